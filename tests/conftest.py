@@ -1,0 +1,71 @@
+"""What every test may count on: no network, two threads, a fixed seed, and a reason where a test is skipped."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+
+# Before any library reads them: no test reaches out, none draws a window, none forks a tokenizer's threads.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
+os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
+os.environ.setdefault("WANDB_MODE", "offline")
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+ROOT = Path(__file__).resolve().parent.parent
+THREADS = 2
+SEED = 20260101
+HAS_TORCH = importlib.util.find_spec("torch") is not None
+
+if importlib.util.find_spec("hypothesis"):
+    from hypothesis import settings
+
+    # The same examples on each run and each machine: a failure in CI is a failure here. No deadline, CI machines stall.
+    settings.register_profile("zoo", derandomize=True, deadline=None, max_examples=50)
+    settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "zoo"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what is marked `gpu` where torch sees no CUDA device."""
+    on_gpu = [item for item in items if item.get_closest_marker("gpu")]
+    if not on_gpu or _cuda_is_available():
+        return
+    for item in on_gpu:
+        item.add_marker(pytest.mark.skip(reason="needs a CUDA device, torch sees none"))
+
+
+def _cuda_is_available() -> bool:
+    if not HAS_TORCH:
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _torch_threads() -> None:
+    """Few threads: small tensors are no faster with more, and sums do not depend on the machine's core count."""
+    if HAS_TORCH:
+        import torch
+
+        torch.set_num_threads(THREADS)
+
+
+@pytest.fixture(autouse=True)
+def _torch_seed() -> None:
+    """Start each test from the same random state, whatever ran before it."""
+    if HAS_TORCH:
+        import torch
+
+        torch.manual_seed(SEED)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real texts that some tests read; its place can be named by ZOO_SHARED_DATA."""
+    folder = Path(os.environ.get("ZOO_SHARED_DATA") or ROOT.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}; name its folder with ZOO_SHARED_DATA")
+    return folder

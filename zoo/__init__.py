@@ -1,0 +1,35 @@
+"""zoo: one configurable block library, assembled into BERT, GPT and T5, pretrained from recipes.
+
+    import zoo
+    model = zoo.create_model("gpt2", positions={"kind": "alibi"})
+    logits = model(tokens=tokens)["language_model"]
+
+The names below are loaded when they are first used, so that `import zoo` stays light.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zoo.models.create import create_model, model_config
+    from zoo.models.presets import list_models
+    from zoo.pretrained import Pretrained, load, save
+
+__version__ = "0.1.0"
+__all__ = ["Pretrained", "create_model", "list_models", "load", "model_config", "save"]
+
+_HOME = {
+    "create_model": "zoo.models.create",
+    "model_config": "zoo.models.create",
+    "list_models": "zoo.models.presets",
+    "load": "zoo.pretrained",
+    "save": "zoo.pretrained",
+    "Pretrained": "zoo.pretrained",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'zoo' has no attribute {name!r}; it has: {', '.join(__all__)}")
+    import importlib
+
+    return getattr(importlib.import_module(_HOME[name]), name)

@@ -1,0 +1,372 @@
+"""From YAML and `key=value` to typed, frozen dataclasses, and back.
+
+    defaults ← preset ← YAML files ← key=value
+
+A later source wins key by key. A field that has alternatives is typed by their base (`zoo.registry.Choice`): its `kind`
+picks the dataclass, only that dataclass's fields are legal beside it, and a source that changes the `kind` drops what
+older sources said beside the old one. Nothing is guessed: an unknown key, a wrong type or a value out of its range is a
+ConfigError that names the key. OmegaConf reads the files (its loader is safe and bounded) and does not leave this file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from zoo.errors import ConfigError
+from zoo.registry import Choice, unknown_name
+
+C = TypeVar("C", bound="Config")
+Mapped = dict[str, Any]
+
+
+def setting(
+    default: Any = dataclasses.MISSING,
+    doc: str = "",
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> Any:
+    """A dataclass field with its meaning, unit and range.
+
+    Args:
+        default: the value where no source names the field; a dict or a list is copied for each use; left out: required.
+        doc: what the field means, in which unit.
+        minimum, maximum: inclusive bounds of a number. above, below: exclusive bounds.
+    """
+    metadata = {"doc": doc, "minimum": minimum, "maximum": maximum, "above": above, "below": below}
+    if isinstance(default, dict | list):
+        return dataclasses.field(default_factory=functools.partial(_copy, default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def _copy(value: Any) -> Any:
+    return type(value)(value)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Base of every config dataclass: checks the type and range of each field, whoever constructs it."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            try:
+                _check(_types_of(type(self))[field.name], getattr(self, field.name), field.metadata)
+            except ConfigError as error:
+                raise error.under(field.name) from None
+        self.validate()
+
+    def validate(self) -> None:
+        """Checks of several fields together: raises ConfigError that names the fields and their values."""
+
+
+class Source(NamedTuple):
+    """Settings from one place: `name` is what an error or `zoo config` calls it, `settings` a nested mapping."""
+
+    name: str
+    settings: Mapped
+
+
+class Resolved(NamedTuple):
+    """A config and, for each dotted key, the name of the source that its value came from."""
+
+    config: Any
+    origins: dict[str, str]
+
+
+# ---------------------------------------------------------------------------------------------------------------- reading
+
+
+def read_yaml(path: str | Path) -> Source:
+    """One YAML file as a source; raises ConfigError where it is missing, unreadable or not a mapping."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"no config file at {path}")
+    try:
+        settings = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start})") from None
+    except (OmegaConfBaseException, YAMLError, RecursionError, ValueError) as error:
+        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(settings, dict):
+        raise ConfigError(f"{path} must hold `key: value` lines, not a {type(settings).__name__}")
+    return _plain(Source(path.name, typing.cast("Mapped", settings)))
+
+
+def read_overrides(overrides: Iterable[str], name: str = "command line") -> Source:
+    """`["model.dim=128", …]` as a source; values are read as YAML (`3e-4`, `true`, `null`, `[1, 2]`)."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    overrides = list(overrides)
+    for override in overrides:
+        key, equals, _ = override.partition("=")
+        if not equals or not key or key.startswith(".") or key.endswith("."):
+            raise ConfigError(f"{override!r} is no setting; write key=value, for example trainer.max_steps=100")
+    try:
+        settings = OmegaConf.to_container(OmegaConf.from_dotlist(overrides), resolve=False)
+    except (OmegaConfBaseException, YAMLError, ValueError) as error:
+        raise ConfigError(f"cannot read {' '.join(overrides)}: {' '.join(str(error).split())}") from None
+    return _plain(Source(name, typing.cast("Mapped", settings)))
+
+
+def _plain(source: Source) -> Source:
+    """Refuses what is not plain data: interpolations and keys that are no strings."""
+
+    def walk(value: Any, key: str) -> None:
+        if isinstance(value, dict):
+            for name, child in value.items():
+                if not isinstance(name, str):
+                    raise ConfigError(f"key {name!r} in {source.name} must be a word", key)
+                walk(child, f"{key}.{name}" if key else name)
+        elif isinstance(value, list):
+            for child in value:
+                walk(child, key)
+        elif isinstance(value, str) and ("${" in value or value == "???"):
+            raise ConfigError(f"{value!r} in {source.name}: interpolation is switched off; write the value itself", key)
+
+    walk(source.settings, "")
+    return source
+
+
+# -------------------------------------------------------------------------------------------------------------- resolving
+
+
+def load_config(schema: type[C], sources: Iterable[Source]) -> Resolved:
+    """The config that the sources, oldest first, amount to.
+
+    A choice class with `presets` takes the key `preset` beside its fields: the row of that name goes in just above the
+    defaults, below every source. Raises ConfigError on anything that does not fit.
+    """
+    sources = list(sources)
+    layers = [Source("default", default_mapping(schema)), *_presets(schema, sources), *sources]
+    settings: Mapped = {}
+    origins: dict[str, str] = {}
+    for layer in layers:
+        settings = _merge(settings, layer.settings, layer.name, origins, "")
+    config = build(schema, settings)
+    resolved = flatten(to_mapping(config))
+    return Resolved(config, {key: origins.get(key, "default") for key in resolved})
+
+
+def _presets(schema: type[Config], sources: list[Source]) -> Iterable[Source]:
+    """Takes `preset` out of the sources and yields the row that the last of them names, for each field that has rows."""
+    for name, kind in _types_of(schema).items():
+        presets = getattr(kind, "presets", None)
+        if presets is None:
+            continue
+        chosen = None
+        for index, source in enumerate(sources):
+            section = source.settings.get(name)
+            if isinstance(section, dict) and "preset" in section:
+                chosen = section["preset"]
+                rest = {key: value for key, value in section.items() if key != "preset"}
+                sources[index] = Source(source.name, {**source.settings, name: rest})
+        if chosen is not None:
+            try:
+                yield Source(f"preset {chosen}", {name: presets(chosen)})
+            except ConfigError as error:
+                raise ConfigError(error.reason, f"{name}.preset") from None
+
+
+def _merge(older: Mapped, newer: Mapped, name: str, origins: dict[str, str], prefix: str) -> Mapped:
+    merged = dict(older)
+    for key, value in newer.items():
+        path, before = f"{prefix}{key}", older.get(key)
+        if isinstance(before, dict) and "kind" in before and isinstance(value, str):
+            value = {"kind": value}  # `positions: alibi` is short for `positions: {kind: alibi}`
+        if isinstance(before, dict) and isinstance(value, dict):
+            if value.get("kind", before.get("kind")) != before.get("kind"):
+                before = {}
+            merged[key] = _merge(before, value, name, origins, f"{path}.")
+        else:
+            merged[key] = value
+            for leaf in flatten({key: value}, prefix):
+                origins[leaf] = name
+    return merged
+
+
+def build(schema: Any, value: Any, key: str = "") -> Any:
+    """The typed value that plain data stands for; `schema` is a config class or any field type."""
+    try:
+        return _build(schema, value)
+    except ConfigError as error:
+        raise error.under(key) from None
+
+
+def _build(schema: Any, value: Any) -> Any:
+    origin, arguments = typing.get_origin(schema), typing.get_args(schema)
+    if origin in (types.UnionType, typing.Union):
+        if value is None and type(None) in arguments:
+            return None
+        wanted = [a for a in arguments if a is not type(None)]
+        structured = [a for a in wanted if isinstance(a, type) and issubclass(a, Config)]
+        return _build(structured[0], value) if structured and isinstance(value, dict | str) else value
+    if origin is dict and isinstance(value, dict):
+        return {
+            name: build(arguments[1], child, str(name)) for name, child in value.items() if child is not None
+        }  # null takes an entry out
+    if origin is tuple and isinstance(value, list | tuple):
+        return tuple(build(arguments[0], child, str(index)) for index, child in enumerate(value))
+    if isinstance(schema, type) and issubclass(schema, Config):
+        return value if isinstance(value, schema) else _build_config(schema, value)
+    if schema is float and type(value) is int:
+        return float(value)
+    return value
+
+
+def _build_config(schema: type[Config], value: Any) -> Config:
+    if issubclass(schema, Choice) and isinstance(value, str):
+        value = {"kind": value}
+    if not isinstance(value, dict):
+        raise ConfigError(f"must be a group of settings, not {value!r} (legal keys: {', '.join(_keys(schema))})")
+    if issubclass(schema, Choice):
+        kind = value.get("kind", getattr(schema, "kind", None))
+        if kind is None:
+            raise ConfigError(f"needs a kind (legal: {', '.join(sorted(schema.choices))})")
+        schema = schema.choice(kind)
+        value = {name: child for name, child in value.items() if name != "kind"}
+    fields = {field.name: field for field in dataclasses.fields(schema)}
+    for name in value:
+        if name not in fields:
+            beside = f" of {schema.noun} {schema.kind!r}" if issubclass(schema, Choice) else ""
+            raise ConfigError(unknown_name(f"key{beside}", name, fields), name)
+    missing = [name for name, field in fields.items() if name not in value and _required(field)]
+    if missing:
+        raise ConfigError(f"is required: {fields[missing[0]].metadata.get('doc', '')}", missing[0])
+    kinds = _types_of(schema)
+    return schema(**{name: build(kinds[name], child, name) for name, child in value.items()})
+
+
+def _keys(schema: type[Config]) -> list[str]:
+    return [field.name for field in dataclasses.fields(schema)]
+
+
+def _required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+@functools.cache
+def _types_of(schema: type[Config]) -> dict[str, Any]:
+    hints = typing.get_type_hints(schema)
+    return {field.name: hints[field.name] for field in dataclasses.fields(schema)}
+
+
+# --------------------------------------------------------------------------------------------------------------- checking
+
+
+def _check(kind: Any, value: Any, metadata: Mapping[str, Any]) -> None:
+    if not _fits(kind, value):
+        raise ConfigError(f"{value!r} is not {_describe(kind)}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{value!r} is not a finite number")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        for bound, holds, words in (
+            ("minimum", lambda limit: value >= limit, "at least"),
+            ("maximum", lambda limit: value <= limit, "at most"),
+            ("above", lambda limit: value > limit, "above"),
+            ("below", lambda limit: value < limit, "below"),
+        ):
+            limit = metadata.get(bound)
+            if limit is not None and not holds(limit):
+                raise ConfigError(f"{value!r} must be {words} {limit}")
+
+
+def _fits(kind: Any, value: Any) -> bool:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return True
+    if origin in (types.UnionType, typing.Union):
+        return any(_fits(argument, value) for argument in arguments)
+    if origin is typing.Literal:
+        return any(type(value) is type(legal) and value == legal for legal in arguments)
+    if origin is dict:
+        return isinstance(value, dict) and all(_fits(arguments[1], child) for child in value.values())
+    if origin is tuple:
+        return isinstance(value, tuple) and all(_fits(arguments[0], child) for child in value)
+    if kind is int:
+        return type(value) is int
+    if kind is float:
+        return type(value) in (int, float)
+    return isinstance(value, kind)
+
+
+def _describe(kind: Any) -> str:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (types.UnionType, typing.Union):
+        return " or ".join(_describe(argument) for argument in arguments)
+    if origin is typing.Literal:
+        return f"one of {', '.join(map(str, arguments))}"
+    if origin is tuple:
+        return f"a list, each entry {_describe(arguments[0])}"
+    if origin is dict:
+        return "a group of named settings"
+    if isinstance(kind, type) and issubclass(kind, Config):
+        return f"a {kind.__name__}"
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
+    return words.get(kind, str(kind))
+
+
+# ---------------------------------------------------------------------------------------------------------------- writing
+
+
+def to_mapping(config: Any) -> Any:
+    """Plain data (dicts, lists, scalars) that `build` turns into an equal config."""
+    if isinstance(config, Config):
+        kind = {"kind": config.kind} if isinstance(config, Choice) else {}
+        return {**kind, **{f.name: to_mapping(getattr(config, f.name)) for f in dataclasses.fields(config)}}
+    if isinstance(config, dict):
+        return {name: to_mapping(value) for name, value in config.items()}
+    if isinstance(config, tuple | list):
+        return [to_mapping(value) for value in config]
+    return config
+
+
+def default_mapping(schema: type[Config]) -> Mapped:
+    """The defaults of a config class as plain data; fields without a default are left out."""
+    if issubclass(schema, Choice) and not hasattr(schema, "kind"):
+        return {}
+    defaults: Mapped = {}
+    for field in dataclasses.fields(schema):
+        if field.default is not dataclasses.MISSING:
+            defaults[field.name] = to_mapping(field.default)
+        elif field.default_factory is not dataclasses.MISSING:
+            defaults[field.name] = to_mapping(field.default_factory())
+    return defaults
+
+
+def flatten(settings: Mapped, prefix: str = "") -> dict[str, Any]:
+    """`{"a": {"b": 1}}` → `{"a.b": 1}`; an empty group stays as an empty dict."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, dict) and value:
+            flat.update(flatten(value, f"{prefix}{name}."))
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def difference(one: Any, other: Any) -> list[tuple[str, Any, Any]]:
+    """(dotted key, value in `one`, value in `other`) wherever two configs or mappings differ; None stands for absent."""
+    left, right = flatten(to_mapping(one)), flatten(to_mapping(other))
+    return [(k, left.get(k), right.get(k)) for k in sorted({*left, *right}) if left.get(k) != right.get(k)]
+
+
+def to_yaml(config: Any) -> str:
+    """The config as YAML text that loads back to an equal config."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_yaml(OmegaConf.create(to_mapping(config)))

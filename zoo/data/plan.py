@@ -1,0 +1,79 @@
+"""Which rows step N trains on: a function of (number of rows, rows of a step, seed, N), and nothing else.
+
+Rows are numbered through: step N holds the numbers N·R … N·R + R − 1. A number n belongs to epoch n // num_rows, and to
+the row that the epoch's own random order has at n % num_rows. So a step may span epochs, no row is left out or seen twice
+in an epoch, and any step is found at once, whoever asks.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from zoo.data.counter import permuted
+from zoo.data.rows import Integers
+from zoo.errors import ConfigError
+
+
+class Draw(NamedTuple):
+    """Rows by number: `epochs` and `samples`, both (B,) int64."""
+
+    epochs: Integers
+    samples: Integers
+
+
+class Plan:
+    """The order of training.
+
+    Args:
+        num_rows: rows of one epoch, at least 1.
+        rows_per_step: R, rows of one optimizer step, over all ranks and microbatches.
+        seed: of the order.
+    """
+
+    def __init__(self, num_rows: int, rows_per_step: int, seed: int) -> None:
+        assert num_rows >= 1, num_rows
+        assert rows_per_step >= 1, rows_per_step
+        self.num_rows = num_rows
+        self.rows_per_step = rows_per_step
+        self.seed = seed
+
+    def step(self, step: int) -> Draw:
+        """The rows of optimizer step `step` (from 0), (R,) each."""
+        number_R = step * self.rows_per_step + np.arange(self.rows_per_step)
+        epochs, places = np.divmod(number_R, self.num_rows)
+        return Draw(epochs, permuted(self.seed, "order", epochs, places, self.num_rows))
+
+    def microbatches(self, step: int, num_microbatches: int = 1, rank: int = 0, num_ranks: int = 1) -> list[Draw]:
+        """What one rank works on in a step, a draw for each microbatch; all ranks' in order make up `step(step)`.
+
+        Raises:
+            ConfigError: the rows of a step cannot be shared out evenly.
+        """
+        check_shares(self.rows_per_step, num_microbatches, num_ranks)
+        epochs, samples = self.step(step)
+        shape = (num_ranks, num_microbatches, -1)
+        parts = zip(epochs.reshape(shape)[rank], samples.reshape(shape)[rank], strict=True)
+        return [Draw(epochs_B, samples_B) for epochs_B, samples_B in parts]
+
+
+def check_shares(rows_per_step: int, num_microbatches: int, num_ranks: int, key: str = "") -> None:
+    """Raises ConfigError, under `key`, where the rows of a step cannot be shared out to all microbatches of all ranks."""
+    shares = num_microbatches * num_ranks
+    if rows_per_step % shares:
+        below = rows_per_step // shares * shares
+        legal = [str(size) for size in (below, below + shares, below + 2 * shares) if size]
+        raise ConfigError(
+            f"{rows_per_step} rows a step cannot be shared out to {num_ranks} rank{'s' * (num_ranks > 1)} with "
+            f"{num_microbatches} microbatch{'es' * (num_microbatches > 1)} each: take a multiple of {shares}, "
+            f"for example {', '.join(legal)}",
+            key,
+        )
+
+
+def sweep(num_rows: int, rows_per_batch: int, rank: int = 0, num_ranks: int = 1) -> list[Draw]:
+    """All rows of epoch 0 in order, for evaluation: this rank's share of the batches, the last of which may be smaller."""
+    starts = range(0, num_rows, rows_per_batch)[rank::num_ranks]
+    samples = [np.arange(start, min(start + rows_per_batch, num_rows)) for start in starts]
+    return [Draw(np.zeros_like(samples_B), samples_B) for samples_B in samples]

@@ -1,0 +1,39 @@
+"""Everything that zoo raises on purpose.
+
+One root, so that a caller can catch all of it; a child for each kind of mistake, so that a caller can tell them apart.
+A message says what is wrong, with the value at fault, and what to do next.
+"""
+
+
+class ZooError(Exception):
+    """The root of every error that zoo raises on purpose."""
+
+
+class ConfigError(ZooError):
+    """A setting is unknown, has the wrong type or value, or does not go together with another one.
+
+    Args:
+        reason: what is wrong and which values are legal, as one sentence.
+        key: dotted path of the setting at fault, "" where the error is about the whole.
+    """
+
+    def __init__(self, reason: str, key: str = "") -> None:
+        super().__init__(f"{key}: {reason}" if key else reason)
+        self.reason = reason
+        self.key = key
+
+    def under(self, parent: str) -> "ConfigError":
+        """The same error, its key read from one level further up."""
+        return ConfigError(self.reason, ".".join(part for part in (parent, self.key) if part))
+
+
+class DataError(ZooError):
+    """A corpus, a token store or a tokenizer is missing, empty, damaged or does not fit what is asked of it."""
+
+
+class CheckpointError(ZooError):
+    """A checkpoint or a run folder is missing, damaged, or belongs to something else."""
+
+
+class TrainingError(ZooError):
+    """A run cannot go on: the loss is not finite, the ranks cannot share the batch out, and the like."""

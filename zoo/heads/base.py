@@ -1,0 +1,49 @@
+"""What a head is: it turns the hidden states of any backbone that gives it what it needs into logits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from torch import Tensor, nn
+
+from zoo.config import Config
+from zoo.nn.linear import Embedding
+from zoo.nn.norm import NormConfig
+from zoo.registry import Choice
+
+
+class HeadShape(NamedTuple):
+    """What a model hands to the heads it builds.
+
+    Attributes:
+        dim: width D of the hidden states.
+        vocab_size: V.
+        tokens: the token table (V, D), for a tied output layer.
+        norm: which norm the model uses.
+    """
+
+    dim: int
+    vocab_size: int
+    tokens: Embedding
+    norm: NormConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadConfig(Config, Choice, noun="head"):
+    """Which head sits on the backbone."""
+
+    families: ClassVar[tuple[str, ...]]
+    """The families of models whose backbone gives this head what it needs."""
+
+    def build(self, shape: HeadShape) -> Head:
+        """The head as a module."""
+        raise NotImplementedError
+
+
+class Head(nn.Module):
+    """Hidden states (B, T, D) to logits."""
+
+    def forward(self, hidden_BTD: Tensor) -> Tensor:
+        """The logits."""
+        raise NotImplementedError

@@ -1,0 +1,162 @@
+"""A model is one backbone and named heads.
+
+The backbone turns token ids into hidden states; a head turns hidden states into logits. Any head sits on any backbone that
+gives it what it needs, and is refused by name on one that does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from zoo.config import Config, setting
+from zoo.errors import ConfigError
+from zoo.heads import HeadConfig, HeadShape
+from zoo.nn.embedding import EmbeddingConfig, TokenEmbedding
+from zoo.nn.init import BertInitializationConfig, InitializationConfig, initialize
+from zoo.nn.linear import Embedding, Site
+from zoo.nn.stack import Stack, StackCache, StackConfig
+from zoo.registry import Choice
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig(StackConfig, Choice, noun="model"):
+    """What every family has: a vocabulary, a stack, an embedding, heads, an initialization."""
+
+    presets: ClassVar[Callable[[str], dict[str, Any]] | None] = None
+    """Looks a named size up (set by `zoo.models.presets`)."""
+
+    causal: ClassVar[bool]
+    """Whether the hidden states that the heads read see only the past."""
+
+    vocab_size: int | None = setting(
+        None, "entries of the vocabulary; null: in a run, as many as the tokenizer has", minimum=1
+    )
+    embedding: EmbeddingConfig = setting(EmbeddingConfig(), "how tokens enter the model")
+    heads: dict[str, HeadConfig] = setting({}, "what the model predicts: heads by name")
+    initialization: InitializationConfig = setting(BertInitializationConfig(), "how weights are drawn before training")
+
+    def validate(self) -> None:
+        """Refuses heads that the family cannot feed, positions that do not fit, and a padding token past the table."""
+        super().validate()
+        for name, head in self.heads.items():
+            if self.kind not in head.families:
+                raise ConfigError(
+                    f"head {head.kind!r} does not fit model {self.kind!r}; it fits: {', '.join(head.families)}",
+                    f"heads.{name}",
+                )
+        for causal in self.stack_directions():
+            try:
+                self.positions.check(self.positions_shape(causal))
+            except ConfigError as error:
+                raise error.under("positions") from None
+        padding = self.embedding.padding_token
+        if padding is not None and self.vocab_size is not None and padding >= self.vocab_size:
+            raise ConfigError(f"{padding} is not below vocab_size={self.vocab_size}", "embedding.padding_token")
+
+    def stack_directions(self) -> tuple[bool, ...]:
+        """For each stack of the family, whether it is causal."""
+        return (self.causal,)
+
+    def token_table(self) -> Embedding:
+        """A new token table (V, D); raises ConfigError where the vocabulary is not known yet."""
+        if self.vocab_size is None:
+            raise ConfigError("is not known; give it, for example vocab_size=4096", "vocab_size")
+        padding = self.embedding.padding_token
+        return Embedding(self.vocab_size, self.dim, site=Site("token_embedding"), padding_index=padding)
+
+    def build_backbone(self) -> Backbone:
+        """The backbone, its weights unset."""
+        raise NotImplementedError
+
+    def build(self, seed: int = 0) -> Model:
+        """The model with its weights drawn.
+
+        Args:
+            seed: the same seed gives the same weights; the global random stream is not used.
+        """
+        model = self.build_unset()
+        initialize(model, self.initialization, seed)
+        return model
+
+    def build_unset(self) -> Model:
+        """The model with its weights unset, for loading into or, under `torch.device("meta")`, for counting."""
+        backbone = self.build_backbone()
+        shape = HeadShape(self.dim, backbone.tokens.num_embeddings, backbone.tokens, self.norm)
+        return Model(self, backbone, {name: head.build(shape) for name, head in self.heads.items()})
+
+
+class Backbone(nn.Module):
+    """Token ids to hidden states; the base of the families."""
+
+    @property
+    def tokens(self) -> Embedding:
+        """The token table, which a tied output layer shares."""
+        raise NotImplementedError
+
+
+class SelfBackbone(Backbone):
+    """One embedding and one stack: encoder-only and decoder-only models.
+
+    Args:
+        config: the model's config; its `causal` says which of the two it is.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.embedding = TokenEmbedding(config.embedding, config.token_table(), config.norm, config.dropout.embedding)
+        self.stack = Stack(config, causal=config.causal)
+
+    @property
+    def tokens(self) -> Embedding:
+        """The token table (V, D)."""
+        return self.embedding.tokens
+
+    def run(
+        self,
+        tokens: Tensor,
+        positions: Tensor | None,
+        documents: Tensor | None,
+        segments: Tensor | None = None,
+        **options: Any,
+    ) -> Tensor:
+        """(B, T) ids → (B, T, D); what the families' forwards share."""
+        positions = row_positions(tokens, options.get("cache")) if positions is None else positions
+        hidden_BTD = self.embedding(tokens, positions, segments, self.stack.positions.embed)
+        return self.stack(hidden_BTD, positions, documents, **options)
+
+
+def row_positions(tokens_BT: Tensor, cache: StackCache | None = None) -> Tensor:
+    """(1, T) positions of rows that are one document each: 0 … T−1, counted on from what is cached."""
+    start = 0 if cache is None else cache.length
+    return torch.arange(start, start + tokens_BT.shape[1], device=tokens_BT.device)[None]
+
+
+class Model(nn.Module):
+    """A backbone and named heads.
+
+    Args:
+        config: what both were built from.
+        backbone: token ids to hidden states.
+        heads: hidden states to logits, by name.
+    """
+
+    def __init__(self, config: ModelConfig, backbone: Backbone, heads: dict[str, nn.Module]) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = backbone
+        self.heads = nn.ModuleDict(heads)
+
+    def forward(self, **inputs: Any) -> dict[str, Tensor]:
+        """Logits of every head, by name; `inputs` as the backbone's forward takes them."""
+        hidden_BTD = self.backbone(**inputs)
+        return {name: head(hidden_BTD) for name, head in self.heads.items()}
+
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers are trained; what is shared counts once."""
+        return sum(parameter.numel() for parameter in self.parameters())

@@ -1,0 +1,51 @@
+"""Decoder-only models (GPT): every position sees itself and what came before.
+
+Radford et al. 2018 and 2019. With a `prefix` the positions of the prefix see each other both ways (prefix language model,
+Raffel et al. 2020, section 3.2.1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from zoo.models.base import Backbone, ModelConfig, SelfBackbone
+from zoo.nn.stack import StackCache
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderConfig(ModelConfig, kind="decoder"):
+    """A decoder-only model."""
+
+    causal: ClassVar[bool] = True
+
+    def build_backbone(self) -> Backbone:
+        """The decoder, its weights unset."""
+        return Decoder(self)
+
+
+class Decoder(SelfBackbone):
+    """Token ids to hidden states that see the past only."""
+
+    def forward(
+        self,
+        tokens: Tensor,
+        positions: Tensor | None = None,
+        documents: Tensor | None = None,
+        segments: Tensor | None = None,
+        prefix: Tensor | None = None,
+        cache: StackCache | None = None,
+    ) -> Tensor:
+        """(B, T) ids → (B, T, D) hidden states.
+
+        Args:
+            tokens: (B, T) int64 ids in [0, vocab_size).
+            positions: (B or 1, T) int64 position of each token in its document; None: 0 … T−1, after what is cached.
+            documents: (B, T) int64 document ids, −1 padding; None: each row is one document without padding.
+            segments: (B, T) int64 segment ids in [0, num_segments); None: all 0.
+            prefix: (B, S) bool over all places of the row, cached ones too: these see each other both ways; None: none.
+            cache: earlier places of the same rows.
+        """
+        return self.run(tokens, positions, documents, segments, prefix_BS=prefix, cache=cache)

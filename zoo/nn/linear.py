@@ -1,0 +1,82 @@
+"""Weights that know what they are for.
+
+`Linear` and `Embedding` are torch's, with two differences. They leave their weights unset, because an initialization
+(`nn/init.py`) fills every one of them afterwards and torch's own draw would cost time and the global random stream. And
+they carry a `site` ("query", "feed_forward_output", …), by which initializations know them: identity is never read from
+a substring of a name.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from torch import Tensor, nn
+
+Role = Literal[
+    "query",
+    "key",
+    "value",
+    "attention_output",
+    "feed_forward_input",
+    "feed_forward_gate",
+    "feed_forward_output",
+    "token_embedding",
+    "segment_embedding",
+    "position_embedding",
+    "relative_bias",
+    "head_transform",
+    "head_output",
+]
+
+
+class Site(NamedTuple):
+    """Where a weight stands, as far as an initialization cares.
+
+    Attributes:
+        role: what the weight is for.
+        num_branches: how many residual branches the stack around it sums up (2 for each GPT-2 layer); 0 outside a stack.
+        head_dim: width of one attention head; 0 outside attention.
+    """
+
+    role: Role
+    num_branches: int = 0
+    head_dim: int = 0
+
+
+class Linear(nn.Linear):
+    """`x @ weightᵀ + bias` whose weight (out, in) is unset until an initialization fills it.
+
+    Args:
+        in_features, out_features, bias: as in torch.
+        site: where the weight stands.
+    """
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True, *, site: Site) -> None:
+        self.site = site
+        super().__init__(in_features, out_features, bias)
+
+    def reset_parameters(self) -> None:
+        """Leaves weight and bias unset."""
+
+
+class Embedding(nn.Embedding):
+    """A table (num_embeddings, embedding_dim) looked up by row, unset until an initialization fills it.
+
+    Args:
+        num_embeddings, embedding_dim: the table's shape.
+        site: where the table stands.
+        padding_index: a row that is zero and gets no gradient, or None.
+    """
+
+    def __init__(
+        self, num_embeddings: int, embedding_dim: int, *, site: Site, padding_index: int | None = None
+    ) -> None:
+        self.site = site
+        super().__init__(num_embeddings, embedding_dim, padding_idx=padding_index)
+
+    def reset_parameters(self) -> None:
+        """Leaves the table unset."""
+
+    def forward(self, index: Tensor) -> Tensor:
+        """Rows of the table: (…) int64 → (…, embedding_dim)."""
+        return nn.functional.embedding(index, self.weight, self.padding_idx)

@@ -1,0 +1,98 @@
+"""Who may look at whom: a description that becomes a tensor only at the kernel.
+
+Three independent restrictions, all of which must allow a pair (query, key):
+
+- causal: a key no later than the query; positions of a prefix see each other both ways (prefix language models).
+- documents: query and key belong to the same document; −1 is padding, which sees nothing and is seen by nothing.
+- window: the key is at most `left` places before and `right` places after the query.
+
+Order and distance are those of places in the row, not of position ids, so packed rows and caches need no special case.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class AttentionMask:
+    """Restrictions on the pairs (query, key) of one attention.
+
+    Attributes:
+        causal: whether a query sees only its own place and earlier ones.
+        prefix: (B, S) bool, places that see each other both ways although `causal`; None: none.
+        query_documents: (B, T) int64, document id of each query, −1 padding; None: one document, no padding.
+        key_documents: (B, S) int64, likewise for the keys.
+        window: (left, right), how many places before and after itself a query sees; None on a side: no limit.
+        offset: place in the row of the first query, counted in keys (the length of the cache before this call).
+    """
+
+    causal: bool = False
+    prefix: Tensor | None = None
+    query_documents: Tensor | None = None
+    key_documents: Tensor | None = None
+    window: tuple[int | None, int | None] = (None, None)
+    offset: int = 0
+
+    def __and__(self, other: AttentionMask) -> AttentionMask:
+        """The mask that allows what both allow; at most one of them may describe documents, and offsets must agree."""
+        if (self.query_documents is not None and other.query_documents is not None) or (
+            self.prefix is not None and other.prefix is not None
+        ):
+            raise ValueError("only one of two combined masks may describe documents or a prefix")
+        if self.causal and other.prefix is not None or other.causal and self.prefix is not None:
+            raise ValueError("a prefix belongs to the mask that is causal")
+        documents = self if self.query_documents is not None else other
+        return replace(
+            self,
+            causal=self.causal or other.causal,
+            prefix=self.prefix if self.prefix is not None else other.prefix,
+            query_documents=documents.query_documents,
+            key_documents=documents.key_documents,
+            window=(_narrower(self.window[0], other.window[0]), _narrower(self.window[1], other.window[1])),
+            offset=max(self.offset, other.offset),
+        )
+
+    @property
+    def is_plain_causal(self) -> bool:
+        """Causal and nothing else, from the first place of the row."""
+        return (
+            self.causal
+            and self.prefix is None
+            and self.query_documents is None
+            and self.window == (None, None)
+            and self.offset == 0
+        )
+
+    def dense(self, num_queries: int, num_keys: int, device: torch.device) -> Tensor | None:
+        """(B or 1, 1, T, S) bool, True where the query sees the key; None where everything sees everything."""
+        query_T1 = torch.arange(self.offset, self.offset + num_queries, device=device)[:, None]
+        key_1S = torch.arange(num_keys, device=device)[None, :]
+        restrictions: list[Tensor] = []
+        if self.causal:
+            visible = (key_1S <= query_T1)[None]
+            if self.prefix is not None:
+                query_prefix_BT = self.prefix[:, self.offset : self.offset + num_queries]
+                visible = visible | (query_prefix_BT[:, :, None] & self.prefix[:, None, :])
+            restrictions.append(visible)
+        if self.query_documents is not None and self.key_documents is not None:
+            query_BT1, key_B1S = self.query_documents[:, :, None], self.key_documents[:, None, :]
+            restrictions.append((query_BT1 == key_B1S) & (query_BT1 >= 0))
+        left, right = self.window
+        if left is not None:
+            restrictions.append((query_T1 - key_1S <= left)[None])
+        if right is not None:
+            restrictions.append((key_1S - query_T1 <= right)[None])
+        if not restrictions:
+            return None
+        visible_BTS = restrictions[0]
+        for restriction in restrictions[1:]:
+            visible_BTS = visible_BTS & restriction
+        return visible_BTS[:, None]
+
+
+def _narrower(one: int | None, other: int | None) -> int | None:
+    return min((limit for limit in (one, other) if limit is not None), default=None)

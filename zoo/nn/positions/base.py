@@ -1,0 +1,68 @@
+"""Where positions enter a Transformer: three hooks, all no-ops here.
+
+- `embed` adds to the embeddings (learned, sinusoidal);
+- `rotate` turns queries and keys, with tables prepared once a forward (rotary);
+- `bias` adds to the attention scores (ALiBi, T5 relative).
+
+A scheme overrides the hook it needs. Positions are always explicit, so packing, left padding and caches need no special
+case. Schemes whose bias depends on the content of queries and keys would need a fourth hook.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from zoo.config import Config
+from zoo.registry import Choice
+
+
+class PositionsShape(NamedTuple):
+    """The numbers of the stack that a scheme may need.
+
+    Attributes:
+        dim: width D of the hidden state. num_heads: H. head_dim: K.
+        max_length: most positions of one document; learned tables have that many rows.
+        causal: whether queries see only earlier keys.
+    """
+
+    dim: int
+    num_heads: int
+    head_dim: int
+    max_length: int
+    causal: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class PositionsConfig(Config, Choice, noun="positions"):
+    """Which positional scheme a stack has."""
+
+    def build(self, shape: PositionsShape) -> Positions:
+        """The scheme as a module."""
+        raise NotImplementedError
+
+    def check(self, shape: PositionsShape) -> None:
+        """Raises ConfigError where the scheme cannot work in a stack of this shape."""
+
+
+class Positions(nn.Module):
+    """A positional scheme that does nothing; the base of those that do something."""
+
+    def embed(self, hidden_BTD: Tensor, positions_BT: Tensor) -> Tensor:
+        """Adds position to the sum of the embeddings, before their norm: (B, T, D) → (B, T, D)."""
+        return hidden_BTD
+
+    def prepare(self, positions_BT: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor] | None:
+        """Tables (cosine, sine) for `rotate`, each (B or 1, 1, T, K), or None."""
+        return None
+
+    def rotate(self, q_BHTK: Tensor, k_BGSK: Tensor, tables: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
+        """Queries and keys of the same positions, turned by them."""
+        return q_BHTK, k_BGSK
+
+    def bias(self, query_positions_BT: Tensor, key_positions_BS: Tensor, dtype: torch.dtype) -> Tensor | None:
+        """What is added to the scores, (B or 1, H, T, S) of that dtype or finer, or None."""
+        return None

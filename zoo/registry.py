@@ -1,0 +1,88 @@
+"""A closed set of alternatives, chosen by name.
+
+Two forms. A `Registry` maps names to plain objects (kernels, activations, norm placements). A `Choice` is the base of a
+family of config dataclasses, each registered under its `kind`; a config field typed by the base takes any of them.
+Names resolve here and nowhere else: no dotted import path is ever followed. A duplicate raises, a miss lists the legal
+names and the nearest one.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+from zoo.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def unknown_name(noun: str, name: object, legal: Iterable[str]) -> str:
+    """One sentence that says that `name` is no `noun`, which name is nearest, and which names are legal."""
+    names = sorted(legal)
+    nearest = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+    return f"unknown {noun} {name!r}{hint} (legal: {', '.join(names) or 'none'})"
+
+
+class Registry(Generic[T]):
+    """Names of one noun ("kernel", "activation", …) and what each stands for."""
+
+    def __init__(self, noun: str, entries: dict[str, T] | None = None) -> None:
+        self.noun = noun
+        self._entries: dict[str, T] = dict(entries or {})
+
+    def add(self, name: str, entry: T) -> T:
+        """Register `entry` under `name`; raises ConfigError where the name is taken."""
+        if name in self._entries:
+            raise ConfigError(f"{self.noun} {name!r} is registered already; choose another name")
+        self._entries[name] = entry
+        return entry
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self._entries:
+            raise ConfigError(unknown_name(self.noun, name, self._entries))
+        return self._entries[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def items(self) -> Iterable[tuple[str, T]]:
+        """All (name, entry) pairs in the order of registration."""
+        return self._entries.items()
+
+
+class Choice:
+    """Base of config dataclasses that are alternatives to each other.
+
+    A direct subclass opens a family: `class PositionsConfig(Choice, noun="positions")`. A subclass of that one joins it:
+    `class RotaryConfig(PositionsConfig, kind="rotary")`. A subclass without a `kind` is abstract.
+    """
+
+    kind: ClassVar[str]
+    noun: ClassVar[str]
+    choices: ClassVar[dict[str, type[Any]]]
+
+    def __init_subclass__(cls, *, kind: str | None = None, noun: str | None = None, **rest: Any) -> None:
+        super().__init_subclass__(**rest)
+        if noun is not None:
+            cls.noun = noun
+            cls.choices = {}
+        if kind is not None:
+            if kind in cls.choices:
+                raise ConfigError(f"{cls.noun} {kind!r} is registered already by {cls.choices[kind].__name__}")
+            cls.kind = kind
+            cls.choices[kind] = cls
+
+    @classmethod
+    def choice(cls, kind: object) -> type[Self]:
+        """The config class registered under `kind`; raises ConfigError with the legal kinds."""
+        if not isinstance(kind, str) or kind not in cls.choices:
+            raise ConfigError(unknown_name(cls.noun, kind, cls.choices), "kind")
+        return cls.choices[kind]

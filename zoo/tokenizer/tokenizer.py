@@ -1,0 +1,235 @@
+"""A tokenizer: text to ids and back, with special tokens known by role.
+
+One class for every kind. What differs between kinds (pre-tokenizer, model, decoder) lives in tokenizer.json, the format
+of the `tokenizers` library; what that file cannot say lives beside it in special_tokens.json. Opening either only reads
+data: no code is run, no network is asked, no path outside the folder is touched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import tokenizers
+
+from zoo.errors import DataError
+from zoo.tokenizer.library import guarded
+from zoo.tokenizer.pieces import pieces
+from zoo.tokenizer.special_tokens import FILE_NAME, ROLES, SpecialTokens, families_with, read_special_tokens
+
+LIBRARY_FILE_NAME = "tokenizer.json"
+
+
+class Tokenizer:
+    """Text to ids and back.
+
+    Attributes:
+        vocab_size: number of ids, added tokens included; every id is below it.
+        roles: role → id; which roles there are depends on the family (see `zoo.tokenizer.special_tokens`).
+        sentinels: ids of <extra_id_0>, <extra_id_1>, … (T5), else ().
+        special_ids: (n,) int64, the ids of all special tokens, sorted.
+        fingerprint: SHA-256 of everything that decides the ids, in hex; survives saving and loading.
+    """
+
+    def __init__(self, library: tokenizers.Tokenizer, special: SpecialTokens) -> None:
+        # A file may ask for truncation or padding; a corpus would be cut short without a word.
+        library.no_truncation()
+        library.no_padding()
+        library.encode_special_tokens = True  # a text that spells out [MASK] is text
+        self._library = library
+        self._special = special
+        self._prompting: tokenizers.Tokenizer | None = None
+        vocabulary: dict[str, int] = library.get_vocab(with_added_tokens=True)
+        if not vocabulary:
+            raise DataError("the tokenizer has an empty vocabulary")
+        self.vocab_size: int = max(vocabulary.values()) + 1
+        self.roles: dict[str, int] = {role: vocabulary[token] for role, token in special.roles.items()}
+        self.sentinels: tuple[int, ...] = tuple(vocabulary[token] for token in special.sentinels)
+        added = library.get_added_tokens_decoder()
+        marked = {id for id, token in added.items() if token.special}
+        self.special_ids = np.array(sorted({*marked, *self.roles.values(), *self.sentinels}), dtype=np.int64)
+        self._alphabet = frozenset(token for token in vocabulary if len(token) == 1) if special.closed else None
+        self._json: str = library.to_str()
+        self.fingerprint = hashlib.sha256(f"{self._json}\n{special.to_json()}".encode()).hexdigest()
+
+    def __repr__(self) -> str:
+        return f"Tokenizer(vocab_size={self.vocab_size}, roles={self.roles}, fingerprint={self.fingerprint[:12]})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # The library's own pickling forgets that special tokens in a text are text.
+        return _restore, (self._json, self._special._replace(roles=dict(self._special.roles)))
+
+    # ------------------------------------------------------------------------------------------------------------ encoding
+
+    def encode(self, text: str) -> np.ndarray:
+        """Ids of `text`, (n,) int64.
+
+        Adds no special token, and text that looks like a special token stays text. Raises DataError where a character
+        has no id and there is no unknown token to stand for it.
+        """
+        return self.encode_batch([text])[0]
+
+    def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """`encode` of each text, on all cores: hand over many texts at once."""
+        parts, counts = self._parts(texts)
+        with guarded("encode the text", DataError):
+            encodings = self._library.encode_batch_fast(parts, add_special_tokens=False)
+        arrays = [_ids(encoding) for encoding in encodings]
+        return [_joined(arrays[start:stop]) for start, stop in _ranges(counts)]
+
+    def encode_with_sentences(
+        self, texts: Sequence[str], sentence_starts: Sequence[Sequence[int]]
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """`encode_batch`, and where each sentence went.
+
+        Args:
+            texts: the texts.
+            sentence_starts: for each text the character offsets at which its sentences start, ascending.
+
+        Returns:
+            For each text its ids, (n,) int64, and for each of its sentences the index of its first token, ascending
+            int64 in 0 … n. Two sentences share an index where the earlier one has no token of its own.
+        """
+        parts, counts = self._parts(texts)
+        with guarded("encode the text", DataError):
+            # Not the fast variant: that one leaves out which characters a token stands for.
+            encodings = self._library.encode_batch(parts, add_special_tokens=False)
+        ids, starts = [], []
+        for (start, stop), characters in zip(_ranges(counts), sentence_starts, strict=True):
+            ids.append(_joined([_ids(encoding) for encoding in encodings[start:stop]]))
+            ends = _joined(_token_ends(encodings[start:stop], parts[start:stop]))
+            # A sentence starts with the first token that reaches beyond its first character's offset.
+            starts.append(np.searchsorted(ends, np.asarray(characters, dtype=np.int64), side="right"))
+        return ids, starts
+
+    def prompt(self, text: str) -> np.ndarray:
+        """As `encode`, but special tokens written out in the text ([MASK], <extra_id_0>) become their ids."""
+        if self._prompting is None:
+            self._prompting = tokenizers.Tokenizer.from_str(self._json)
+        if self._alphabet is not None:
+            rest = text
+            for token in [*self._special.front, *self._special.sentinels]:
+                rest = rest.replace(token, "")
+            self._check_characters(rest)
+        with guarded("encode the text", DataError):
+            return _ids(self._prompting.encode(text, add_special_tokens=False))
+
+    def _parts(self, texts: Sequence[str]) -> tuple[list[str], list[int]]:
+        """All texts in pieces, and the number of pieces of each text."""
+        parts: list[str] = []
+        counts = []
+        for text in texts:
+            if self._alphabet is not None:
+                self._check_characters(text)
+            before = len(parts)
+            parts.extend(pieces(text, self._special.boundaries))
+            counts.append(len(parts) - before)
+        return parts, counts
+
+    def _check_characters(self, text: str) -> None:
+        assert self._alphabet is not None
+        strangers = sorted(set(text) - self._alphabet)
+        if strangers:
+            raise DataError(
+                f"the tokenizer has no id for the character {strangers[0]!r} (U+{ord(strangers[0]):04X}): it did not occur "
+                "in the text that the tokenizer was trained on, and these special tokens have none for the unknown; "
+                "take tokenizer.special_tokens bert or t5, or tokenizer.kind byte_level_bpe or bytes"
+            )
+
+    # ------------------------------------------------------------------------------------------------------------ decoding
+
+    def decode(self, ids: Iterable[int], skip_special: bool = True) -> str:
+        """The text of `ids`, special tokens left out unless `skip_special` is False. Raises DataError on a bad id."""
+        numbers = [int(id) for id in ids]
+        for id in numbers:
+            self._check_id(id)
+        with guarded("decode", DataError):
+            text: str = self._library.decode(numbers, skip_special_tokens=skip_special)
+        return text
+
+    def token(self, id: int) -> str:
+        """The spelling of the token `id` in the vocabulary. Raises DataError on a bad id."""
+        self._check_id(int(id))
+        token: str | None = self._library.id_to_token(int(id))
+        return "" if token is None else token  # foreign vocabularies may have holes
+
+    def role(self, name: str) -> int:
+        """The id of the token that plays the role `name`; DataError where this tokenizer has none."""
+        if name in self.roles:
+            return self.roles[name]
+        if name not in ROLES:
+            raise DataError(f"{name!r} is no role of a special token (roles: {', '.join(ROLES)})")
+        families = " or ".join(families_with(name)) or "no family"
+        raise DataError(
+            f"this tokenizer has no token for the role {name!r} (it has: {', '.join(self.roles) or 'none'}); "
+            f"tokenizer.special_tokens {families} has one"
+        )
+
+    def _check_id(self, id: int) -> None:
+        if not 0 <= id < self.vocab_size:
+            raise DataError(f"id {id} is not in the vocabulary (0 … {self.vocab_size - 1})")
+
+    # -------------------------------------------------------------------------------------------------------------- saving
+
+    def save(self, folder: str | Path) -> None:
+        """Writes tokenizer.json and special_tokens.json into `folder`, which is made where it is missing."""
+        folder = Path(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / LIBRARY_FILE_NAME).write_text(self._library.to_str(pretty=True), encoding="utf-8")
+            (folder / FILE_NAME).write_text(self._special.to_json() + "\n", encoding="utf-8")
+        except OSError as error:
+            raise DataError(f"cannot save the tokenizer in {folder}: {error}") from None
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Tokenizer:
+        """The tokenizer saved in `folder`: one of ours, or a foreign folder that holds a tokenizer.json.
+
+        Raises DataError where the folder or a file is missing or damaged.
+        """
+        path = Path(folder).expanduser() / LIBRARY_FILE_NAME
+        if not path.is_file():
+            raise DataError(f"no tokenizer in {folder}: it has no {LIBRARY_FILE_NAME}")
+        try:
+            text = path.read_text(encoding="utf-8")
+            if not isinstance(json.loads(text), dict):
+                raise ValueError("it must hold a JSON object")
+        except (OSError, ValueError, RecursionError) as error:
+            raise DataError(f"cannot read the tokenizer {path}: {error}") from None
+        with guarded(f"read the tokenizer {path}", DataError):
+            library = tokenizers.Tokenizer.from_str(text)
+            known = library.get_vocab(with_added_tokens=True)
+        special = read_special_tokens(path.parent, known)
+        with guarded(f"read the tokenizer {path}", DataError):
+            return cls(library, special)
+
+
+def _restore(json_text: str, special: SpecialTokens) -> Tokenizer:
+    return Tokenizer(tokenizers.Tokenizer.from_str(json_text), special)
+
+
+def _ids(encoding: tokenizers.Encoding) -> np.ndarray:
+    # fromiter with a known length: half the time of np.array on a list of ints
+    return np.fromiter(encoding.ids, dtype=np.int64, count=len(encoding))
+
+
+def _token_ends(encodings: Sequence[tokenizers.Encoding], parts: Sequence[str]) -> list[np.ndarray]:
+    """For each piece of a text the character offset, in the whole text, at which each of its tokens ends."""
+    ends, offset = [], 0
+    for encoding, part in zip(encodings, parts, strict=True):
+        piece = np.fromiter((end for _, end in encoding.offsets), dtype=np.int64, count=len(encoding))
+        ends.append(piece + offset)
+        offset += len(part)
+    return ends
+
+
+def _joined(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
+def _ranges(counts: Sequence[int]) -> list[tuple[int, int]]:
+    stops = np.cumsum(counts, dtype=np.int64).tolist()
+    return list(zip([0, *stops], stops, strict=False))
