@@ -92,9 +92,20 @@ def read_package() -> dict[str, Module]:
 
 def own_module(imported: str, modules: Mapping[str, Module]) -> Module | None:
     """The module of the package that an imported name lies in ("zoo.nn.norm" for "zoo.nn.norm.RMSNorm"), if any."""
-    while imported and imported not in modules:
+    if imported.count(".") < 2:  # "zoo.load" is a name of the package itself unless it is a module
+        return modules.get(imported) or modules.get(imported.partition(".")[0])
+    while "." in imported and imported not in modules:
         imported = imported.rpartition(".")[0]
-    return modules.get(imported)
+    return modules.get(imported) if "." in imported else None
+
+
+def own_room(imported: str, modules: Mapping[str, Module]) -> str | None:
+    """The room of the package that an imported name lies in, "" for the package itself, None for other libraries."""
+    package, _, rest = imported.partition(".")
+    if package != PACKAGE:
+        return None
+    room = rest.partition(".")[0]
+    return room if any(module.room == room for module in modules.values()) else ""
 
 
 def functions(module: Module) -> Iterator[tuple[str, FunctionNode]]:

@@ -28,8 +28,8 @@ class Batch(NamedTuple):
 
     Attributes:
         inputs: keyword arguments of a backbone's forward. `tokens` (B, T) int64, and where they say something:
-            `positions` (B, T) int64 (absent: 0 … T−1), `documents` (B, T) int64 (absent: each row is one document without
-            padding; −1 is padding), `segments` (B, T) int64 (absent: all 0); encoder-decoders also take
+            `positions` (B, T) int64 (absent: 0 … T−1), `documents` (B, T) int64 (absent: each row is one document
+            without padding; −1 is padding), `segments` (B, T) int64 (absent: all 0); encoder-decoders also take
             `decoder_tokens`, `decoder_positions`, `decoder_documents`.
         labels: per objective, by its name in the run's config, its labels: int64, IGNORE_INDEX where nothing is scored.
     """

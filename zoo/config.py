@@ -4,18 +4,22 @@
 
 A later source wins key by key. A field that has alternatives is typed by their base (`zoo.registry.Choice`): its `kind`
 picks the dataclass, only that dataclass's fields are legal beside it, and a source that changes the `kind` drops what
-older sources said beside the old one. Nothing is guessed: an unknown key, a wrong type or a value out of its range is a
-ConfigError that names the key. OmegaConf reads the files (its loader is safe and bounded) and does not leave this file.
+older sources said beside the old one; a group without a `kind` changes the one that an older source or the default
+chose. Nothing is guessed: an unknown key, a wrong type or a value out of its range is a ConfigError that names the key.
+OmegaConf reads the files (its loader is safe and bounded) and does not leave this file.
 """
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import math
+import operator
+import sys
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -40,16 +44,12 @@ def setting(
     Args:
         default: the value where no source names the field; a dict or a list is copied for each use; left out: required.
         doc: what the field means, in which unit.
-        minimum, maximum: inclusive bounds of a number. above, below: exclusive bounds.
+        minimum, maximum: inclusive bounds of a number, or of each number of a list. above, below: exclusive bounds.
     """
     metadata = {"doc": doc, "minimum": minimum, "maximum": maximum, "above": above, "below": below}
     if isinstance(default, dict | list):
-        return dataclasses.field(default_factory=functools.partial(_copy, default), metadata=metadata)
+        return dataclasses.field(default_factory=functools.partial(copy.copy, default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
-
-
-def _copy(value: Any) -> Any:
-    return type(value)(value)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,67 +82,79 @@ class Resolved(NamedTuple):
     origins: dict[str, str]
 
 
-# ---------------------------------------------------------------------------------------------------------------- reading
+# -------------------------------------------------------------------------------------------------------------- reading
 
 
 def read_yaml(path: str | Path) -> Source:
     """One YAML file as a source; raises ConfigError where it is missing, unreadable or not a mapping."""
     from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
 
     path = Path(path)
     if not path.is_file():
         raise ConfigError(f"no config file at {path}")
-    try:
-        settings = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start})") from None
-    except (OmegaConfBaseException, YAMLError, RecursionError, ValueError) as error:
-        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(settings, dict):
-        raise ConfigError(f"{path} must hold `key: value` lines, not a {type(settings).__name__}")
-    return _plain(Source(path.name, typing.cast("Mapped", settings)))
+    return Source(path.name, _contained(lambda: OmegaConf.load(path), str(path)))
 
 
 def read_overrides(overrides: Iterable[str], name: str = "command line") -> Source:
     """`["model.dim=128", …]` as a source; values are read as YAML (`3e-4`, `true`, `null`, `[1, 2]`)."""
     from omegaconf import OmegaConf
+
+    settings: Mapped = {}
+    for override in overrides:
+        key, equals, _ = override.partition("=")
+        if not equals or not all(part.strip() for part in key.split(".")):
+            raise ConfigError(f"{override!r} is no setting; write key=value, for example trainer.max_steps=100")
+        settings = _join(settings, _contained(functools.partial(OmegaConf.from_dotlist, [override]), override))
+    return Source(name, settings)
+
+
+def _contained(read: Callable[[], Any], what: str) -> Mapped:
+    """What OmegaConf reads, as plain data; raises ConfigError, which calls it `what`, where it is not."""
+    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
-    overrides = list(overrides)
-    for override in overrides:
-        key, equals, _ = override.partition("=")
-        if not equals or not key or key.startswith(".") or key.endswith("."):
-            raise ConfigError(f"{override!r} is no setting; write key=value, for example trainer.max_steps=100")
     try:
-        settings = OmegaConf.to_container(OmegaConf.from_dotlist(overrides), resolve=False)
-    except (OmegaConfBaseException, YAMLError, ValueError) as error:
-        raise ConfigError(f"cannot read {' '.join(overrides)}: {' '.join(str(error).split())}") from None
-    return _plain(Source(name, typing.cast("Mapped", settings)))
+        settings = OmegaConf.to_container(read(), resolve=False)
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{what} is not UTF-8 text ({error.reason} at byte {error.start})") from None
+    except OSError as error:
+        raise ConfigError(f"{what} cannot be read: {error.strerror or error}") from None
+    except (OmegaConfBaseException, YAMLError, RecursionError, ValueError) as error:
+        raise ConfigError(f"{what} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(settings, dict):
+        raise ConfigError(f"{what} must hold `key: value` lines, not a {type(settings).__name__}")
+    _check_keys(settings, what)
+    return typing.cast("Mapped", settings)
 
 
-def _plain(source: Source) -> Source:
-    """Refuses what is not plain data: interpolations and keys that are no strings."""
-
-    def walk(value: Any, key: str) -> None:
-        if isinstance(value, dict):
-            for name, child in value.items():
-                if not isinstance(name, str):
-                    raise ConfigError(f"key {name!r} in {source.name} must be a word", key)
-                walk(child, f"{key}.{name}" if key else name)
-        elif isinstance(value, list):
-            for child in value:
-                walk(child, key)
-        elif isinstance(value, str) and ("${" in value or value == "???"):
-            raise ConfigError(f"{value!r} in {source.name}: interpolation is switched off; write the value itself", key)
-
-    walk(source.settings, "")
-    return source
+def _check_keys(value: Any, what: str, path: str = "") -> None:
+    """Refuses keys that are no words, however deep (`8: true`)."""
+    for name, child in value.items() if isinstance(value, dict) else ():
+        if not isinstance(name, str):
+            raise ConfigError(f"key {name!r} in {what} must be a word", path)
+        _check_keys(child, what, f"{path}.{name}" if path else name)
 
 
-# -------------------------------------------------------------------------------------------------------------- resolving
+def _join(settings: Mapped, more: Mapped) -> Mapped:
+    """Both together, as parts of one source: `norm=rms_norm norm.eps=1e-5` mean one group in either order."""
+    joined = dict(settings)
+    for key, value in more.items():
+        before, value = _as_groups(settings.get(key), value)
+        joined[key] = _join(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
+    return joined
+
+
+def _as_groups(one: Any, other: Any) -> tuple[Any, Any]:
+    """The two values of a key; `positions: alibi` beside a group is short for `positions: {kind: alibi}`."""
+    if isinstance(one, dict) and isinstance(other, str):
+        return one, {"kind": other}
+    if isinstance(one, str) and isinstance(other, dict):
+        return {"kind": one}, other
+    return one, other
+
+
+# ------------------------------------------------------------------------------------------------------------ resolving
 
 
 def load_config(schema: type[C], sources: Iterable[Source]) -> Resolved:
@@ -152,18 +164,24 @@ def load_config(schema: type[C], sources: Iterable[Source]) -> Resolved:
     defaults, below every source. Raises ConfigError on anything that does not fit.
     """
     sources = list(sources)
-    layers = [Source("default", default_mapping(schema)), *_presets(schema, sources), *sources]
+    rows = list(_presets(schema, sources))
     settings: Mapped = {}
     origins: dict[str, str] = {}
-    for layer in layers:
+    for layer in (Source("default", default_mapping(schema)), *rows, *sources):
         settings = _merge(settings, layer.settings, layer.name, origins, "")
+    for row in rows:  # a preset that a later kind takes back altogether would be a setting without effect
+        for field, values in row.settings.items():
+            if settings[field]["kind"] != values["kind"]:
+                told = f"{settings[field]['kind']!r} does not go with {row.name}, whose kind is {values['kind']!r}"
+                raise ConfigError(told, f"{field}.kind")
     config = build(schema, settings)
-    resolved = flatten(to_mapping(config))
-    return Resolved(config, {key: origins.get(key, "default") for key in resolved})
+    # the origin of a kind that was said as a bare word (`positions: alibi`) stands one level up
+    keys = {key: key.removesuffix(".kind") for key in flatten(to_mapping(config))}
+    return Resolved(config, {key: origins.get(key, origins.get(word, "default")) for key, word in keys.items()})
 
 
 def _presets(schema: type[Config], sources: list[Source]) -> Iterable[Source]:
-    """Takes `preset` out of the sources and yields the row that the last of them names, for each field that has rows."""
+    """Takes `preset` out of the sources; yields the row that the last of them names, for each field that has rows."""
     for name, kind in _types_of(schema).items():
         presets = getattr(kind, "presets", None)
         if presets is None:
@@ -176,6 +194,8 @@ def _presets(schema: type[Config], sources: list[Source]) -> Iterable[Source]:
                 rest = {key: value for key, value in section.items() if key != "preset"}
                 sources[index] = Source(source.name, {**source.settings, name: rest})
         if chosen is not None:
+            if not isinstance(chosen, str):
+                raise ConfigError(f"{chosen!r} is not {_describe(str)}", f"{name}.preset")
             try:
                 yield Source(f"preset {chosen}", {name: presets(chosen)})
             except ConfigError as error:
@@ -185,12 +205,13 @@ def _presets(schema: type[Config], sources: list[Source]) -> Iterable[Source]:
 def _merge(older: Mapped, newer: Mapped, name: str, origins: dict[str, str], prefix: str) -> Mapped:
     merged = dict(older)
     for key, value in newer.items():
-        path, before = f"{prefix}{key}", older.get(key)
-        if isinstance(before, dict) and "kind" in before and isinstance(value, str):
-            value = {"kind": value}  # `positions: alibi` is short for `positions: {kind: alibi}`
+        path = f"{prefix}{key}"
+        before, value = _as_groups(older.get(key), value)
         if isinstance(before, dict) and isinstance(value, dict):
             if value.get("kind", before.get("kind")) != before.get("kind"):
                 before = {}
+                for stale in [leaf for leaf in origins if leaf == path or leaf.startswith(f"{path}.")]:
+                    del origins[stale]
             merged[key] = _merge(before, value, name, origins, f"{path}.")
         else:
             merged[key] = value
@@ -213,19 +234,28 @@ def _build(schema: Any, value: Any) -> Any:
         if value is None and type(None) in arguments:
             return None
         wanted = [a for a in arguments if a is not type(None)]
+        if len(wanted) == 1:
+            return _build(wanted[0], value)
         structured = [a for a in wanted if isinstance(a, type) and issubclass(a, Config)]
         return _build(structured[0], value) if structured and isinstance(value, dict | str) else value
     if origin is dict and isinstance(value, dict):
-        return {
-            name: build(arguments[1], child, str(name)) for name, child in value.items() if child is not None
-        }  # null takes an entry out
+        # null takes an entry out
+        return {name: build(arguments[1], child, str(name)) for name, child in value.items() if child is not None}
     if origin is tuple and isinstance(value, list | tuple):
-        return tuple(build(arguments[0], child, str(index)) for index, child in enumerate(value))
+        return tuple(
+            build(kind, child, str(index)) for index, (kind, child) in enumerate(_entries(arguments, tuple(value)))
+        )
     if isinstance(schema, type) and issubclass(schema, Config):
         return value if isinstance(value, schema) else _build_config(schema, value)
-    if schema is float and type(value) is int:
+    if schema is float and type(value) is int and abs(value) <= sys.float_info.max:
         return float(value)
     return value
+
+
+def _entries(arguments: tuple[Any, ...], value: tuple[Any, ...]) -> list[tuple[Any, Any]]:
+    """Each entry of a tuple with its type: `tuple[int, ...]` has one for all, `tuple[float, float]` one for each."""
+    kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else arguments
+    return list(zip(kinds, value, strict=False))
 
 
 def _build_config(schema: type[Config], value: Any) -> Config:
@@ -248,7 +278,15 @@ def _build_config(schema: type[Config], value: Any) -> Config:
     if missing:
         raise ConfigError(f"is required: {fields[missing[0]].metadata.get('doc', '')}", missing[0])
     kinds = _types_of(schema)
+    value = {name: _over_default(fields[name], child) for name, child in value.items()}
     return schema(**{name: build(kinds[name], child, name) for name, child in value.items()})
+
+
+def _over_default(field: dataclasses.Field[Any], value: Any) -> Any:
+    """A group that says a part of a field stands on the field's own default, as a later source stands on an earlier."""
+    if not isinstance(field.default, Config) or not isinstance(value, dict):
+        return value
+    return _merge({"": to_mapping(field.default)}, {"": value}, "", {}, "")[""]
 
 
 def _keys(schema: type[Config]) -> list[str]:
@@ -265,24 +303,35 @@ def _types_of(schema: type[Config]) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in dataclasses.fields(schema)}
 
 
-# --------------------------------------------------------------------------------------------------------------- checking
+# ------------------------------------------------------------------------------------------------------------- checking
 
 
 def _check(kind: Any, value: Any, metadata: Mapping[str, Any]) -> None:
     if not _fits(kind, value):
         raise ConfigError(f"{value!r} is not {_describe(kind)}")
+    if isinstance(value, tuple):
+        for index, entry in enumerate(value):
+            try:
+                _check(Any, entry, metadata)
+            except ConfigError as error:
+                raise error.under(str(index)) from None
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{value!r} is not a finite number")
+    if isinstance(value, str) and ("${" in value or value == "???"):
+        raise ConfigError(f"{value!r}: interpolation is switched off; write the value itself")
     if isinstance(value, int | float) and not isinstance(value, bool):
-        for bound, holds, words in (
-            ("minimum", lambda limit: value >= limit, "at least"),
-            ("maximum", lambda limit: value <= limit, "at most"),
-            ("above", lambda limit: value > limit, "above"),
-            ("below", lambda limit: value < limit, "below"),
-        ):
+        for bound, (holds, words) in _BOUNDS.items():
             limit = metadata.get(bound)
-            if limit is not None and not holds(limit):
+            if limit is not None and not holds(value, limit):
                 raise ConfigError(f"{value!r} must be {words} {limit}")
+
+
+_BOUNDS = {
+    "minimum": (operator.ge, "at least"),
+    "maximum": (operator.le, "at most"),
+    "above": (operator.gt, "above"),
+    "below": (operator.lt, "below"),
+}
 
 
 def _fits(kind: Any, value: Any) -> bool:
@@ -296,11 +345,13 @@ def _fits(kind: Any, value: Any) -> bool:
     if origin is dict:
         return isinstance(value, dict) and all(_fits(arguments[1], child) for child in value.values())
     if origin is tuple:
-        return isinstance(value, tuple) and all(_fits(arguments[0], child) for child in value)
+        if not isinstance(value, tuple) or (arguments[-1] is not Ellipsis and len(value) != len(arguments)):
+            return False
+        return all(_fits(wanted, entry) for wanted, entry in _entries(arguments, value))
     if kind is int:
         return type(value) is int
     if kind is float:
-        return type(value) in (int, float)
+        return type(value) is float or (type(value) is int and abs(value) <= sys.float_info.max)
     return isinstance(value, kind)
 
 
@@ -311,16 +362,19 @@ def _describe(kind: Any) -> str:
     if origin is typing.Literal:
         return f"one of {', '.join(map(str, arguments))}"
     if origin is tuple:
-        return f"a list, each entry {_describe(arguments[0])}"
+        length = "" if arguments[-1] is Ellipsis else f" of {len(arguments)}"
+        return f"a list{length}, each entry {_describe(arguments[0])}"
     if origin is dict:
         return "a group of named settings"
+    if isinstance(kind, type) and issubclass(kind, Choice):
+        return f"a {kind.noun} (legal kinds: {', '.join(sorted(kind.choices))})"
     if isinstance(kind, type) and issubclass(kind, Config):
-        return f"a {kind.__name__}"
+        return f"a group of settings ({', '.join(_keys(kind))})"
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
     return words.get(kind, str(kind))
 
 
-# ---------------------------------------------------------------------------------------------------------------- writing
+# -------------------------------------------------------------------------------------------------------------- writing
 
 
 def to_mapping(config: Any) -> Any:
@@ -360,7 +414,7 @@ def flatten(settings: Mapped, prefix: str = "") -> dict[str, Any]:
 
 
 def difference(one: Any, other: Any) -> list[tuple[str, Any, Any]]:
-    """(dotted key, value in `one`, value in `other`) wherever two configs or mappings differ; None stands for absent."""
+    """(dotted key, value in `one`, value in `other`) where two configs or mappings differ; None stands for absent."""
     left, right = flatten(to_mapping(one)), flatten(to_mapping(other))
     return [(k, left.get(k), right.get(k)) for k in sorted({*left, *right}) if left.get(k) != right.get(k)]
 

@@ -1,8 +1,8 @@
 """Which piece goes into which row: best fit decreasing.
 
 Pieces are placed from the largest to the smallest, each into the fullest row that still has room for it (Johnson 1974,
-"Near-optimal bin packing algorithms"). Sizes are small whole numbers, so pieces of one size are placed together: n pieces
-take one sort and about as many steps as there are distinct pairs of size and room.
+"Near-optimal bin packing algorithms"). Sizes are small whole numbers, so pieces of one size are placed together: n
+pieces take one sort and about as many steps as there are distinct pairs of size and room.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ def best_fit(sizes: Integers, capacity: int) -> Integers:
     """The row of each piece.
 
     Args:
-        sizes: (n,) slots that each piece takes, in [1, capacity].
+        sizes: (n,) slots that each piece takes, in [1, capacity]; at least one piece.
         capacity: slots of a row.
 
     Returns:
@@ -29,7 +29,7 @@ def best_fit(sizes: Integers, capacity: int) -> Integers:
     for size, pieces in zip((-distinct).tolist(), np.split(by_size, first[1:]), strict=True):
         while len(pieces):
             room, open_rows = rooms.take(size, len(pieces))
-            # filling one row with as many equal pieces as fit is what best fit does: after each, that row is the fullest
+            # Best fit puts as many equal pieces into one row as fit: after each, that row is the fullest.
             each = room // size
             placed = min(len(pieces), each * len(open_rows))
             rows[pieces[:placed]] = np.repeat(open_rows, each)[:placed]

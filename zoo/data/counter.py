@@ -1,9 +1,9 @@
 """Random numbers that are a function of where they are used, not of who drew before.
 
-A number is named by (seed, stream, epoch, sample, index). Its 64 bits come from the finalizer of SplitMix64 (Steele, Lea &
-Flood 2014, "Fast splittable pseudorandom number generators") applied to a counter, so any of them can be had at once, in
-any order, in any process. A stream is what the numbers are for ("order", "mask/positions", …): its name and the seed go
-through BLAKE2 into the starting point, so streams are unrelated to each other.
+A number is named by (seed, stream, epoch, sample, index). Its 64 bits come from the finalizer of SplitMix64 (Steele,
+Lea & Flood 2014, "Fast splittable pseudorandom number generators") applied to a counter, so any of them can be had at
+once, in any order, in any process. A stream is what the numbers are for ("order", "mask/positions", …): its name and
+the seed go through BLAKE2 into the starting point, so streams are unrelated to each other.
 
 Everything is vectorised over rows; `epochs` and `samples` are integer arrays of shape (B,).
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +47,7 @@ def bits(seed: int, stream: str, epochs: Integers, samples: Integers, count: int
 
 def uniform(seed: int, stream: str, epochs: Integers, samples: Integers, count: int) -> NDArray[np.float64]:
     """As `bits`, but (B, count) float64 in [0, 1), with 53 random bits each."""
-    return (bits(seed, stream, epochs, samples, count) >> np.uint64(11)) * 2.0**-53
+    return (bits(seed, stream, epochs, samples, count) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def choose(
@@ -94,8 +95,9 @@ def choose(
 def permuted(seed: int, stream: str, epochs: Integers, indices: Integers, size: int) -> Integers:
     """Where each index goes in a random order of range(size), one order for each epoch.
 
-    A Feistel network over the next power of four, walked along its cycles until the value is in range again (Black &
-    Rogaway 2002, "Ciphers with arbitrary finite domains"): a bijection of range(size) that needs no memory.
+    A Feistel network on the cells of the smallest near-square table that has `size` of them, walked along its cycles
+    until the cell is in range (Black & Rogaway 2002, "Ciphers with arbitrary finite domains"): a bijection of
+    range(size) that needs no memory.
 
     Args:
         seed, stream: as for `bits`.
@@ -107,24 +109,27 @@ def permuted(seed: int, stream: str, epochs: Integers, indices: Integers, size: 
         (B,) int64 in [0, size).
     """
     assert 1 <= size <= 1 << 62, size
-    half = np.uint64(max(2, ((size - 1).bit_length() + 1) // 2))
+    columns = math.isqrt(size - 1) + 1
+    table = (np.uint64(-(-size // columns)), np.uint64(columns))
     epochs = np.asarray(epochs)
     values = np.asarray(indices).astype(np.uint64)
-    round_keys_BR = bits(seed, stream, epochs, np.zeros_like(epochs), _FEISTEL_ROUNDS)
-    values = _feistel(values, round_keys_BR, half)
+    keys_RB = np.ascontiguousarray(bits(seed, stream, epochs, np.zeros_like(epochs), _FEISTEL_ROUNDS).T)
+    values = _feistel(values, keys_RB, table)
     outside = np.flatnonzero(values >= np.uint64(size))
-    while len(outside):  # at most three quarters of the power of four are outside, so this ends soon
-        values[outside] = _feistel(values[outside], round_keys_BR[outside], half)
+    while len(outside):  # less than one row of the table is out of range, so this ends soon
+        values[outside] = _feistel(values[outside], keys_RB[:, outside], table)
         outside = outside[values[outside] >= np.uint64(size)]
     return values.astype(np.int64)
 
 
-def _feistel(values: Bits, round_keys_BR: Bits, half: np.uint64) -> Bits:
-    mask = (np.uint64(1) << half) - np.uint64(1)
-    left, right = values >> half, values & mask
-    for number in range(_FEISTEL_ROUNDS):
-        left, right = right, left ^ (_mixed(right + round_keys_BR[:, number]) & mask)
-    return (left << half) | right
+def _feistel(values: Bits, keys_RB: Bits, table: tuple[np.uint64, np.uint64]) -> Bits:
+    """Adds to row and column of each cell in turn what is mixed from the other; each round can be undone."""
+    num_rows, num_columns = table
+    row, column = values // num_columns, values % num_columns
+    for number in range(0, _FEISTEL_ROUNDS, 2):
+        row = (row + _mixed(column + keys_RB[number]) % num_rows) % num_rows
+        column = (column + _mixed(row + keys_RB[number + 1]) % num_columns) % num_columns
+    return row * num_columns + column
 
 
 @functools.lru_cache(maxsize=256)

@@ -1,8 +1,8 @@
 """Special tokens around pieces of text, and windows on the result laid into rows.
 
-A frame is what goes before and after each text ([CLS] … [SEP], … <|endoftext|>). Framed texts are never stored: a run says
-which window of which framed text stands where in which row, and `lay` gathers all runs of a batch from the memory map
-at once.
+A frame is what goes before and after each text ([CLS] … [SEP], … <|endoftext|>). Framed texts are never stored: a run
+says which window of which framed text stands where in which row, and `lay` gathers all runs of a batch from the memory
+map at once.
 """
 
 from __future__ import annotations
@@ -38,10 +38,12 @@ class Runs(NamedTuple):
     """Windows on framed texts, in the order of their places; all (R,) int64.
 
     Attributes:
-        rows, columns: where in the batch the run begins; the runs of a row follow each other without a gap from column 0.
+        rows, columns: where in the batch the run begins; the runs of a row follow each other without a gap from column
+            0.
         documents: the document id that its places get in the row.
         starts, lengths: the text: where it begins in the token store, and its tokens without the frame.
-        firsts, counts: the window: its first token, counted from the beginning of the frame, and how many tokens it has.
+        firsts, counts: the window: its first token, counted from the beginning of the frame, and how many tokens it
+            has.
     """
 
     rows: Integers
@@ -53,9 +55,7 @@ class Runs(NamedTuple):
     counts: Integers
 
 
-def lay(
-    tokens: NDArray[np.integer], frame: Frame, runs: Runs, epochs: Integers, samples: Integers, width: int
-) -> Rows:
+def lay(tokens: NDArray[np.integer], frame: Frame, runs: Runs, epochs: Integers, samples: Integers, width: int) -> Rows:
     """The rows that the runs describe.
 
     Args:
@@ -67,12 +67,11 @@ def lay(
     """
     shape = (len(samples), width)
     begin = np.cumsum(runs.counts) - runs.counts  # where each run begins among all places that hold something
-    owner = np.repeat(np.arange(len(begin)), runs.counts)
-    place = np.arange(len(owner))
-    source = (runs.starts + runs.firsts - len(frame.before) - begin)[owner]
+    place = np.arange(int(runs.counts.sum()))
+    source = np.repeat(runs.starts + runs.firsts - len(frame.before) - begin, runs.counts)
     source += place
     found = tokens.take(source, mode="clip").astype(np.int64)  # places of the frame are out of range; filled in below
-    special = np.zeros(len(owner), bool)
+    special = np.zeros(len(place), bool)
     for offset, token in enumerate(frame.before):
         _place(found, special, runs, begin, np.full_like(begin, offset), token)
     for offset, token in enumerate(frame.after):
@@ -82,12 +81,12 @@ def lay(
     following[:-1] = found[1:]
     following[begin + runs.counts - 1] = _following(tokens, frame, runs)
 
-    positions = place - begin[owner]
-    documents = runs.documents[owner]
-    if len(owner) == shape[0] * width:  # full rows: the runs are the rows
+    positions = place - np.repeat(begin, runs.counts)
+    documents = np.repeat(runs.documents, runs.counts)
+    if len(place) == shape[0] * width:  # full rows: the runs are the rows
         target = None
     else:
-        target = (runs.rows * width + runs.columns - begin)[owner]
+        target = np.repeat(runs.rows * width + runs.columns - begin, runs.counts)
         target += place
     return Rows(
         tokens=_scatter(found, target, shape, frame.padding),

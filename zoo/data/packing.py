@@ -1,8 +1,8 @@
 """Rows from documents: cut from one long stream, or whole pieces packed side by side.
 
-In both, every place carries the id of its document within the row, so that no document sees its neighbour, and positions
-begin anew with each. Rows are numbered, and a row is made from its number by searching the offsets and gathering from the
-memory map; nothing is drawn, shuffled or kept between calls.
+In both, every place carries the id of its document within the row, so that no document sees its neighbour, and
+positions begin anew with each. Rows are numbered, and a row is made from its number by searching the offsets and
+gathering from the memory map; nothing is drawn, shuffled or kept between calls.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from zoo.errors import DataError
 class StreamRows:
     """Framed documents one after another, cut every `width` tokens.
 
-    In each epoch every token of the stream is in exactly one row, and as "next_token" labels reach over the end of a row,
-    each token that has one before it in its document is predicted exactly once. The last row ends in padding.
+    In each epoch every token of the stream is in exactly one row, and as "next_token" labels reach over the end of a
+    row, each token that has one before it in its document is predicted exactly once. The last row ends in padding.
 
     Args:
         documents: the text.
@@ -96,10 +96,10 @@ class Fit(NamedTuple):
     Attributes:
         capacity: slots of a row.
         size: (n,) tokens of pieces → (n,) slots that they take; never falls with the number of tokens.
-        shortest: fewest tokens of a piece. Where cutting leaves less than that, the piece before gives some up; a document
-            with less than that in all is left out.
-        framed: whether each piece has its own frame ([CLS] piece [SEP]; `size` is asked about tokens without the frame),
-            or the document has one and is cut with it (`size` is asked about framed tokens).
+        shortest: fewest tokens of a piece. Where cutting leaves less than that, the piece before gives some up; a
+            document with less than that in all is left out.
+        framed: whether each piece has its own frame ([CLS] piece [SEP]; `size` is asked about tokens without the
+            frame), or the document has one and is cut with it (`size` is asked about framed tokens).
     """
 
     capacity: int
@@ -110,7 +110,7 @@ class Fit(NamedTuple):
     @property
     def longest(self) -> int:
         """Most tokens of a piece; less than `shortest` where not even that fits."""
-        bound = max(2, self.capacity)
+        bound = 2
         while int(self.size(np.asarray([bound]))[0]) <= self.capacity:
             bound *= 2
         return int(np.searchsorted(self.size(np.arange(1, bound + 1)), self.capacity, side="right"))
@@ -143,11 +143,14 @@ class DocumentRows:
         self.frame = frame
         lengths = documents.stops - documents.starts
         around = frame.size if fit.framed == "document" else 0
-        refuse_short(int(lengths.sum() + around * len(lengths)), fit.capacity if width is None else width)
         owners, firsts, counts = _cut(lengths + around, fit)
+        framed = len(counts) if fit.framed == "piece" else len(lengths)
+        refuse_short(int(lengths.sum()) + frame.size * framed, fit.longest if width is None else width)
         self.left_out = int((lengths + around < fit.shortest).sum())
         if not len(counts):
-            raise DataError(f"none of the {len(lengths)} documents has the {fit.shortest} tokens that a row needs at least")
+            raise DataError(
+                f"none of the {len(lengths)} documents has the {fit.shortest} tokens that a row needs at least"
+            )
 
         bins = best_fit(fit.size(counts), fit.capacity) if pack else np.arange(len(counts))
         order = np.argsort(bins, kind="stable")

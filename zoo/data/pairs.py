@@ -1,8 +1,8 @@
 """Rows of two pieces of text, [CLS] A [SEP] B [SEP], for next-sentence prediction.
 
-Devlin et al. 2018, arXiv:1810.04805, appendix A.2, and its released `create_pretraining_data.py`: consecutive sentences of
-one document are gathered until a row is full, the border between A and B is drawn among their ends, and with probability
-one half B is replaced by text from another document; the longer of a too long pair is cut.
+Devlin et al. 2018, arXiv:1810.04805, appendix A.2, and its released `create_pretraining_data.py`: consecutive sentences
+of one document are gathered until a row is full, the border between A and B is drawn among their ends, and with
+probability one half B is replaced by text from another document; the longer of a too long pair is cut.
 
 Deviations. The gathered chunks are the same in every epoch, so that rows can be numbered; only border, replacement and
 cuts are drawn anew (BERT draws chunks again for each of its ten copies of the data). Where B is replaced, the true B is
@@ -51,8 +51,8 @@ class PairRows:
         left_out: documents with a single sentence, which cannot give a pair.
 
     Raises:
-        DataError: the documents have no sentences, fewer than two of them have two sentences, or the text is shorter than
-            one row.
+        DataError: the documents have no sentences, fewer than two of them have two sentences, or the text is shorter
+            than one row.
     """
 
     def __init__(self, documents: Documents, special: PairTokens, width: int, short_share: float, seed: int) -> None:

@@ -1,8 +1,8 @@
 """Which rows step N trains on: a function of (number of rows, rows of a step, seed, N), and nothing else.
 
 Rows are numbered through: step N holds the numbers N·R … N·R + R − 1. A number n belongs to epoch n // num_rows, and to
-the row that the epoch's own random order has at n % num_rows. So a step may span epochs, no row is left out or seen twice
-in an epoch, and any step is found at once, whoever asks.
+the row that the epoch's own random order has at n % num_rows. So a step may span epochs, no row is left out or seen
+twice in an epoch, and any step is found at once, whoever asks.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Plan:
 
 
 def check_shares(rows_per_step: int, num_microbatches: int, num_ranks: int, key: str = "") -> None:
-    """Raises ConfigError, under `key`, where the rows of a step cannot be shared out to all microbatches of all ranks."""
+    """Raises ConfigError, under `key`, where a step's rows cannot be shared out to all microbatches of all ranks."""
     shares = num_microbatches * num_ranks
     if rows_per_step % shares:
         below = rows_per_step // shares * shares
@@ -72,8 +72,8 @@ def check_shares(rows_per_step: int, num_microbatches: int, num_ranks: int, key:
         )
 
 
-def sweep(num_rows: int, rows_per_batch: int, rank: int = 0, num_ranks: int = 1) -> list[Draw]:
-    """All rows of epoch 0 in order, for evaluation: this rank's share of the batches, the last of which may be smaller."""
+def evaluation_batches(num_rows: int, rows_per_batch: int, rank: int = 0, num_ranks: int = 1) -> list[Draw]:
+    """All rows of epoch 0 in order, for evaluation: this rank's share of the batches; the last may be smaller."""
     starts = range(0, num_rows, rows_per_batch)[rank::num_ranks]
     samples = [np.arange(start, min(start + rows_per_batch, num_rows)) for start in starts]
     return [Draw(np.zeros_like(samples_B), samples_B) for samples_B in samples]

@@ -17,15 +17,15 @@ class Rows(NamedTuple):
 
     Attributes:
         tokens: (B, W) int64, the tokenizer's padding id where there is nothing.
-        documents: (B, W) int64, which document of the row a place belongs to, counted 0, 1, … within the row; −1 padding.
-            What shares an id may see each other, nothing else may.
+        documents: (B, W) int64, which document of the row a place belongs to, counted 0, 1, … within the row; −1
+            padding. What shares an id may see each other, nothing else may.
         positions: (B, W) int64, the place within its document of the row; 0 on padding.
         segments: (B, W) int64 in {0, 1}, or None where rows have no segments.
         special: (B, W) bool, True on special tokens that the row maker added and on padding: noise leaves them alone.
         epochs, samples: (B,) int64, which rows these are; noise is keyed by them.
-        labels: what the row maker alone knows, by name: "next_token" (B, W) int64, the token after each place in the same
-            document, even where it is in another row, else IGNORE_INDEX; "next_sentence" (B,) int64, 0 = B follows A,
-            1 = B is from another document.
+        labels: what the row maker alone knows, by name: "next_token" (B, W) int64, the token after each place in the
+            same document, even where it is in another row, else IGNORE_INDEX; "next_sentence" (B,) int64, 0 = B follows
+            A, 1 = B is from another document.
     """
 
     tokens: Integers

@@ -1,7 +1,7 @@
 """The edge between zoo and the `tokenizers` library: whatever goes wrong behind it comes out as a DataError.
 
-The library is written in Rust. Its ordinary failures are plain `Exception`s, but a panic in it (a crafted tokenizer.json
-can cause one, tokenizers issue 2094) is a `BaseException`, which an `except Exception` lets through.
+The library is written in Rust. Its ordinary failures are plain `Exception`s, but a panic in it (a crafted
+tokenizer.json can cause one, tokenizers issue 2094) is a `BaseException`, which an `except Exception` lets through.
 """
 
 from __future__ import annotations

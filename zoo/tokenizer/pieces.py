@@ -1,8 +1,8 @@
 """Long texts in pieces, so that memory stays bounded and every core has work.
 
 The library spends about 150 bytes on each token of a text while it encodes it, and one thread on each text. A novel, or
-a whole corpus in one file, is therefore cut where cutting cannot change the ids: before a space that follows a non-space
-no pre-tokenizer of ours has a token across, and no lookahead of theirs reaches back over it.
+a whole corpus in one file, is therefore cut where cutting cannot change the ids: before a space that follows a
+non-space. No pre-tokenizer of ours has a token across that place, and no pattern of theirs looks back over it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SPACE_AFTER_WORD = re.compile(r"(?<=\S)(?= )")
 
 
 def pieces(text: str, boundaries: Boundaries) -> Iterator[str]:
-    """Consecutive pieces of `text` whose ids, one after another, are the ids of the whole. At least one, maybe empty."""
+    """Consecutive pieces of `text` whose ids, one after another, are those of the whole; at least one, maybe empty."""
     start, length = 0, len(text)
     while boundaries != "none" and length - start > 2 * PIECE_CHARACTERS:
         stop = start + PIECE_CHARACTERS

@@ -53,8 +53,8 @@ class SpecialTokens(NamedTuple):
     Attributes:
         roles: role → token, as it is spelt.
         sentinels: spellings of <extra_id_0>, <extra_id_1>, …; () outside T5.
-        boundaries: where a text can be cut without changing its ids: before a space that follows a non-space ("spaces"),
-            between any two characters ("anywhere"), or nowhere for certain ("none", every foreign tokenizer).
+        boundaries: where a text can be cut without changing its ids: before a space that follows a non-space
+            ("spaces"), between any two characters ("anywhere"), or nowhere for certain ("none", foreign tokenizers).
         closed: True where a character outside the vocabulary has no id at all and must be refused.
     """
 
@@ -87,8 +87,9 @@ def families_with(role: str) -> list[str]:
 def read_special_tokens(folder: Path, known: Mapping[str, int]) -> SpecialTokens:
     """The special tokens of the tokenizer saved in `folder`; `known` maps each token of its vocabulary to its id.
 
-    A folder of ours says it in special_tokens.json. A foreign one says it in the files that Hugging Face writes; without
-    those, a vocabulary that has every special token of one family is of that family. Raises DataError on a damaged file.
+    A folder of ours says it in special_tokens.json. A foreign one says it in the files that Hugging Face writes; where
+    those are missing, a vocabulary that has every special token of one family is of that family. Raises DataError on a
+    damaged file.
     """
     own = folder / FILE_NAME
     if own.is_file():
@@ -127,7 +128,8 @@ def _from_own(path: Path, content: dict[str, Any], known: Mapping[str, int]) -> 
     )
     if not fits:
         raise DataError(f"{path} is damaged: it must hold roles, sentinels, boundaries and closed")
-    assert isinstance(roles, dict) and isinstance(sentinels, list)
+    assert isinstance(roles, dict)
+    assert isinstance(sentinels, list)
     absent = [token for token in [*roles.values(), *sentinels] if token not in known]
     if absent:
         raise DataError(f"{path} names the token {absent[0]!r}, which tokenizer.json beside it lacks")

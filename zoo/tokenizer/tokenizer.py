@@ -34,14 +34,13 @@ class Tokenizer:
         fingerprint: SHA-256 of everything that decides the ids, in hex; survives saving and loading.
     """
 
-    def __init__(self, library: tokenizers.Tokenizer, special: SpecialTokens) -> None:
-        # A file may ask for truncation or padding; a corpus would be cut short without a word.
-        library.no_truncation()
-        library.no_padding()
-        library.encode_special_tokens = True  # a text that spells out [MASK] is text
-        self._library = library
+    def __init__(self, definition: str, special: SpecialTokens) -> None:
+        """A tokenizer from the text of a tokenizer.json; DataError where that is none, or lacks a special token."""
+        self._definition = definition
         self._special = special
+        self._library = library = _opened(definition)
         self._prompting: tokenizers.Tokenizer | None = None
+        library.encode_special_tokens = True  # a text that spells out [MASK] is text
         vocabulary: dict[str, int] = library.get_vocab(with_added_tokens=True)
         if not vocabulary:
             raise DataError("the tokenizer has an empty vocabulary")
@@ -52,17 +51,17 @@ class Tokenizer:
         marked = {id for id, token in added.items() if token.special}
         self.special_ids = np.array(sorted({*marked, *self.roles.values(), *self.sentinels}), dtype=np.int64)
         self._alphabet = frozenset(token for token in vocabulary if len(token) == 1) if special.closed else None
-        self._json: str = library.to_str()
-        self.fingerprint = hashlib.sha256(f"{self._json}\n{special.to_json()}".encode()).hexdigest()
+        # Of the text as it is saved: the library does not always read back the very float that it wrote.
+        self.fingerprint = hashlib.sha256(f"{definition}\n{special.to_json()}".encode()).hexdigest()
 
     def __repr__(self) -> str:
         return f"Tokenizer(vocab_size={self.vocab_size}, roles={self.roles}, fingerprint={self.fingerprint[:12]})"
 
     def __reduce__(self) -> tuple[object, ...]:
         # The library's own pickling forgets that special tokens in a text are text.
-        return _restore, (self._json, self._special._replace(roles=dict(self._special.roles)))
+        return Tokenizer, (self._definition, self._special)
 
-    # ------------------------------------------------------------------------------------------------------------ encoding
+    # --------------------------------------------------------------------------------------------------------- encoding
 
     def encode(self, text: str) -> np.ndarray:
         """Ids of `text`, (n,) int64.
@@ -108,7 +107,7 @@ class Tokenizer:
     def prompt(self, text: str) -> np.ndarray:
         """As `encode`, but special tokens written out in the text ([MASK], <extra_id_0>) become their ids."""
         if self._prompting is None:
-            self._prompting = tokenizers.Tokenizer.from_str(self._json)
+            self._prompting = _opened(self._definition)
         if self._alphabet is not None:
             rest = text
             for token in [*self._special.front, *self._special.sentinels]:
@@ -134,12 +133,12 @@ class Tokenizer:
         strangers = sorted(set(text) - self._alphabet)
         if strangers:
             raise DataError(
-                f"the tokenizer has no id for the character {strangers[0]!r} (U+{ord(strangers[0]):04X}): it did not occur "
-                "in the text that the tokenizer was trained on, and these special tokens have none for the unknown; "
+                f"the tokenizer has no id for the character {strangers[0]!r} (U+{ord(strangers[0]):04X}): it did not "
+                "occur in the text that it was trained on, and its special tokens have none for the unknown; "
                 "take tokenizer.special_tokens bert or t5, or tokenizer.kind byte_level_bpe or bytes"
             )
 
-    # ------------------------------------------------------------------------------------------------------------ decoding
+    # --------------------------------------------------------------------------------------------------------- decoding
 
     def decode(self, ids: Iterable[int], skip_special: bool = True) -> str:
         """The text of `ids`, special tokens left out unless `skip_special` is False. Raises DataError on a bad id."""
@@ -172,15 +171,15 @@ class Tokenizer:
         if not 0 <= id < self.vocab_size:
             raise DataError(f"id {id} is not in the vocabulary (0 … {self.vocab_size - 1})")
 
-    # -------------------------------------------------------------------------------------------------------------- saving
+    # ----------------------------------------------------------------------------------------------------------- saving
 
     def save(self, folder: str | Path) -> None:
         """Writes tokenizer.json and special_tokens.json into `folder`, which is made where it is missing."""
         folder = Path(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / LIBRARY_FILE_NAME).write_text(self._library.to_str(pretty=True), encoding="utf-8")
-            (folder / FILE_NAME).write_text(self._special.to_json() + "\n", encoding="utf-8")
+            (folder / LIBRARY_FILE_NAME).write_bytes(self._definition.encode())
+            (folder / FILE_NAME).write_bytes(f"{self._special.to_json()}\n".encode())
         except OSError as error:
             raise DataError(f"cannot save the tokenizer in {folder}: {error}") from None
 
@@ -194,21 +193,23 @@ class Tokenizer:
         if not path.is_file():
             raise DataError(f"no tokenizer in {folder}: it has no {LIBRARY_FILE_NAME}")
         try:
-            text = path.read_text(encoding="utf-8")
-            if not isinstance(json.loads(text), dict):
+            definition = path.read_bytes().decode()
+            if not isinstance(json.loads(definition), dict):
                 raise ValueError("it must hold a JSON object")
         except (OSError, ValueError, RecursionError) as error:
             raise DataError(f"cannot read the tokenizer {path}: {error}") from None
         with guarded(f"read the tokenizer {path}", DataError):
-            library = tokenizers.Tokenizer.from_str(text)
-            known = library.get_vocab(with_added_tokens=True)
-        special = read_special_tokens(path.parent, known)
-        with guarded(f"read the tokenizer {path}", DataError):
-            return cls(library, special)
+            known = tokenizers.Tokenizer.from_str(definition).get_vocab(with_added_tokens=True)
+        return cls(definition, read_special_tokens(path.parent, known))
 
 
-def _restore(json_text: str, special: SpecialTokens) -> Tokenizer:
-    return Tokenizer(tokenizers.Tokenizer.from_str(json_text), special)
+def _opened(definition: str) -> tokenizers.Tokenizer:
+    with guarded("read the tokenizer", DataError):
+        library = tokenizers.Tokenizer.from_str(definition)
+        # A file may ask for truncation or padding; a corpus would be cut short without a word.
+        library.no_truncation()
+        library.no_padding()
+    return library
 
 
 def _ids(encoding: tokenizers.Encoding) -> np.ndarray:

@@ -1,0 +1,183 @@
+"""What checkpoints ask of a file system: durable writes, an atomic swap, free space, and small JSON files read with care.
+
+Every failure here is a CheckpointError that names the path, what is wrong and what to do about it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from zoo.errors import CheckpointError
+
+SPACE_MARGIN = 1 << 20
+"""Bytes that stay free beyond what is asked for: directory entries, the manifest, small JSON files."""
+
+_AT_FDCWD = -100  # linux/fcntl.h: a relative path counts from the working directory
+_RENAME_EXCHANGE = 2  # linux/fs.h: swap the two names in one step
+
+
+# ---------------------------------------------------------------------------------------------------------------- writing
+
+
+@contextlib.contextmanager
+def disk_errors(doing: str) -> Iterator[None]:
+    """Turns an OSError of the block into a CheckpointError that says what could not be done and what to do about it."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise CheckpointError(f"cannot {doing}: {reason}{_advice(error)}") from error
+
+
+def _advice(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "; free some space, keep fewer checkpoints, or choose a folder on another disk"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "; choose a folder that you may write to"
+    return ""
+
+
+def sync_file(path: Path) -> None:
+    """Returns once the content of the file has reached the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        _sync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(path: Path) -> None:
+    """Returns once the names in the folder have reached the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _sync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some network file systems keep folders durable themselves and say "invalid"
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _sync(descriptor: int) -> None:
+    flush_drive = getattr(fcntl, "F_FULLFSYNC", None)
+    if flush_drive is not None:  # macOS: fsync alone stops at the drive's own cache
+        with contextlib.suppress(OSError):  # a file system without it still has fsync
+            fcntl.fcntl(descriptor, flush_drive)
+            return
+    os.fsync(descriptor)
+
+
+def make_folder(path: Path) -> None:
+    """Makes the folder and its parents where they are missing, and makes their names durable."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in reversed(missing):
+        sync_folder(folder.parent)
+
+
+def remove(path: Path) -> None:
+    """Removes a folder with all that is in it, or a file or link; raises OSError where something stays."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Swaps two names in one step; False, with nothing changed, where the system cannot do that."""
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError):  # not Linux, or a C library without it
+        return False
+    if renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):  # the file system does not know it
+        return False
+    raise OSError(number, os.strerror(number), str(one))
+
+
+def ensure_writable(folder: str | Path) -> None:
+    """Makes `folder` where it is missing and writes, syncs and removes a small file in it.
+
+    For the start of a run, so that the first save is not the first to find out. Raises CheckpointError.
+    """
+    folder = Path(folder)
+    with disk_errors(f"write in the folder {folder}"):
+        make_folder(folder)
+        probe = folder / f".probe-{os.getpid()}-{secrets.token_hex(4)}"
+        try:
+            probe.write_bytes(b"zoo")
+            sync_file(probe)
+        finally:
+            probe.unlink(missing_ok=True)
+
+
+def ensure_space(folder: str | Path, num_bytes: int) -> None:
+    """Raises CheckpointError, with the bytes needed and free, where `folder` cannot take `num_bytes` more."""
+    with disk_errors(f"ask for the free space of {folder}"):
+        free = shutil.disk_usage(folder).free
+    if free < num_bytes + SPACE_MARGIN:
+        raise CheckpointError(
+            f"{folder} has {free:,} bytes free, the checkpoint needs {num_bytes + SPACE_MARGIN:,}; "
+            "free some space, keep fewer checkpoints, or choose a folder on another disk"
+        )
+
+
+# ---------------------------------------------------------------------------------------------------------------- reading
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """Opens a plain file for reading; refuses links, pipes and devices with a CheckpointError."""
+    with disk_errors(f"read {path}"):
+        # O_NONBLOCK: opening a pipe that nobody writes to must not wait for ever
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        file = os.fdopen(descriptor, "rb")
+    if not os.path.isfile(descriptor):
+        file.close()
+        raise CheckpointError(f"{path} is not a plain file; a checkpoint holds plain files only")
+    return file
+
+
+def read_json(path: Path, max_bytes: int) -> Any:
+    """The content of a small JSON file.
+
+    Args:
+        path: a plain file.
+        max_bytes: a longer file is refused before it is read.
+
+    Raises:
+        CheckpointError: the file is missing, too long, no UTF-8, no JSON, nested too deeply, names a key twice, or spells
+            a number that JSON has no word for.
+    """
+    with open_plain(path) as file, disk_errors(f"read {path}"):
+        size = os.fstat(file.fileno()).st_size
+        if size > max_bytes:
+            raise CheckpointError(f"{path} is damaged or foreign: {size:,} bytes, at most {max_bytes:,} are read")
+        content = file.read(max_bytes + 1)
+    try:
+        return json.loads(content.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise CheckpointError(f"{path} is damaged: no JSON that can be read ({reason})") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key occurs twice")
+    return found
+
+
+def _refuse_constant(word: str) -> Any:
+    raise ValueError(f"{word} is no JSON number")

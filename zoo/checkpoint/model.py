@@ -1,0 +1,303 @@
+"""A model as a folder that opens by itself: weights, the config they belong to, the tokenizer, a card.
+
+    model.safetensors      the weights; what is shared is stored once, under its first name
+    config.yaml            the resolved ModelConfig
+    tokenizer.json, special_tokens.json, card.json         where given
+    manifest.json          sizes and SHA-256 of the above
+
+Opening it reads data: no code runs, nothing outside the folder is touched, the network stays closed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from zoo.checkpoint import folder as folders
+from zoo.checkpoint.disk import ensure_space, read_json
+from zoo.checkpoint.tensors import DTYPES, open_tensors, save_tensors
+from zoo.config import build, flatten, read_yaml, to_mapping, to_yaml
+from zoo.errors import CheckpointError, ConfigError
+from zoo.models import Model, ModelConfig
+from zoo.tokenizer.tokenizer import Tokenizer
+
+FORMAT = "zoo-model"
+WEIGHTS_NAME = "model.safetensors"
+CONFIG_NAME = "config.yaml"
+CARD_NAME = "card.json"
+TOKENIZER_NAME = "tokenizer.json"
+MAX_CONFIG_BYTES = 1 << 20
+MAX_CARD_BYTES = 1 << 20
+MAX_LISTED = 20
+"""How many differences of one sort an error spells out."""
+
+
+# ----------------------------------------------------------------------------------------------------------------- saving
+
+
+def save_model(
+    model: Model,
+    tokenizer: Tokenizer | None,
+    folder: str | Path,
+    *,
+    card: Mapping[str, Any] | None = None,
+    replace: bool = False,
+) -> None:
+    """Writes a model folder, whole or not at all.
+
+    Args:
+        model: its weights keep their types; its config goes along.
+        tokenizer: goes along where given; its ids must fit the model's table.
+        folder: where to; it must not exist yet unless `replace`.
+        card: plain data about the model (what it was trained on, its loss); numbers that are not finite become text.
+        replace: whether to take the place of what is there.
+
+    Raises:
+        CheckpointError: `folder` exists, there is too little space, a write fails, the tokenizer has more ids than the
+            model, or the card holds more than plain data.
+    """
+    folder = Path(folder)
+    _check_vocabulary(model.config, tokenizer, str(folder))
+    card_text = None if card is None else json.dumps(_plain_data(card, "card"), indent=1, ensure_ascii=False) + "\n"
+    weights = {shared.names[0]: shared.tensor for shared in weights_of(model)}
+
+    def write(temporary: Path) -> None:
+        ensure_space(temporary, sum(weight.nbytes for weight in weights.values()))
+        save_tensors(weights, temporary / WEIGHTS_NAME)
+        folders.fault("weights written")
+        (temporary / CONFIG_NAME).write_text(to_yaml(model.config), encoding="utf-8")
+        if tokenizer is not None:
+            tokenizer.save(temporary)
+        if card_text is not None:
+            (temporary / CARD_NAME).write_text(card_text, encoding="utf-8")
+
+    folders.write_folder(folder, write, format=FORMAT, replace=replace)
+
+
+def _plain_data(value: Any, path: str) -> Any:
+    """Checks that a card is plain data; floats that JSON has no word for become text."""
+    if value is None or type(value) in (bool, int, str):
+        return value
+    if type(value) is float:
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, Mapping) and all(type(key) is str for key in value):
+        return {key: _plain_data(child, f"{path}.{key}") for key, child in value.items()}
+    if type(value) in (list, tuple):
+        return [_plain_data(child, f"{path}.{index}") for index, child in enumerate(value)]
+    raise CheckpointError(f"{path}: {value!r} is no plain data (None, bool, int, float, text, lists and named groups)")
+
+
+def _check_vocabulary(config: ModelConfig, tokenizer: Tokenizer | None, folder: str) -> None:
+    if tokenizer is not None and config.vocab_size is not None and tokenizer.vocab_size > config.vocab_size:
+        raise CheckpointError(
+            f"{folder}: the tokenizer has {tokenizer.vocab_size} ids, the model's table {config.vocab_size} rows; "
+            "the model was made for another tokenizer"
+        )
+
+
+# ----------------------------------------------------------------------------------------------------------------- shared
+
+
+class SharedWeight(NamedTuple):
+    """One tensor of a module and all the places it stands at.
+
+    Attributes:
+        names: dotted names, in the module's order; the first is the one it is stored under.
+        places: (module, attribute) for each name.
+        tensor: the parameter or persistent buffer.
+    """
+
+    names: list[str]
+    places: list[tuple[nn.Module, str]]
+    tensor: Tensor
+
+
+def weights_of(module: nn.Module) -> list[SharedWeight]:
+    """The parameters and persistent buffers of a module, each once, in its order."""
+    found: dict[int, SharedWeight] = {}
+    for prefix, owner in module.named_modules(remove_duplicate=False):
+        for attribute, tensor in _own_weights(owner):
+            name = f"{prefix}.{attribute}" if prefix else attribute
+            shared = found.setdefault(id(tensor), SharedWeight([], [], tensor))
+            shared.names.append(name)
+            shared.places.append((owner, attribute))
+    return list(found.values())
+
+
+def _own_weights(owner: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    for name, parameter in owner._parameters.items():
+        if parameter is not None:
+            yield name, parameter
+    for name, buffer in owner._buffers.items():
+        if buffer is not None and name not in owner._non_persistent_buffers_set:
+            yield name, buffer
+
+
+# ---------------------------------------------------------------------------------------------------------------- loading
+
+
+def load_model(
+    folder: str | Path, device: str | torch.device = "cpu", *, allow_nonfinite: bool = False
+) -> tuple[Model, Tokenizer | None]:
+    """The model of a folder that `save_model` wrote, in evaluation mode, and its tokenizer where it has one.
+
+    Weights keep the types they were saved with, and are in memory once: the model is built without data and then filled.
+
+    Args:
+        folder: a model folder.
+        device: where the weights go.
+        allow_nonfinite: whether to take weights that are NaN or infinite.
+
+    Raises:
+        CheckpointError: the folder is damaged or foreign, its config does not build, its weights do not fit the config (all
+            differences in one message) or are not finite.
+        DataError: the tokenizer's file is none.
+    """
+    folder = Path(folder)
+    files = folders.verify_folder(folder, format=FORMAT).files
+    missing = [name for name in (WEIGHTS_NAME, CONFIG_NAME) if name not in files]
+    if missing:
+        raise CheckpointError(f"{folder} is no model folder: it has no {' and no '.join(missing)}")
+    config = read_config(folder)
+    tokenizer = Tokenizer.load(folder) if TOKENIZER_NAME in files else None
+    _check_vocabulary(config, tokenizer, str(folder))
+    model = _build_empty(config, folder)
+    fill(model, folder / WEIGHTS_NAME, device=device, allow_nonfinite=allow_nonfinite)
+    return model.eval(), tokenizer
+
+
+def load_weights(model: nn.Module, folder: str | Path, *, allow_nonfinite: bool = False) -> None:
+    """Fills a model that exists already, in place, on its device, from a model folder.
+
+    Names, shapes and types must be exactly those of the file; where anything differs, nothing is loaded.
+
+    Raises:
+        CheckpointError: the folder is damaged, the weights do not fit the model or are not finite.
+    """
+    folder = Path(folder)
+    folders.verify_folder(folder, format=FORMAT)
+    fill(model, folder / WEIGHTS_NAME, device=None, allow_nonfinite=allow_nonfinite)
+
+
+def read_config(folder: str | Path) -> ModelConfig:
+    """The config of a model folder. Raises CheckpointError where it is missing or does not hold."""
+    path = Path(folder) / CONFIG_NAME
+    try:
+        if path.is_file() and path.stat().st_size > MAX_CONFIG_BYTES:
+            raise ConfigError(f"is longer than {MAX_CONFIG_BYTES:,} bytes")
+        config = build(ModelConfig, read_yaml(path).settings)
+    except ConfigError as error:
+        raise CheckpointError(f"{path} is no config of a model that this zoo knows: {error}") from None
+    assert isinstance(config, ModelConfig)
+    return config
+
+
+def read_card(folder: str | Path) -> dict[str, Any]:
+    """The card of a model folder, {} where it has none. Raises CheckpointError where it is damaged."""
+    path = Path(folder) / CARD_NAME
+    if not path.exists():
+        return {}
+    card = read_json(path, MAX_CARD_BYTES)
+    if not isinstance(card, dict):
+        raise CheckpointError(f"{path} is damaged: a card is a group of named values")
+    return card
+
+
+def _build_empty(config: ModelConfig, folder: Path) -> Model:
+    """The model on the meta device: shapes and no data."""
+    with open_tensors(folder / WEIGHTS_NAME) as file:
+        num_tensors = len(file.keys())
+    for key, value in flatten(to_mapping(config)).items():
+        # Each block has weights; a config that asks for more blocks than there are tensors would be built for hours.
+        if key in ("num_layers", "num_decoder_layers") and value is not None and value > num_tensors:
+            raise CheckpointError(
+                f"{folder / CONFIG_NAME}: {key} is {value}, but {WEIGHTS_NAME} has {num_tensors} tensors"
+            )
+    try:
+        with torch.device("meta"):
+            return config.build_unset()
+    except (ConfigError, RuntimeError, OverflowError) as error:
+        raise CheckpointError(f"{folder / CONFIG_NAME} describes no model that can be built: {error}") from None
+
+
+def fill(model: nn.Module, path: Path, *, device: str | torch.device | None, allow_nonfinite: bool) -> None:
+    """Loads a safetensors file into a module: all of it or nothing.
+
+    A weight without data (meta device) is replaced by the file's tensor, on `device`, in the file's type; a weight with
+    data is copied into, and must have the file's type. Tied weights stay tied.
+
+    Raises:
+        CheckpointError: names, shapes or types differ (all of them in one message), or a weight is not finite.
+    """
+    weights = weights_of(model)
+    with open_tensors(path, "cpu" if device is None else device) as file:
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  (a file is no mapping)
+        _compare(weights, {name: (tuple(s.get_shape()), s.get_dtype()) for name, s in slices.items()}, path)
+        tensors = {shared.names[0]: file.get_tensor(shared.names[0]) for shared in weights}
+    broken = [] if allow_nonfinite else [name for name, tensor in tensors.items() if not _is_finite(tensor)]
+    if broken:
+        raise CheckpointError(f"{path} holds NaN or infinite numbers in {_listed(broken)}; use an earlier checkpoint")
+    for shared in weights:
+        _put(shared, tensors[shared.names[0]])
+
+
+def _compare(weights: list[SharedWeight], stored: dict[str, tuple[tuple[int, ...], str]], path: Path) -> None:
+    """Raises one CheckpointError that lists everything in which the file differs from the module."""
+    expected = {shared.names[0]: shared.tensor for shared in weights}
+    faults = {
+        "missing": [name for name in expected if name not in stored],
+        "unexpected": [name for name in stored if name not in expected],
+        "of another shape": [],
+        "of another type": [],
+    }
+    for name, tensor in expected.items():
+        if name not in stored:
+            continue
+        shape, code = stored[name]
+        dtype = DTYPES.get(code)
+        if shape != tuple(tensor.shape):
+            faults["of another shape"].append(f"{name} (file {list(shape)}, model {list(tensor.shape)})")
+        if dtype is None or not _types_agree(tensor, dtype):
+            wanted = "a floating type" if tensor.is_meta and tensor.is_floating_point() else str(tensor.dtype)
+            faults["of another type"].append(f"{name} (file {code}, model {wanted})")
+    found = [f"{len(names)} {what}: {_listed(names)}" for what, names in faults.items() if names]
+    if found:
+        raise CheckpointError(f"{path} does not fit the model; nothing was loaded. {'. '.join(found)}")
+
+
+def _types_agree(tensor: Tensor, dtype: torch.dtype) -> bool:
+    if tensor.is_meta and tensor.is_floating_point():
+        return dtype.is_floating_point
+    return tensor.dtype == dtype
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return ", ".join(names[:MAX_LISTED]) + more
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    if not tensor.is_floating_point():
+        return True
+    # A sum is finite only if every number is, and is many times faster than a test of each; where it is not, each is
+    # looked at, since finite numbers can add up to infinity.
+    return bool(
+        torch.isfinite(tensor.sum(dtype=torch.float64 if tensor.dtype == torch.float64 else torch.float32))
+    ) or bool(torch.isfinite(tensor).all())
+
+
+@torch.no_grad()
+def _put(shared: SharedWeight, tensor: Tensor) -> None:
+    if not shared.tensor.is_meta:
+        shared.tensor.copy_(tensor)
+        return
+    is_parameter = isinstance(shared.tensor, nn.Parameter)
+    filled = nn.Parameter(tensor, requires_grad=shared.tensor.requires_grad) if is_parameter else tensor
+    for module, attribute in shared.places:
+        setattr(module, attribute, filled)

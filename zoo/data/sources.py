@@ -1,0 +1,155 @@
+"""Where documents come from: files of text and of JSON lines. Streams; nothing is held but the document at hand.
+
+A new kind of source is one file with one `SourceConfig`, and its import line in `zoo.data.corpus`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from zoo.config import Config, setting
+from zoo.data.files import content_fingerprint, content_size, find_files, lines, whole
+from zoo.errors import ConfigError, DataError
+from zoo.registry import Choice
+
+_PATH = "a file, a folder (all fitting files below it) or a glob; .gz is unpacked on the fly"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SourceConfig(Config, Choice, noun="source"):
+    """Base of the kinds of source."""
+
+    def documents(self) -> Iterator[str]:
+        """The documents, in an order that does not change; empty ones may be among them.
+
+        Raises DataError on a missing or damaged file, naming the place in it.
+        """
+        raise NotImplementedError
+
+    def fingerprint(self) -> str:
+        """SHA-256, in hex, of what decides the documents: content and settings, not names, places or times."""
+        raise NotImplementedError
+
+    def size(self) -> int | None:
+        """About how many characters all documents have, where that is known beforehand; guides a progress bar."""
+        return None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TextConfig(SourceConfig, kind="text"):
+    """Plain text in UTF-8. In a folder: .txt, .text, .md and .rst, also with .gz behind."""
+
+    path: str = setting(doc=_PATH)
+    document: Literal["file", "line", "blank_line"] = setting(
+        "file", "what a document is: a whole file, a line, or the lines between two blank ones"
+    )
+
+    def validate(self) -> None:
+        """The path must not be empty."""
+        _check_path(self.path)
+
+    def documents(self) -> Iterator[str]:
+        """The documents, file by file. A line's end does not belong to it; blank lines belong to no paragraph."""
+        for file in self._files():
+            if self.document == "file":
+                yield whole(file)
+            elif self.document == "line":
+                yield from (line.rstrip("\r\n") for _, line in lines(file))
+            else:
+                yield from _paragraphs(file)
+
+    def fingerprint(self) -> str:
+        """See `SourceConfig.fingerprint`."""
+        return _fingerprint(self.kind, self.document, content_fingerprint(self._files()))
+
+    def size(self) -> int:
+        """Bytes of the files, unpacked."""
+        return content_size(self._files())
+
+    def _files(self) -> list[Path]:
+        return find_files(self.path, [".txt", ".text", ".md", ".rst"])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class JsonLinesConfig(SourceConfig, kind="jsonl"):
+    """One JSON object a line, its text in one field. In a folder: .jsonl, .ndjson and .json, also with .gz behind."""
+
+    path: str = setting(doc=_PATH)
+    field: str = setting("text", "the field that holds the text, or a list of texts: paragraphs, joined by blank lines")
+
+    def validate(self) -> None:
+        """Neither the path nor the field may be empty."""
+        _check_path(self.path)
+        if not self.field:
+            raise ConfigError("must name a field", "field")
+
+    def documents(self) -> Iterator[str]:
+        """The text of each line, file by file; lines of white space are skipped."""
+        for file in self._files():
+            for number, (_, line) in enumerate(lines(file), start=1):
+                if not line.isspace():
+                    yield self._text(line, f"{file}, line {number}")
+
+    def fingerprint(self) -> str:
+        """See `SourceConfig.fingerprint`."""
+        return _fingerprint(self.kind, self.field, content_fingerprint(self._files()))
+
+    def size(self) -> int:
+        """Bytes of the files, unpacked; the text itself is somewhat less."""
+        return content_size(self._files())
+
+    def _files(self) -> list[Path]:
+        return find_files(self.path, [".jsonl", ".ndjson", ".json"])
+
+    def _text(self, line: str, where: str) -> str:
+        try:
+            record: Any = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{where}: this is no JSON: {error}") from None
+        if not isinstance(record, dict):
+            raise DataError(f"{where}: must be a JSON object, not {type(record).__name__}")
+        if self.field not in record:
+            raise DataError(f"{where}: has no field {self.field!r} (fields: {', '.join(map(repr, record)) or 'none'})")
+        value = record[self.field]
+        if isinstance(value, list) and all(isinstance(part, str) for part in value):
+            value = "\n\n".join(value)
+        if not isinstance(value, str):
+            raise DataError(f"{where}: field {self.field!r} must hold text or a list of texts, not {value!r:.60}")
+        if "\\u" in line:  # only an escape can bring in half of a surrogate pair
+            _check_surrogates(value, where)
+        return value
+
+
+def _paragraphs(file: Path) -> Iterator[str]:
+    paragraph: list[str] = []
+    for _, line in lines(file):
+        if not line.isspace():
+            paragraph.append(line)
+        elif paragraph:
+            yield "".join(paragraph).rstrip("\r\n")
+            paragraph = []
+    if paragraph:
+        yield "".join(paragraph).rstrip("\r\n")
+
+
+def _check_path(path: str) -> None:
+    if not path.strip():
+        raise ConfigError("must name a file, a folder or a glob", "path")
+
+
+def _check_surrogates(text: str, where: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{where}: character {error.start} is half of a surrogate pair, which no text can hold"
+        ) from None
+
+
+def _fingerprint(*parts: str) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

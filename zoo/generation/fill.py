@@ -1,0 +1,168 @@
+"""Filling blanks in a text: single tokens with an encoder, spans of any length with an encoder-decoder.
+
+An encoder names the tokens that may stand at each mask (BERT, Devlin et al. 2018, arXiv:1810.04805); several masks are
+filled independently of each other. An encoder-decoder writes <extra_id_0>, the text of the first blank, <extra_id_1>,
+the text of the second, … (T5, Raffel et al. 2020, arXiv:1910.10683, section 3.1.4), which is sorted into the blanks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+
+from zoo.errors import ConfigError, DataError
+from zoo.generation.generate import (
+    Continuation,
+    TokenRoles,
+    check_length,
+    generate,
+    language_model_head,
+    num_positions,
+)
+from zoo.models.base import Model
+from zoo.models.encoder import Encoder
+from zoo.tokenizer.tokenizer import Tokenizer
+
+
+class Candidate(NamedTuple):
+    """What may stand in a blank.
+
+    Attributes:
+        text: its text by itself. A piece that goes on a word is spelt as the tokenizer does (##ing).
+        probability: of a token at a mask; of a span: of all its tokens and of what ended it, one after the other.
+    """
+
+    text: str
+    probability: float
+
+
+class Filled(NamedTuple):
+    """A text and what its blanks were filled with.
+
+    Attributes:
+        text: with the most likely candidate in each blank; decoded from tokens, so white space and case may be the
+            tokenizer's. A blank without a candidate stays as it was.
+        blanks: for each blank, in the order of the text, its candidates, most likely first.
+    """
+
+    text: str
+    blanks: tuple[tuple[Candidate, ...], ...]
+
+
+@torch.inference_mode()
+def fill_masks(model: Model, tokenizer: Tokenizer, text: str, top: int = 5) -> Filled:
+    """The most likely tokens at each mask of a text.
+
+    Args:
+        model: an encoder with a language model head, in evaluation mode.
+        tokenizer: its tokenizer.
+        text: with the mask token written out ([MASK]) once or more.
+        top: candidates for each mask. Special tokens are never among them.
+
+    Raises:
+        DataError: no mask in the text, or more tokens than learned positions.
+        ConfigError: `top` out of range.
+    """
+    backbone = model.backbone
+    assert isinstance(backbone, Encoder), "fill_masks is for encoders"
+    head = language_model_head(model)
+    num_ordinary = tokenizer.vocab_size - len(tokenizer.special_ids)
+    if not 1 <= top <= num_ordinary:
+        raise ConfigError(f"{top!r} must be in 1 … {num_ordinary}, the ordinary tokens of the vocabulary", "top")
+    mask = tokenizer.role("mask")
+    tokens = tokenizer.prompt(text).tolist()
+    masked = [place for place, token in enumerate(tokens) if token == mask]
+    if not masked:
+        raise DataError(f"no blank in {text!r}: write {tokenizer.token(mask)} where a token is to be filled in")
+    framed = [tokenizer.role("classify"), *tokens, tokenizer.role("separate")]
+    check_length(len(framed), num_positions(backbone.stack))
+
+    hidden_BTD = backbone(torch.tensor([framed], device=backbone.tokens.weight.device))
+    places_N = torch.tensor([place + 1 for place in masked], device=hidden_BTD.device)
+    logits_NV = head(hidden_BTD[0, places_N])[:, : tokenizer.vocab_size]
+    probabilities_NV = logits_NV.double().softmax(dim=-1)
+    ordinary_NV = probabilities_NV.index_fill(-1, torch.as_tensor(tokenizer.special_ids, device=logits_NV.device), -1.0)
+    best = ordinary_NV.topk(top, dim=-1)
+
+    blanks = []
+    for place, ids, probabilities in zip(masked, best.indices.tolist(), best.values.tolist(), strict=True):
+        tokens[place] = ids[0]
+        blanks.append(
+            tuple(Candidate(tokenizer.decode([id]), share) for id, share in zip(ids, probabilities, strict=True))
+        )
+    return Filled(tokenizer.decode(tokens, skip_special=False), tuple(blanks))
+
+
+def fill_spans(model: Model, tokenizer: Tokenizer, text: str, max_new_tokens: int | None = None) -> Filled:
+    """What an encoder-decoder writes, greedily, into the blanks of a text.
+
+    Args:
+        model: an encoder-decoder with a language model head, in evaluation mode.
+        tokenizer: its tokenizer.
+        text: with sentinels written out: <extra_id_0> for the first blank, <extra_id_1> for the second, …
+        max_new_tokens: tokens of all blanks and their sentinels together, at most; None: as in `generate_steps`.
+
+    Raises:
+        DataError: no sentinel in the text, or not these in this order; more tokens than learned positions.
+    """
+    tokens = tokenizer.prompt(text).tolist()
+    count = _count_sentinels(tokenizer, tokens, text)
+    end = tokenizer.role("end")
+    # Training knows no sentinel after the last blank's text: whatever came behind one would fill no blank.
+    roles = TokenRoles(tokenizer.vocab_size, tokenizer.role("padding"), (end, *tokenizer.sentinels[count : count + 1]))
+    (written,) = generate(model, [[*tokens, end]], roles, max_new_tokens=max_new_tokens)
+    spans = sort_spans(written, tokenizer.sentinels[:count])
+
+    special = set(tokenizer.special_ids.tolist())
+    filled: list[int] = []
+    blanks: dict[int, tuple[Candidate, ...]] = dict.fromkeys(tokenizer.sentinels[:count], ())
+    for token in tokens:
+        span = spans.get(token)
+        if span is None:
+            filled.append(token)
+        else:
+            ordinary = [id for id in span.tokens if id not in special]
+            filled.extend(ordinary)
+            blanks[token] = (Candidate(tokenizer.decode(ordinary), math.exp(sum(span.log_probabilities))),)
+    return Filled(tokenizer.decode(filled, skip_special=False), tuple(blanks.values()))
+
+
+def sort_spans(written: Continuation, sentinels: Sequence[int]) -> dict[int, Continuation]:
+    """The spans of a decoder's output: for each sentinel that it wrote, what came after it.
+
+    Args:
+        written: the output, its log probabilities with it.
+        sentinels: which sentinels open a span.
+
+    Returns:
+        Sentinel → tokens up to the next sentinel, and the log probabilities of these and of what ended them. What
+        stands before the first sentinel belongs to no blank; of a sentinel that comes again, the first span counts.
+    """
+    opened = [place for place, token in enumerate(written.tokens) if token in set(sentinels)]
+    spans: dict[int, Continuation] = {}
+    for place, next_place in zip(opened, [*opened[1:], len(written.tokens)], strict=True):
+        span = Continuation(
+            written.tokens[place + 1 : next_place], written.log_probabilities[place + 1 : next_place + 1]
+        )
+        spans.setdefault(written.tokens[place], span)
+    return spans
+
+
+def _count_sentinels(tokenizer: Tokenizer, tokens: Sequence[int], text: str) -> int:
+    """How many blanks the text has; DataError where they are not <extra_id_0>, <extra_id_1>, … in this order."""
+    if not tokenizer.sentinels:
+        raise DataError("the tokenizer has no sentinel tokens (<extra_id_0>, …), so no blank can be named")
+    found = [token for token in tokens if token in set(tokenizer.sentinels)]
+    spelt = [tokenizer.token(token) for token in found]
+    if not found:
+        first = tokenizer.token(tokenizer.sentinels[0])
+        raise DataError(f"no blank in {text!r}: write {first} where text is to be filled in")
+    if found != list(tokenizer.sentinels[: len(found)]):
+        expected = [tokenizer.token(token) for token in tokenizer.sentinels[: len(found)]]
+        raise DataError(
+            f"the blanks of a text are {', '.join(expected)} in this order, each once, and not {', '.join(spelt)}"
+        )
+    return len(found)

@@ -1,0 +1,240 @@
+"""The loop that writes token after token behind prompts, for decoders and encoder-decoders.
+
+Prompts of unequal length go side by side: a decoder's are padded on the left, so that all rows grow at the same column;
+an encoder's on the right. Padding is document −1 and positions are explicit, so a row is computed as if it were alone.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from zoo.batch import PADDING_DOCUMENT
+from zoo.errors import ConfigError, DataError, ZooError
+from zoo.generation.cache import GrowingCache
+from zoo.generation.sample import Sampler, SamplingConfig
+from zoo.models.base import Model
+from zoo.models.decoder import Decoder
+from zoo.models.encoder_decoder import EncoderDecoder
+from zoo.nn.positions.learned import LearnedPositions
+from zoo.nn.stack import Stack
+
+DEFAULT_NEW_TOKENS = 64
+"""How many tokens are written where nobody says, or fewer where learned positions run out."""
+
+Choose = Callable[[Tensor], Tensor]
+"""Logits (B, V) to the next tokens (B,)."""
+
+
+class TokenRoles(NamedTuple):
+    """What the loop has to know of a tokenizer.
+
+    Attributes:
+        vocab_size: ids that may be written are below it; a model's table may be larger.
+        padding: id of places that hold nothing; also what an encoder-decoder's output begins with, as in training (T5).
+        stop: ids that end a row.
+    """
+
+    vocab_size: int
+    padding: int
+    stop: tuple[int, ...] = ()
+
+
+class Step(NamedTuple):
+    """One token more for each row.
+
+    Attributes:
+        tokens_B: (B,) int64 the tokens; those that end a row are among them.
+        log_probabilities_B: (B,) log of their probability before temperature and limits.
+        live_B: (B,) bool, False where the row ended in an earlier step and its token means nothing.
+    """
+
+    tokens_B: Tensor
+    log_probabilities_B: Tensor
+    live_B: Tensor
+
+
+class Continuation(NamedTuple):
+    """What was written behind one prompt.
+
+    Attributes:
+        tokens: ids, the one that ended the row left out.
+        log_probabilities: of each token and, behind them, of the one that ended the row if any did.
+    """
+
+    tokens: list[int]
+    log_probabilities: list[float]
+
+
+class Places(NamedTuple):
+    """The places of one forward; positions and documents None where all rows are one document of the same length."""
+
+    tokens_BT: Tensor
+    positions_BT: Tensor | None = None
+    documents_BT: Tensor | None = None
+
+    def following(self, chosen_B: Tensor, live_B: Tensor) -> Places:
+        """The one place after these in each row; a row that has ended stays at its position."""
+        if self.positions_BT is None:
+            return Places(chosen_B[:, None])
+        next_B1 = self.positions_BT[:, -1:] + live_B[:, None]
+        return Places(chosen_B[:, None], next_B1, torch.zeros_like(next_B1))
+
+
+def generate(
+    model: Model,
+    prompts: Sequence[Sequence[int]],
+    roles: TokenRoles,
+    *,
+    max_new_tokens: int | None = None,
+    sampling: SamplingConfig | None = None,
+) -> list[Continuation]:
+    """What the model writes behind each prompt; the arguments are those of `generate_steps`."""
+    choose = Sampler(sampling or SamplingConfig(), range(len(prompts)))
+    written = [Continuation([], []) for _ in prompts]
+    for step in generate_steps(model, prompts, roles, choose, max_new_tokens=max_new_tokens):
+        columns = (column.tolist() for column in step)
+        for row, token, log_probability, live in zip(written, *columns, strict=True):
+            if live:
+                row.log_probabilities.append(log_probability)
+            if live and token not in roles.stop:
+                row.tokens.append(token)
+    return written
+
+
+def generate_steps(
+    model: Model,
+    prompts: Sequence[Sequence[int]],
+    roles: TokenRoles,
+    choose: Choose,
+    *,
+    max_new_tokens: int | None = None,
+) -> Iterator[Step]:
+    """Writes a token behind each prompt at every step, until each row has ended.
+
+    Args:
+        model: a decoder or an encoder-decoder with a language model head, in evaluation mode.
+        prompts: ids of each row's prompt, at least one each; an encoder-decoder reads them with its encoder.
+        roles: padding, and what ends a row.
+        choose: picks a token of each row, for example a `Sampler`.
+        max_new_tokens: tokens a row gets at most, the one that ends it included; None: DEFAULT_NEW_TOKENS, or fewer for
+            a row whose learned positions run out.
+
+    Raises:
+        DataError: an empty prompt, or learned positions do not suffice; before anything is computed.
+        ZooError: a model that cannot write.
+    """
+    head = language_model_head(model)
+    limits = new_token_limits(model, [len(prompt) for prompt in prompts], max_new_tokens)
+    return _steps(model, head, prompts, roles, choose, limits)
+
+
+def new_token_limits(model: Model, prompt_lengths: Sequence[int], max_new_tokens: int | None) -> list[int]:
+    """How many tokens each row may get; raises as `generate_steps` says."""
+    if max_new_tokens is not None and max_new_tokens < 1:
+        raise ConfigError(f"{max_new_tokens!r} must be at least 1", "max_new_tokens")
+    backbone = model.backbone
+    if isinstance(backbone, EncoderDecoder):
+        inputs, outputs = num_positions(backbone.encoder), num_positions(backbone.decoder)
+        taken = [1] * len(prompt_lengths)  # the decoder begins with one token, whatever the prompt
+    elif isinstance(backbone, Decoder):
+        inputs = outputs = num_positions(backbone.stack)
+        taken = list(prompt_lengths)
+    else:
+        raise ZooError(f"model {model.config.kind!r} cannot write texts; a decoder or an encoder_decoder can")
+    limits = []
+    for row, (length, start) in enumerate(zip(prompt_lengths, taken, strict=True)):
+        if length == 0:
+            raise DataError(f"prompt {row} is empty: there is nothing to go on from")
+        check_length(length, inputs)
+        # The last token is written and never read, so it needs no position.
+        left = DEFAULT_NEW_TOKENS if outputs is None else outputs - start + 1
+        if outputs is not None and max_new_tokens is not None and max_new_tokens > left:
+            raise DataError(
+                f"max_new_tokens={max_new_tokens}, but only {left} are left: the model has {outputs} learned positions, of "
+                f"which row {row} has taken {start}; ask for at most {left}, or shorten the prompt of a decoder"
+            )
+        limits.append(max_new_tokens or min(DEFAULT_NEW_TOKENS, left))
+    return limits
+
+
+def num_positions(stack: Stack) -> int | None:
+    """How many positions the stack has a learned row for; None: any number, its scheme needs none."""
+    scheme = stack.positions
+    return scheme.table.num_embeddings if isinstance(scheme, LearnedPositions) else None
+
+
+def check_length(length: int, limit: int | None) -> None:
+    """Raises DataError where a text of `length` tokens does not fit the `num_positions` of its stack."""
+    if limit is not None and length > limit:
+        raise DataError(f"the text has {length} tokens and the model has {limit} learned positions; shorten the text")
+
+
+def language_model_head(model: Model) -> nn.Module:
+    """The head that predicts tokens; raises ZooError where the model has none."""
+    if "language_model" not in model.heads:
+        raise ZooError(
+            f"the model predicts no tokens: it has no head 'language_model' (heads: {', '.join(model.heads) or 'none'})"
+        )
+    return model.heads["language_model"]
+
+
+def padded(prompts: Sequence[Sequence[int]], padding: int, device: torch.device, *, left: bool) -> Places:
+    """Prompts as one batch, padded on the left or on the right; documents are 0, and −1 on padding."""
+    width = max(len(prompt) for prompt in prompts)
+    rows = [torch.as_tensor(prompt, dtype=torch.int64) for prompt in prompts]
+    if all(len(row) == width for row in rows):
+        return Places(torch.stack(rows).to(device))
+    tokens_BT = torch.full((len(rows), width), padding)
+    positions_BT = torch.zeros((len(rows), width), dtype=torch.int64)
+    documents_BT = torch.full((len(rows), width), PADDING_DOCUMENT)
+    for index, row in enumerate(rows):
+        where = slice(width - len(row), width) if left else slice(0, len(row))
+        tokens_BT[index, where] = row
+        positions_BT[index, where] = torch.arange(len(row))
+        documents_BT[index, where] = 0
+    return Places(tokens_BT.to(device), positions_BT.to(device), documents_BT.to(device))
+
+
+# The decorator, not a `with` around the loop: the mode must not reach into the code that runs between two steps.
+@torch.inference_mode()
+def _steps(
+    model: Model,
+    head: nn.Module,
+    prompts: Sequence[Sequence[int]],
+    roles: TokenRoles,
+    choose: Choose,
+    limits: Sequence[int],
+) -> Iterator[Step]:
+    if not prompts:
+        return
+    forward, places = _start(model.backbone, prompts, roles)
+    device = places.tokens_BT.device
+    limits_B, stop = torch.tensor(limits, device=device), torch.tensor(roles.stop, dtype=torch.int64, device=device)
+    live_B = torch.ones(len(prompts), dtype=torch.bool, device=device)
+    for count in itertools.count(1):
+        hidden_BTD = forward(places.tokens_BT, positions=places.positions_BT, documents=places.documents_BT)
+        logits_BV = head(hidden_BTD[:, -1])[:, : roles.vocab_size]
+        chosen_B = choose(logits_BV)
+        fine_BV = logits_BV.to(torch.promote_types(logits_BV.dtype, torch.float32))
+        yield Step(chosen_B, fine_BV.log_softmax(dim=-1).gather(-1, chosen_B[:, None])[:, 0], live_B)
+        live_B = live_B & ~torch.isin(chosen_B, stop) & (limits_B > count)
+        if not live_B.any():
+            return
+        places = places.following(chosen_B, live_B)
+
+
+def _start(backbone: Any, prompts: Sequence[Sequence[int]], roles: TokenRoles) -> tuple[Callable[..., Tensor], Places]:
+    """A forward with an empty cache, and the places that it is called with first."""
+    device, cache = backbone.tokens.weight.device, GrowingCache()
+    if not isinstance(backbone, EncoderDecoder):
+        return functools.partial(backbone, cache=cache), padded(prompts, roles.padding, device, left=True)
+    inputs = padded(prompts, roles.padding, device, left=False)
+    memory = backbone.encode(inputs.tokens_BT, inputs.positions_BT, inputs.documents_BT)
+    first_B1 = torch.full((len(prompts), 1), roles.padding, device=device)
+    return functools.partial(backbone.decode, memory=memory, cache=cache), Places(first_B1)

@@ -1,0 +1,21 @@
+"""Foreign architectures, one mapping table a file, read in both directions. This list is what registers them."""
+
+from zoo.interop import bert, gpt2, llama, t5
+from zoo.interop.base import ARCHITECTURES, Architecture, Field, Rule
+from zoo.interop.configs import read_config, write_config
+from zoo.interop.weights import from_zoo, to_zoo
+
+__all__ = [
+    "ARCHITECTURES",
+    "Architecture",
+    "Field",
+    "Rule",
+    "bert",
+    "from_zoo",
+    "gpt2",
+    "llama",
+    "read_config",
+    "t5",
+    "to_zoo",
+    "write_config",
+]

@@ -1,0 +1,134 @@
+"""What a mapping table is: how a foreign architecture's config and weight names stand for ours.
+
+There is one table for each architecture and both directions come from it: `configs.py` reads and writes the config,
+`weights.py` the tensors. A table says of each field of the foreign config whether it is read, must have one value, or
+changes nothing; a field that it does not know is refused by name, because it may change what the model computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from zoo.models import ModelConfig
+from zoo.registry import Registry
+
+Mapped = dict[str, Any]
+
+
+class Field(NamedTuple):
+    """One field of the foreign config that is read.
+
+    Attributes:
+        name: its name, dotted where it is nested.
+        ours: dotted fields of our ModelConfig that all get its value; those of a head that the model lacks drop out.
+        default: its value where the foreign config leaves it out.
+        values: its legal values and what each is with us (a group of settings is set key by key); None: the same value.
+    """
+
+    name: str
+    ours: tuple[str, ...]
+    default: Any = None
+    values: Mapping[Any, Any] | None = None
+
+
+class Rule(NamedTuple):
+    """One foreign module and ours: each `weight` or `bias` that ours has is the foreign module's of that name.
+
+    Attributes:
+        foreign: dotted name of the module; `{layer}` stands for the number of a layer.
+        ours: dotted name of our module, or several whose rows are stacked in this order in the foreign one.
+        transposed: whether the foreign matrix is (in, out) where ours is (out, in).
+        also: further foreign modules that share these tensors.
+    """
+
+    foreign: str
+    ours: tuple[str, ...]
+    transposed: bool = False
+    also: tuple[str, ...] = ()
+
+
+def under(foreign: str, ours: str, modules: Mapping[str, str], *, transposed: bool = False) -> tuple[Rule, ...]:
+    """Rules for modules that all lie under one foreign and one of our modules: foreign name → our name."""
+    return tuple(Rule(f"{foreign}.{theirs}", (f"{ours}.{name}",), transposed) for theirs, name in modules.items())
+
+
+def as_it_is(config: Mapped) -> Mapped:
+    """The foreign config of an architecture that has never renamed a field."""
+    return config
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """The mapping table of one foreign architecture.
+
+    Attributes:
+        name: what its config calls it (`model_type`).
+        classes: foreign classes and which of our heads each has; the first is meant where a config names none.
+        constant: settings of ours that hold for every model of it; its `heads` are those that any class has.
+        fields: what is read from its config.
+        required: fields that must have one of these values where they are given.
+        harmless: fields that do not change what a model computes.
+        weights: the rules for a config of ours.
+        ignored: foreign tensors that hold no weight; `{layer}` as in a rule.
+        modernize: brings spellings of older versions into today's, and drops fields that repeat others.
+    """
+
+    name: str
+    classes: Mapping[str, tuple[str, ...]]
+    constant: Mapped
+    fields: tuple[Field, ...]
+    required: Mapping[str, tuple[Any, ...]]
+    harmless: frozenset[str]
+    weights: Callable[[ModelConfig], tuple[Rule, ...]]
+    ignored: tuple[str, ...] = ()
+    modernize: Callable[[Mapped], Mapped] = as_it_is
+
+
+ARCHITECTURES: Registry[Architecture] = Registry("architecture")
+"""Foreign architectures by name."""
+
+
+ACTIVATION_NAMES = {
+    "gelu": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "relu": "relu",
+    "silu": "silu",
+    "swish": "silu",
+    "tanh": "tanh",
+}
+"""The foreign names of activations and ours; where two mean the same, the first is written."""
+
+ATTENTION_BIASES = tuple(f"attention.{projection}_bias" for projection in ("query", "key", "value", "output"))
+"""The four bias settings, for architectures that have all or none."""
+
+# fmt: off
+BOOKKEEPING = frozenset({
+    "_attn_implementation_autoset", "_name_or_path", "architectures", "attn_implementation", "bos_token_id",
+    "chunk_size_feed_forward", "decoder_start_token_id", "dtype", "eos_token_id", "finetuning_task",
+    "gradient_checkpointing", "id2label", "initializer_factor", "initializer_range", "label2id", "num_labels",
+    "output_attentions", "output_hidden_states", "output_past", "problem_type", "return_dict", "sep_token_id",
+    "task_specific_params", "tf_legacy_loss", "tokenizer_class", "torch_dtype", "torchscript", "transformers_version",
+    "use_bfloat16", "use_cache",
+})
+GENERATION = frozenset({
+    "bad_words_ids", "begin_suppress_tokens", "diversity_penalty", "do_sample", "early_stopping",
+    "encoder_no_repeat_ngram_size", "exponential_decay_length_penalty", "forced_bos_token_id", "forced_eos_token_id",
+    "length_penalty", "max_length", "min_length", "no_repeat_ngram_size", "num_beam_groups", "num_beams",
+    "num_return_sequences", "output_scores", "prefix", "remove_invalid_values", "repetition_penalty",
+    "return_dict_in_generate", "suppress_tokens", "temperature", "top_k", "top_p", "typical_p",
+})
+# fmt: on
+HARMLESS = BOOKKEEPING | GENERATION
+"""Fields that any foreign config may have and that do not change what a model computes."""
+
+REQUIRED: Mapping[str, tuple[Any, ...]] = {
+    "add_cross_attention": (False,),
+    "cross_attention_hidden_size": (None,),
+    "is_decoder": (False,),
+    "pruned_heads": ({},),
+    "tie_encoder_decoder": (False,),
+}
+"""Values that any foreign config must have where it has the field."""

@@ -1,0 +1,101 @@
+"""BERT: Devlin et al. 2018, arXiv:1810.04805, with its masked-LM and next-sentence heads."""
+
+from __future__ import annotations
+
+from zoo.interop.base import (
+    ACTIVATION_NAMES,
+    ARCHITECTURES,
+    HARMLESS,
+    REQUIRED,
+    Architecture,
+    Field,
+    Rule,
+    under,
+)
+from zoo.models import ModelConfig
+
+LAYER = {
+    "attention.self.query": "self_attention.sublayer.query",
+    "attention.self.key": "self_attention.sublayer.key",
+    "attention.self.value": "self_attention.sublayer.value",
+    "attention.output.dense": "self_attention.sublayer.output",
+    "attention.output.LayerNorm": "self_attention.outer",
+    "intermediate.dense": "feed_forward.sublayer.input",
+    "output.dense": "feed_forward.sublayer.output",
+    "output.LayerNorm": "feed_forward.outer",
+}
+
+
+def weights(config: ModelConfig) -> tuple[Rule, ...]:
+    """Where each module of BERT is with us; the output layer is the token table, and its bias has two names."""
+    has_output = "language_model" in config.heads
+    shared = ("cls.predictions.decoder",) if has_output else ()
+    return (
+        Rule("bert.embeddings.word_embeddings", ("backbone.embedding.tokens",), also=shared),
+        Rule("bert.embeddings.position_embeddings", ("backbone.stack.positions.table",)),
+        Rule("bert.embeddings.token_type_embeddings", ("backbone.embedding.segments",)),
+        Rule("bert.embeddings.LayerNorm", ("backbone.embedding.norm",)),
+        *under("bert.encoder.layer.{layer}", "backbone.stack.blocks.{layer}", LAYER),
+        Rule("cls.predictions.transform.dense", ("heads.language_model.transform.dense",)),
+        Rule("cls.predictions.transform.LayerNorm", ("heads.language_model.transform.norm",)),
+        Rule("cls.predictions", ("heads.language_model",), also=shared),
+        Rule("bert.pooler.dense", ("heads.next_sentence.pooler",)),
+        Rule("cls.seq_relationship", ("heads.next_sentence.classifier",)),
+    )
+
+
+BERT = Architecture(
+    name="bert",
+    classes={
+        "BertForPreTraining": ("language_model", "next_sentence"),
+        "BertForMaskedLM": ("language_model",),
+        "BertForNextSentencePrediction": ("next_sentence",),
+    },
+    constant={
+        "kind": "encoder",
+        "placement": "post",
+        "norm": {"kind": "layer_norm"},
+        "positions": {"kind": "learned"},
+        "feed_forward": {"kind": "plain"},
+        "embedding": {"norm": True},
+        "heads": {
+            "language_model": {"kind": "language_model", "tied": True, "bias": True},
+            "next_sentence": {"kind": "next_sentence"},
+        },
+        "initialization": {"kind": "bert"},
+    },
+    fields=(
+        Field("vocab_size", ("vocab_size",), 30522),
+        Field("hidden_size", ("dim",), 768),
+        Field("num_hidden_layers", ("num_layers",), 12),
+        Field("num_attention_heads", ("num_heads",), 12),
+        Field("intermediate_size", ("feed_forward_dim",), 3072),
+        Field("max_position_embeddings", ("max_length",), 512),
+        Field("type_vocab_size", ("embedding.num_segments",), 2),
+        Field("pad_token_id", ("embedding.padding_token",), 0),
+        Field("hidden_act", ("feed_forward.activation", "heads.language_model.transform"), "gelu", ACTIVATION_NAMES),
+        Field("layer_norm_eps", ("norm.eps",), 1e-12),
+        Field("hidden_dropout_prob", ("dropout.embedding", "dropout.residual"), 0.1),
+        Field("attention_probs_dropout_prob", ("dropout.attention",), 0.1),
+        Field("initializer_range", ("initialization.std",), 0.02),
+    ),
+    required={
+        **REQUIRED,
+        "is_encoder_decoder": (False,),
+        "position_embedding_type": ("absolute",),
+        "tie_word_embeddings": (True,),
+    },
+    harmless=HARMLESS
+    | {
+        "classifier_dropout",  # of heads for fine-tuning
+        "directionality",  # never read; in the files of the multilingual models, like the next ones
+        "pooler_fc_size",
+        "pooler_num_attention_heads",
+        "pooler_num_fc_layers",
+        "pooler_size_per_head",
+        "pooler_type",
+    },
+    weights=weights,
+    ignored=("bert.embeddings.position_ids",),
+)
+ARCHITECTURES.add(BERT.name, BERT)

@@ -1,0 +1,159 @@
+"""The config of a foreign model to ours and back, by the tables."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from zoo.config import build, difference, flatten, to_mapping
+from zoo.errors import ConfigError
+from zoo.interop.base import ARCHITECTURES, Architecture, Field, Mapped
+from zoo.models import ModelConfig
+from zoo.models.encoder_decoder import EncoderDecoderConfig
+from zoo.registry import unknown_name
+
+ABSENT = object()
+"""What stands for a setting that a config does not have, where null is a value."""
+
+
+def read_config(architecture: str, config: Mapping[str, Any]) -> ModelConfig:
+    """Our config of a foreign model.
+
+    Args:
+        architecture: a name of ARCHITECTURES.
+        config: the foreign config as plain data (its config.json); fields that are left out have their defaults.
+
+    Raises:
+        ConfigError: a field that is not known, or has a value that our blocks do not cover, by its name.
+    """
+    table = ARCHITECTURES[architecture]
+    theirs = flatten(table.modernize(copy.deepcopy(dict(config))))
+    _refuse_unread(table, theirs)
+    settings = copy.deepcopy(table.constant)
+    heads = _heads(table, config.get("architectures"))
+    settings["heads"] = {name: head for name, head in settings["heads"].items() if name in heads}
+    for field in table.fields:
+        value = _to_ours(field, theirs.get(field.name, field.default))
+        for path in _present(field, heads):
+            _put(settings, path, value)
+    model = build(ModelConfig, settings)
+    assert isinstance(model, ModelConfig)
+    return model
+
+
+def write_config(architecture: str, config: ModelConfig) -> Mapped:
+    """The foreign config of our model, as plain data for a config.json.
+
+    Args:
+        architecture: a name of ARCHITECTURES.
+        config: our model.
+
+    Raises:
+        ConfigError: a setting of ours that the architecture has no place for, by its name.
+    """
+    table = ARCHITECTURES[architecture]
+    classes = [name for name, heads in table.classes.items() if {*heads} == {*config.heads}]
+    if not classes:
+        able = "; ".join(f"{name}: {', '.join(heads)}" for name, heads in table.classes.items())
+        raise ConfigError(f"{architecture} has no model with exactly {sorted(config.heads)} ({able})", "heads")
+    ours = flatten(_spelled_out(config))
+    theirs: Mapped = {"model_type": table.name, "architectures": classes[:1]}
+    for field in table.fields:
+        found = ((path, _get(ours, path)) for path in _present(field, (*config.heads,)))
+        path, value = next(((path, value) for path, value in found if value is not ABSENT), ("", ABSENT))
+        if value is not ABSENT:
+            _put(theirs, field.name, _to_theirs(field, path, value))
+    _refuse_loss(table.name, config, read_config(architecture, theirs))
+    return theirs
+
+
+def _present(field: Field, heads: tuple[str, ...]) -> list[str]:
+    """Where the field goes with us, but for the heads that the model lacks."""
+    return [path for path in field.ours if not path.startswith("heads.") or path.split(".")[1] in heads]
+
+
+def _heads(table: Architecture, classes: Any) -> tuple[str, ...]:
+    """Which of our heads the foreign class has that the config names."""
+    if not classes:
+        return next(iter(table.classes.values()))
+    for name in classes:
+        if name in table.classes:
+            return table.classes[name]
+    raise ConfigError(unknown_name(f"class of {table.name}", classes[0], table.classes), "architectures")
+
+
+def _refuse_unread(table: Architecture, theirs: Mapped) -> None:
+    """Raises at the first field that is neither read nor harmless nor has the one value that we cover."""
+    read = {field.name for field in table.fields}
+    required = {**table.required, "model_type": (table.name,)}
+    for name, value in theirs.items():
+        if name in required:
+            if not any(type(value) is type(legal) and value == legal for legal in required[name]):
+                legal = " or ".join(map(repr, required[name]))
+                raise ConfigError(f"{table.name} with {value!r} is not covered; it must be {legal}", name)
+        elif name not in read and name.split(".")[0] not in table.harmless:
+            raise ConfigError(
+                f"{table.name} has a field that is not known here and may change the model: {value!r}", name
+            )
+
+
+def _to_ours(field: Field, value: Any) -> Any:
+    if field.values is None:
+        return value
+    for theirs, ours in field.values.items():
+        if type(theirs) is type(value) and theirs == value:
+            return ours
+    raise ConfigError(f"{value!r} is not covered; it must be one of {', '.join(map(repr, field.values))}", field.name)
+
+
+def _to_theirs(field: Field, path: str, value: Any) -> Any:
+    if field.values is None:
+        return value
+    for theirs, ours in field.values.items():
+        if {**value, **ours} == value if isinstance(ours, dict) else ours == value:
+            return theirs
+    raise ConfigError(f"{value!r} has no foreign {field.name}; it must be one of {[*field.values.values()]}", path)
+
+
+def _put(settings: Mapped, path: str, value: Any) -> None:
+    """Sets a dotted path; a group is set key by key."""
+    *groups, last = path.split(".")
+    for group in groups:
+        settings = settings.setdefault(group, {})
+    if isinstance(value, dict) and isinstance(settings.get(last), dict):
+        settings[last].update(value)
+    else:
+        settings[last] = copy.deepcopy(value)
+
+
+def _get(flat: Mapped, path: str) -> Any:
+    """What a flattened config has at a dotted path: a value, a group, or ABSENT."""
+    if path in flat:
+        return flat[path]
+    group = {name.removeprefix(f"{path}."): value for name, value in flat.items() if name.startswith(f"{path}.")}
+    return group or ABSENT
+
+
+def _spelled_out(config: ModelConfig) -> Mapped:
+    """Our config as plain data, with the numbers that null stands for."""
+    settings: Mapped = to_mapping(config)
+    heads = config.attention_heads
+    settings["num_kv_heads"], settings["head_dim"] = heads.num_kv_heads, heads.head_dim
+    settings["feed_forward_dim"] = config.feed_forward_dim or 4 * config.dim
+    if isinstance(config, EncoderDecoderConfig):
+        settings["num_decoder_layers"] = config.num_decoder_layers or config.num_layers
+    return settings
+
+
+def _what_is_computed(config: ModelConfig) -> Mapped:
+    """What of our config decides outputs and gradients: not how weights were drawn, nor which kernel computes."""
+    settings = _spelled_out(config)
+    del settings["initialization"], settings["attention"]["kernel"]
+    return settings
+
+
+def _refuse_loss(architecture: str, config: ModelConfig, again: ModelConfig) -> None:
+    """Raises where what was written reads back as another model."""
+    for path, ours, theirs in difference(_what_is_computed(config), _what_is_computed(again)):
+        raise ConfigError(f"{architecture} has no place for {ours!r}; there it is {theirs!r}", path)

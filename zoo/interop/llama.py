@@ -1,0 +1,102 @@
+"""Llama: Touvron et al. 2023, arXiv:2302.13971; grouped heads as in Llama 2, arXiv:2307.09288.
+
+Scaled rotary frequencies (Llama 3.1 and later) are not covered yet and are refused by name.
+"""
+
+from __future__ import annotations
+
+from zoo.errors import ConfigError
+from zoo.interop.base import (
+    ACTIVATION_NAMES,
+    ARCHITECTURES,
+    ATTENTION_BIASES,
+    HARMLESS,
+    REQUIRED,
+    Architecture,
+    Field,
+    Mapped,
+    Rule,
+    under,
+)
+from zoo.models import ModelConfig
+
+LAYER = {
+    "self_attn.q_proj": "self_attention.sublayer.query",
+    "self_attn.k_proj": "self_attention.sublayer.key",
+    "self_attn.v_proj": "self_attention.sublayer.value",
+    "self_attn.o_proj": "self_attention.sublayer.output",
+    "mlp.gate_proj": "feed_forward.sublayer.gate",
+    "mlp.up_proj": "feed_forward.sublayer.input",
+    "mlp.down_proj": "feed_forward.sublayer.output",
+    "input_layernorm": "self_attention.before",
+    "post_attention_layernorm": "feed_forward.before",
+}
+
+
+def weights(config: ModelConfig) -> tuple[Rule, ...]:
+    """Where each module of Llama is with us."""
+    tied = config.heads["language_model"].tied  # type: ignore[attr-defined]
+    return (
+        Rule("model.embed_tokens", ("backbone.embedding.tokens",), also=("lm_head",) if tied else ()),
+        *under("model.layers.{layer}", "backbone.stack.blocks.{layer}", LAYER),
+        Rule("model.norm", ("backbone.stack.norm",)),
+        Rule("lm_head", ("heads.language_model.output",)),
+    )
+
+
+def modernize(config: Mapped) -> Mapped:
+    """`rope_theta` and `rope_scaling` of older files, as `rope_parameters`."""
+    older = config.pop("rope_scaling", None) or {}
+    theta = config.pop("rope_theta", None)
+    rope = dict(config.pop("rope_parameters", None) or {})
+    if "type" in older:
+        older["rope_type"] = older.pop("type")
+    for name, value in {**older, **({} if theta is None else {"rope_theta": theta})}.items():
+        if rope.setdefault(name, value) != value:
+            raise ConfigError(f"{value!r} contradicts rope_parameters.{name}={rope[name]!r}", name)
+    return {**config, "rope_parameters": rope} if rope else config
+
+
+LLAMA = Architecture(
+    name="llama",
+    classes={"LlamaForCausalLM": ("language_model",)},
+    constant={
+        "kind": "decoder",
+        "placement": "pre",
+        "norm": {"kind": "rms_norm"},
+        "positions": {"kind": "rotary"},
+        "feed_forward": {"kind": "gated"},
+        "heads": {"language_model": {"kind": "language_model"}},
+        "initialization": {"kind": "gpt2"},
+    },
+    fields=(
+        Field("vocab_size", ("vocab_size",), 32000),
+        Field("hidden_size", ("dim",), 4096),
+        Field("num_hidden_layers", ("num_layers",), 32),
+        Field("num_attention_heads", ("num_heads",), 32),
+        Field("num_key_value_heads", ("num_kv_heads",)),
+        Field("head_dim", ("head_dim",)),
+        Field("intermediate_size", ("feed_forward_dim",), 11008),
+        Field("max_position_embeddings", ("max_length",), 2048),
+        Field("hidden_act", ("feed_forward.activation",), "silu", ACTIVATION_NAMES),
+        Field("rms_norm_eps", ("norm.eps",), 1e-6),
+        Field("rope_parameters.rope_theta", ("positions.theta",), 10_000.0),
+        Field("attention_bias", ATTENTION_BIASES, False),
+        Field("mlp_bias", ("feed_forward.bias",), False),
+        Field("tie_word_embeddings", ("heads.language_model.tied",), False),
+        Field("pad_token_id", ("embedding.padding_token",)),
+        Field("attention_dropout", ("dropout.attention",), 0.0),
+        Field("initializer_range", ("initialization.std", "initialization.position_std"), 0.02),
+    ),
+    required={
+        **REQUIRED,
+        "is_encoder_decoder": (False,),
+        "rope_parameters.partial_rotary_factor": (1.0, 1, None),
+        "rope_parameters.rope_type": ("default",),
+    },
+    harmless=HARMLESS | {"pretraining_tp"},  # the same product, cut into slices
+    weights=weights,
+    ignored=("model.layers.{layer}.self_attn.rotary_emb.inv_freq",),
+    modernize=modernize,
+)
+ARCHITECTURES.add(LLAMA.name, LLAMA)

@@ -1,0 +1,196 @@
+"""The weights of a foreign model to ours and back, by the tables. Pure functions of named tensors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from zoo.errors import CheckpointError
+from zoo.interop.base import ARCHITECTURES, Architecture, Rule
+from zoo.interop.configs import read_config, write_config
+from zoo.models import ModelConfig
+
+Weights = Mapping[str, Tensor]
+Shapes = dict[str, torch.Size]
+LAYER = "{layer}"
+
+
+class Link(NamedTuple):
+    """One foreign tensor and ours, by name.
+
+    Attributes:
+        foreign: its name.
+        ours: our tensors, stacked along the rows in this order.
+        transposed: whether a matrix is the other way round there.
+    """
+
+    foreign: str
+    ours: tuple[str, ...]
+    transposed: bool
+
+
+class Plan(NamedTuple):
+    """Everything that is needed to move the weights of one config, in either direction.
+
+    Attributes:
+        links: one for each foreign tensor; together they name each of ours once.
+        ours, foreign: shapes by name.
+        our_copies, foreign_copies: further names of shared tensors: copy → the name in `ours` or `foreign`.
+    """
+
+    links: list[Link]
+    ours: Shapes
+    foreign: Shapes
+    our_copies: dict[str, str]
+    foreign_copies: dict[str, str]
+
+
+def to_zoo(architecture: str, weights: Weights, config: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Our weights of a foreign model, for `read_config(architecture, config).build_unset().load_state_dict`.
+
+    Args:
+        architecture: a name of ARCHITECTURES.
+        weights: the foreign state dict; shared tensors may be there once or under each of their names.
+        config: the foreign config as plain data.
+
+    Returns:
+        Tensors by our names, shared ones under each of theirs; dtypes and devices as given, some are views.
+
+    Raises:
+        CheckpointError: weights that are missing, left over, of another shape, or shared but not equal: all of them.
+        ConfigError: the config is not covered.
+    """
+    table = ARCHITECTURES[architecture]
+    plan = plan_of(table, read_config(architecture, config))
+    ignored = [_pattern(name) for name in table.ignored]
+    weights = {n: tensor for n, tensor in weights.items() if not any(pattern.fullmatch(n) for pattern in ignored)}
+    given = _checked(weights, plan.foreign, plan.foreign_copies, f"these weights are not those of this {architecture}")
+    result: dict[str, Tensor] = {}
+    for link in plan.links:
+        tensor = _turned(given[link.foreign], link)
+        result.update(zip(link.ours, tensor.split([plan.ours[name][0] for name in link.ours]), strict=True))
+    return result | {copy: result[name] for copy, name in plan.our_copies.items()}
+
+
+def from_zoo(architecture: str, weights: Weights, config: ModelConfig) -> dict[str, Tensor]:
+    """The foreign weights of our model, for the model that `write_config(architecture, config)` describes.
+
+    Args:
+        architecture: a name of ARCHITECTURES.
+        weights: the state dict of our model.
+        config: our model.
+
+    Returns:
+        Tensors by foreign names, shared ones under each of theirs; dtypes and devices as given.
+
+    Raises:
+        CheckpointError: weights that are missing, left over, of another shape, or shared but not equal: all of them.
+        ConfigError: the architecture has no place for a setting.
+    """
+    write_config(architecture, config)
+    plan = plan_of(ARCHITECTURES[architecture], config)
+    given = _checked(weights, plan.ours, plan.our_copies, "these weights are not those of this config")
+    result = {}
+    for link in plan.links:
+        parts = [given[name] for name in link.ours]
+        result[link.foreign] = _turned(parts[0] if len(parts) == 1 else torch.cat(parts), link).contiguous()
+    return result | {copy: result[name] for copy, name in plan.foreign_copies.items()}
+
+
+def plan_of(table: Architecture, config: ModelConfig) -> Plan:
+    """Which tensor goes where, for a model of this config."""
+    ours, our_copies = _parameters(config)
+    links: list[Link] = []
+    foreign_copies: dict[str, str] = {}
+    for rule in table.weights(config):
+        for link, copies in _links(rule, ours):
+            links.append(link)
+            foreign_copies.update(dict.fromkeys(copies, link.foreign))
+    claimed = [name for link in links for name in link.ours]
+    if sorted(claimed) != sorted(ours):
+        homeless, twice = sorted({*ours} - {*claimed}), sorted({n for n in claimed if claimed.count(n) > 1})
+        raise CheckpointError(f"{table.name} has no weight for {_listed(homeless)}; several for {_listed(twice)}")
+    return Plan(links, ours, {link.foreign: _foreign_shape(link, ours) for link in links}, our_copies, foreign_copies)
+
+
+def _parameters(config: ModelConfig) -> tuple[Shapes, dict[str, str]]:
+    """Shapes of our parameters by name, and the further names of shared ones."""
+    with torch.device("meta"):
+        model = config.build_unset()
+    shapes: Shapes = {}
+    first: dict[int, str] = {}
+    copies: dict[str, str] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        if id(parameter) in first:
+            copies[name] = first[id(parameter)]
+        else:
+            first[id(parameter)] = name
+            shapes[name] = parameter.shape
+    return shapes, copies
+
+
+def _links(rule: Rule, ours: Shapes) -> Iterable[tuple[Link, list[str]]]:
+    """The tensors that a rule speaks of, each with the further foreign names of its own."""
+    module = _pattern(rule.ours[0])
+    for name in ours:
+        stem, _, kind = name.rpartition(".")
+        match = module.fullmatch(stem)
+        if match:
+            layer = match["layer"] if "layer" in module.groupindex else ""
+            foreign, *parts = (f"{text.replace(LAYER, layer)}.{kind}" for text in (rule.foreign, *rule.ours))
+            copies = [f"{text.replace(LAYER, layer)}.{kind}" for text in rule.also]
+            yield Link(foreign, tuple(parts), rule.transposed), copies
+
+
+def _pattern(name: str) -> re.Pattern[str]:
+    return re.compile(re.escape(name).replace(re.escape(LAYER), r"(?P<layer>\d+)"))
+
+
+def _foreign_shape(link: Link, ours: Shapes) -> torch.Size:
+    rows = sum(ours[name][0] for name in link.ours)
+    shape = [rows, *ours[link.ours[0]][1:]]
+    return torch.Size(reversed(shape) if link.transposed else shape)
+
+
+def _turned(tensor: Tensor, link: Link) -> Tensor:
+    return tensor.T if link.transposed and tensor.ndim == 2 else tensor
+
+
+def _checked(weights: Weights, shapes: Shapes, copies: dict[str, str], refusal: str) -> dict[str, Tensor]:
+    """The weights under the names of `shapes`, each once; raises CheckpointError with everything that does not fit."""
+    names: dict[str, list[str]] = {name: [name] for name in shapes}
+    for copy, name in copies.items():
+        names[name].append(copy)
+    given = {name: [known for known in group if known in weights] for name, group in names.items()}
+    wrong_shape = [
+        f"{known} is {tuple(weights[known].shape)}, not {tuple(shapes[name])}"
+        for name, group in given.items()
+        for known in group
+        if weights[known].shape != shapes[name]
+    ]
+    problems = {
+        "missing": [name for name, group in given.items() if not group],
+        "left over": [name for name in weights if name not in shapes and name not in copies],
+        "wrong shape": wrong_shape,
+        "shared, yet not equal": [
+            " and ".join(group)
+            for group in given.values()
+            if any(not _same(weights[known], weights[group[0]]) for known in group[1:])
+        ],
+    }
+    if any(problems.values()):
+        found = "; ".join(f"{what}: {_listed(names)}" for what, names in problems.items() if names)
+        raise CheckpointError(f"{refusal}: {found}")
+    return {name: weights[group[0]] for name, group in given.items()}
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return one is other or torch.equal(one, other)
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names) or "none"

@@ -1,0 +1,81 @@
+"""Floating-point operations of a forward, from first principles.
+
+A product of (n, k) and (k, m) matrices counts 2 · n · k · m. Counted are the projections, the attention products (every
+query with every key: what a mask leaves out is not taken off, the convention of PaLM, arXiv:2204.02311, appendix B) and
+the output layer on the positions that are scored. Norms, activations and lookups are left out. A training step is three
+forwards: the backward makes two products for each one of the forward.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import nn
+
+from zoo.models.base import Model, SelfBackbone
+from zoo.models.encoder_decoder import EncoderDecoder
+from zoo.nn.attention import Attention
+from zoo.nn.linear import Linear
+from zoo.nn.stack import Stack
+
+
+class RowShape(NamedTuple):
+    """The size of one row.
+
+    Attributes:
+        length: positions T of the encoder or the only stack.
+        decoder_length: positions of the decoder, 0 where there is none.
+        scored: positions that go through the vocabulary-sized output layer.
+    """
+
+    length: int
+    decoder_length: int
+    scored: float
+
+
+def forward_flops(model: Model, row: RowShape) -> float:
+    """Operations of one row's forward."""
+    backbone = model.backbone
+    flops = 0.0
+    if isinstance(backbone, EncoderDecoder):
+        flops += _stack_flops(backbone.encoder, row.length, 0)
+        flops += _stack_flops(backbone.decoder, row.decoder_length, row.length)
+    else:
+        assert isinstance(backbone, SelfBackbone)
+        flops += _stack_flops(backbone.stack, row.length, 0)
+    for head in model.heads.values():
+        for module in head.modules():
+            if isinstance(module, Linear) and module.site.role == "head_transform":
+                flops += 2 * module.weight.numel() * row.scored
+    if "language_model" in model.heads:
+        flops += 2 * backbone.tokens.weight.numel() * row.scored
+    return flops
+
+
+def training_flops(model: Model, row: RowShape) -> float:
+    """Operations of one row's forward and backward."""
+    return 3 * forward_flops(model, row)
+
+
+def _stack_flops(stack: Stack, length: int, memory_length: int) -> float:
+    flops = 0.0
+    for block in stack.blocks:
+        flops += _attention_flops(block.self_attention, length, length)
+        flops += _attention_flops(block.cross_attention, length, memory_length)
+        flops += 2 * length * _weights(block.feed_forward)
+    return flops
+
+
+def _attention_flops(residual: nn.Module, num_queries: int, num_keys: int) -> float:
+    flops = 0.0
+    for module in residual.modules():
+        if isinstance(module, Attention):
+            queries = module.query.weight.numel() + module.output.weight.numel()
+            keys = module.key.weight.numel() + module.value.weight.numel()
+            products = 2 * module.query.out_features * num_queries * num_keys
+            flops += 2 * (queries * num_queries + keys * num_keys + products)
+    return flops
+
+
+def _weights(module: nn.Module) -> int:
+    return sum(linear.weight.numel() for linear in module.modules() if isinstance(linear, Linear))

@@ -1,0 +1,254 @@
+"""The kinds of tokenizer, and how each is made from a corpus.
+
+    byte_level_bpe   merges of frequent pairs of UTF-8 bytes: any text comes back exactly   Radford et al. 2019 (GPT-2)
+    wordpiece        words into a stem and ##continuations, longest match first             Devlin et al. 2018 (BERT)
+    unigram          the likeliest pieces under a unigram model                             Kudo 2018 (T5)
+    characters       one id for each character of the corpus
+    bytes            one id for each byte; nothing is learnt
+    file             a tokenizer that exists already
+
+The same texts and the same config give the same file, byte for byte, in any process.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import ClassVar, Literal
+
+import tokenizers
+from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
+
+from zoo.config import Config, setting
+from zoo.errors import ConfigError, DataError
+from zoo.registry import Choice
+from zoo.tokenizer.counting import Progress, count_characters, count_words, frequent, repeated, training_text
+from zoo.tokenizer.library import guarded
+from zoo.tokenizer.special_tokens import Boundaries, SpecialTokens, family_tokens
+from zoo.tokenizer.tokenizer import Tokenizer
+from zoo.tokenizer.unigram import train_unigram
+
+Family = Literal["bert", "gpt", "t5"]
+_FAMILY = "which special tokens: bert ([PAD] [UNK] [CLS] [SEP] [MASK]), gpt (<|endoftext|>), t5 (<pad> </s> <unk> …)"
+_VOCAB_SIZE = "entries of the vocabulary, special tokens included; fewer where the corpus is too small for so many"
+_SAMPLE = "how many characters, from the corpus's start, the vocabulary is learnt from"
+_COVERAGE = "share of all characters of the corpus that get an entry; rarer ones become the unknown token"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TokenizerConfig(Config, Choice, noun="tokenizer"):
+    """Base of the kinds of tokenizer."""
+
+    learns: ClassVar[bool] = True
+    """False where `train` reads no text."""
+
+    def train(self, texts: Iterable[str], progress: Progress | None = None) -> Tokenizer:
+        """The tokenizer that this config and these texts amount to.
+
+        Args:
+            texts: the documents of a corpus; read once, from the start.
+            progress: told how many more characters have been read.
+
+        Raises:
+            DataError: there is no text. ConfigError: the vocabulary is too small for what must be in it.
+        """
+        raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ByteLevelBPEConfig(TokenizerConfig, kind="byte_level_bpe"):
+    """Byte pair encoding over bytes, words cut by GPT-2's pattern; any text comes back exactly."""
+
+    vocab_size: int = setting(8_192, _VOCAB_SIZE, minimum=257)
+    special_tokens: Family = setting("gpt", _FAMILY)
+    min_frequency: int = setting(2, "how often a pair must occur to be merged", minimum=1)
+    training_characters: int = setting(1_000_000_000, _SAMPLE, minimum=1)
+
+    def validate(self) -> None:
+        """The special tokens and the 256 bytes must fit into the vocabulary."""
+        _check_size(self.vocab_size, family_tokens(self.special_tokens), 256, "bytes")
+
+    def train(self, texts: Iterable[str], progress: Progress | None = None) -> Tokenizer:
+        """See `TokenizerConfig.train`."""
+        special = family_tokens(self.special_tokens)
+        library = _byte_level(models.BPE(), use_regex=True)
+        trainer = trainers.BpeTrainer(
+            vocab_size=self.vocab_size - len(special.sentinels),
+            min_frequency=self.min_frequency,
+            special_tokens=special.front,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        )
+        with guarded("train the tokenizer", DataError):
+            library.train_from_iterator(training_text(texts, self.training_characters, progress), trainer)
+        return _finished(library, special, "spaces")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WordPieceConfig(TokenizerConfig, kind="wordpiece"):
+    """BERT's tokenizer: words and single punctuation marks, each cut into the longest known pieces from the left.
+
+    White space is not kept: decoding puts one space between words.
+    """
+
+    vocab_size: int = setting(8_192, _VOCAB_SIZE, minimum=1)
+    special_tokens: Family = setting("bert", _FAMILY)
+    lowercase: bool = setting(False, "lower-case the text and strip its accents (BERT's uncased models)")
+    min_frequency: int = setting(2, "how often a pair must occur to be merged", minimum=1)
+    character_coverage: float = setting(0.9995, _COVERAGE, above=0, maximum=1)
+    training_characters: int = setting(1_000_000_000, _SAMPLE, minimum=1)
+
+    def validate(self) -> None:
+        """The special tokens must have one for the unknown."""
+        _check_unknown(self.kind, self.special_tokens)
+
+    def train(self, texts: Iterable[str], progress: Progress | None = None) -> Tokenizer:
+        """See `TokenizerConfig.train`."""
+        special = family_tokens(self.special_tokens)
+        normalizer = normalizers.BertNormalizer(lowercase=self.lowercase)
+        counted = count_words(training_text(texts, self.training_characters, progress))
+        spelt = count_characters(counted, lambda one: "".join(normalizer.normalize_str(one).split()))
+        characters = frequent(spelt, self.character_coverage)
+        continuations = [f"##{one}" for one in characters]
+        _check_size(self.vocab_size, special, 2 * len(characters), "characters, alone and as ##continuation,")
+        pairs = tokenizers.Tokenizer(models.BPE())
+        pairs.normalizer = normalizer
+        pairs.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        trainer = trainers.BpeTrainer(
+            vocab_size=self.vocab_size - len(special.sentinels),
+            min_frequency=self.min_frequency,
+            # Named up front, the ##continuations get their ids in our order, not in that of a hash table.
+            special_tokens=[*special.front, *continuations],
+            initial_alphabet=characters,
+            limit_alphabet=len(characters),
+            continuing_subword_prefix="##",
+            show_progress=False,
+        )
+        with guarded("train the tokenizer", DataError):
+            pairs.train_from_iterator(repeated(counted), trainer)
+        model = models.WordPiece(pairs.get_vocab(), unk_token=special.roles["unknown"], max_input_chars_per_word=100)
+        library = tokenizers.Tokenizer(model)
+        library.normalizer = normalizer
+        library.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        library.decoder = decoders.WordPiece(prefix="##")
+        return _finished(library, special, "spaces")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class UnigramConfig(TokenizerConfig, kind="unigram"):
+    """The likeliest segmentation under a unigram model, as in T5; spaces are kept as ▁, line breaks as they are.
+
+    Decoding gives the text back but for characters outside the vocabulary and one space at the very beginning.
+    """
+
+    vocab_size: int = setting(8_192, _VOCAB_SIZE, minimum=1)
+    special_tokens: Family = setting("t5", _FAMILY)
+    character_coverage: float = setting(0.9995, _COVERAGE, above=0, maximum=1)
+    training_characters: int = setting(1_000_000_000, _SAMPLE, minimum=1)
+
+    def validate(self) -> None:
+        """The special tokens must have one for the unknown, and fit into the vocabulary."""
+        _check_unknown(self.kind, self.special_tokens)
+        _check_size(self.vocab_size, family_tokens(self.special_tokens), 1, "character")
+
+    def train(self, texts: Iterable[str], progress: Progress | None = None) -> Tokenizer:
+        """See `TokenizerConfig.train`."""
+        special = family_tokens(self.special_tokens)
+        counted = count_words(training_text(texts, self.training_characters, progress))
+        size = self.vocab_size - len(special.sentinels)
+        with guarded("train the tokenizer", DataError):
+            library = train_unigram(counted, special.front, special.roles["unknown"], size, self.character_coverage)
+        return _finished(library, special, "spaces")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CharactersConfig(TokenizerConfig, kind="characters"):
+    """One id for each character that occurs in the corpus, in the order of their code points.
+
+    A character that did not occur becomes the unknown token; the gpt special tokens have none, so there it is a
+    DataError that names it.
+    """
+
+    special_tokens: Family = setting("gpt", _FAMILY)
+
+    def train(self, texts: Iterable[str], progress: Progress | None = None) -> Tokenizer:
+        """See `TokenizerConfig.train`."""
+        special = family_tokens(self.special_tokens)
+        characters: set[str] = set()
+        for text in training_text(texts, None, progress):
+            characters.update(text)
+        vocabulary = {token: id for id, token in enumerate([*special.front, *sorted(characters)])}
+        unknown = special.roles.get("unknown")
+        library = tokenizers.Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token=unknown))
+        library.decoder = decoders.Fuse()
+        return _finished(library, special, "anywhere", closed=unknown is None)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BytesConfig(TokenizerConfig, kind="bytes"):
+    """One id for each byte of the text's UTF-8 form, in the order of the bytes; any text comes back exactly."""
+
+    special_tokens: Family = setting("gpt", _FAMILY)
+
+    learns: ClassVar[bool] = False
+
+    def train(self, texts: Iterable[str] = (), progress: Progress | None = None) -> Tokenizer:
+        """The tokenizer; the texts are not read."""
+        special = family_tokens(self.special_tokens)
+        vocabulary = {token: id for id, token in enumerate([*special.front, *_byte_characters()])}
+        library = _byte_level(models.BPE(vocab=vocabulary, merges=[]), use_regex=False)
+        return _finished(library, special, "anywhere")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FileConfig(TokenizerConfig, kind="file"):
+    """A tokenizer that exists already: a folder that `Tokenizer.save` or Hugging Face's libraries wrote."""
+
+    path: str = setting(doc="folder that holds tokenizer.json and, of ours, special_tokens.json")
+
+    learns: ClassVar[bool] = False
+
+    def train(self, texts: Iterable[str] = (), progress: Progress | None = None) -> Tokenizer:
+        """The tokenizer, opened; the texts are not read. Raises DataError where it is missing or damaged."""
+        return Tokenizer.load(self.path)
+
+
+def _byte_level(model: models.Model, use_regex: bool) -> tokenizers.Tokenizer:
+    library = tokenizers.Tokenizer(model)
+    library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=use_regex)
+    library.decoder = decoders.ByteLevel()
+    return library
+
+
+def _byte_characters() -> list[str]:
+    """The printable character that stands for each byte 0 … 255 in a byte-level vocabulary (GPT-2's table)."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in set(printable)]
+    stands_for = {byte: byte for byte in printable} | {byte: 256 + n for n, byte in enumerate(others)}
+    return [chr(stands_for[byte]) for byte in range(256)]
+
+
+def _finished(
+    library: tokenizers.Tokenizer, special: SpecialTokens, boundaries: Boundaries, closed: bool = False
+) -> Tokenizer:
+    library.add_special_tokens(special.front)  # they are in the vocabulary already and keep their ids
+    library.add_special_tokens(list(reversed(special.sentinels)))  # the last ids, <extra_id_0> the very last
+    return Tokenizer(library.to_str(pretty=True), special._replace(boundaries=boundaries, closed=closed))
+
+
+def _check_size(size: int, special: SpecialTokens, others: int, what: str) -> None:
+    specials = len(special.front) + len(special.sentinels)
+    if size < specials + others:
+        raise ConfigError(
+            f"{size} is too small: {specials} special tokens and {others} {what} need at least {specials + others}",
+            "vocab_size",
+        )
+
+
+def _check_unknown(kind: str, family: str) -> None:
+    if "unknown" not in family_tokens(family).roles:
+        raise ConfigError(
+            f"{family} has no token for the unknown, which kind {kind!r} needs; take bert or t5, "
+            "or kind byte_level_bpe, characters or bytes",
+            "special_tokens",
+        )

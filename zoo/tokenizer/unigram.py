@@ -1,0 +1,130 @@
+"""Training of a Unigram tokenizer: Kudo 2018, "Subword Regularization", arXiv:1804.10959.
+
+A vocabulary that starts too large is pruned, step by step, of the pieces that the corpus's likelihood needs least, and
+the pieces' probabilities are estimated anew after each step. Two deviations from the paper's section 3.2, so that the
+outcome depends on nothing but the text (the library's own trainer gives another vocabulary in every process):
+
+- the first vocabulary comes from byte pair encoding with more merges than asked for (the paper names this alternative
+  to the enumeration of all frequent substrings);
+- probabilities are counted on the best segmentation of each word instead of expected over all segmentations. The counts
+  are whole numbers, so no order of summation can change them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from zoo.errors import ConfigError
+from zoo.tokenizer.counting import count_characters, frequent, repeated
+
+LONGEST_PIECE = 16
+"""Characters; sentencepiece's default."""
+_SEED_FACTOR = 2
+_SHRINK = 0.75
+_UNSEEN = 0.5
+"""The count of a piece that stays although no best segmentation uses it."""
+
+# A piece is letters and digits, or neither, with the space mark before it: "▁word", "▁(", "),", "▁▁▁". So no piece of
+# the vocabulary spells a special token, all of which mix the two.
+_WORDS_AND_SIGNS = Regex(r"▁?[\p{L}\p{M}\p{N}]+|▁?[^▁\p{L}\p{M}\p{N}]+|▁+(?![\p{L}\p{M}\p{N}])|▁+?")
+
+
+def train_unigram(
+    counted_words: Mapping[str, int], front: list[str], unknown: str, size: int, coverage: float
+) -> Tokenizer:
+    """The library's tokenizer with a Unigram model learnt from the words.
+
+    Args:
+        counted_words: word → number of occurrences, sorted.
+        front: special tokens that take the first ids. unknown: the one of them that stands for unknown characters.
+        size: entries of the vocabulary, `front` included.
+        coverage: share of all characters that get a piece of their own.
+
+    Raises:
+        ConfigError: `size` has no room for the special tokens and the characters.
+    """
+    characters = frequent(count_characters(counted_words, lambda one: "▁" if one == " " else one), coverage)
+    wanted = size - len(front)
+    if wanted < len(characters):
+        raise ConfigError(
+            f"{size} is too small: {len(front)} special tokens and {len(characters)} characters need at least "
+            f"{len(front) + len(characters)}",
+            "vocab_size",
+        )
+    words, counts = list(counted_words), np.array(list(counted_words.values()), dtype=np.int64)
+    logs = _estimate(_seed(counted_words, characters, _SEED_FACTOR * wanted), characters, words, counts)
+    while len(logs) > wanted:
+        logs = _prune(logs, characters, max(wanted, int(_SHRINK * len(logs))))
+        kept = list(logs) if len(logs) == wanted else characters
+        logs = _estimate(_with_model(logs, [], None), kept, words, counts)
+    best_first = sorted(logs, key=lambda piece: (-logs[piece], piece))
+    return _with_model({piece: logs[piece] for piece in best_first}, front, unknown)
+
+
+def _pre_tokenizer() -> pre_tokenizers.PreTokenizer:
+    return pre_tokenizers.Sequence(
+        [pre_tokenizers.Metaspace(split=False), pre_tokenizers.Split(_WORDS_AND_SIGNS, "isolated")]
+    )
+
+
+def _seed(counted_words: Mapping[str, int], characters: list[str], size: int) -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = _pre_tokenizer()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        min_frequency=2,
+        initial_alphabet=characters,
+        limit_alphabet=len(characters),
+        max_token_length=LONGEST_PIECE,
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(repeated(counted_words), trainer)
+    return tokenizer
+
+
+def _with_model(logs: Mapping[str, float], front: list[str], unknown: str | None) -> Tokenizer:
+    """A tokenizer of these pieces and log probabilities; where `unknown` is None, an empty piece stands for it."""
+    specials = front or [""]
+    vocabulary = [*((token, 0.0) for token in specials), *logs.items()]
+    tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=specials.index(unknown) if unknown else 0))
+    tokenizer.pre_tokenizer = _pre_tokenizer()
+    tokenizer.decoder = decoders.Metaspace()
+    tokenizer.add_special_tokens(front)
+    return tokenizer
+
+
+def _estimate(tokenizer: Tokenizer, kept: list[str], words: list[str], counts: np.ndarray) -> dict[str, float]:
+    """Log probability of each piece, from its uses in the best segmentation of the words; unused ones go, unless kept."""
+    names = {id: piece for piece, id in tokenizer.get_vocab().items() if piece}
+    uses = np.zeros(max(names) + 1)  # whole numbers below 2**53, which float64 adds exactly
+    for start in range(0, len(words), 8_192):
+        encodings = tokenizer.encode_batch_fast(words[start : start + 8_192])
+        ids = np.fromiter((id for encoding in encodings for id in encoding.ids), dtype=np.int64)
+        times = np.repeat(counts[start : start + 8_192], [len(encoding) for encoding in encodings])
+        uses += np.bincount(ids, times, minlength=len(uses))
+    total = int(uses.sum())
+    logs = {names[id]: math.log(uses[id] / total) for id in sorted(names) if uses[id]}
+    return logs | {one: math.log(_UNSEEN / total) for one in kept if one not in logs}
+
+
+def _prune(logs: dict[str, float], characters: list[str], size: int) -> dict[str, float]:
+    """The `size` pieces whose loss would cost the corpus most; characters always stay."""
+    kept = set(characters)
+    cost = {piece: math.exp(log) * (log - _without(piece, logs)) for piece, log in logs.items() if piece not in kept}
+    kept.update(sorted(cost, key=lambda piece: (-cost[piece], piece))[: size - len(kept)])
+    return {piece: log for piece, log in logs.items() if piece in kept}
+
+
+def _without(piece: str, logs: Mapping[str, float]) -> float:
+    """Log probability of the best segmentation of `piece` into shorter pieces (Viterbi)."""
+    best = [0.0] + [-math.inf] * len(piece)
+    for stop in range(1, len(piece) + 1):
+        for start in range(stop):
+            log = logs.get(piece[start:stop])
+            if log is not None and stop - start < len(piece):
+                best[stop] = max(best[stop], best[start] + log)
+    return best[-1]

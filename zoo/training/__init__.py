@@ -1,0 +1,1 @@
+"""Training on pytorch-lightning: the only room that imports it, and wandb."""

@@ -1,0 +1,61 @@
+"""Lightning's checkpoints in zoo's format: a folder of safetensors and JSON with a verified manifest.
+
+    step-N/
+        model/          opens by itself: weights, config, tokenizer
+        trainer.*       optimizer, loop counters, callbacks
+        manifest.json   size and SHA-256 of every file, written last
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.plugins.io import CheckpointIO
+
+from zoo.checkpoint.folder import verify_folder, write_folder
+from zoo.checkpoint.model import load_weights, save_model
+from zoo.checkpoint.tensors import load_tree, save_tree
+from zoo.models.base import Model
+from zoo.tokenizer.tokenizer import Tokenizer
+
+FORMAT = "zoo-training-checkpoint"
+PREFIX = "model."
+"""Where the TrainingModule holds the model."""
+
+
+class FolderCheckpointIO(CheckpointIO):
+    """Writes and reads training checkpoints.
+
+    Args:
+        model: whose weights and config go into `model/`.
+        tokenizer: goes with them.
+    """
+
+    def __init__(self, model: Model, tokenizer: Tokenizer) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Writes the folder at once or not at all."""
+        rest = {key: value for key, value in checkpoint.items() if key != "state_dict"}
+
+        def write(folder: Path) -> None:
+            save_model(self.model, self.tokenizer, folder / "model")
+            save_tree(rest, folder, "trainer")
+
+        write_folder(Path(path), write, format=FORMAT)
+
+    def load_checkpoint(self, path: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
+        """Verifies the folder and reads it; raises CheckpointError where anything is wrong."""
+        folder = Path(path)
+        verify_folder(folder, format=FORMAT)
+        tree: dict[str, Any] = load_tree(folder, "trainer")
+        weights = load_weights(folder / "model")
+        return {**tree, "state_dict": {f"{PREFIX}{name}": tensor for name, tensor in weights.items()}}
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Never asked for: pruning is the conductor's."""
+        raise NotImplementedError("checkpoints are pruned by the conductor")
+
+

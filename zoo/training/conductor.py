@@ -1,0 +1,251 @@
+"""After each step, in this order: log, validate, save, stop.
+
+One callback does all four, because their order is what makes a kill harmless: a checkpoint is written after the log row and
+the validation of its step, so a run that continues from it repeats neither and loses neither.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytorch_lightning as lightning
+import torch
+from pytorch_lightning.callbacks import Checkpoint
+from torch import Tensor
+
+from zoo.checkpoint.folder import prune
+from zoo.errors import DataError
+from zoo.models.flops import RowShape, training_flops
+from zoo.objectives.mixture import MixedRows
+from zoo.training.checkpoint_io import FORMAT
+from zoo.training.config import TrainerConfig
+from zoo.training.datamodule import Step
+from zoo.training.evaluation import evaluate, metric_names
+from zoo.training.interrupt import Interrupted
+from zoo.training.metrics_file import MetricsFile
+from zoo.training.module import TrainingModule
+from zoo.training.peak import peak_flops
+from zoo.training.progress import Progress, make_progress
+from zoo.training.run_folder import RunFolder
+from zoo.training.wandb_log import WandbLog
+
+
+class Logs(NamedTuple):
+    """Where rows go, on the first rank; elsewhere there are none."""
+
+    file: MetricsFile
+    progress: Progress
+    wandb: WandbLog | None
+
+
+def columns(module: TrainingModule) -> list[str]:
+    """The columns of metrics.csv."""
+    objectives = list(module.objectives)
+    metrics = [name for name in metric_names(module) if not name.endswith("/count")]
+    return [
+        "step",
+        "tokens",
+        "seconds",
+        "train/loss",
+        *(f"train/{name}/loss" for name in objectives),
+        *(f"train/{name}/targets" for name in objectives),
+        "learning_rate",
+        "gradient_norm",
+        "tokens_per_second",
+        "mfu",
+        "validation/loss",
+        *(f"validation/{name}" for name in metrics),
+    ]
+
+
+class Conductor(Checkpoint):
+    """Logs, validates, saves and stops.
+
+    Args:
+        config: intervals.
+        folder: the run folder.
+        validation: held-out rows; None: nothing is held out.
+        open_wandb: starts the wandb log, or gives None.
+        fingerprints: of the text and the tokenizer, by name; a checkpoint made with others is refused.
+    """
+
+    def __init__(
+        self,
+        config: TrainerConfig,
+        folder: RunFolder,
+        validation: MixedRows | None,
+        open_wandb: Callable[[], WandbLog | None],
+        fingerprints: dict[str, str],
+    ) -> None:
+        self.config = config
+        self.folder = folder
+        self.fingerprints = fingerprints
+        self.validation = validation
+        self.open_wandb = open_wandb
+        self.logs: Logs | None = None
+        self.tokens = 0
+        self.seconds = 0.0
+        self.last: dict[str, float] = {}
+        self.first_loss: float | None = None
+        self._peak = 0.0
+        self._interval_tokens = 0
+        self._interval_seconds = 0.0
+        self._resumed_at = 0.0
+
+    # ------------------------------------------------------------------------------------------------ state and frame
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a continued run needs to go on counting."""
+        return {
+            "tokens": self.tokens,
+            "seconds": self.seconds,
+            "last": self.last,
+            "first_loss": self.first_loss,
+            "fingerprints": self.fingerprints,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Counts on; raises DataError where the checkpoint was made with other text or another tokenizer."""
+        for name, fingerprint in self.fingerprints.items():
+            if state["fingerprints"].get(name) != fingerprint:
+                raise DataError(
+                    f"the {name} changed since {self.folder.path} was begun; put it back, or start anew with --fresh"
+                )
+        self.tokens, self.seconds = state["tokens"], state["seconds"]
+        self.last, self.first_loss = state["last"], state["first_loss"]
+
+    def on_train_start(self, trainer: lightning.Trainer, module: Any) -> None:
+        """Opens the logs, measures the peak, takes the signals over."""
+        module.stop.install()
+        if trainer.is_global_zero:
+            file = MetricsFile(self.folder.metrics, columns(module), trainer.global_step)
+            progress = make_progress(self.folder.path.name, trainer.global_step, self.config.max_steps)
+            self.logs = Logs(file, progress, self.open_wandb())
+            self._peak = peak_flops(module.device, _product_dtype(self.config.precision))
+        self._resumed_at = time.perf_counter()
+
+    def teardown(self, trainer: lightning.Trainer, module: Any, stage: str) -> None:
+        """Closes the logs and gives the signals back, however the run ends."""
+        module.stop.remove()
+        if self.logs is not None:
+            self.logs.progress.close()
+            self.logs.file.close()
+            if self.logs.wandb is not None:
+                self.logs.wandb.close()
+            self.logs = None
+
+    # ------------------------------------------------------------------------------------------------- after each step
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, module: Any, outputs: Any, batch: Any, index: int) -> None:
+        """Log, validate, save, stop."""
+        step = trainer.global_step
+        self._count(module)
+        row: dict[str, float] = {}
+        if step == 1 or self._due(step, self.config.log_every):
+            row |= self._training_row(trainer, module, batch)
+        if self.validation is not None and self._due(step, self.config.validate_every):
+            row |= self._validation_row(trainer, module)
+        self._write(step, row)
+        if self._due(step, self.config.save_every) or module.stop_number:
+            self._save(trainer, step)
+        if module.stop_number:
+            raise Interrupted(module.stop_number, step)
+        self._resumed_at = time.perf_counter()
+
+    def _due(self, step: int, every: int | None) -> bool:
+        return step == self.config.max_steps or (every is not None and step % every == 0)
+
+    def _count(self, module: TrainingModule) -> None:
+        """Adds the step to what is counted; the time runs from the end of the last one, its loading included."""
+        elapsed = time.perf_counter() - self._resumed_at
+        self.tokens += module.record.num_tokens
+        self.seconds += elapsed
+        self._interval_tokens += module.record.num_tokens
+        self._interval_seconds += elapsed
+
+    def _training_row(self, trainer: lightning.Trainer, module: TrainingModule, batch: Step) -> dict[str, float]:
+        record = module.record
+        losses = _sum_over_ranks(trainer, record.losses) / record.counts.clamp(min=1)
+        row: dict[str, float] = {"train/loss": 0.0}
+        for number, (name, objective) in enumerate(module.objectives.items()):
+            row[f"train/{name}/loss"] = float(losses[number])
+            row[f"train/{name}/targets"] = int(record.counts[number])
+            row["train/loss"] += objective.config.weight * row[f"train/{name}/loss"]
+        row["learning_rate"] = record.learning_rate
+        row["gradient_norm"] = record.gradient_norm
+        if self._interval_seconds > 0:
+            row["tokens_per_second"] = self._interval_tokens / self._interval_seconds
+            row["mfu"] = self._utilization(module, batch, row["tokens_per_second"] / trainer.world_size)
+        self._interval_tokens, self._interval_seconds = 0, 0.0
+        if self.first_loss is None:
+            self.first_loss = row["train/loss"]
+        return row
+
+    def _utilization(self, module: TrainingModule, batch: Step, tokens_per_second: float) -> float:
+        """Share of the device's peak, taking this step's batch for typical."""
+        if not self._peak or not batch.num_tokens:
+            return 0.0
+        flops = sum(_part_flops(module, part.batch.inputs, part.batch.labels) for parts in batch.microbatches for part in parts)
+        return flops / batch.num_tokens * tokens_per_second / self._peak
+
+    def _validation_row(self, trainer: lightning.Trainer, module: TrainingModule) -> dict[str, float]:
+        assert self.validation is not None
+        means = evaluate(
+            module,
+            self.validation,
+            self.config.validation_batch_size or self.config.batch_size,
+            precision=trainer.precision_plugin.forward_context,
+            reduce=lambda sums: _sum_over_ranks(trainer, sums),
+            rank=trainer.global_rank,
+            num_ranks=trainer.world_size,
+        )
+        return {f"validation/{name}": value for name, value in means.items()}
+
+    def _write(self, step: int, row: dict[str, float]) -> None:
+        if row:
+            self.last |= row
+        if self.logs is None:
+            return
+        if row:
+            row = {"step": step, "tokens": self.tokens, "seconds": self.seconds, **row}
+            self.logs.file.write(row)
+            if self.logs.wandb is not None:
+                self.logs.wandb.write(row)
+        self.logs.progress.update(step, row)
+
+    def _save(self, trainer: lightning.Trainer, step: int) -> None:
+        path = self.folder.checkpoints / f"step-{step}"
+        if not path.exists():  # a continued run that is stopped before its first step has it already
+            trainer.save_checkpoint(path)
+            if trainer.is_global_zero:
+                prune(self.folder.checkpoints, self.config.keep, format=FORMAT, protect={path})
+
+
+def _product_dtype(precision: str) -> torch.dtype:
+    return {"bf16-mixed": torch.bfloat16, "64-true": torch.float64}.get(precision, torch.float32)
+
+
+def _sum_over_ranks(trainer: lightning.Trainer, tensor: Tensor) -> Tensor:
+    total = trainer.strategy.reduce(tensor, reduce_op="sum")
+    assert isinstance(total, Tensor)
+    return total
+
+
+def _part_flops(module: TrainingModule, inputs: dict[str, Tensor], labels: dict[str, Tensor]) -> float:
+    num_rows, length = inputs["tokens"].shape
+    decoder = inputs.get("decoder_tokens")
+    scored = sum(
+        int(module.objectives[name].count(label))
+        for name, label in labels.items()
+        if module.objectives[name].config.head == "language_model"
+    )
+    shape = RowShape(length, 0 if decoder is None else decoder.shape[1], scored / num_rows)
+    return num_rows * training_flops(module.model, shape)
+
+
+def checkpoint_step(path: Path) -> int:
+    """The step of a step-N folder."""
+    return int(path.name.removeprefix("step-"))

@@ -1,0 +1,108 @@
+"""The config of a run: everything that decides what comes out."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from zoo.config import Config, setting
+from zoo.data.corpus import DataConfig
+from zoo.errors import ConfigError
+from zoo.models import ModelConfig
+from zoo.objectives.base import ObjectiveConfig
+from zoo.objectives.mixture import check_family, check_objectives
+from zoo.tokenizer.train import TokenizerConfig
+from zoo.training.optimizer import AdamWConfig, OptimizerConfig
+from zoo.training.schedule import ConstantConfig, ScheduleConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerConfig(Config):
+    """How long, how much at once, on what, and how often something is written."""
+
+    max_steps: int = setting(1000, "optimizer steps of the run", minimum=1)
+    batch_size: int = setting(32, "rows of one optimizer step, over all ranks and microbatches", minimum=1)
+    accumulate: int = setting(1, "microbatches that each rank splits its share of a step into", minimum=1)
+    gradient_clip: float | None = setting(1.0, "largest global norm of the gradient; null: not clipped", above=0)
+    precision: Literal["32-true", "bf16-mixed", "64-true"] = setting("32-true", "number format of weights and products")
+    validate_every: int | None = setting(None, "steps between validations; null: at the end only", minimum=1)
+    validation_batch_size: int | None = setting(None, "rows of a validation batch; null: batch_size", minimum=1)
+    save_every: int | None = setting(None, "steps between checkpoints; null: at the end only", minimum=1)
+    keep: int = setting(2, "how many of the newest checkpoints are kept", minimum=1)
+    log_every: int = setting(10, "steps between rows of the log", minimum=1)
+    num_workers: int = setting(0, "processes that make batches beside the training process", minimum=0)
+    accelerator: Literal["auto", "cpu", "gpu", "mps"] = setting("auto", "what to compute on")
+    devices: int = setting(1, "how many devices, one rank each", minimum=1)
+    num_nodes: int = setting(1, "how many machines, each with that many devices", minimum=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WandbConfig(Config):
+    """Weights & Biases: a copy of the log, offline where there is no key; it can neither block nor end a run."""
+
+    enabled: bool = setting(False, "whether to log there at all")
+    project: str = setting("zoo", "project that the run is filed under")
+    entity: str | None = setting(None, "account or team; null: the key's own")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(Config):
+    """A pretraining run."""
+
+    name: str = setting("run", "name of the run; its folder is runs/<name>")
+    seed: int = setting(0, "of the initial weights, the order of the rows, the noise and dropout", minimum=0)
+    model: ModelConfig = setting(doc="the model: a `preset` or a `kind`, and what differs from it")
+    tokenizer: TokenizerConfig = setting(doc="how text becomes tokens")
+    data: DataConfig = setting(doc="which text")
+    objectives: dict[str, ObjectiveConfig] = setting(doc="what the model is trained to do, by name")
+    optimizer: OptimizerConfig = setting(AdamWConfig(), "how gradients become updates")
+    schedule: ScheduleConfig = setting(ConstantConfig(), "how the learning rate moves")
+    trainer: TrainerConfig = setting(TrainerConfig(), "steps, batches, devices, intervals")
+    wandb: WandbConfig = setting(WandbConfig(), "Weights & Biases")
+
+    def validate(self) -> None:
+        """Refuses objectives that do not go together or do not fit the model, heads that nothing trains, bad phases."""
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._+=-]{0,199}", self.name):
+            raise ConfigError(
+                f"{self.name!r} cannot name a folder; use letters, digits and . _ + = -, not more than 200", "name"
+            )
+        for check in (
+            lambda: check_objectives(self.objectives),
+            lambda: check_family(self.objectives, self.model.kind, self.model.heads),
+        ):
+            try:
+                check()
+            except ConfigError as error:
+                raise error.under("objectives") from None
+        trained = {objective.head for objective in self.objectives.values()}
+        for head in self.model.heads:
+            if head not in trained:
+                raise ConfigError(
+                    f"no objective trains this head; take it out with model.heads.{head}=null or add an objective for it",
+                    f"model.heads.{head}",
+                )
+        try:
+            self.schedule.check(self.trainer.max_steps)
+        except ConfigError as error:
+            raise error.under("schedule") from None
+        shares = self.trainer.accumulate * self.trainer.devices * self.trainer.num_nodes
+        if self.trainer.batch_size % shares:
+            raise ConfigError(
+                f"{self.trainer.batch_size} rows cannot be shared out to {shares} microbatches (accumulate × devices × "
+                f"num_nodes); choose a multiple of {shares}",
+                "trainer.batch_size",
+            )
+
+
+HARMLESS = (
+    "trainer.num_workers",
+    "trainer.keep",
+    "trainer.log_every",
+    "trainer.accelerator",
+    "wandb.enabled",
+    "wandb.project",
+    "wandb.entity",
+    "data.cache",
+)
+"""Keys that may differ between a run and its continuation: they do not change what is trained."""

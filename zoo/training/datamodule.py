@@ -1,0 +1,130 @@
+"""The loader's side of training: a step number in, the microbatches of that step out.
+
+A step's rows are a function of the step (`zoo.data.plan`), so there is no loader state: whoever asks for step N, in
+whichever process, gets the same batch, and a continued run asks from where it stopped. Workers and ranks change nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytorch_lightning as lightning
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from zoo.batch import PADDING_DOCUMENT, Batch
+from zoo.data.plan import Plan, check_shares, evaluation_batches
+from zoo.objectives.mixture import MixedRows, Part, RowGroup
+from zoo.training.interrupt import ignore_in_worker
+
+
+class Step(NamedTuple):
+    """What one rank works on in one optimizer step.
+
+    Attributes:
+        microbatches: each a list of parts, one for each group of objectives that has rows in it.
+        num_tokens: tokens that go into the model, padding not counted, in all of them.
+    """
+
+    microbatches: list[list[Part]]
+    num_tokens: int
+
+
+class StepDataset(Dataset[Step]):
+    """Step number → Step.
+
+    Args:
+        rows: the rows of the run.
+        plan: which of them a step trains on.
+        num_microbatches: of each rank in each step.
+        rank, num_ranks: which share is this process's.
+    """
+
+    def __init__(self, rows: MixedRows, plan: Plan, num_microbatches: int, rank: int, num_ranks: int) -> None:
+        self.rows = rows
+        self.plan = plan
+        self.num_microbatches = num_microbatches
+        self.rank = rank
+        self.num_ranks = num_ranks
+
+    def __getitem__(self, step: int) -> Step:
+        draws = self.plan.microbatches(step, self.num_microbatches, self.rank, self.num_ranks)
+        microbatches = [self.rows.collate(draw.epochs, draw.samples) for draw in draws]
+        return Step(microbatches, sum(count_tokens(part.batch) for parts in microbatches for part in parts))
+
+
+class StepSampler(Sampler[int]):
+    """The steps that are still to do, in order.
+
+    Args:
+        module: read when iteration begins, after a checkpoint is restored.
+        max_steps: steps of the whole run.
+    """
+
+    def __init__(self, module: DataModule, max_steps: int) -> None:
+        self.module = module
+        self.max_steps = max_steps
+
+    def __iter__(self) -> Iterator[int]:
+        trainer = self.module.trainer
+        assert trainer is not None
+        return iter(range(trainer.global_step, self.max_steps))
+
+    def __len__(self) -> int:
+        return self.max_steps
+
+
+class DataModule(lightning.LightningDataModule):
+    """The one data module of every run.
+
+    Args:
+        rows: training rows.
+        seed: of their order.
+        batch_size: rows of one optimizer step, over all ranks and microbatches.
+        accumulate: microbatches of each rank in each step.
+        max_steps: steps of the run.
+        num_workers: processes that make batches beside the training process; 0: it makes them itself.
+    """
+
+    def __init__(
+        self, rows: MixedRows, seed: int, batch_size: int, accumulate: int, max_steps: int, num_workers: int
+    ) -> None:
+        super().__init__()
+        self.rows = rows
+        self.plan = Plan(rows.num_rows, batch_size, seed)
+        self.accumulate = accumulate
+        self.max_steps = max_steps
+        self.num_workers = num_workers
+
+    def train_dataloader(self) -> DataLoader[Step]:
+        """Steps of this rank from where the run stands."""
+        assert self.trainer is not None
+        check_shares(self.plan.rows_per_step, self.accumulate, self.trainer.world_size, "trainer.batch_size")
+        return DataLoader(
+            StepDataset(self.rows, self.plan, self.accumulate, self.trainer.global_rank, self.trainer.world_size),
+            batch_size=None,
+            sampler=StepSampler(self, self.max_steps),
+            num_workers=self.num_workers,
+            worker_init_fn=ignore_in_worker,
+            generator=torch.Generator(),  # without one, the loader draws from the global random stream
+            pin_memory=torch.cuda.is_available(),
+        )
+
+
+def evaluation_parts(group: RowGroup, batch_size: int, rank: int = 0, num_ranks: int = 1) -> Iterator[Part]:
+    """All rows of a group once, in batches of `batch_size`: this rank's share of them."""
+    for draw in evaluation_batches(group.num_rows, batch_size, rank, num_ranks):
+        yield group.collate(draw.epochs, draw.samples)
+
+
+def count_tokens(batch: Batch) -> int:
+    """Tokens that go into the model, padding not counted, encoder and decoder together."""
+    total = 0
+    for prefix in ("", "decoder_"):
+        tokens, documents = batch.inputs.get(f"{prefix}tokens"), batch.inputs.get(f"{prefix}documents")
+        if documents is not None:
+            total += int((documents != PADDING_DOCUMENT).sum())
+        elif tokens is not None:
+            total += tokens.numel()
+    return total

@@ -1,0 +1,178 @@
+"""One optimizer step, the same for every family and objective.
+
+The loss of a step is Σ over objectives of weight · (sum over its targets) / (number of its targets), both over all
+microbatches and ranks. The counts are known before the first backward, so each microbatch contributes its exact share of
+the mean, however the step is split. (Lightning's own accumulation averages the means of microbatches, which is another
+function as soon as they differ in targets.) Lightning's precision, strategy and callbacks stay in use.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pytorch_lightning as lightning
+import torch
+from pytorch_lightning.strategies import ParallelStrategy
+from torch import Tensor
+
+from zoo.errors import TrainingError
+from zoo.models.base import Model
+from zoo.objectives.base import Objective
+from zoo.objectives.mixture import Part
+from zoo.training.datamodule import Step
+from zoo.training.interrupt import StopFlag
+from zoo.training.optimizer import OptimizerConfig
+from zoo.training.schedule import ScheduleConfig
+
+
+class StepRecord:
+    """What the last step left behind for whoever logs it.
+
+    Attributes:
+        losses: (objectives,) this rank's summed losses. counts: (objectives,) targets over all ranks.
+        gradient_norm: global norm before clipping. num_tokens: over all ranks. learning_rate: of the step.
+    """
+
+    losses: Tensor
+    counts: Tensor
+    gradient_norm: float
+    num_tokens: int
+    learning_rate: float
+
+
+class TrainingModule(lightning.LightningModule):
+    """Model, objectives, optimizer and schedule.
+
+    Args:
+        model: what is trained.
+        objectives: what it is trained on, by name.
+        optimizer: how gradients become updates.
+        schedule: how the learning rate moves.
+        gradient_clip: largest global norm of the gradient; None: not clipped.
+        seed: of dropout.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        objectives: Mapping[str, Objective],
+        optimizer: OptimizerConfig,
+        schedule: ScheduleConfig,
+        gradient_clip: float | None,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.model = model
+        self.objectives = dict(objectives)
+        self.optimizer_config = optimizer
+        self.schedule = schedule
+        self.gradient_clip = gradient_clip
+        self.seed = seed
+        self.record = StepRecord()
+        self.stop = StopFlag()
+        self.stop_number = 0
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """The one optimizer of the run."""
+        return self.optimizer_config.build(self.model)
+
+    def training_step(self, step: Step, index: int) -> None:
+        """One optimizer step over all its microbatches."""
+        done = self.trainer.global_step
+        parts = [part for microbatch in step.microbatches for part in microbatch]
+        counts = self._reduce_counts(parts, step.num_tokens)
+        scales = self._scales(counts)
+        losses = torch.zeros(len(self.objectives), device=self.device, dtype=torch.float64)
+        for number, part in enumerate(parts):
+            seed_dropout(self.device, self.seed, done, self.global_rank, number)
+            loss = self._part_loss(part, scales, losses)
+            with self._gradient_sync(last=number == len(parts) - 1), torch.autocast(self.device.type, enabled=False):
+                self.manual_backward(loss)
+        self._update(done)
+        self.record.losses, self.record.counts = losses, counts
+
+    def _reduce_counts(self, parts: list[Part], num_tokens: int) -> Tensor:
+        """(objectives,) targets of the whole step; the stop flag and the tokens ride along."""
+        local = torch.zeros(len(self.objectives) + 2, device=self.device, dtype=torch.int64)
+        for number, (name, objective) in enumerate(self.objectives.items()):
+            for part in parts:
+                if name in part.batch.labels:
+                    local[number] += objective.count(part.batch.labels[name])
+        local[-2], local[-1] = num_tokens, self.stop.signal_number
+        total = self.trainer.strategy.reduce(local, reduce_op="sum")
+        assert isinstance(total, Tensor)
+        self.record.num_tokens, self.stop_number = (int(number) for number in total[-2:])
+        return total[:-2]
+
+    def _scales(self, counts: Tensor) -> Tensor:
+        """(objectives,) factor of each summed loss: weight / targets, times the ranks that the strategy averages over."""
+        weights = torch.tensor([objective.config.weight for objective in self.objectives.values()], device=self.device)
+        return weights * self.trainer.world_size / counts.clamp(min=1)
+
+    def _part_loss(self, part: Part, scales: Tensor, losses: Tensor) -> Tensor:
+        """The part's share of the step's loss; its summed losses are added to `losses`."""
+        hidden_BTD = self.model.backbone(**part.batch.inputs)
+        share = hidden_BTD.new_zeros((), dtype=torch.promote_types(hidden_BTD.dtype, torch.float32))
+        for number, (name, objective) in enumerate(self.objectives.items()):
+            if name in part.batch.labels:
+                head = self.model.heads[objective.config.head]
+                scores = objective.loss(hidden_BTD, head, part.batch.labels[name])
+                share = share + scores.loss * scales[number]
+                losses[number] += scores.loss.detach()
+        return share
+
+    def _gradient_sync(self, last: bool) -> contextlib.AbstractContextManager[Any]:
+        """Ranks exchange gradients in the last backward of the step only."""
+        strategy = self.trainer.strategy
+        if last or not isinstance(strategy, ParallelStrategy):
+            return contextlib.nullcontext()
+        block: contextlib.AbstractContextManager[Any] = strategy.block_backward_sync()
+        return block
+
+    def _update(self, done: int) -> None:
+        """Clips, steps, and clears the gradients; a gradient that is not finite changes nothing and ends the run."""
+        optimizer = self.optimizers()
+        gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        self.record.gradient_norm = float(norm)
+        if not math.isfinite(self.record.gradient_norm):
+            raise TrainingError(
+                f"the gradient of step {done + 1} is not finite ({self.record.gradient_norm}); the weights were not "
+                "touched; lower optimizer.learning_rate, add schedule.warmup_steps, set trainer.gradient_clip, or use "
+                "trainer.precision=32-true, then continue from the last checkpoint"
+            )
+        if self.gradient_clip is not None:
+            torch.nn.utils.clip_grads_with_norm_(self.model.parameters(), self.gradient_clip, norm)
+        rate = self.optimizer_config.learning_rate * self.schedule.factor(done, self.trainer.max_steps)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        self.record.learning_rate = rate
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    @torch.no_grad()
+    def evaluate_part(self, part: Part) -> dict[str, Tensor]:
+        """Sums of one batch in evaluation: `objective/loss`, `objective/count`, `objective/accuracy`, …"""
+        sums: dict[str, Tensor] = {}
+        hidden_BTD = self.model.backbone(**part.batch.inputs)
+        for name in part.names:
+            objective = self.objectives[name]
+            head = self.model.heads[objective.config.head]
+            scores = objective.loss(hidden_BTD, head, part.batch.labels[name])
+            for key, value in {"loss": scores.loss, "count": scores.count, **scores.metrics}.items():
+                sums[f"{name}/{key}"] = value.double()
+        return sums
+
+
+def seed_dropout(device: torch.device, seed: int, step: int, rank: int, part: int) -> None:
+    """Starts torch's generator of the device from a key, so that dropout depends on nothing that ran before."""
+    digest = hashlib.blake2b(f"dropout/{seed}/{step}/{rank}/{part}".encode(), digest_size=8).digest()
+    key = int.from_bytes(digest, "little") >> 1
+    torch.default_generator.manual_seed(key)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(key)

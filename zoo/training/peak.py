@@ -1,0 +1,56 @@
+"""What the device can do at most, to say how much of it a run uses (MFU).
+
+Known accelerators: the dense matrix rate of the vendor's datasheet. Everything else is measured once, as the best of a
+few large matrix products in the precision of the run.
+"""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+DATASHEET_BF16 = {
+    "NVIDIA H200": 989e12,
+    "NVIDIA H100 80GB HBM3": 989e12,
+    "NVIDIA H100 PCIe": 756e12,
+    "NVIDIA A100-SXM4-80GB": 312e12,
+    "NVIDIA A100-SXM4-40GB": 312e12,
+    "NVIDIA A100-PCIE-40GB": 312e12,
+    "NVIDIA L4": 121e12,
+    "NVIDIA L40S": 362e12,
+    "NVIDIA A10G": 70e12,
+    "NVIDIA GeForce RTX 4090": 165e12,
+    "NVIDIA GeForce RTX 3090": 71e12,
+}
+"""Dense bf16 matrix rate by device name, FLOP/s."""
+
+
+def peak_flops(device: torch.device, dtype: torch.dtype, *, size: int = 1024, repeats: int = 5) -> float:
+    """The most FLOP/s that matrix products reach on this device in this dtype.
+
+    Args:
+        device: where the run computes.
+        dtype: what its matrix products are in.
+        size: edge of the square matrices of the measurement.
+        repeats: products to take the best of.
+    """
+    if device.type == "cuda" and dtype == torch.bfloat16:
+        known = DATASHEET_BF16.get(torch.cuda.get_device_name(device))
+        if known is not None:
+            return known
+    left = torch.full((size, size), 0.5, device=device, dtype=dtype)
+    right = torch.full((size, size), 0.25, device=device, dtype=dtype)
+    best = float("inf")
+    for _ in range(repeats + 1):
+        _wait(device)
+        start = time.perf_counter()
+        torch.mm(left, right)
+        _wait(device)
+        best = min(best, time.perf_counter() - start)
+    return 2 * size**3 / best
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

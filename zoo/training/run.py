@@ -1,0 +1,229 @@
+"""A pretraining run from its config to its result: the only place that makes a Trainer."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import pytorch_lightning as lightning
+from pytorch_lightning.strategies import DDPStrategy, Strategy
+
+from zoo.checkpoint.folder import newest_verified
+from zoo.checkpoint.tensors import load_tree
+from zoo.config import to_mapping
+from zoo.data.corpus import Corpus, load_corpus
+from zoo.errors import CheckpointError, ConfigError
+from zoo.models import ModelConfig
+from zoo.objectives.base import Setup
+from zoo.objectives.mixture import MixedRows, Mixture
+from zoo.training.checkpoint_io import FORMAT, FolderCheckpointIO
+from zoo.training.conductor import Conductor, checkpoint_step
+from zoo.training.config import RunConfig
+from zoo.training.datamodule import DataModule
+from zoo.training.module import TrainingModule
+from zoo.training.run_folder import RunFolder, write_text
+from zoo.training.wandb_log import WandbLog
+
+EVALUATION_SEED = 0
+"""Of the noise on held-out text: fixed, so that validation losses of different seeds compare."""
+
+
+class Result(NamedTuple):
+    """What a finished run leaves.
+
+    Attributes:
+        folder: the run folder. steps: optimizer steps done. parameters: of the model. tokens: trained on, with repeats.
+        seconds: of training, validation and saving left out. first_loss: training loss of the first step.
+        metrics: the last value of everything that was logged.
+        already_finished: whether an earlier call had finished the run.
+    """
+
+    folder: Path
+    steps: int
+    parameters: int
+    tokens: int
+    seconds: float
+    first_loss: float
+    metrics: dict[str, float]
+    already_finished: bool = False
+
+
+class Prepared(NamedTuple):
+    """A run's parts before the trainer takes them.
+
+    Attributes:
+        config: with everything resolved that depends on the corpus. corpus: tokenizer and documents.
+        training, validation: rows; validation is None where nothing is held out.
+        module: model and objectives.
+    """
+
+    config: RunConfig
+    corpus: Corpus
+    training: MixedRows
+    validation: MixedRows | None
+    module: TrainingModule
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """What the run trains on, for a continued run to compare."""
+        return {"text": self.corpus.training.fingerprint, "tokenizer": self.corpus.tokenizer.fingerprint}
+
+
+def prepare(config: RunConfig, progress: bool = True) -> Prepared:
+    """Text, rows and model of a run, with every check that can be made before the first step.
+
+    Raises:
+        ConfigError, DataError: something does not fit; nothing was trained yet.
+    """
+    sentences = any(objective.needs_own_rows for objective in config.objectives.values())
+    corpus = load_corpus(config.data, config.tokenizer, sentences, progress)
+    config = dataclasses.replace(config, model=_with_vocabulary(config, corpus))
+    mixture = Mixture(config.objectives, Setup(corpus.tokenizer, config.model.max_length, config.seed))
+    held_out = Mixture(config.objectives, Setup(corpus.tokenizer, config.model.max_length, EVALUATION_SEED))
+    module = TrainingModule(
+        config.model.build(config.seed),
+        mixture.objectives,
+        config.optimizer,
+        config.schedule,
+        config.trainer.gradient_clip,
+        config.seed,
+    )
+    validation = held_out.over(corpus.validation) if len(corpus.validation.starts) else None
+    return Prepared(config, corpus, mixture.over(corpus.training), validation, module)
+
+
+def _with_vocabulary(config: RunConfig, corpus: Corpus) -> ModelConfig:
+    """The model's config with a vocabulary that holds the tokenizer's."""
+    size, model = corpus.tokenizer.vocab_size, config.model
+    if model.vocab_size is not None and model.vocab_size < size:
+        raise ConfigError(
+            f"{model.vocab_size} is less than the {size} entries of the tokenizer; use null to follow it", "model.vocab_size"
+        )
+    padding = model.embedding.padding_token
+    if padding is not None and padding != corpus.tokenizer.role("padding"):
+        raise ConfigError(
+            f"{padding} is not the tokenizer's padding token, which is {corpus.tokenizer.role('padding')}",
+            "model.embedding.padding_token",
+        )
+    return dataclasses.replace(model, vocab_size=model.vocab_size or size)
+
+
+def pretrain(config: RunConfig, folder: Path | None = None, *, fresh: bool = False) -> Result:
+    """Trains a run to its end, or goes on with it from its newest verified checkpoint.
+
+    Args:
+        config: the run.
+        folder: where it lives; None: runs/<name>.
+        fresh: move what an older run left there aside and start anew.
+
+    Raises:
+        ConfigError, DataError: something does not fit. CheckpointError: the folder is in use or damaged.
+        TrainingError: the gradient is not finite. Interrupted: stopped by a signal, after saving.
+    """
+    run = RunFolder(folder or Path("runs") / config.name, config, fresh)
+    try:
+        if run.result.exists():
+            return read_result(run.path)
+        return _train(config, run)
+    finally:
+        run.close()
+
+
+def _train(config: RunConfig, run: RunFolder) -> Result:
+    prepared = prepare(config)
+    config, module, tokenizer = prepared.config, prepared.module, prepared.corpus.tokenizer
+    conductor = Conductor(
+        config.trainer, run, prepared.validation, lambda: _open_wandb(config, run), prepared.fingerprints
+    )
+    newest, complaints = newest_verified(run.checkpoints, format=FORMAT)
+    for complaint in complaints:
+        warnings.warn(complaint, stacklevel=2)
+    if newest is not None and checkpoint_step(newest) >= config.trainer.max_steps:
+        conductor.load_state_dict(load_tree(newest, "trainer")["callbacks"][conductor.state_key])
+    else:
+        if run.is_owner:
+            tokenizer.save(run.path / "tokenizer")
+        trainer = make_trainer(config, conductor, FolderCheckpointIO(module.model, tokenizer))
+        trainer.fit(module, _data_module(config, prepared.training), ckpt_path=newest)
+    result = Result(
+        folder=run.path,
+        steps=config.trainer.max_steps,
+        parameters=module.model.num_parameters,
+        tokens=conductor.tokens,
+        seconds=conductor.seconds,
+        first_loss=conductor.first_loss or 0.0,
+        metrics=conductor.last,
+    )
+    if run.is_owner:
+        write_text(run.result, json.dumps({**result._asdict(), "folder": str(run.path)}, indent=2))
+    return result
+
+
+def read_result(folder: Path) -> Result:
+    """What a finished run left in its folder; raises CheckpointError where it is not finished."""
+    path = folder / "result.json"
+    if not path.exists():
+        raise CheckpointError(f"{folder} has no result.json: the run is not finished; continue it with zoo pretrain")
+    values = json.loads(path.read_text(encoding="utf-8"))
+    return Result(**{**values, "folder": folder, "already_finished": True})
+
+
+def _data_module(config: RunConfig, rows: MixedRows) -> DataModule:
+    return DataModule(
+        rows,
+        config.seed,
+        config.trainer.batch_size,
+        config.trainer.accumulate,
+        config.trainer.max_steps,
+        config.trainer.num_workers,
+    )
+
+
+def make_trainer(config: RunConfig, conductor: Conductor, checkpoint_io: FolderCheckpointIO) -> lightning.Trainer:
+    """Lightning's trainer for a run, everything of it switched off that the conductor does."""
+    _quiet_lightning()
+    settings = config.trainer
+    trainer = lightning.Trainer(
+        accelerator=settings.accelerator,
+        devices=settings.devices,
+        num_nodes=settings.num_nodes,
+        strategy=_strategy(config),
+        precision=settings.precision,
+        max_steps=settings.max_steps,
+        max_epochs=-1,
+        callbacks=[conductor],
+        plugins=[checkpoint_io],
+        logger=False,
+        limit_val_batches=0,
+        num_sanity_val_steps=0,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+    # Lightning broadcasts and reads back a flag in every step to agree on SIGTERM; here it rides with the target counts.
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+    return trainer
+
+
+def _strategy(config: RunConfig) -> Strategy | str:
+    if config.trainer.devices * config.trainer.num_nodes == 1:
+        return "auto"
+    # With shares, a step may hold no row of some objective, and then some weights get no gradient in it.
+    shares = any(objective.share is not None for objective in config.objectives.values())
+    return DDPStrategy(find_unused_parameters=shares, gradient_as_bucket_view=True)
+
+
+def _quiet_lightning() -> None:
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    for message in (".*does not have many workers.*", ".*LeafSpec.*", ".*mid-epoch.*", ".*checkpoint directory.*"):
+        warnings.filterwarnings("ignore", message)
+
+
+def _open_wandb(config: RunConfig, run: RunFolder) -> WandbLog | None:
+    if not config.wandb.enabled:
+        return None
+    return WandbLog(config.wandb, config.name, run.path, to_mapping(config))

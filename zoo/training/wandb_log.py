@@ -1,0 +1,88 @@
+"""A copy of the log for Weights & Biases that can neither block nor end a run.
+
+Everything happens in a thread of its own: starting, sending, finishing. The run only puts rows into a queue. Without a key
+the log is kept offline in the run folder. Whatever fails is said once, and the run goes on.
+"""
+
+from __future__ import annotations
+
+import netrc
+import os
+import queue
+import threading
+import warnings
+from pathlib import Path
+from typing import Any
+
+from zoo.training.config import WandbConfig
+
+FINISH_SECONDS = 20.0
+"""How long the end of a run waits for rows that are still to be sent."""
+
+
+class WandbLog:
+    """Sends rows from a thread.
+
+    Args:
+        config: project and account.
+        name: of the run.
+        folder: the run folder; offline data and the run's id are kept there.
+        settings: the resolved config as plain data.
+    """
+
+    def __init__(self, config: WandbConfig, name: str, folder: Path, settings: dict[str, Any]) -> None:
+        self._rows: queue.SimpleQueue[dict[str, float] | None] = queue.SimpleQueue()
+        self._arguments = {
+            "project": config.project,
+            "entity": config.entity,
+            "name": name,
+            "id": _run_id(folder),
+            "resume": "allow",
+            "dir": str(folder),
+            "config": settings,
+        }
+        self._thread = threading.Thread(target=self._work, name="wandb", daemon=True)
+        self._thread.start()
+
+    def write(self, row: dict[str, float]) -> None:
+        """Queues one row; never waits."""
+        self._rows.put(row)
+
+    def close(self) -> None:
+        """Waits a little for what is still to be sent."""
+        self._rows.put(None)
+        self._thread.join(FINISH_SECONDS)
+        if self._thread.is_alive():
+            warnings.warn("wandb did not finish in time; metrics.csv has everything", stacklevel=2)
+
+    def _work(self) -> None:
+        try:
+            import wandb
+
+            mode = os.environ.get("WANDB_MODE") or ("online" if _has_key() else "offline")
+            run = wandb.init(**self._arguments, mode=mode, settings=wandb.Settings(init_timeout=30, silent=True))
+            while (row := self._rows.get()) is not None:
+                run.log({name: value for name, value in row.items() if name != "step"}, step=int(row["step"]))
+            run.finish()
+        except ImportError:
+            warnings.warn("wandb is not installed (pip install transformer-zoo[wandb]); metrics.csv goes on", stacklevel=2)
+        except Exception as error:  # whatever a logger does must not end a run
+            warnings.warn(f"wandb stopped ({error}); metrics.csv goes on", stacklevel=2)
+
+
+def _has_key() -> bool:
+    """Whether wandb will find a key by itself: in the environment, or where `wandb login` leaves it."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    try:
+        return any("wandb" in host for host in netrc.netrc().hosts)
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+def _run_id(folder: Path) -> str:
+    """The id under which a continued run is found again."""
+    path = folder / ".wandb-id"
+    if not path.exists():
+        path.write_text(os.urandom(8).hex(), encoding="utf-8")
+    return path.read_text(encoding="utf-8").strip()
