@@ -1,4 +1,4 @@
-"""A model with its tokenizer, as people hold it: `model = zoo.load(folder)`, then `model.generate(…)`, `model.fill(…)`."""
+"""A model with its tokenizer, as people hold it: `zoo.load(folder).generate("Once upon a time")`."""
 
 from __future__ import annotations
 
@@ -230,8 +230,9 @@ def save(model: Pretrained | Model, folder: str | Path, tokenizer: Tokenizer | N
     if isinstance(model, Pretrained):
         if tokenizer is not None:
             raise ConfigError("the model has one with it; give zoo.save its `.model` to save another", "tokenizer")
-        model, tokenizer = model.model, model._tokenizer
-    save_model(model, tokenizer, Path(folder).expanduser())
+        save_model(model.model, model._tokenizer, Path(folder).expanduser())
+    else:
+        save_model(model, tokenizer, Path(folder).expanduser())
 
 
 def model_folder(folder: Path) -> Path:

@@ -89,9 +89,7 @@ def spans_of(pair: tuple[list[int], list[int]]) -> tuple[list[list[int]], list[l
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(st.integers(0, 90), min_size=1, max_size=6).filter(
-        lambda lengths: sum(lengths) >= 64 and max(lengths) > 1
-    ),
+    st.lists(st.integers(0, 90), max_size=6),
     st.floats(0.02, 0.9),
     st.floats(1.0, 8.0),
     st.sampled_from(["documents", "none"]),
@@ -101,7 +99,7 @@ def test_input_and_target_rebuild_the_text(
     lengths: list[int], density: float, mean: float, packing: str, seed: int
 ) -> None:
     objective = built(seed=seed, density=density, mean_span_length=mean, packing=packing)
-    rows, noise = noised(objective, lengths)
+    rows, noise = noised(objective, [*lengths, 400])
     for row, pairs in enumerate(sides(noise)):
         for document, pair in enumerate(pairs):
             kept, spans = spans_of(pair)
@@ -116,11 +114,11 @@ def test_input_and_target_rebuild_the_text(
 
 
 @pytest.mark.parametrize("n, density, mean, noise, spans", [
-    (512, 0.15, 3.0, 77, 26), (2, 0.15, 3.0, 1, 1), (10, 0.15, 3.0, 2, 1), (10, 0.99, 1.0, 9, 1), (100, 0.5, 3.0, 50, 17),
-    (6, 0.75, 1.0, 4, 2),
+    (512, 0.15, 3.0, 77, 26), (2, 0.15, 3.0, 1, 1), (10, 0.15, 3.0, 2, 1), (10, 0.99, 1.0, 9, 1),
+    (100, 0.5, 3.0, 50, 17), (6, 0.75, 1.0, 4, 2),
 ])  # fmt: skip
 def test_counts(n: int, density: float, mean: float, noise: int, spans: int) -> None:
-    """Derived by hand from `random_spans_noise_mask`; the last and (10, 0.99) are where there are too few kept tokens."""
+    """Derived by hand from `random_spans_noise_mask`; in (10, 0.99) and (6, 0.75) few tokens are kept."""
     counted = count_spans(np.array([n]), density, mean)
     assert (counted.noise[0], counted.spans[0]) == (noise, spans)
 
@@ -143,7 +141,7 @@ def test_every_division_into_spans_is_equally_likely() -> None:
 def test_span_lengths_are_distributed_as_in_theory() -> None:
     """One part of a random division of k into s parts has length l with probability C(k−l−1, s−2) / C(k−1, s−1)."""
     objective = built(max_length=256)
-    rows, noise = noised(objective, [280], epochs=400)
+    rows, noise = noised(objective, [300], epochs=400)
     n = int((rows.documents[0] >= 0).sum())
     counted = count_spans(np.array([n]), 0.15, 3.0)
     k, s = int(counted.noise[0]), int(counted.spans[0])
@@ -206,7 +204,7 @@ def test_refusals() -> None:
         SpanCorruptionConfig().build("spans", few)
     SpanCorruptionConfig(mean_span_length=5.0).build("spans", few)
     with pytest.raises(ConfigError, match=r"target_length: 3 is too short"):
-        built(target_length=3)
+        built(target_length=3, density=0.9)
     with pytest.raises(ConfigError, match="max_length: 4 is too short"):
         built(max_length=4)
     with pytest.raises(DataError, match=r"none of the 90 documents has the 2 tokens"):

@@ -1,4 +1,4 @@
-"""What checkpoints ask of a file system: durable writes, an atomic swap, free space, and small JSON files read with care.
+"""What checkpoints ask of a file system: durable writes, an atomic swap, free space, small JSON files read with care.
 
 Every failure here is a CheckpointError that names the path, what is wrong and what to do about it.
 """
@@ -9,13 +9,14 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import io
 import json
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from zoo.errors import CheckpointError
 
@@ -26,7 +27,7 @@ _AT_FDCWD = -100  # linux/fcntl.h: a relative path counts from the working direc
 _RENAME_EXCHANGE = 2  # linux/fs.h: swap the two names in one step
 
 
-# ---------------------------------------------------------------------------------------------------------------- writing
+# -------------------------------------------------------------------------------------------------------------- writing
 
 
 @contextlib.contextmanager
@@ -134,10 +135,10 @@ def ensure_space(folder: str | Path, num_bytes: int) -> None:
         )
 
 
-# ---------------------------------------------------------------------------------------------------------------- reading
+# -------------------------------------------------------------------------------------------------------------- reading
 
 
-def open_plain(path: Path) -> BinaryIO:
+def open_plain(path: Path) -> io.BufferedReader:
     """Opens a plain file for reading; refuses links, pipes and devices with a CheckpointError."""
     with disk_errors(f"read {path}"):
         # O_NONBLOCK: opening a pipe that nobody writes to must not wait for ever
@@ -157,8 +158,8 @@ def read_json(path: Path, max_bytes: int) -> Any:
         max_bytes: a longer file is refused before it is read.
 
     Raises:
-        CheckpointError: the file is missing, too long, no UTF-8, no JSON, nested too deeply, names a key twice, or spells
-            a number that JSON has no word for.
+        CheckpointError: the file is missing, too long, no UTF-8, no JSON, nested too deeply, names a key twice, or
+            holds a number that JSON has no word for.
     """
     with open_plain(path) as file, disk_errors(f"read {path}"):
         size = os.fstat(file.fileno()).st_size

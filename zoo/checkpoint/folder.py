@@ -1,8 +1,8 @@
 """Folders that are whole or absent.
 
-A folder is filled under a hidden temporary name beside its place; each file is synced and hashed, the manifest is written
-last, the folder is renamed, its parent is synced. A kill at any moment leaves the old state or the new one, and perhaps a
-temporary folder, which nobody reads and which the next writer removes once its own writer is dead.
+A folder is filled under a hidden temporary name beside its place; each file is synced and hashed, the manifest is
+written last, the folder is renamed, its parent is synced. A kill at any moment leaves the old state or the new one, and
+perhaps a temporary folder, which nobody reads and which the next writer removes once its own writer is dead.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Lock(enum.Enum):
     UNKNOWN = "the file system has no locks"
 
 
-# ---------------------------------------------------------------------------------------------------------------- writing
+# -------------------------------------------------------------------------------------------------------------- writing
 
 
 def write_folder(path: str | Path, write: Callable[[Path], None], *, format: str, replace: bool = False) -> None:
@@ -71,16 +71,16 @@ def write_folder(path: str | Path, write: Callable[[Path], None], *, format: str
 
     Args:
         path: where the folder will be; its parents are made.
-        write: fills the empty folder it is given with files and folders. What is a checkpoint folder itself may be among
-            them; its files are listed in the outer manifest too.
+        write: fills the empty folder it is given with files and folders. Checkpoint folders may be among them;
+            their files are listed in the outer manifest too.
         format: what kind of folder it is; `verify_folder` asks for the same.
         replace: whether to take the place of what is at `path`. The old folder stays until the new one is verified. The
             swap is one step on Linux; elsewhere a kill between its two steps leaves the old folder under a hidden name,
             and the next writer puts it back.
 
     Raises:
-        CheckpointError: there is something at `path` and `replace` is False, the disk is full or not writable, or `write`
-            left a link or an illegal name. What `write` raises comes through. Nothing is left behind.
+        CheckpointError: there is something at `path` and `replace` is False, the disk is full or not writable, or
+            `write` left a link or an illegal name. What `write` raises comes through. Nothing is left behind.
     """
     path = Path(path)
     if not legal_name(path.name):
@@ -177,7 +177,7 @@ def _swap(temporary: Path, path: Path) -> None:
     os.rename(aside, temporary)
 
 
-# -------------------------------------------------------------------------------------------------------------- leftovers
+# ------------------------------------------------------------------------------------------------------------ leftovers
 
 
 def remove_leftovers(parent: Path) -> None:
@@ -208,7 +208,11 @@ def _host() -> str:
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[Lock]:
     """Asks for the lock of a folder without waiting; it falls when the block ends or the process dies."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:  # another writer holds it and has removed it meanwhile
+        yield Lock.TAKEN
+        return
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -235,7 +239,7 @@ def _is_dead(host: str, process: int) -> bool:
     return False
 
 
-# ---------------------------------------------------------------------------------------------------------------- reading
+# -------------------------------------------------------------------------------------------------------------- reading
 
 
 def verify_folder(path: str | Path, *, format: str, contents: bool = True) -> Manifest:
@@ -257,7 +261,7 @@ def verify_folder(path: str | Path, *, format: str, contents: bool = True) -> Ma
 
 
 def steps_of(parent: str | Path) -> list[tuple[int, Path]]:
-    """(N, folder) of each real folder `step-N` in `parent`, whole or not, the largest N first; [] where there is none."""
+    """(N, folder) of each folder `step-N` in `parent`, whole or not, the largest N first; links to folders count."""
     parent = Path(parent)
     found = []
     with disk_errors(f"read the folder {parent}"):
@@ -266,7 +270,7 @@ def steps_of(parent: str | Path) -> list[tuple[int, Path]]:
         with os.scandir(parent) as entries:
             for entry in entries:
                 match = _STEP.fullmatch(entry.name)
-                if match and entry.is_dir(follow_symlinks=False):
+                if match and entry.is_dir():
                     found.append((int(match[1]), parent / entry.name))
     return sorted(found, reverse=True)
 
@@ -275,12 +279,14 @@ def newest_verified(parent: str | Path, *, format: str) -> tuple[Path | None, li
     """The folder `step-N` with the largest N that verifies, None where none does.
 
     Returns:
-        The folder, and a warning for each newer one that was passed over: it names both and says what is wrong. Files and
-        folders of other names are ignored.
+        The folder, and a warning for each newer one that was passed over: it names both and says what is wrong.
+        Files, and folders of other names, are ignored.
     """
     damaged = []
     for _, folder in steps_of(parent):
         try:
+            if folder.is_symlink():
+                raise CheckpointError(f"{folder} is a symbolic link; move the folder itself here")
             verify_folder(folder, format=format)
         except CheckpointError as error:
             damaged.append((folder, error))
@@ -292,8 +298,8 @@ def newest_verified(parent: str | Path, *, format: str) -> tuple[Path | None, li
 def prune(parent: str | Path, keep: int, *, format: str, protect: Collection[str | Path] = ()) -> list[str]:
     """Removes old folders `step-N`, so that the newest `keep` whole ones stay.
 
-    Nothing is removed before the newest one that stays has been read and verified in full; the others are judged by names
-    and sizes. Damaged folders older than that one go, newer ones stay for a look.
+    Nothing is removed before the newest one that stays has been read and verified in full; the others are judged by
+    names and sizes. Damaged folders older than that one go, newer ones stay for a look. Links stay.
 
     Args:
         parent: folder of the steps.
@@ -309,7 +315,7 @@ def prune(parent: str | Path, keep: int, *, format: str, protect: Collection[str
     protected = {Path(folder).resolve() for folder in protect}
     kept, warnings = 0, []
     for _, folder in steps_of(parent):
-        if folder.resolve() in protected:
+        if folder.is_symlink() or folder.resolve() in protected:
             continue
         if kept < keep:
             with contextlib.suppress(CheckpointError):

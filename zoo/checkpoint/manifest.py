@@ -2,8 +2,8 @@
 
     {"format": "zoo-model", "version": 1, "files": {"model.safetensors": {"size": 123, "sha256": "…"}, …}}
 
-Names are relative, with "/" between folders, made of letters, digits, "_", "-" and "." only, and no part opens with a dot:
-no name can lead out of the folder.
+Names are relative, with "/" between folders, made of letters, digits, "_", "-" and "." only, and no part opens with a
+dot: no name can lead out of the folder.
 """
 
 from __future__ import annotations
@@ -156,8 +156,8 @@ def hash_file(path: Path) -> str:
 
 
 def in_parallel(work: Callable[[str], T], names: Iterable[str]) -> list[T]:
-    """`work` of each name, in order; several at a time, since hashing and waiting for the disk both free the interpreter."""
-    with ThreadPoolExecutor(max_workers=min(4, (os.cpu_count() or 1) + 1)) as pool:
+    """`work` of each name, in order; several at a time: hashing and waiting for the disk both free the interpreter."""
+    with ThreadPoolExecutor(max_workers=8) as pool:
         return list(pool.map(work, names))
 
 

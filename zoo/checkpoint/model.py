@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from zoo.checkpoint import folder as folders
 from zoo.checkpoint.disk import ensure_space, read_json
 from zoo.checkpoint.tensors import DTYPES, open_tensors, save_tensors
-from zoo.config import build, flatten, read_yaml, to_mapping, to_yaml
+from zoo.config import build, read_yaml, to_mapping, to_yaml
 from zoo.errors import CheckpointError, ConfigError
 from zoo.models import Model, ModelConfig
 from zoo.tokenizer.tokenizer import Tokenizer
@@ -32,13 +32,14 @@ WEIGHTS_NAME = "model.safetensors"
 CONFIG_NAME = "config.yaml"
 CARD_NAME = "card.json"
 TOKENIZER_NAME = "tokenizer.json"
-MAX_CONFIG_BYTES = 1 << 20
+MAX_CONFIG_BYTES = 64 << 10
 MAX_CARD_BYTES = 1 << 20
+MAX_TOKENIZER_BYTES = 128 << 20
 MAX_LISTED = 20
 """How many differences of one sort an error spells out."""
 
 
-# ----------------------------------------------------------------------------------------------------------------- saving
+# --------------------------------------------------------------------------------------------------------------- saving
 
 
 def save_model(
@@ -101,7 +102,7 @@ def _check_vocabulary(config: ModelConfig, tokenizer: Tokenizer | None, folder: 
         )
 
 
-# ----------------------------------------------------------------------------------------------------------------- shared
+# --------------------------------------------------------------------------------------------------------------- shared
 
 
 class SharedWeight(NamedTuple):
@@ -139,7 +140,7 @@ def _own_weights(owner: nn.Module) -> Iterator[tuple[str, Tensor]]:
             yield name, buffer
 
 
-# ---------------------------------------------------------------------------------------------------------------- loading
+# -------------------------------------------------------------------------------------------------------------- loading
 
 
 def load_model(
@@ -147,7 +148,7 @@ def load_model(
 ) -> tuple[Model, Tokenizer | None]:
     """The model of a folder that `save_model` wrote, in evaluation mode, and its tokenizer where it has one.
 
-    Weights keep the types they were saved with, and are in memory once: the model is built without data and then filled.
+    Weights keep the types they were saved with and are in memory once: the model is built without data, then filled.
 
     Args:
         folder: a model folder.
@@ -155,9 +156,9 @@ def load_model(
         allow_nonfinite: whether to take weights that are NaN or infinite.
 
     Raises:
-        CheckpointError: the folder is damaged or foreign, its config does not build, its weights do not fit the config (all
-            differences in one message) or are not finite.
-        DataError: the tokenizer's file is none.
+        CheckpointError: the folder is damaged or foreign, its config does not build, its weights do not fit the config
+            (all differences in one message) or are not finite.
+        DataError: the tokenizer's files cannot be read.
     """
     folder = Path(folder)
     files = folders.verify_folder(folder, format=FORMAT).files
@@ -165,10 +166,11 @@ def load_model(
     if missing:
         raise CheckpointError(f"{folder} is no model folder: it has no {' and no '.join(missing)}")
     config = read_config(folder)
-    tokenizer = Tokenizer.load(folder) if TOKENIZER_NAME in files else None
+    tokenizer = _read_tokenizer(folder, files)
     _check_vocabulary(config, tokenizer, str(folder))
     model = _build_empty(config, folder)
     fill(model, folder / WEIGHTS_NAME, device=device, allow_nonfinite=allow_nonfinite)
+    assert not any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers()))
     return model.eval(), tokenizer
 
 
@@ -209,15 +211,29 @@ def read_card(folder: str | Path) -> dict[str, Any]:
     return card
 
 
+def _read_tokenizer(folder: Path, files: Mapping[str, folders.FileRecord]) -> Tokenizer | None:
+    if TOKENIZER_NAME not in files:
+        return None
+    size = files[TOKENIZER_NAME].size
+    if size > MAX_TOKENIZER_BYTES:
+        raise CheckpointError(f"{folder / TOKENIZER_NAME} has {size:,} bytes, at most {MAX_TOKENIZER_BYTES:,} are read")
+    return Tokenizer.load(folder)
+
+
 def _build_empty(config: ModelConfig, folder: Path) -> Model:
     """The model on the meta device: shapes and no data."""
     with open_tensors(folder / WEIGHTS_NAME) as file:
         num_tensors = len(file.keys())
-    for key, value in flatten(to_mapping(config)).items():
-        # Each block has weights; a config that asks for more blocks than there are tensors would be built for hours.
-        if key in ("num_layers", "num_decoder_layers") and value is not None and value > num_tensors:
+    num_bytes = (folder / WEIGHTS_NAME).stat().st_size
+    # Each block and each head has weights. A config that asks for more of them than the file can hold would keep Python
+    # busy for hours before a shape is compared.
+    limits = dict.fromkeys(("num_layers", "num_decoder_layers"), num_tensors)
+    limits.update(dict.fromkeys(("num_heads", "num_kv_heads"), num_bytes))
+    settings = to_mapping(config)
+    for key, limit in limits.items():
+        if (settings.get(key) or 0) > limit:
             raise CheckpointError(
-                f"{folder / CONFIG_NAME}: {key} is {value}, but {WEIGHTS_NAME} has {num_tensors} tensors"
+                f"{folder / CONFIG_NAME}: {key} is {settings[key]}, far more than {WEIGHTS_NAME} holds"
             )
     try:
         with torch.device("meta"):
@@ -285,11 +301,11 @@ def _listed(names: list[str]) -> str:
 def _is_finite(tensor: Tensor) -> bool:
     if not tensor.is_floating_point():
         return True
-    # A sum is finite only if every number is, and is many times faster than a test of each; where it is not, each is
-    # looked at, since finite numbers can add up to infinity.
-    return bool(
-        torch.isfinite(tensor.sum(dtype=torch.float64 if tensor.dtype == torch.float64 else torch.float32))
-    ) or bool(torch.isfinite(tensor).all())
+    # A sum is finite only if every number is, and is many times faster than a test of each. Where it is not, each is
+    # looked at: finite numbers can add up to infinity.
+    wide = torch.float64 if tensor.dtype == torch.float64 else torch.float32
+    numbers = tensor.to(wide) if tensor.element_size() == 1 else tensor  # 8-bit floats have no sum
+    return bool(numbers.sum(dtype=wide).isfinite()) or bool(numbers.isfinite().all())
 
 
 @torch.no_grad()

@@ -1,7 +1,7 @@
 """A tree of tensors and plain values as two files: `<stem>.safetensors` holds the tensors, `<stem>.json` the rest.
 
-In the JSON a list is a list, and None, bools, strings, ints and finite floats are themselves (a float's shortest decimal
-form reads back to the same bits). Every object has exactly one key, which says what it stands for:
+In the JSON a list is a list, and None, bools, strings, ints and finite floats are themselves (a float's shortest
+decimal form reads back to the same bits). Every object has exactly one key, which says what it stands for:
 
     {"dict": {…}}            a dict whose keys are all strings
     {"items": [[k, v], …]}   a dict with int keys among them, in its order
@@ -33,6 +33,8 @@ from zoo.errors import CheckpointError
 
 MAX_DEPTH = 100
 MAX_JSON_BYTES = 64 << 20
+MAX_HEADER_BYTES = 100_000_000  # what the safetensors library reads
+MAX_INT_BITS = 10_000  # Python reads back ints of at most 4,300 decimal digits
 
 DTYPES = {
     "F64": torch.float64,
@@ -59,7 +61,7 @@ _CODES = {dtype: code for code, dtype in DTYPES.items()}
 _SPECIAL_FLOATS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 
 
-# ----------------------------------------------------------------------------------------------------------------- saving
+# --------------------------------------------------------------------------------------------------------------- saving
 
 
 def save_tree(tree: Any, folder: str | Path, stem: str) -> None:
@@ -72,8 +74,8 @@ def save_tree(tree: Any, folder: str | Path, stem: str) -> None:
         stem: first part of the files' names.
 
     Raises:
-        CheckpointError: anything else in the tree (a NumPy scalar, a class of one's own, a sparse or meta tensor, …), by
-            its path; too little space; a write that fails.
+        CheckpointError: anything else in the tree (a NumPy scalar, a class of one's own, a sparse or meta tensor, …),
+            by its path; too little space; a write that fails.
     """
     folder = Path(folder)
     writer = _TreeWriter()
@@ -90,12 +92,14 @@ def save_tree(tree: Any, folder: str | Path, stem: str) -> None:
 def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
     """Writes one safetensors file, tensor after tensor: at most one of them is copied at a time.
 
-    The library's own writer copies whatever is on a device, or not contiguous, to the host first, all at once, and refuses
-    views of one memory. (Layout: 8 bytes length of the header, the header as JSON, the data without gaps.)
+    The library's own writer copies whatever is on a device to the host first, all at once, and refuses views of one
+    memory. (Layout: 8 bytes length of the header, the header as JSON, the data without gaps.)
 
     Raises:
-        CheckpointError: the write fails.
+        CheckpointError: a tensor that cannot be stored, by name; more names than the format allows; a write that fails.
     """
+    for name, tensor in tensors.items():
+        _check_storable(tensor, name)
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     order = sorted(
         tensors, key=lambda name: -tensors[name].element_size()
@@ -108,16 +112,30 @@ def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
         offset = end
     text = json.dumps(header, separators=(",", ":")).encode("ascii")
     text += b" " * (-len(text) % 8)
+    if len(text) > MAX_HEADER_BYTES:
+        raise CheckpointError(
+            f"{path.name} would need {len(text):,} bytes for names, {MAX_HEADER_BYTES:,} are the limit"
+        )
     with disk_errors(f"write {path}"), path.open("xb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for name in order:
             file.write(_raw(tensors[name]))
 
 
+def _check_storable(tensor: Tensor, path: str) -> None:
+    if type(tensor) not in (Tensor, nn.Parameter):
+        raise CheckpointError(f"{path}: a checkpoint holds plain tensors, not a {_type_name(tensor)}; gather it first")
+    if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized:
+        what = "meta" if tensor.is_meta else "quantized" if tensor.is_quantized else str(tensor.layout)
+        raise CheckpointError(f"{path}: a checkpoint holds dense tensors with data, not a {what} tensor")
+    if tensor.dtype not in _CODES:
+        raise CheckpointError(f"{path}: a checkpoint cannot hold the type {tensor.dtype}")
+
+
 def _raw(tensor: Tensor) -> memoryview:
     """The numbers of a tensor, row by row, as bytes."""
     plain = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous()
-    return memoryview(plain.reshape(-1).view(torch.uint8).numpy())
+    return plain.reshape(-1).view(torch.uint8).numpy().data
 
 
 class _TreeWriter:
@@ -132,7 +150,7 @@ class _TreeWriter:
         if depth > MAX_DEPTH:
             raise CheckpointError(f"{path[:200]}: nested deeper than {MAX_DEPTH} levels, or it contains itself")
         kind = type(value)
-        if value is None or kind in (bool, int):
+        if value is None or kind is bool or (kind is int and value.bit_length() <= MAX_INT_BITS):
             return value
         if kind is str:
             return _checked_text(value, path)
@@ -144,7 +162,7 @@ class _TreeWriter:
             return {"tuple": [self.encode(child, _join(path, index), depth + 1) for index, child in enumerate(value)]}
         if kind in (dict, OrderedDict):
             return self._encode_dict(value, path, depth)
-        if kind in (Tensor, nn.Parameter):
+        if isinstance(value, Tensor):
             return {"tensor": self._name(value, path)}
         raise CheckpointError(f"{path or 'the tree'}: a checkpoint cannot hold a {_type_name(value)}{_hint(value)}")
 
@@ -161,17 +179,13 @@ class _TreeWriter:
         return {"items": [list(pair) for pair in pairs]}
 
     def _name(self, tensor: Tensor, path: str) -> str:
-        if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized:
-            what = "meta" if tensor.is_meta else "quantized" if tensor.is_quantized else str(tensor.layout)
-            raise CheckpointError(f"{path}: a checkpoint holds dense tensors with data, not a {what} tensor")
-        if tensor.dtype not in _CODES:
-            raise CheckpointError(f"{path}: a checkpoint cannot hold the type {tensor.dtype}")
+        _check_storable(tensor, path)
         place: tuple[Any, ...] = (tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
         place += (tensor.is_conj(), tensor.is_neg())
         if tensor.numel() and place in self._names:
             return self._names[place]
         name, count = path or "tensor", 1
-        while name in self.tensors:  # keys 1 and "1" of one dict, or a key with a slash
+        while name in self.tensors or name == "__metadata__":  # keys 1 and "1" of one dict, or a key with a slash
             count += 1
             name = f"{path}#{count}"
         self._names[place] = name
@@ -201,7 +215,7 @@ def _hint(value: object) -> str:
     return "; it holds tensors, None, bools, ints, floats, strings, and lists, tuples and dicts of them"
 
 
-# ---------------------------------------------------------------------------------------------------------------- loading
+# -------------------------------------------------------------------------------------------------------------- loading
 
 
 def load_tree(folder: str | Path, stem: str, *, device: str | torch.device = "cpu") -> Any:
@@ -239,7 +253,7 @@ def open_tensors(path: Path, device: str | torch.device = "cpu") -> Iterator[Any
     """A safetensors file, its header checked: `keys()`, `get_slice(name)`, `get_tensor(name)`.
 
     Raises:
-        CheckpointError: the file is missing or no valid safetensors file; also for what the library raises in the block.
+        CheckpointError: the file is missing or no valid safetensors file, or the library raises in the block.
     """
     open_plain(path).close()
     try:
@@ -260,7 +274,7 @@ class _TreeReader:
 
     def decode(self, data: Any, depth: int) -> Any:
         """The value that `data` stands for."""
-        if depth > 2 * MAX_DEPTH + 2:
+        if depth > MAX_DEPTH:
             raise self._damaged("nested too deeply")
         if isinstance(data, list):
             return [self.decode(child, depth + 1) for child in data]

@@ -25,7 +25,7 @@ _INDEX_STEP = np.uint64(0x9E3779B97F4A7C15)
 _EPOCH_STEP = np.uint64(0xD1B54A32D192ED03)
 _SAMPLE_STEP = np.uint64(0xABC98388FB8FAC03)
 
-_FEISTEL_ROUNDS = 8
+_FEISTEL_ROUNDS = 6
 
 
 def bits(seed: int, stream: str, epochs: Integers, samples: Integers, count: int) -> Bits:

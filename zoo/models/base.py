@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from zoo.config import Config, setting
+from zoo.config import setting
 from zoo.errors import ConfigError
 from zoo.heads import HeadConfig, HeadShape
 from zoo.nn.embedding import EmbeddingConfig, TokenEmbedding

@@ -43,7 +43,7 @@ class AttentionMask:
             self.prefix is not None and other.prefix is not None
         ):
             raise ValueError("only one of two combined masks may describe documents or a prefix")
-        if self.causal and other.prefix is not None or other.causal and self.prefix is not None:
+        if (self.causal and other.prefix is not None) or (other.causal and self.prefix is not None):
             raise ValueError("a prefix belongs to the mask that is causal")
         documents = self if self.query_documents is not None else other
         return replace(

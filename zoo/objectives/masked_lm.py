@@ -62,7 +62,7 @@ class MaskedLMConfig(ObjectiveConfig, kind="masked_lm"):
         """Packing would be ignored where another objective brings the rows."""
         if self.packing is not None:
             raise ConfigError(
-                f"{self.packing!r} has no effect, {name} works on the rows of {other_name} ({other.kind}): leave it out",
+                f"{self.packing!r} has no effect: {name} works on the rows of {other_name} ({other.kind}); drop it",
                 f"{name}.packing",
             )
 
@@ -102,12 +102,12 @@ class MaskedLM(Objective):
         groups_BT = candidates_BT.astype(np.int64) - 1
         chosen = np.flatnonzero(choose(seed, f"{self.name}/places", *numbers, groups_BT, counts_B[:, None]))
 
-        # The j-th chosen place of a row takes the row's j-th draw.
+        # The j-th chosen place of a row takes the row's j-th pair of numbers.
         row = np.repeat(np.arange(len(counts_B)), counts_B)
         draw = np.arange(len(row)) - np.repeat(np.cumsum(counts_B) - counts_B, counts_B)
         most = int(counts_B.max(initial=0))
-        fate = uniform(seed, f"{self.name}/fates", *numbers, most)[row, draw]
-        other = uniform(seed, f"{self.name}/tokens", *numbers, most)[row, draw]
+        pairs = uniform(seed, f"{self.name}/tokens", *numbers, 2 * most)
+        fate, other = pairs[row, 2 * draw], pairs[row, 2 * draw + 1]
         true = tokens.ravel()[chosen]
         random = self.ordinary[(other * len(self.ordinary)).astype(np.int64)]
         seen = np.where(fate < config.mask_share + config.random_share, random, true)

@@ -47,12 +47,12 @@ class FolderCheckpointIO(CheckpointIO):
         write_folder(Path(path), write, format=FORMAT)
 
     def load_checkpoint(self, path: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
-        """Verifies the folder and reads it; raises CheckpointError where anything is wrong."""
+        """Verifies the folder, fills the model, gives the rest; raises CheckpointError where anything is wrong."""
         folder = Path(path)
         verify_folder(folder, format=FORMAT)
         tree: dict[str, Any] = load_tree(folder, "trainer")
-        weights = load_weights(folder / "model")
-        return {**tree, "state_dict": {f"{PREFIX}{name}": tensor for name, tensor in weights.items()}}
+        load_weights(self.model, folder / "model")
+        return {**tree, "state_dict": {f"{PREFIX}{name}": tensor for name, tensor in self.model.state_dict().items()}}
 
     def remove_checkpoint(self, path: Any) -> None:
         """Never asked for: pruning is the conductor's."""

@@ -1,0 +1,1 @@
+"""Whole pipelines, one file each, to be read top-down and copied."""

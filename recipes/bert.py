@@ -1,0 +1,56 @@
+"""BERT, from text to filled masks: tokenizer → token store → pretrain → try it.
+
+    python -m recipes.bert [key=value …]
+
+Reproduces the objectives of Devlin et al. 2018 (arXiv:1810.04805), masked language modelling and next sentence together,
+in nano size (4 layers × 128, 1.4 million parameters) on the documentation of Python's standard library. `zoo pretrain
+bert-nano` runs the same steps as one command; here they stand one by one, to be read and changed.
+"""
+
+import sys
+from pathlib import Path
+
+import zoo
+from zoo.data.corpus import load_corpus
+from zoo.training.run import Result, pretrain
+from zoo.training.shipped import load_run
+
+TEXTS = (
+    "return the length of the [MASK] .",
+    "raise an [MASK] if the file does not exist .",
+    "this function returns a list of [MASK] .",
+)
+
+
+def main(overrides: list[str]) -> Result:
+    """Runs the pipeline; `overrides` are settings over configs/pretrain/bert-nano.yaml."""
+    # 1. One typed, frozen config holds every choice: configs/pretrain/bert-nano.yaml, then what the command line says.
+    config = load_run("bert-nano", overrides).config
+
+    # 2. A WordPiece tokenizer is trained on the text, and
+    # 3. the text becomes a memory-mapped store of token ids, cut into documents and sentences. Both are made once and found
+    #    again by fingerprint, so `pretrain` below opens the same ones.
+    corpus = load_corpus(config.data, config.tokenizer, sentences=True)
+    print(f"{len(corpus.training.starts):,} documents to train on, {len(corpus.validation.starts):,} held out")
+    print(f"a tokenizer of {corpus.tokenizer.vocab_size:,} entries")
+
+    # 4. Rows [CLS] A [SEP] B [SEP], noise, loss, optimizer step, and a checkpoint now and then. The same call goes on where a
+    #    stopped run was.
+    result = pretrain(config)
+
+    # 5. The run folder opens by itself: weights, config and tokenizer.
+    try_it(result.folder)
+    return result
+
+
+def try_it(folder: Path) -> None:
+    """Fills masks."""
+    model = zoo.load(folder)
+    for text in TEXTS:
+        print(f"  {text}")
+        for choices in model.fill(text, top=3).choices:
+            print("    → " + ", ".join(f"{choice.text} ({choice.probability:.0%})" for choice in choices))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,155 @@
+"""BERT with both heads equals transformers' BertForPreTraining, and only with the right config."""
+
+from typing import Any
+
+import pytest
+from transformers import BertConfig
+
+from tests.interop.parity import (
+    CASES,
+    MOVES,
+    MUTATIONS,
+    TOLERANCE,
+    UNSEEN,
+    foreign_config,
+    mutated,
+    mutation_effect,
+    our_model,
+    parity,
+    round_trip,
+    untested_fields,
+)
+from zoo.config import difference
+from zoo.errors import CheckpointError, ConfigError
+from zoo.interop import read_config, to_zoo, write_config
+from zoo.models.create import model_config
+from zoo.nn import loss
+
+NAME = "bert"
+MUTATED: dict[str, Any] = MUTATIONS | {
+    "num_heads": 7,
+    "num_kv_heads": 1,
+    "max_length": 14,
+    "attention.query_bias": False,
+    "attention.value_bias": False,
+    "attention.output_bias": False,
+    "norm.kind": "rms_norm",
+    "norm.bias": False,
+    "positions.kind": "sinusoidal",
+    "feed_forward.kind": "gated",
+    "feed_forward.activation": "gelu_tanh",
+    "feed_forward.bias": False,
+    "placement": "pre",
+    "embedding.norm": False,
+    "embedding.num_segments": 0,
+    "embedding.padding_token": None,
+    "heads.language_model.tied": False,
+    "heads.language_model.bias": False,
+    "heads.language_model.transform": "gelu_tanh",
+}
+PUBLISHED = {  # config.json of google-bert/bert-base-uncased
+    "architectures": ["BertForPreTraining"],
+    "attention_probs_dropout_prob": 0.1,
+    "hidden_act": "gelu",
+    "hidden_dropout_prob": 0.1,
+    "hidden_size": 768,
+    "initializer_range": 0.02,
+    "intermediate_size": 3072,
+    "layer_norm_eps": 1e-12,
+    "max_position_embeddings": 512,
+    "model_type": "bert",
+    "num_attention_heads": 12,
+    "num_hidden_layers": 12,
+    "pad_token_id": 0,
+    "type_vocab_size": 2,
+    "vocab_size": 30522,
+}
+
+
+@pytest.mark.parametrize("kernel", ["reference", "sdpa"])
+@pytest.mark.parametrize("padding", ["left", "right"])
+def test_parity(padding: str, kernel: str) -> None:
+    assert max(parity(NAME, padding, kernel)) < TOLERANCE
+
+
+def test_parity_of_the_loss_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loss, "CHUNK_ELEMENTS", 3 * CASES[NAME].config.vocab_size)
+    assert max(parity(NAME, "right", "sdpa")) < TOLERANCE
+    assert max(parity(NAME, "left", "sdpa", gather=True)) < TOLERANCE
+
+
+def test_round_trip() -> None:
+    round_trip(NAME)
+
+
+def test_unchanged_config_is_the_baseline_of_the_mutations() -> None:
+    assert mutation_effect(NAME, "", None) < TOLERANCE
+    assert untested_fields(NAME, {**MUTATED, "attention.key_bias": False, "kind": "decoder"}, UNSEEN) == set()
+
+
+@pytest.mark.parametrize("path", MUTATED)
+def test_mutated_config_breaks_parity(path: str) -> None:
+    assert mutation_effect(NAME, path, MUTATED[path]) > MOVES
+
+
+def test_mutations_that_are_refused() -> None:
+    config = read_config("bert", foreign_config(NAME))
+    for path, value in {"kind": "decoder", "num_heads": 4, "attention.cap": 2.0}.items():
+        with pytest.raises(ConfigError):
+            mutated(config, path, value)
+
+
+def test_a_key_bias_cannot_be_seen_but_does_not_fit() -> None:
+    """It adds the same to all scores of a query, which softmax takes out again; a model without it has other weights."""
+    assert mutation_effect(NAME, "attention.key_bias", False) < TOLERANCE
+    model = our_model(NAME)
+    with pytest.raises(RuntimeError, match="key.bias"):
+        mutated(model.config, "attention.key_bias", False).build_unset().load_state_dict(model.state_dict())
+
+
+@pytest.mark.parametrize("foreign", [PUBLISHED, BertConfig().to_dict()], ids=["published", "transformers"])
+def test_preset(foreign: dict[str, Any]) -> None:
+    """transformers keeps the padding token's row out of training; the paper and its code do not."""
+    spelled_out = model_config("bert-base", feed_forward_dim=3072)
+    assert difference(spelled_out, read_config("bert", foreign)) == [("embedding.padding_token", None, 0)]
+    assert BertConfig(**write_config("bert", model_config("bert-base"))).pad_token_id is None
+
+
+def test_classes() -> None:
+    for name, heads in (("BertForMaskedLM", {"language_model"}), ("BertForNextSentencePrediction", {"next_sentence"})):
+        config = read_config("bert", {**foreign_config(NAME), "architectures": [name]})
+        assert set(config.heads) == heads
+        assert write_config("bert", config)["architectures"] == [name]
+    with pytest.raises(ConfigError, match="architectures: unknown class of bert 'BertForTokenClassification'"):
+        read_config("bert", {"architectures": ["BertForTokenClassification"]})
+
+
+def test_foreign_buffers_are_no_weights() -> None:
+    weights = our_model(NAME).state_dict()
+    from zoo.interop import from_zoo
+
+    foreign = from_zoo("bert", weights, our_model(NAME).config)
+    buffer = {"bert.embeddings.position_ids": foreign["cls.predictions.bias"]}
+    assert to_zoo("bert", foreign | buffer, foreign_config(NAME)).keys() == weights.keys()
+    with pytest.raises(CheckpointError, match="left over: bert.embeddings.position"):
+        to_zoo(
+            "bert", foreign | {"bert.embeddings.position": buffer["bert.embeddings.position_ids"]}, foreign_config(NAME)
+        )
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        ("position_embedding_type", "relative_key"),
+        ("is_decoder", True),
+        ("tie_word_embeddings", False),
+        ("hidden_act", "mish"),
+        ("pruned_heads", {"0": [1]}),
+        ("embedding_size", 128),
+        ("model_type", "roberta"),
+    ],
+)
+def test_fields_that_are_not_covered(field: str, value: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_config("bert", {**PUBLISHED, field: value})
+    assert caught.value.key.split(".")[0] == field

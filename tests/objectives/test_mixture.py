@@ -1,0 +1,143 @@
+"""Objectives together: on the same rows, or each on a share of them."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from tests.data.synthetic import SyntheticTokenizer, all_rows, documents_of, numbers, random_documents
+from zoo.batch import IGNORE_INDEX
+from zoo.data.plan import Plan
+from zoo.errors import ConfigError, DataError
+from zoo.objectives.base import ObjectiveConfig, Setup
+from zoo.objectives.causal_lm import CausalLMConfig
+from zoo.objectives.masked_lm import MaskedLMConfig
+from zoo.objectives.mixture import BLOCK, Mixture, check_family, check_objectives
+from zoo.objectives.next_sentence import NextSentenceConfig
+from zoo.objectives.span_corruption import SpanCorruptionConfig
+
+BERT, GPT, T5 = (Setup(SyntheticTokenizer(family), 32, 0) for family in ("bert", "gpt", "t5"))
+DOCUMENTS = random_documents(80, 30)
+
+
+def test_joint_objectives_see_the_same_rows() -> None:
+    joint = Mixture({"mlm": MaskedLMConfig(), "nsp": NextSentenceConfig()}, BERT).over(DOCUMENTS)
+    alone = Mixture({"nsp": NextSentenceConfig()}, BERT).over(DOCUMENTS)
+    assert joint.num_rows == alone.num_rows
+    (part,) = joint.collate(*all_rows(joint.num_rows))
+    (plain,) = alone.collate(*all_rows(joint.num_rows))
+    assert part.names == ("mlm", "nsp")
+    assert torch.equal(part.batch.labels["nsp"], plain.batch.labels["nsp"])
+    assert set(part.batch.inputs) == {"tokens", "documents", "positions", "segments"}
+    assert torch.equal(part.batch.inputs["segments"], plain.batch.inputs["segments"])
+    chosen = part.batch.labels["mlm"] != IGNORE_INDEX
+    assert torch.equal(part.batch.labels["mlm"][chosen], plain.batch.inputs["tokens"][chosen])
+    assert torch.equal(part.batch.inputs["tokens"][~chosen], plain.batch.inputs["tokens"][~chosen])
+    swapped = Mixture({"nsp": NextSentenceConfig(), "mlm": MaskedLMConfig()}, BERT).over(DOCUMENTS)
+    (other,) = swapped.collate(*all_rows(joint.num_rows))
+    assert torch.equal(other.batch.inputs["tokens"], part.batch.inputs["tokens"])
+
+
+TWO = {"short": SpanCorruptionConfig(share=0.75), "long": SpanCorruptionConfig(share=0.25, mean_span_length=8.0)}
+
+
+def test_shares_are_exact_in_each_block() -> None:
+    rows = Mixture(TWO, T5).over(DOCUMENTS)
+    assert rows.num_rows == BLOCK
+    parts = rows.collate(*all_rows(BLOCK))
+    assert {part.names: len(part.batch.inputs["tokens"]) for part in parts} == {("short",): 7500, ("long",): 2500}
+    thirds = Mixture({name: SpanCorruptionConfig(share=1.0) for name in "abc"}, T5)
+    assert sorted(thirds.slots) == [3333, 3333, 3334]
+    early = {part.names: len(part.batch.inputs["tokens"]) for part in rows.collate(*Plan(BLOCK, 400, 0).step(0))}
+    assert abs(early[("short",)] - 300) < 50, "the plan's order mixes them"
+
+
+def test_each_objective_goes_through_its_own_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = Mixture(TWO, T5).over(DOCUMENTS)
+    plan = Plan(rows.num_rows, 100, 0)
+    for index, draws in ((0, 7500), (1, 2500)):
+        group, seen = rows.groups[index], []
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                group, "collate", lambda epochs, samples, to=seen: to.extend(zip(epochs, samples, strict=True))
+            )
+            for step in range(2 * BLOCK // 100):
+                rows.collate(*plan.step(step))
+        assert len(seen) == len(set(seen)) == 2 * draws, "no row comes up twice in an epoch of the objective"
+        whole = 2 * draws // group.num_rows
+        assert {(epoch, sample) for epoch in range(whole) for sample in range(group.num_rows)} <= set(seen)
+        first = Counter(epoch for epoch, _ in seen[: draws // 10])
+        assert max(first) <= draws // group.num_rows, "epochs come in order but for the shuffle within a block"
+
+
+def test_any_split_into_calls_gives_the_same_rows() -> None:
+    rows = Mixture(TWO, T5).over(DOCUMENTS)
+    epochs, samples = Plan(rows.num_rows, 60, 5).step(400)
+    whole = {part.names: part.batch for part in rows.collate(epochs, samples)}
+    pieces: dict[tuple[str, ...], list[torch.Tensor]] = {names: [] for names in whole}
+    for index in range(60):
+        for part in rows.collate(epochs[index : index + 1], samples[index : index + 1]):
+            pieces[part.names].append(part.batch.inputs["tokens"])
+    for names, tokens in pieces.items():
+        assert torch.equal(torch.cat(tokens), whole[names].inputs["tokens"])
+
+
+def test_inputs_are_lean() -> None:
+    stream = Mixture({"clm": CausalLMConfig()}, GPT).over(documents_of([list(range(5, 300))]))
+    (part,) = stream.collate(numbers(0, 0), numbers(0, 1))
+    assert set(part.batch.inputs) == {"tokens"}, "one whole document a row"
+    (part,) = stream.collate(numbers(0, 0), numbers(0, stream.num_rows - 1))
+    assert set(part.batch.inputs) == {"tokens", "documents", "positions"}, "the last row ends in padding"
+    several = Mixture({"clm": CausalLMConfig()}, GPT).over(DOCUMENTS)
+    (part,) = several.collate(*all_rows(several.num_rows))
+    assert set(part.batch.inputs) == {"tokens", "documents", "positions"}
+    single = Mixture({"mlm": MaskedLMConfig(packing="none")}, BERT).over(documents_of([list(range(5, 35))]))
+    (part,) = single.collate(numbers(0), numbers(0))
+    assert set(part.batch.inputs) == {"tokens"}
+
+
+def test_cross_attention_gets_documents_of_both_sides_or_of_none() -> None:
+    setup = T5._replace(max_length=20)
+    for length, padded in ((20, False), (30, True)):
+        config = SpanCorruptionConfig(packing="none", target_length=None if not padded else 12)
+        rows = Mixture({"spans": config}, setup).over(documents_of([list(range(5, 5 + 21))] * 2))
+        (part,) = rows.collate(*all_rows(rows.num_rows))
+        assert ("documents" in part.batch.inputs) == ("decoder_documents" in part.batch.inputs), length
+        assert ("documents" in part.batch.inputs) == padded
+
+
+@pytest.mark.parametrize("configs, words", [
+    ({}, "a run needs an objective"),
+    ({"a": MaskedLMConfig(share=1.0), "b": MaskedLMConfig()}, "b.share: a has a share and b has none"),
+    ({"a": MaskedLMConfig(share=1.0)}, "a.share: a share has no effect"),
+    ({"a": MaskedLMConfig(), "b": MaskedLMConfig(rate=0.4)}, "a .masked_lm. and b .masked_lm. .* changes the tokens"),
+    ({"a": CausalLMConfig(), "b": NextSentenceConfig()}, "a .causal_lm. and b .next_sentence. .* rows of its own"),
+    ({"a": MaskedLMConfig(packing="none"), "b": NextSentenceConfig()}, "a.packing: 'none' has no effect: .* rows of b"),
+    ({"a": MaskedLMConfig(share=1.0), "b": MaskedLMConfig(share=1e-9)}, "b.share: 1e-09 is less than one row in 10000"),
+])  # fmt: skip
+def test_what_does_not_go_together(configs: dict[str, ObjectiveConfig], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        check_objectives(configs)
+
+
+def test_family_and_head() -> None:
+    heads = ("language_model",)
+    check_family({"clm": CausalLMConfig()}, "decoder", heads)
+    with pytest.raises(ConfigError, match=r"mlm: objective masked_lm does not fit the family decoder: it fits encoder; "
+                                          r"decoder models take causal_lm"):  # fmt: skip
+        check_family({"mlm": MaskedLMConfig()}, "decoder", heads)
+    with pytest.raises(ConfigError, match=r"nsp: .* the head next_sentence, .* \(it has language_model\)"):
+        check_family({"nsp": NextSentenceConfig()}, "encoder", heads)
+
+
+def test_documents_that_do_not_fit() -> None:
+    with pytest.raises(DataError, match="one row needs 32"):
+        Mixture({"mlm": MaskedLMConfig()}, BERT).over(documents_of([[7] * 8]))
+
+
+def test_shared_objectives_draw_their_noise_from_their_own_epochs() -> None:
+    rows = Mixture(TWO, T5).over(DOCUMENTS)
+    slots = numbers(0, 1, 2)
+    first, later = rows.collate(np.zeros(3, np.int64), slots)[0], rows.collate(np.ones(3, np.int64), slots)[0]
+    assert not torch.equal(first.batch.inputs["tokens"], later.batch.inputs["tokens"])

@@ -1,0 +1,45 @@
+"""From an exception to one sentence and an exit status.
+
+    2    wrong use: the command line or a setting
+    1    failed: data, a checkpoint, a file, training, or a mistake of ours
+    128 + signal    stopped: 130 for Ctrl-C, 143 for SIGTERM
+"""
+
+from __future__ import annotations
+
+import signal
+
+import typer
+
+from zoo.errors import ConfigError, ZooError
+
+WRONG_USE = 2
+FAILED = 1
+STOPPED = 128
+BROKEN_PIPE = STOPPED + 13
+"""What a shell reports of a program whose reader went away (`| head`)."""
+
+
+def sentence(error: BaseException) -> str:
+    """What went wrong, on one line."""
+    if isinstance(error, KeyboardInterrupt):
+        return "stopped by Ctrl-C"
+    if isinstance(error, ZooError):
+        text = str(error)
+    elif isinstance(error, typer.TyperException):
+        text = error.format_message().rstrip(".") + "; see --help"
+    elif isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    else:
+        text = f"{type(error).__name__}: {error} (unexpected; --debug shows where)"
+    return " ".join(text.split())
+
+
+def exit_status(error: BaseException) -> int:
+    """The exit status that an error stands for."""
+    if isinstance(error, KeyboardInterrupt):
+        return STOPPED + signal.SIGINT
+    if isinstance(error, ConfigError | typer.TyperException):
+        return WRONG_USE
+    stopped_by = getattr(error, "signal_number", None)
+    return STOPPED + stopped_by if isinstance(error, ZooError) and stopped_by else FAILED

@@ -1,0 +1,34 @@
+"""`zoo fill`: fills the blanks of a text."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from zoo.cli.arguments import ModelFolder, examples
+from zoo.cli.screen import table
+
+EXAMPLES = examples(
+    'zoo fill runs/bert-nano "Return a [MASK] of the list."',
+    'zoo fill runs/bert-nano "Return a [MASK] of the [MASK]." --top 3',
+    'zoo fill runs/t5-nano "Return the <extra_id_0> of a <extra_id_1>."',
+)
+
+
+def run(
+    folder: ModelFolder,
+    text: Annotated[str, typer.Argument(metavar="text", help="with [MASK] (BERT) or <extra_id_0>, <extra_id_1>, … (T5)")],
+    top: Annotated[int | None, typer.Option(help="candidates for each [MASK]; 5 where nobody says")] = None,
+) -> None:
+    """Fill the blanks of a text: an encoder (BERT) its masks, an encoder-decoder (T5) its spans."""
+    from zoo.pretrained import load
+
+    filled = load(folder).fill(text, top=top)
+    print(f"{filled.text}\n")
+    rows = [
+        (number, candidate.text, candidate.probability)
+        for number, blank in enumerate(filled.blanks, start=1)
+        for candidate in blank
+    ]
+    table("", ("blank", "filled with", "probability"), rows)

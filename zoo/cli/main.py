@@ -1,0 +1,133 @@
+"""The command `zoo`: its verbs, and what every one of them does with an error.
+
+Nothing here or in the files of the verbs imports torch or anything of that weight at the top: `zoo --help` is a page of
+text. A verb imports what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+import zoo
+from zoo.cli import config, describe, evaluate, fill, generate, pretrain
+from zoo.cli import list as listing
+from zoo.cli.arguments import examples
+from zoo.cli.failure import BROKEN_PIPE, exit_status, sentence
+from zoo.cli.screen import note
+from zoo.errors import ConfigError
+from zoo.registry import unknown_name
+
+VERBS = {
+    "pretrain": pretrain,
+    "evaluate": evaluate,
+    "fill": fill,
+    "generate": generate,
+    "list": listing,
+    "describe": describe,
+    "config": config,
+}
+"""Verbs in the order of the help page; each file has `run`, the command, and `EXAMPLES`."""
+
+EXAMPLES = examples(
+    "zoo list                                   models and configs by name",
+    "zoo pretrain bert-nano                     train a small BERT on text that Python brings along",
+    'zoo fill runs/bert-nano "a list of [MASK]"',
+    "zoo pretrain gpt-nano model.positions=rotary name=gpt-nano-rotary",
+    'zoo generate runs/gpt-nano "Return the"',
+    "zoo evaluate runs/gpt-nano",
+    "zoo pretrain --help                        what a verb takes",
+)
+
+
+class Verbs(TyperGroup):
+    """The group of verbs, which names the nearest one where it is asked for one that there is not."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of a verb; raises ConfigError with the legal ones."""
+        if cmd_name not in self.commands:
+            raise ConfigError(unknown_name("verb", cmd_name, VERBS))
+        return super().get_command(ctx, cmd_name)
+
+
+def build_app() -> typer.Typer:
+    """The command line with all its verbs."""
+    # Help pages without rich: they are plain text, and take half the time.
+    app = typer.Typer(cls=Verbs, rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
+    app.callback(epilog=EXAMPLES)(start)
+    for name, verb in VERBS.items():
+        app.command(name, epilog=verb.EXAMPLES)(verb.run)
+    return app
+
+
+def start(
+    version: Annotated[bool, typer.Option("--version", help="show the version", is_eager=True)] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="show the traceback of an error; legal behind a verb too")] = False,
+) -> None:
+    """Pretrain, inspect and use Transformers made of one block library: BERT, GPT, T5 and their relatives."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command line and returns its exit status.
+
+    Args:
+        argv: the arguments behind `zoo`; None: those of the process.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        status = _guarded(arguments)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # Whoever read the output has seen enough. Python must not find the pipe broken once more when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+
+
+def _guarded(arguments: list[str]) -> int:
+    """Runs the arguments; an error becomes one line on stderr and an exit status."""
+    arguments, debug = take_debug(arguments)
+    with warnings.catch_warnings():
+        if not debug:
+            warnings.showwarning = _show_warning
+        try:
+            return _run(arguments)
+        except typer.Exit as end:
+            return end.exit_code
+        except BrokenPipeError:
+            raise
+        except (Exception, KeyboardInterrupt) as error:
+            if debug:
+                traceback.print_exc()
+            sys.stdout.flush()
+            note(f"error: {sentence(error)}")
+            return exit_status(error)
+
+
+def _run(arguments: list[str]) -> int:
+    if arguments == ["--version"]:
+        print(f"zoo {zoo.__version__}")
+        return 0
+    command = get_command(build_app())
+    with command.make_context("zoo", arguments or ["--help"]) as context:
+        command.invoke(context)
+    return 0
+
+
+def take_debug(arguments: Sequence[str]) -> tuple[list[str], bool]:
+    """The arguments without `--debug`, and whether it was among them; what stands behind `--` is text."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    kept = [argument for argument in arguments[:end] if argument != "--debug"]
+    return [*kept, *arguments[end:]], len(kept) < end
+
+
+def _show_warning(message: Warning | str, *place: Any, **more: Any) -> None:
+    note(f"note: {' '.join(str(message).split())}")

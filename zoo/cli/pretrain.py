@@ -1,0 +1,82 @@
+"""`zoo pretrain`: trains a run, or goes on with it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zoo.cli.arguments import ConfigName, Settings, examples
+from zoo.cli.screen import note, table
+
+if TYPE_CHECKING:
+    from zoo.training.config import RunConfig
+    from zoo.training.run import Result
+
+EXAMPLES = examples(
+    "zoo pretrain bert-nano",
+    "zoo pretrain gpt-nano trainer.max_steps=200 optimizer.learning_rate=3e-4 name=gpt-quick",
+    "zoo pretrain gpt-nano data.source.kind=text data.source.path=books/ model.positions=alibi",
+    "zoo pretrain my.yaml --folder /data/runs/mine",
+    "zoo pretrain bert-nano --fresh",
+)
+
+RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
+"""Variables that launchers number a run's processes with, in the order in which they are asked."""
+
+TRY = {
+    "encoder": 'zoo fill {folder} "The [MASK] of a list."',
+    "decoder": 'zoo generate {folder} "Return the" --temperature 0.8',
+    "encoder_decoder": 'zoo fill {folder} "Return the <extra_id_0> of a list."',
+}
+"""What a trained model of each family can be tried with."""
+
+
+def run(
+    config: ConfigName,
+    settings: Settings = None,
+    folder: Annotated[str | None, typer.Option(help="where the run lives; without it: runs/<name>")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="move an older run of this folder aside and start anew")] = False,
+) -> None:
+    """Train a model from a config.
+
+    The same command continues a run that was stopped, however that happened. Ctrl-C saves first. A run folder holds the
+    resolved config, the log (metrics.csv), the tokenizer and checkpoints.
+    """
+    from zoo.training.run import pretrain
+    from zoo.training.shipped import load_run
+
+    resolved: RunConfig = load_run(config, settings or ()).config
+    result = pretrain(resolved, Path(folder).expanduser() if folder else None, fresh=fresh)
+    if is_first_rank():
+        summarize(resolved, result)
+
+
+def is_first_rank() -> bool:
+    """Whether this is the process of the run that talks; a run of one process is."""
+    numbers = [os.environ[name] for name in RANKS if os.environ.get(name)]
+    return not numbers or numbers[0] == "0"
+
+
+def summarize(config: RunConfig, result: Result) -> None:
+    """Prints what came out and what to do next."""
+    if result.already_finished:
+        note(f"{result.folder} is finished already; --fresh starts anew")
+    metrics = result.metrics
+    speed = result.tokens / result.seconds if result.seconds else None
+    rows: list[tuple[str, object]] = [
+        ("family", config.model.kind),
+        ("parameters", result.parameters),
+        ("steps", result.steps),
+        ("tokens", result.tokens),
+        ("loss, first → last", f"{result.first_loss:.3f} → {metrics.get('train/loss', float('nan')):.3f}"),
+        ("validation loss", f"{metrics['validation/loss']:.3f}" if "validation/loss" in metrics else "nothing held out"),
+        ("tokens/s", None if speed is None else round(speed)),
+        ("run folder", result.folder),
+    ]
+    table("", ("", config.name), rows)
+    print("\nnext:")
+    for line in (TRY[config.model.kind], "zoo evaluate {folder}", "zoo describe {folder}"):
+        print(f"  {line.format(folder=result.folder)}")

@@ -1,0 +1,61 @@
+"""Results on stdout, notes on stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+ENDLESS = 10_000
+"""Columns where stdout is no terminal: nothing is wrapped or cut, so that other programs can read it."""
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Prints a table; columns that hold numbers only are set to the right.
+
+    Args:
+        title: a line above it, "" for none.
+        columns: names of the columns.
+        rows: cells; numbers are printed with thousands separators, None as nothing.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = [list(row) for row in rows]
+    terminal = sys.stdout.isatty()
+    drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
+    for index, column in enumerate(columns):
+        numeric = any(is_number(row[index]) for row in rows) and all(
+            row[index] is None or is_number(row[index]) for row in rows
+        )
+        drawn.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(cell_text(cell)) for cell in row))
+    console = Console(width=None if terminal else ENDLESS, highlight=False)
+    with console.capture() as capture:
+        console.print(drawn)
+    if title:
+        print(title)
+    for line in capture.get().splitlines():
+        print(line.rstrip())
+
+
+def is_number(cell: Any) -> bool:
+    """Whether a cell holds a number."""
+    return isinstance(cell, int | float) and not isinstance(cell, bool)
+
+
+def cell_text(cell: Any) -> str:
+    """A cell as it is printed: 1234567 → 1,234,567; 0.123456 → 0.1235."""
+    if cell is None:
+        return ""
+    if isinstance(cell, float):
+        return f"{cell:,.4f}" if abs(cell) < 1000 else f"{cell:,.0f}"
+    return f"{cell:,}" if is_number(cell) else str(cell)
+
+
+def note(text: str) -> None:
+    """Prints a line on stderr."""
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,76 @@
+"""Configs by name: those that come with the package, and files of one's own.
+
+A name (`bert-nano`) is a shipped config; anything with a path separator or ending in .yaml is a file. Neither is guessed
+from the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from zoo.config import Resolved, Source, load_config, read_overrides, read_yaml
+from zoo.errors import ConfigError
+from zoo.registry import unknown_name
+
+PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def config_folder() -> Path:
+    """Where shipped configs are: inside an installed package, beside it in a checkout."""
+    inside = PACKAGE / "configs"
+    return inside if inside.is_dir() else PACKAGE.parent / "configs"
+
+
+def shipped_configs(group: str = "pretrain") -> dict[str, Path]:
+    """The shipped configs of a group by name, in alphabetical order."""
+    return {path.stem: path for path in sorted((config_folder() / group).glob("*.yaml"))}
+
+
+def is_path(config: str | Path) -> bool:
+    """Whether this means a file rather than the name of a shipped config."""
+    return isinstance(config, Path) or "/" in config or config.endswith((".yaml", ".yml"))
+
+
+def find_config(config: str | Path, group: str = "pretrain") -> Path:
+    """The file of a config.
+
+    Args:
+        config: the path of a file, or the name of a shipped config.
+        group: the folder of shipped configs that the name is looked up in.
+
+    Raises:
+        ConfigError: no such file, or no such name; it lists the shipped names and the nearest one.
+    """
+    shipped = shipped_configs(group)
+    path = Path(config).expanduser()
+    if path.is_dir() and (is_path(config) or config not in shipped):
+        inside = f"; did you mean {path / 'config.yaml'}?" if (path / "config.yaml").is_file() else ""
+        raise ConfigError(f"{path} is a folder, not a config file{inside or _names(shipped)}")
+    if is_path(config):
+        if not path.is_file():
+            raise ConfigError(f"no config file at {path}{_names(shipped)}")
+        return path
+    if config not in shipped:
+        beside = f"; for the file of this name write ./{path}" if path.is_file() else ""
+        raise ConfigError(unknown_name("config", config, shipped) + (beside or "; or give the path of a .yaml file"))
+    return shipped[str(config)]
+
+
+def _names(shipped: Iterable[str]) -> str:
+    return f"; shipped configs: {', '.join(shipped) or 'none'}"
+
+
+def load_run(config: str | Path, overrides: Iterable[str] = ()) -> Resolved:
+    """The RunConfig that a config file and `key=value` settings amount to, and where each value came from.
+
+    The run is named after the file unless something says otherwise.
+
+    Raises:
+        ConfigError: see `find_config`; a setting is unknown, wrong, or does not go together with another.
+    """
+    from zoo.training.config import RunConfig
+
+    path = find_config(config)
+    name = Source("file name", {"name": path.stem})
+    return load_config(RunConfig, [name, read_yaml(path), read_overrides(overrides)])
