@@ -48,7 +48,7 @@ def try_it(folder: Path) -> None:
     model = zoo.load(folder)
     for text in TEXTS:
         print(f"  {text}")
-        for choices in model.fill(text, top=3).choices:
+        for choices in model.fill(text, top=3).blanks:
             print("    → " + ", ".join(f"{choice.text} ({choice.probability:.0%})" for choice in choices))
 
 

@@ -1,10 +1,11 @@
 """transformers as the oracle, lifted to float64.
 
-As shipped it computes norms, rotation tables, softmax and losses in float32 whatever the dtype of the weights, and is good
-to about 1e-5 only. Built and run under `lifted()` every `.float()` and `torch.float32` in it means float64. The one place
-left alone is T5's bucket arithmetic, whose float32 rounding decides the borders of buckets, in the original too.
+As shipped it computes norms, rotation tables, softmax and losses in float32 whatever the dtype of the weights, and is
+good to about 1e-5 only. Built and run under `lifted()`, every `.float()` and `torch.float32` in it means float64. Only
+T5's bucket arithmetic is left alone: its float32 rounding decides the borders of buckets, in the original too.
 """
 
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -90,19 +91,20 @@ def gradients(model: nn.Module) -> dict[str, Tensor]:
     return {n: torch.zeros_like(p) if p.grad is None else p.grad.clone() for n, p in named}
 
 
-def relative(one: Tensor, other: Tensor) -> float:
-    """‖one − other‖ / ‖other‖, 0 where both are empty; not finite where either is not."""
-    return float((one - other).norm() / other.norm()) if one.numel() else 0.0
+def relative(one: Tensor, other: Tensor, at_least: float = 0.0) -> float:
+    """‖one − other‖ over the larger of ‖other‖ and `at_least`; infinite where that is no number."""
+    ratio = float((one - other).norm()) / max(float(other.norm()), at_least)
+    return ratio if math.isfinite(ratio) else math.inf
 
 
 def gradient_difference(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> tuple[float, str]:
     """The largest relative difference of any tensor, and its name.
 
-    Each ‖Δ‖ is judged by the larger of ‖g‖ and the mean norm of all gradients: some gradients are exactly zero (key biases
-    without rotation), and their own norm is rounding.
+    Each ‖Δ‖ is judged by the larger of ‖g‖ and the mean norm of all gradients: some gradients are exactly zero (key
+    biases without rotation), and their own norm is rounding.
     """
     assert set(ours) == set(theirs)
-    mean = sum(float(theirs[name].norm()) for name in theirs) / len(theirs)
-    judged = {n: float((ours[n] - theirs[n]).norm()) / max(float(theirs[n].norm()), mean) for n in theirs}
-    worst = max(judged, key=lambda name: judged[name] if judged[name] == judged[name] else float("inf"))
-    return judged[worst], worst
+    if not theirs:
+        return 0.0, ""
+    mean = sum(float(gradient.norm()) for gradient in theirs.values()) / len(theirs)
+    return max((relative(ours[name], theirs[name], mean), name) for name in theirs)

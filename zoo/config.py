@@ -272,8 +272,8 @@ def _build_config(schema: type[Config], value: Any) -> Config:
     fields = {field.name: field for field in dataclasses.fields(schema)}
     for name in value:
         if name not in fields:
-            beside = f" of {schema.noun} {schema.kind!r}" if issubclass(schema, Choice) else ""
-            raise ConfigError(unknown_name(f"key{beside}", name, fields), name)
+            beside = f"{schema.kind} {schema.noun} " if issubclass(schema, Choice) else ""
+            raise ConfigError(unknown_name(f"{beside}key", name, fields), name)
     missing = [name for name, field in fields.items() if name not in value and _required(field)]
     if missing:
         raise ConfigError(f"is required: {fields[missing[0]].metadata.get('doc', '')}", missing[0])

@@ -61,8 +61,8 @@ class Registry(Generic[T]):
 class Choice:
     """Base of config dataclasses that are alternatives to each other.
 
-    A direct subclass opens a family: `class PositionsConfig(Choice, noun="positions")`. A subclass of that one joins it:
-    `class RotaryConfig(PositionsConfig, kind="rotary")`. A subclass without a `kind` is abstract.
+    A direct subclass opens a family: `class PositionsConfig(Choice, noun="positions")`. A subclass of that one joins
+    it: `class RotaryConfig(PositionsConfig, kind="rotary")`. A subclass without a `kind` is abstract.
     """
 
     kind: ClassVar[str]

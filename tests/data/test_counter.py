@@ -49,9 +49,12 @@ def test_golden(where: tuple[int, str, int, int, int], value: int) -> None:
     assert int(bits(seed, stream, numbers(epoch), numbers(sample), index + 1)[0, index]) == value
 
 
-def test_golden_order() -> None:
-    # Derived by running this line; the frozen value guards the order of training.
-    assert permuted(7, "order", np.zeros(10, np.int64), np.arange(10), 10).tolist() == [3, 8, 1, 6, 5, 4, 2, 0, 9, 7]
+@pytest.mark.parametrize(
+    "size, order", [(10, [6, 4, 0, 5, 2, 3, 7, 1, 8, 9]), (1000, [192, 957, 958, 585, 535, 217, 325, 578, 127, 248])]
+)
+def test_golden_order(size: int, order: list[int]) -> None:
+    # Derived by running this line; the frozen values guard the order of training.
+    assert permuted(7, "order", np.zeros(10, np.int64), np.arange(10), size).tolist() == order
 
 
 def test_numbers_do_not_depend_on_their_batch() -> None:
@@ -99,7 +102,7 @@ def test_neighbours_are_independent() -> None:
         assert abs(r) < 5.5 / np.sqrt(one[1:].size), (name, r)
 
 
-@pytest.mark.parametrize("size", [*range(1, 40), 97, 1000, 4097, 65536, 65537])
+@pytest.mark.parametrize("size", [*range(1, 40), 97, 256, 257, 258, 300, 1000, 4097, 65536, 65537])
 def test_permuted_is_a_bijection(size: int) -> None:
     for epoch in (0, 1, 5):
         order = permuted(1, "order", np.full(size, epoch), np.arange(size), size)
@@ -126,7 +129,7 @@ def test_each_small_order_is_equally_likely(size: int) -> None:
     assert stats.chisquare(counts).pvalue > RARE
 
 
-@pytest.mark.parametrize("size", [10, 37, 1000])
+@pytest.mark.parametrize("size", [10, 37, 257, 1000])
 def test_each_index_goes_everywhere(size: int) -> None:
     for index in (0, 1, size - 1):
         places = permuted(0, "order", np.arange(20_000), np.full(20_000, index), size)
@@ -149,6 +152,13 @@ def test_choose_takes_the_wanted_number_from_each_group() -> None:
         assert np.array_equal((chosen & (groups == group)).sum(axis=1), counts[:, group])
     alone = choose(0, "c", numbers(0), numbers(7), groups[7:8], counts[7:8])
     assert np.array_equal(alone[0], chosen[7])
+
+
+def test_choose_is_exact_in_wide_rows() -> None:
+    """Half keys tie in about one of these rows in a hundred."""
+    groups = np.zeros((1000, 4000), np.int64)
+    chosen = choose(0, "c", np.zeros(1000, np.int64), np.arange(1000), groups, np.full((1000, 1), 600))
+    assert (chosen.sum(axis=1) == 600).all()
 
 
 @pytest.mark.parametrize("num_groups", [1, 2])

@@ -155,7 +155,9 @@ def test_ids_past_the_tokenizer_are_never_written() -> None:
 def test_learned_positions_are_used_up_and_not_passed(family: str, left: int) -> None:
     model, prompts = tiny(family, positions="learned"), prompts_of((5, 2))
     assert [len(written.tokens) for written in generate(model, prompts, ROLES, max_new_tokens=left)] == [left, left]
-    with pytest.raises(DataError, match=rf"only {left} are left.* 24 learned positions.* ask for at most {left}"):
+    with pytest.raises(
+        DataError, match=rf"only {left} are left: of the model's 24 learned positions .* ask for at most {left}"
+    ):
         generate(model, prompts, ROLES, max_new_tokens=left + 1)
 
 

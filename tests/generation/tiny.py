@@ -23,7 +23,7 @@ def tiny(kind: str, **changes: Any) -> Model:
         "max_length": 24,
         "vocab_size": VOCAB_SIZE,
         "heads": {"language_model": {"kind": "language_model", "tied": False}},
-        "initialization": {"kind": "bert", "std": 0.3 if changes.get("placement") != "none" else 0.1},
+        "initialization": {"kind": "bert", "std": 0.3},
     }
     return create_model({**settings, **changes}, seed=1).double().eval()
 

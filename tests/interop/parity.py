@@ -4,9 +4,8 @@ A case is a foreign class and an odd-sized config of it. `oracle_result` and `ou
 positions, loss and every gradient (by our names); `difference` is what the tests hold against a tolerance.
 """
 
+import dataclasses
 import functools
-from fnmatch import fnmatch
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -20,9 +19,8 @@ from transformers.models.t5.modeling_t5 import T5ForConditionalGeneration
 
 from tests.oracle import gradient_difference, gradients, lifted, oracle_model, randomize, relative
 from zoo.batch import IGNORE_INDEX
-from zoo.config import build, flatten, to_mapping
 from zoo.interop import from_zoo, read_config, to_zoo, write_config
-from zoo.models import Model, ModelConfig
+from zoo.models import Model
 from zoo.nn.loss import classification_loss, token_loss
 
 TOLERANCE = 1e-11
@@ -243,7 +241,8 @@ def foreign_config(name: str) -> dict[str, Any]:
 def our_model(name: str, kernel: str = "sdpa") -> Model:
     """Our model of a case, with the oracle's weights."""
     architecture = CASES[name].architecture
-    config = mutated(read_config(architecture, foreign_config(name)), "attention.kernel", kernel)
+    config = read_config(architecture, foreign_config(name))
+    config = dataclasses.replace(config, attention=dataclasses.replace(config.attention, kernel=kernel))
     model = config.build_unset().double().eval()
     model.load_state_dict(to_zoo(architecture, oracle(name).state_dict(), foreign_config(name)))
     return model
@@ -323,96 +322,9 @@ def round_trip(name: str) -> None:
     again = from_zoo(architecture, to_zoo(architecture, weights, foreign), config)
     assert again.keys() == weights.keys()
     assert all(torch.equal(again[key], weights[key]) and again[key].is_contiguous() for key in weights)
-    assert read_config(architecture, write_config(architecture, config)) == config
-    rebuilt = type(CASES[name].config)(**write_config(architecture, config))
+    spelled_out = write_config(architecture, config)
+    assert write_config(architecture, read_config(architecture, spelled_out)) == spelled_out
+    rebuilt = type(CASES[name].config)(**spelled_out)
     with torch.device("meta"):
         described = CASES[name].model_class(rebuilt).state_dict()
     assert {key: value.shape for key, value in described.items()} == {key: w.shape for key, w in weights.items()}
-
-
-# ------------------------------------------------------------------------------------------------------------- mutations
-
-
-def mutated(config: ModelConfig, path: str, value: Any) -> ModelConfig:
-    """The config with one field changed; a changed `kind` keeps what it can of its group. May raise ConfigError."""
-    settings: dict[str, Any] = to_mapping(config)
-    *groups, last = path.split(".")
-    group = settings
-    for name in groups:
-        group = group[name]
-    group[last] = value
-    if last == "kind" and groups:
-        choices = {"positions": config.positions, "norm": config.norm, "feed_forward": config.feed_forward}
-        legal = {"kind", *type(choices[groups[-1]]).choice(value).__dataclass_fields__}
-        for name in set(group) - legal:
-            del group[name]
-    model = build(ModelConfig, settings)
-    assert isinstance(model, ModelConfig)
-    return model
-
-
-def with_weights_of(config: ModelConfig, weights: Mapping[str, Tensor]) -> Model:
-    """A model of this config with as much of the given weights as its shapes have room for, the rest random."""
-    model = config.build_unset().double().eval()
-    for module in model.modules():  # norms keep weights near 1
-        if isinstance(module, nn.LayerNorm | nn.RMSNorm):
-            module.reset_parameters()
-    randomize(model, seed=3)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name in weights and weights[name].ndim == parameter.ndim:
-                overlap = tuple(map(slice, map(min, parameter.shape, weights[name].shape)))
-                parameter[overlap] = weights[name][overlap]
-    return model
-
-
-MOVES = 1e-6
-"""What a changed field moves logits, loss or gradients by, at least: far above the tolerance of parity."""
-
-MUTATIONS: dict[str, Any] = {
-    "dim": 24,
-    "num_layers": 1,
-    "head_dim": 4,
-    "feed_forward_dim": 19,
-    "vocab_size": 41,
-    "attention.scale": 0.3,
-    "attention.cap": 2.0,
-    "attention.window": 3,
-    "attention.query_key_norm": {"kind": "rms_norm"},
-    "norm.eps": 2e-3,
-    "placement": "sandwich",
-    "embedding.scale": "sqrt_dim",
-    "heads.language_model.scale": "inverse_sqrt_dim",
-    "feed_forward.activation": "tanh",
-}
-"""Changes of one field that no architecture survives; each test file adds its own."""
-
-UNSEEN = {
-    "attention.kernel": "computes the same; parity is tested with each",
-    "dropout.*": "acts in training only",
-    "heads.*.kind": "another head is another model",
-    "initialization.*": "is how weights are drawn",
-}
-"""Fields that outputs and gradients do not depend on, and why."""
-
-
-def mutation_effect(name: str, path: str, value: Any) -> float:
-    """What one changed field moves most: logits, loss or the gradients of the weights that both have."""
-    case, theirs = CASES[name], oracle_result(name, "right")
-    config = mutated(read_config(case.architecture, foreign_config(name)), "attention.kernel", "reference")
-    if path:
-        config = mutated(config, path, value)
-    weights = to_zoo(case.architecture, oracle(name).state_dict(), foreign_config(name))
-    ours = our_result(with_weights_of(config, weights), case.architecture, sides(case, "right"))
-    common = [n for n, g in theirs.gradients.items() if n in ours.gradients and g.shape == ours.gradients[n].shape]
-    kept = (
-        Result({h: r.logits[h] for h in theirs.logits}, r.loss, {n: r.gradients[n] for n in common})
-        for r in (ours, theirs)
-    )
-    return max(difference(*kept))
-
-
-def untested_fields(name: str, mutations: Mapping[str, Any], unseen: Mapping[str, str]) -> set[str]:
-    """Fields of our config that no mutation changes and that are not known to be unseen."""
-    fields = flatten(to_mapping(read_config(CASES[name].architecture, foreign_config(name))))
-    return {path for path in fields if path not in mutations and not any(fnmatch(path, seen) for seen in unseen)}

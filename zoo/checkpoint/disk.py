@@ -45,6 +45,8 @@ def _advice(error: OSError) -> str:
         return "; free some space, keep fewer checkpoints, or choose a folder on another disk"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return "; choose a folder that you may write to"
+    if error.errno == errno.ELOOP:  # what O_NOFOLLOW answers
+        return "; a checkpoint holds plain files only"
     return ""
 
 
@@ -166,6 +168,11 @@ def read_json(path: Path, max_bytes: int) -> Any:
         if size > max_bytes:
             raise CheckpointError(f"{path} is damaged or foreign: {size:,} bytes, at most {max_bytes:,} are read")
         content = file.read(max_bytes + 1)
+    return parse_json(content, path)
+
+
+def parse_json(content: bytes, path: Path) -> Any:
+    """What JSON text stands for; `path` is where it comes from. Raises CheckpointError as `read_json` does."""
     try:
         return json.loads(content.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:

@@ -13,7 +13,6 @@ import fcntl
 import os
 import re
 import secrets
-import shutil
 import socket
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -118,7 +117,8 @@ def _temporary(path: Path) -> Iterator[Path]:
             try:
                 yield temporary
             finally:
-                shutil.rmtree(temporary, ignore_errors=True)  # what stays is removed by the next writer
+                with contextlib.suppress(OSError):  # what stays is removed by the next writer
+                    remove(temporary)
             return
     raise CheckpointError(f"cannot make a temporary folder in {path.parent}: other processes keep removing it")
 
@@ -334,6 +334,7 @@ def _remove_step(folder: Path) -> list[str]:
         os.rename(folder, hidden)
         fault("hidden")
         remove(hidden)
+        fault("removed")
     except OSError as error:
         return [f"cannot remove the old checkpoint {folder}: {error.strerror or error}; remove it by hand"]
     return []

@@ -28,12 +28,12 @@ import torch
 from torch import Tensor, nn
 
 from zoo.checkpoint import folder as folders
-from zoo.checkpoint.disk import disk_errors, ensure_space, open_plain, read_json
+from zoo.checkpoint.disk import disk_errors, ensure_space, open_plain, parse_json, read_json
 from zoo.errors import CheckpointError
 
 MAX_DEPTH = 100
 MAX_JSON_BYTES = 64 << 20
-MAX_HEADER_BYTES = 100_000_000  # what the safetensors library reads
+MAX_HEADER_BYTES = 16 << 20
 MAX_INT_BITS = 10_000  # Python reads back ints of at most 4,300 decimal digits
 
 DTYPES = {
@@ -255,13 +255,24 @@ def open_tensors(path: Path, device: str | torch.device = "cpu") -> Iterator[Any
     Raises:
         CheckpointError: the file is missing or no valid safetensors file, or the library raises in the block.
     """
-    open_plain(path).close()
+    _check_header(path)
     try:
         # pread, not mmap: a mapped tensor would change, or crash the process, with the file
         with safetensors.safe_open(path, framework="pt", device=str(device), backend="pread") as file:
             yield file
     except (safetensors.SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is damaged or no safetensors file: {error}") from None
+
+
+def _check_header(path: Path) -> None:
+    """Refuses what the library lets pass: a link, a header of many megabytes, a name that occurs twice."""
+    with open_plain(path) as file, disk_errors(f"read {path}"):
+        size = int.from_bytes(file.read(8), "little")
+        if size > MAX_HEADER_BYTES:
+            raise CheckpointError(
+                f"{path} is damaged or foreign: a header of {size:,} bytes (limit {MAX_HEADER_BYTES:,})"
+            )
+        parse_json(file.read(size), path)
 
 
 class _TreeReader:

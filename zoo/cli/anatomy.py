@@ -1,8 +1,9 @@
-"""What a model is made of, as rows of tables. The model has shapes and no data, so any size is described at once."""
+"""What a model is made of, as rows of tables. The model has shapes and no data, so that any size is described at once."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
 
 import torch
 from torch import nn
@@ -10,11 +11,13 @@ from torch import nn
 from zoo.models import Model, ModelConfig
 from zoo.models.encoder_decoder import EncoderDecoder
 from zoo.models.flops import RowShape, training_flops
-from zoo.nn.attention import Attention
 from zoo.nn.residual import Residual
 from zoo.nn.stack import Stack
+from zoo.training.progress import short_number
 
-PartRow = tuple[str, int | None, str]
+BLOCKS = "blocks"
+SLOTS = {"before": "before", "after": "after", "outer": "after the sum"}
+"""Where the norms of a residual branch stand, in words."""
 
 
 def empty_model(config: ModelConfig) -> Model:
@@ -26,27 +29,118 @@ def empty_model(config: ModelConfig) -> Model:
 # ---------------------------------------------------------------------------------------------------------------- parts
 
 
-def part_rows(model: Model) -> list[PartRow]:
-    """(part, parameters, share of all) as an indented tree, the total last; what is shared counts where it is first."""
-    total = model.num_parameters
-    counted: set[int] = set()
+def part_rows(model: Model) -> list[tuple[str, int, str]]:
+    """(part, parameters, share of all) as an indented tree, the total last.
+
+    The blocks of a stack are added up. What is shared counts where it comes first, so a tied output layer counts 0.
+    """
+    counts: dict[tuple[str, ...], int] = {}
+    layers: dict[tuple[str, ...], set[str]] = {}
+    for name, parameter in model.named_parameters():
+        part, layer = place(name)
+        for depth in range(1, len(part) + 1):
+            counts[part[:depth]] = counts.get(part[:depth], 0) + parameter.numel()
+        if layer:
+            layers.setdefault(part[: part.index(BLOCKS) + 1], set()).add(layer)
+    if model.heads:
+        counts.setdefault(("heads",), 0)
+    for head in model.heads:
+        counts.setdefault(("heads", head), 0)
     rows = []
-    for depth, name, modules in _tree(model, 0):
-        count = sum(parameter.numel() for parameter in _own(modules, counted if depth == LEAVES else set(counted)))
-        rows.append((f"{'  ' * depth}{name}", count, f"{100 * count / total:.1f} %"))
-    return [*rows, ("total", total, "")]
+    for part, count in _in_order(counts):
+        times = f" × {len(layers[part])}" if part in layers else ""
+        share = f"{100 * count / model.num_parameters:.1f} %"
+        rows.append((f"{'  ' * (len(part) - 1)}{part[-1]}{times}", count, share))
+    return [*rows, ("total", model.num_parameters, "100.0 %")]
 
 
-LEAVES = -1
+def place(name: str) -> tuple[tuple[str, ...], str]:
+    """Which part a parameter belongs to, and the number of its layer, "" outside the blocks.
+
+    `backbone.stack.blocks.3.feed_forward.sublayer.input.weight` → (stack, blocks, feed_forward), 3.
+    """
+    words = name.removeprefix("backbone.").split(".")[:-1]
+    layer = next((word for word in words if word.isdecimal()), "")
+    path = [word for word in words if not word.isdecimal()]
+    return tuple(path[: 3 if BLOCKS in path[:2] else 2]), layer
 
 
-def _own(modules: list[nn.Module], counted: set[int]) -> Iterator[nn.Parameter]:
-    for module in modules:
-        for parameter in module.parameters():
-            if id(parameter) not in counted:
-                counted.add(id(parameter))
-                yield parameter
+def _in_order(counts: dict[tuple[str, ...], int]) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Each part behind the one that it belongs to, else in the order of the model."""
+    order = {part: number for number, part in enumerate(counts)}
+    yield from sorted(
+        counts.items(), key=lambda item: [order[item[0][:depth]] for depth in range(1, len(item[0]) + 1)]
+    )
 
 
-def _tree(module: nn.Module, depth: int) -> Iterator[tuple[int, str, list[nn.Module]]]:
-    raise NotImplementedError
+# --------------------------------------------------------------------------------------------------------------- layers
+
+
+def layer_rows(model: Model) -> list[tuple[str, str, str]]:
+    """(layers, part, what is in it), layers that are alike together."""
+    config, rows = model.config, []
+    for name, stack in stacks(model).items():
+        rows.append((name, "positions", f"{config.positions.kind}, up to {config.max_length}"))
+        number = 1
+        for _, group in groupby(stack.blocks, key=repr):
+            alike = list(group)
+            last = number + len(alike) - 1
+            which = f"{name} {number}" if len(alike) == 1 else f"{name} {number}–{last}"
+            rows += [(which, part, words) for part, words in _block_words(alike[0], config)]
+            number = last + 1
+        if not isinstance(stack.norm, nn.Identity):
+            rows.append((f"{name} end", "norm", config.norm.kind))
+    for head_name, head in config.heads.items():
+        tied = getattr(head, "tied", None)
+        words = {None: "", True: ", its weight is the token table", False: ", a weight of its own"}[tied]
+        rows.append(("head", head_name, f"{head.kind}{words}"))
+    return rows
+
+
+def stacks(model: Model) -> dict[str, Stack]:
+    """The stacks of a model by name."""
+    backbone = model.backbone
+    if isinstance(backbone, EncoderDecoder):
+        return {"encoder": backbone.encoder, "decoder": backbone.decoder}
+    return {"layers": stack for stack in backbone.children() if isinstance(stack, Stack)}
+
+
+def _block_words(block: nn.Module, config: ModelConfig) -> Iterator[tuple[str, str]]:
+    heads = config.attention_heads
+    grouped = f", {heads.num_kv_heads} for keys and values" if heads.num_kv_heads != heads.num_heads else ""
+    window = "" if config.attention.window is None else f", window {config.attention.window}"
+    inner = config.feed_forward_dim or 4 * config.dim
+    attention = f"{heads.num_heads} heads × {heads.head_dim}{grouped}, kernel {config.attention.kernel}"
+    words = {
+        "self_attention": attention + window,
+        "cross_attention": attention,
+        "feed_forward": f"{config.feed_forward.kind} {config.feed_forward.activation}, {config.dim} → {inner} → {config.dim}",
+    }
+    for name, residual in block.named_children():
+        if isinstance(residual, Residual):
+            yield name, words.get(name, type(residual.sublayer).__name__) + _branch_words(residual, config)
+
+
+def _branch_words(residual: Residual, config: ModelConfig) -> str:
+    """Norms and dropout of a residual branch."""
+    norms = [words for slot, words in SLOTS.items() if not isinstance(getattr(residual, slot), nn.Identity)]
+    dropout = f"; dropout {residual.dropout.p:g}" if isinstance(residual.dropout, nn.Dropout) else ""
+    return (f"; {config.norm.kind} {' and '.join(norms)}" if norms else "; no norm") + dropout
+
+
+# ----------------------------------------------------------------------------------------------------------------- cost
+
+
+def cost_rows(model: Model) -> list[tuple[str, str]]:
+    """Floating-point operations of training on a token, and the size of the weights."""
+    length = model.config.max_length
+    decoder_length = length if isinstance(model.backbone, EncoderDecoder) else 0
+    unscored = training_flops(model, RowShape(length, decoder_length, 0))
+    scored = training_flops(model, RowShape(length, decoder_length, 1)) - unscored
+    tokens = length + decoder_length
+    row = f"{length} + {decoder_length}" if decoder_length else str(length)
+    return [
+        ("training FLOPs a token", f"{short_number(unscored / tokens)} in rows of {row}"),
+        ("more for each scored token", short_number(scored)),
+        ("weights in float32", f"{short_number(4 * model.num_parameters)}B"),
+    ]

@@ -27,7 +27,10 @@ def run(
     yaml: Annotated[bool, typer.Option("--yaml", help="as YAML that zoo pretrain takes")] = False,
     docs: Annotated[bool, typer.Option("--docs", help="each key with its meaning, legal values and default")] = False,
 ) -> None:
-    """Show the resolved config, and where each value came from: default, preset, file or command line."""
+    """Show a config with all its values.
+
+    Beside each value stands where it came from: default, preset, file or command line.
+    """
     from zoo.config import to_yaml
     from zoo.errors import ConfigError
     from zoo.training.shipped import load_run
@@ -40,7 +43,7 @@ def run(
     elif docs:
         from zoo.cli.documentation import document
 
-        table("", ("key", "meaning", "legal values", "default"), document(resolved.config))
+        table("", ("key", "default", "legal values", "meaning"), document(resolved.config))
     else:
         table("", ("key", "value", "from"), origin_rows(resolved))
 

@@ -35,7 +35,10 @@ def run(
     ],
     settings: Settings = None,
 ) -> None:
-    """Describe a model: parameters by part, layers, kernel, floating-point operations a token."""
+    """Show what a model is made of.
+
+    Parameters by part, what is in each layer, the kernel, and floating-point operations of training on a token.
+    """
     from zoo.cli.anatomy import cost_rows, empty_model, layer_rows, part_rows
 
     subject = find_subject(name, settings or [])

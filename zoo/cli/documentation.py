@@ -19,7 +19,7 @@ Row = tuple[str, str, str, str]
 
 
 def document(config: Config, prefix: str = "") -> Iterator[Row]:
-    """(dotted key, meaning, legal values, default) of each key of a config, groups opened up.
+    """(dotted key, default, legal values, meaning) of each key of a config, groups opened up.
 
     Groups with alternatives show the keys of the one that the config has; their first row lists the kinds.
     """
@@ -30,16 +30,16 @@ def document(config: Config, prefix: str = "") -> Iterator[Row]:
         if isinstance(value, Config):
             yield from _group(key, value, meaning)
         elif isinstance(value, dict):
-            yield (key, meaning, legal_values(kinds[field.name], field.metadata), "" if value else default_of(field))
+            yield (key, "" if value else default_of(field), legal_values(kinds[field.name], field.metadata), meaning)
             for name, child in value.items():
                 yield from _group(f"{key}.{name}", child, first_line(type(child)))
         else:
-            yield (key, meaning, legal_values(kinds[field.name], field.metadata), default_of(field))
+            yield (key, default_of(field), legal_values(kinds[field.name], field.metadata), meaning)
 
 
 def _group(key: str, config: Config, meaning: str) -> Iterator[Row]:
     if isinstance(config, Choice):
-        yield (f"{key}.kind", meaning, ", ".join(sorted(config.choices)), "")
+        yield (f"{key}.kind", "", ", ".join(sorted(config.choices)), meaning)
     yield from document(config, f"{key}.")
 
 

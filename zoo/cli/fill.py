@@ -21,7 +21,10 @@ def run(
     text: Annotated[str, typer.Argument(metavar="text", help="with [MASK] (BERT) or <extra_id_0>, <extra_id_1>, … (T5)")],
     top: Annotated[int | None, typer.Option(help="candidates for each [MASK]; 5 where nobody says")] = None,
 ) -> None:
-    """Fill the blanks of a text: an encoder (BERT) its masks, an encoder-decoder (T5) its spans."""
+    """Fill the blanks of a text.
+
+    An encoder (BERT) names candidates for each mask, an encoder-decoder (T5) writes a text into each blank.
+    """
     from zoo.pretrained import load
 
     filled = load(folder).fill(text, top=top)

@@ -24,9 +24,10 @@ def run(
     top_p: Annotated[float | None, typer.Option(help="draw from the likeliest tokens that make up this share")] = None,
     seed: Annotated[int, typer.Option(help="the same seed draws the same text")] = 0,
 ) -> None:
-    """Write text: a decoder (GPT) goes on with the prompt, an encoder-decoder (T5) answers to it.
+    """Go on with a text, or answer to it.
 
-    Greedy unless a temperature is given. The text appears while it is written.
+    A decoder (GPT) goes on with the prompt, an encoder-decoder (T5) answers to it. Greedy unless a temperature is given.
+    The text appears while it is written.
     """
     from zoo.pretrained import load
 

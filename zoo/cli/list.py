@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -21,12 +24,12 @@ EXAMPLES = examples(
 
 
 def run(
-    pattern: Annotated[str, typer.Argument(metavar="[pattern]", help='names to show, for example "bert*"')] = "*",
+    pattern: Annotated[str, typer.Argument(metavar="pattern", help='names to show, for example "bert*"')] = "*",
     choices: Annotated[
         bool, typer.Option("--choices", help="what a config can choose from: positions, norms, objectives, …")
     ] = False,
 ) -> None:
-    """List models and configs by name, or everything that a config can choose."""
+    """List models, configs and choices by name."""
     if choices:
         _list_choices(pattern)
     else:
@@ -44,7 +47,7 @@ def _list_names(pattern: str) -> None:
         if fnmatchcase(name, pattern)
     ]
     shipped = shipped_configs()
-    configs = [(name, path) for name, path in shipped.items() if fnmatchcase(name, pattern)]
+    configs = [(name, about(path)) for name, path in shipped.items() if fnmatchcase(name, pattern)]
     if not presets and not configs:
         raise ConfigError(unknown_name("name", pattern, {*PRESETS, *shipped}))
     if presets:
@@ -52,7 +55,15 @@ def _list_names(pattern: str) -> None:
     if presets and configs:
         print()
     if configs:
-        table("configs (zoo pretrain …)\n", ("name", "file"), configs)
+        table("configs (zoo pretrain …)\n", ("name", "what it is"), configs)
+
+
+def about(path: Path) -> str:
+    """The first sentence of the comment that a config opens with, the command line before it left out."""
+    comment = itertools.takewhile(lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines())
+    lines = [line.removeprefix("#").strip() for line in comment]
+    text = " ".join(line for line in lines if not line.startswith("zoo "))
+    return re.split(r"(?<=[.:]) ", text.strip(), maxsplit=1)[0].rstrip(".:")
 
 
 def _list_choices(pattern: str) -> None:

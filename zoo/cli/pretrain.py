@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,9 +28,9 @@ RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
 """Variables that launchers number a run's processes with, in the order in which they are asked."""
 
 TRY = {
-    "encoder": 'zoo fill {folder} "The [MASK] of a list."',
-    "decoder": 'zoo generate {folder} "Return the" --temperature 0.8',
-    "encoder_decoder": 'zoo fill {folder} "Return the <extra_id_0> of a list."',
+    "encoder": 'zoo fill {folder} "The [MASK] is a list."',
+    "decoder": 'zoo generate {folder} "The " --temperature 0.8',
+    "encoder_decoder": 'zoo fill {folder} "The <extra_id_0> is a list."',
 }
 """What a trained model of each family can be tried with."""
 
@@ -79,4 +80,4 @@ def summarize(config: RunConfig, result: Result) -> None:
     table("", ("", config.name), rows)
     print("\nnext:")
     for line in (TRY[config.model.kind], "zoo evaluate {folder}", "zoo describe {folder}"):
-        print(f"  {line.format(folder=result.folder)}")
+        print(f"  {line.format(folder=shlex.quote(str(result.folder)))}")

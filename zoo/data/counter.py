@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,8 @@ _EPOCH_STEP = np.uint64(0xD1B54A32D192ED03)
 _SAMPLE_STEP = np.uint64(0xABC98388FB8FAC03)
 
 _FEISTEL_ROUNDS = 6
+
+_FEW = 256  # up to this many things, every order is equally likely; a Feistel network over few cells reaches too few
 
 
 def bits(seed: int, stream: str, epochs: Integers, samples: Integers, count: int) -> Bits:
@@ -64,8 +67,7 @@ def choose(
     Returns:
         (B, W) bool.
     """
-    num_rows, width = groups_BW.shape
-    num_groups = counts_BG.shape[1]
+    width, num_groups = groups_BW.shape[1], counts_BG.shape[1]
     # A key holds group | random bits | place, so that sorting a row brings its groups one after another, each in random
     # order, without ties. The cut of the bits depends on the width only: a row's choice must not depend on its batch.
     field = np.uint64((width + 1).bit_length())
@@ -75,29 +77,38 @@ def choose(
     keys_BW <<= field
     keys_BW |= groups.astype(np.uint64) << (np.uint64(64) - field)
     keys_BW |= np.arange(width, dtype=np.uint64)
+    # Sorting 32-bit numbers is several times faster. Where the high halves leave a tie, whole keys decide.
+    chosen = _lowest((keys_BW >> np.uint64(32)).astype(np.uint32), groups, counts_BG)
+    tied = np.flatnonzero(chosen.sum(axis=1) != counts_BG.sum(axis=1))
+    if len(tied):
+        chosen[tied] = _lowest(keys_BW[tied], groups[tied], counts_BG[tied])
+    return chosen
+
+
+def _lowest(keys_BW: NDArray[Any], groups_BW: Integers, counts_BG: Integers) -> NDArray[np.bool_]:
+    """The places with the lowest keys of each group, more than wanted where keys are equal; group G is left out."""
+    num_rows, num_groups = counts_BG.shape
     in_order_BW = np.sort(keys_BW, axis=1)
     last_BG = counts_BG - 1
     if num_groups > 1:
-        flat = groups + (num_groups + 1) * np.arange(num_rows)[:, None]
+        flat = groups_BW + (num_groups + 1) * np.arange(num_rows)[:, None]
         sizes = np.bincount(flat.ravel(), minlength=num_rows * (num_groups + 1)).reshape(num_rows, num_groups + 1)
         last_BG = last_BG + np.cumsum(sizes, axis=1)[:, :-1] - sizes[:, :-1]
     limits_BG = np.take_along_axis(in_order_BW, np.maximum(last_BG, 0), axis=1)
-    limits_BG = np.where(counts_BG > 0, limits_BG, np.uint64(0))
     if num_groups == 1:
-        chosen = keys_BW <= limits_BG
-        return chosen if (counts_BG > 0).all() else chosen & (counts_BG > 0)
-    limits_BG = np.concatenate([limits_BG, np.zeros((num_rows, 1), np.uint64)], axis=1)
+        return (keys_BW <= limits_BG) & (groups_BW < counts_BG.clip(max=1))
+    limits_BG = np.concatenate([limits_BG, limits_BG[:, :1]], axis=1)  # whatever it is, group G has no wanted places
     wanted_BG = np.concatenate([counts_BG > 0, np.zeros((num_rows, 1), bool)], axis=1)
-    chosen = keys_BW <= np.take_along_axis(limits_BG, groups, axis=1)
-    return chosen & np.take_along_axis(wanted_BG, groups, axis=1)
+    chosen = keys_BW <= np.take_along_axis(limits_BG, groups_BW, axis=1)
+    return chosen & np.take_along_axis(wanted_BG, groups_BW, axis=1)
 
 
 def permuted(seed: int, stream: str, epochs: Integers, indices: Integers, size: int) -> Integers:
     """Where each index goes in a random order of range(size), one order for each epoch.
 
-    A Feistel network on the cells of the smallest near-square table that has `size` of them, walked along its cycles
-    until the cell is in range (Black & Rogaway 2002, "Ciphers with arbitrary finite domains"): a bijection of
-    range(size) that needs no memory.
+    The rank of random keys where there are few. Else a Feistel network on the cells of the smallest near-square table
+    that has `size` of them, walked along its cycles until the cell is in range (Black & Rogaway 2002, "Ciphers with
+    arbitrary finite domains"): a bijection of range(size) that needs no memory.
 
     Args:
         seed, stream: as for `bits`.
@@ -109,10 +120,13 @@ def permuted(seed: int, stream: str, epochs: Integers, indices: Integers, size: 
         (B,) int64 in [0, size).
     """
     assert 1 <= size <= 1 << 62, size
+    epochs, indices = np.asarray(epochs), np.asarray(indices)
+    if size <= _FEW:
+        keys_BS = bits(seed, stream, epochs, np.zeros_like(epochs), size)
+        return (keys_BS < np.take_along_axis(keys_BS, indices[:, None], axis=1)).sum(axis=1)
     columns = math.isqrt(size - 1) + 1
     table = (np.uint64(-(-size // columns)), np.uint64(columns))
-    epochs = np.asarray(epochs)
-    values = np.asarray(indices).astype(np.uint64)
+    values = indices.astype(np.uint64)
     keys_RB = np.ascontiguousarray(bits(seed, stream, epochs, np.zeros_like(epochs), _FEISTEL_ROUNDS).T)
     values = _feistel(values, keys_RB, table)
     outside = np.flatnonzero(values >= np.uint64(size))

@@ -7,6 +7,7 @@ the text of the second, … (T5, Raffel et al. 2020, arXiv:1910.10683, section 3
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -114,7 +115,7 @@ def fill_spans(model: Model, tokenizer: Tokenizer, text: str, max_new_tokens: in
     # Training knows no sentinel after the last blank's text: whatever came behind one would fill no blank.
     roles = TokenRoles(tokenizer.vocab_size, tokenizer.role("padding"), (end, *tokenizer.sentinels[count : count + 1]))
     (written,) = generate(model, [[*tokens, end]], roles, max_new_tokens=max_new_tokens)
-    spans = sort_spans(written, tokenizer.sentinels[:count])
+    spans = sort_spans(written, tokenizer.sentinels)
 
     special = set(tokenizer.special_ids.tolist())
     filled: list[int] = []
@@ -135,15 +136,16 @@ def sort_spans(written: Continuation, sentinels: Sequence[int]) -> dict[int, Con
 
     Args:
         written: the output, its log probabilities with it.
-        sentinels: which sentinels open a span.
+        sentinels: which tokens open a span, and so end the one before.
 
     Returns:
         Sentinel → tokens up to the next sentinel, and the log probabilities of these and of what ended them. What
         stands before the first sentinel belongs to no blank; of a sentinel that comes again, the first span counts.
     """
-    opened = [place for place, token in enumerate(written.tokens) if token in set(sentinels)]
+    opening = set(sentinels)
+    opened = [place for place, token in enumerate(written.tokens) if token in opening]
     spans: dict[int, Continuation] = {}
-    for place, next_place in zip(opened, [*opened[1:], len(written.tokens)], strict=True):
+    for place, next_place in itertools.pairwise([*opened, len(written.tokens)]):
         span = Continuation(
             written.tokens[place + 1 : next_place], written.log_probabilities[place + 1 : next_place + 1]
         )

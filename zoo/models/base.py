@@ -1,7 +1,7 @@
 """A model is one backbone and named heads.
 
-The backbone turns token ids into hidden states; a head turns hidden states into logits. Any head sits on any backbone that
-gives it what it needs, and is refused by name on one that does not.
+The backbone turns token ids into hidden states; a head turns hidden states into logits. Any head sits on any backbone
+that gives it what it needs, and is refused by name on one that does not.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ class ModelConfig(StackConfig, Choice, noun="model"):
         """Refuses heads that the family cannot feed, positions that do not fit, and a padding token past the table."""
         super().validate()
         for name, head in self.heads.items():
+            if not (isinstance(name, str) and name.isidentifier()) or hasattr(nn.ModuleDict, name):
+                raise ConfigError(f"head {name!r} needs another name: one word, and none that torch uses", "heads")
             if self.kind not in head.families:
                 raise ConfigError(
                     f"head {head.kind!r} does not fit model {self.kind!r}; it fits: {', '.join(head.families)}",

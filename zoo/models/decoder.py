@@ -1,7 +1,7 @@
 """Decoder-only models (GPT): every position sees itself and what came before.
 
-Radford et al. 2018 and 2019. With a `prefix` the positions of the prefix see each other both ways (prefix language model,
-Raffel et al. 2020, section 3.2.1).
+Radford et al. 2018 and 2019. With a `prefix` the positions of the prefix see each other both ways (prefix language
+model, Raffel et al. 2020, section 3.2.1).
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from zoo.config import setting
+from zoo.errors import ConfigError
 from zoo.models.base import Backbone, ModelConfig, row_positions
 from zoo.nn.embedding import TokenEmbedding
 from zoo.nn.linear import Embedding
@@ -25,6 +26,15 @@ class EncoderDecoderConfig(ModelConfig, kind="encoder_decoder"):
     causal: ClassVar[bool] = True
 
     num_decoder_layers: int | None = setting(None, "blocks of the decoder; null: num_layers", minimum=1)
+
+    def validate(self) -> None:
+        """Refuses segments, which neither side takes."""
+        super().validate()
+        if self.embedding.num_segments:
+            raise ConfigError(
+                f"model 'encoder_decoder' takes no segments: must be 0, not {self.embedding.num_segments}",
+                "embedding.num_segments",
+            )
 
     def stack_directions(self) -> tuple[bool, ...]:
         """The encoder sees both ways, the decoder the past only."""
@@ -70,8 +80,8 @@ class EncoderDecoder(Backbone):
         Args:
             tokens, decoder_tokens: (B, S) and (B, T) int64 ids in [0, vocab_size).
             positions, decoder_positions: position of each token in its document; None: 0 … length−1.
-            documents, decoder_documents: document ids, −1 padding: a document of the decoder looks at the document of the
-                encoder with the same id; None: each row is one document (id 0) without padding.
+            documents, decoder_documents: document ids, −1 padding: a document of the decoder looks at the document of
+                the encoder with the same id; None: each row is one document (id 0) without padding.
         """
         memory = self.encode(tokens, positions, documents)
         return self.decode(decoder_tokens, memory, decoder_positions, decoder_documents)

@@ -1,7 +1,7 @@
 """Named sizes: one row each, with its parameter count and where the size was published.
 
 A row says what differs from its family's style; a style says what its paper chose. Counts are of the whole pretraining
-model, heads included, with shared weights counted once; a test holds every row to its count and to the published figure.
+model, heads included, with shared weights counted once; a test holds each row to its count and to the published one.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class Kernel:
     """Whether the kernel can cap scores."""
 
     def prepare(self, mask: AttentionMask, bias: Tensor | None, num_keys: int, query: Tensor) -> Prepared:
-        """Mask and bias (B or 1, H, T, S) in the kernel's own form; `query` (B, T, …) gives length, device and dtype."""
+        """Mask and bias (B or 1, H, T, S) in the kernel's own form; `query` (B, T, …) gives length and device."""
         raise NotImplementedError
 
     def attend(self, q_BHTK: Tensor, k_BGSK: Tensor, v_BGSK: Tensor, prepared: Prepared, scoring: Scoring) -> Tensor:

@@ -17,6 +17,7 @@ from zoo.errors import ConfigError
 from zoo.nn.attend import KERNELS, Prepared, Scoring
 from zoo.nn.linear import Linear, Role, Site
 from zoo.nn.norm import NormConfig
+from zoo.registry import unknown_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,7 @@ class AttentionConfig(Config):
     def validate(self) -> None:
         """Refuses a kernel that is unknown or cannot do what is asked."""
         if self.kernel not in KERNELS:
-            raise ConfigError(f"unknown kernel {self.kernel!r} (legal: {', '.join(KERNELS)})", "kernel")
+            raise ConfigError(unknown_name("kernel", self.kernel, KERNELS), "kernel")
         if self.cap is not None and not KERNELS[self.kernel].caps:
             able = ", ".join(name for name, kernel in KERNELS.items() if kernel.caps)
             raise ConfigError(

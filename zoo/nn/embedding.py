@@ -14,6 +14,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from zoo.config import Config, setting
+from zoo.errors import DataError
 from zoo.nn.linear import Embedding, Site
 from zoo.nn.norm import NormConfig
 
@@ -26,7 +27,7 @@ class EmbeddingConfig(Config):
     norm: bool = setting(False, "whether the sum is normalized before the first block (BERT)")
     num_segments: int = setting(0, "segment embeddings (BERT: 2); 0: none", minimum=0)
     padding_token: int | None = setting(
-        None, "id of the padding token: its row is zero and is not trained; null: no such row", minimum=0
+        None, "id whose row starts at zero and is trained by a tied output layer only; null: no such id", minimum=0
     )
 
 
@@ -65,11 +66,23 @@ class TokenEmbedding(nn.Module):
             positions_BT: (B or 1, T) position of each token in its document.
             segments_BT: segment ids in [0, num_segments); None: all 0.
             embed_positions: the scheme's `embed`.
+
+        Raises:
+            DataError: an id lies outside its table, or there are segments and the model has no table for them.
         """
+        self.tokens.check(tokens_BT, "token id", "the tokenizer and the model's vocab_size do not belong together")
         hidden_BTD = self.tokens(tokens_BT)
         if self.scale != 1.0:
             hidden_BTD = hidden_BTD * self.scale
-        if self.segments is not None:
-            segments_BT = tokens_BT.new_zeros(()) if segments_BT is None else segments_BT
-            hidden_BTD = hidden_BTD + self.segments(segments_BT)
+        hidden_BTD = self._add_segments(hidden_BTD, segments_BT)
         return self.dropout(self.norm(embed_positions(hidden_BTD, positions_BT)))
+
+    def _add_segments(self, hidden_BTD: Tensor, segments_BT: Tensor | None) -> Tensor:
+        if self.segments is None:
+            if segments_BT is not None:
+                raise DataError("the input has segments, the model has no table for them; set embedding.num_segments")
+            return hidden_BTD
+        if segments_BT is None:
+            return hidden_BTD + self.segments.weight[0]
+        self.segments.check(segments_BT, "segment id", "choose a larger embedding.num_segments")
+        return hidden_BTD + self.segments(segments_BT)

@@ -61,7 +61,7 @@ class PlainFeedForwardConfig(FeedForwardConfig, kind="plain"):
 
 @dataclass(frozen=True, kw_only=True)
 class GatedFeedForwardConfig(FeedForwardConfig, kind="gated"):
-    """output(activation(gate(x)) · input(x)): 3 · dim · inner weights. SwiGLU is `silu`, GEGLU `gelu` or `gelu_tanh`."""
+    """output(activation(gate(x)) · input(x)): 3 · dim · inner weights. SwiGLU: `silu`, GEGLU: `gelu` or `gelu_tanh`."""
 
     activation: str = setting("silu", f"the nonlinearity of the gate: {', '.join(ACTIVATIONS)}")
 

@@ -1,8 +1,8 @@
 """Initializations, by role of the weight.
 
-Every parameter is drawn from a generator of its own, keyed by (seed, name of the parameter): the global random stream is
-not touched, and changing one part of a model leaves the initial weights of all others as they were, which is what a paired
-ablation wants. Norm weights start at 1, biases at 0, the padding row at 0, in every scheme.
+Every parameter is drawn from a generator of its own, keyed by (seed, name of the parameter): the global random stream
+is not touched, and changing one part of a model leaves the initial weights of all others as they were, which is what a
+paired ablation wants. Norm weights start at 1, biases at 0, the padding row at 0, in every scheme.
 """
 
 from __future__ import annotations
@@ -64,14 +64,18 @@ class GPT2InitializationConfig(InitializationConfig, kind="gpt2"):
 class T5InitializationConfig(InitializationConfig, kind="t5"):
     """Raffel et al. 2020 (released mesh-tensorflow code): normal, each weight by its fan-in.
 
-    Queries carry the 1/√head_dim that T5's attention leaves out (scale 1). A free output layer has std 1/√dim as in t5x, so
-    that its first loss is about ln V; the tied one is scaled in the head.
+    Queries carry the 1/√head_dim that T5's attention leaves out (scale 1). A free output layer has std 1/√dim as in
+    t5x, so that its first loss is about ln V; the tied one is scaled in the head. The table of relative biases is
+    uniform with variance 2 / (buckets + heads), TensorFlow's default, which that code leaves it at and t5x spells out.
     """
 
     factor: float = setting(1.0, "on every standard deviation", above=0)
 
     def fill(self, weight: Tensor, site: Site, generator: torch.Generator) -> None:
         """Normal with std factor / √fan-in; token tables have std `factor`."""
+        if site.role == "relative_bias":
+            nn.init.xavier_uniform_(weight, gain=self.factor, generator=generator)
+            return
         fan_in = weight.shape[1]
         std = {
             "query": (fan_in * max(site.head_dim, 1)) ** -0.5,

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+import torch
 from torch import Tensor, nn
+
+from zoo.errors import DataError
 
 Role = Literal[
     "query",
@@ -34,8 +37,8 @@ class Site(NamedTuple):
 
     Attributes:
         role: what the weight is for.
-        num_branches: how many residual branches the stack around it sums up (2 for each GPT-2 layer); 0 outside a stack.
-        head_dim: width of one attention head; 0 outside attention.
+        num_branches: how many residual branches the stack around it sums up (2 for each GPT-2 layer); 0 outside a
+        stack. head_dim: width of one attention head; 0 outside attention.
     """
 
     role: Role
@@ -65,7 +68,7 @@ class Embedding(nn.Embedding):
     Args:
         num_embeddings, embedding_dim: the table's shape.
         site: where the table stands.
-        padding_index: a row that is zero and gets no gradient, or None.
+        padding_index: a row that starts at zero and that looking up does not train, or None.
     """
 
     def __init__(
@@ -80,3 +83,21 @@ class Embedding(nn.Embedding):
     def forward(self, index: Tensor) -> Tensor:
         """Rows of the table: (…) int64 → (…, embedding_dim)."""
         return nn.functional.embedding(index, self.weight, self.padding_idx)
+
+    def check(self, index: Tensor, noun: str, remedy: str) -> None:
+        """Raises DataError where an index lies outside the table.
+
+        Reading indices back from a GPU would stall it, and a compiled graph would break; there the lookup itself
+        asserts.
+
+        Args:
+            index: what is about to be looked up.
+            noun: what it is called, "token id".
+            remedy: what to do about it, as the end of a sentence.
+        """
+        if index.device.type != "cpu" or torch.compiler.is_compiling() or not index.numel():
+            return
+        lowest, highest = (int(bound) for bound in index.aminmax())
+        wrong = lowest if lowest < 0 else highest
+        if not 0 <= wrong < self.num_embeddings:
+            raise DataError(f"{noun} {wrong} is outside 0 … {self.num_embeddings - 1}; {remedy}")

@@ -1,16 +1,16 @@
 """The loss of a vocabulary-sized output layer, without the logits of all positions in memory at once.
 
-Hidden states are projected a chunk of rows at a time; loss and gradients of a chunk are computed together and its logits
-dropped before the next chunk is begun. The result equals cross entropy over the full logits up to rounding, and what is
-returned is the sum over targets, never a mean: who divides it knows the targets of the whole optimizer step.
+Hidden states are projected a chunk of rows at a time; loss and gradients of a chunk are computed together and its
+logits dropped before the next chunk is begun. The result equals cross entropy over the full logits up to rounding, and
+what is returned is the sum over targets, never a mean: who divides it knows the targets of the whole optimizer step.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from zoo.batch import IGNORE_INDEX
@@ -52,14 +52,16 @@ def token_loss(
         return functional.cross_entropy(
             logits_NV.to(fine), labels_N, reduction="sum", ignore_index=IGNORE_INDEX
         ), correct
-    bias = head.bias
     dtype = _compute_dtype(features_ND)
-    return _ChunkedCrossEntropy.apply(features_ND, head.weight, bias, labels_N, rows, dtype), correct
+    gradients = torch.is_grad_enabled()
+    return _ChunkedCrossEntropy.apply(features_ND, head.weight, head.bias, labels_N, rows, dtype, gradients), correct
 
 
 def _compute_dtype(features_ND: Tensor) -> torch.dtype:
+    """The dtype that a projection of these features has here; autocast leaves float64 alone."""
     device = features_ND.device.type
-    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else features_ND.dtype
+    lowered = torch.is_autocast_enabled(device) and features_ND.dtype is not torch.float64
+    return torch.get_autocast_dtype(device) if lowered else features_ND.dtype
 
 
 @torch.no_grad()
@@ -82,43 +84,64 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         labels_N: Tensor,
         rows: int,
         dtype: torch.dtype,
+        gradients: bool,
     ) -> Tensor:
-        fine = torch.promote_types(dtype, torch.float32)
-        needs_features, needs_weight, needs_bias = ctx.needs_input_grad[:3]
-        grad_features = torch.empty_like(features_ND) if needs_features else None
-        grad_weight = torch.zeros_like(weight_VD) if needs_weight else None
-        grad_bias = torch.zeros_like(bias_V) if needs_bias and bias_V is not None else None
-        total = features_ND.new_zeros((), dtype=fine)
+        tensors = (features_ND, weight_VD, bias_V)
         with torch.autocast(features_ND.device.type, enabled=False):
-            features_low, weight_low = features_ND.to(dtype), weight_VD.to(dtype)
-            bias_low = None if bias_V is None else bias_V.to(dtype)
-            for start in range(0, features_ND.shape[0], rows):
-                part = slice(start, start + rows)
-                logits = functional.linear(features_low[part], weight_low, bias_low).to(fine)
-                scored = labels_N[part] != IGNORE_INDEX
-                target = labels_N[part].clamp(min=0)[:, None]
-                log_sum = logits.logsumexp(dim=-1)
-                total += ((log_sum - logits.gather(1, target)[:, 0]) * scored).sum()
-                if not (needs_features or needs_weight or needs_bias):
-                    continue
-                # d loss / d logits = softmax − one-hot, on scored rows
-                grad = logits.sub_(log_sum[:, None]).exp_()
-                grad.scatter_add_(1, target, grad.new_full(target.shape, -1.0))
-                grad.mul_(scored[:, None])
-                low = grad.to(dtype)
-                if grad_features is not None:
-                    grad_features[part] = (low @ weight_low).to(grad_features.dtype)
-                if grad_weight is not None:
-                    grad_weight += low.T @ features_low[part]
-                if grad_bias is not None:
-                    grad_bias += grad.sum(dim=0)
-        ctx.save_for_backward(grad_features, grad_weight, grad_bias)
+            projection = _Projection(*(None if tensor is None else tensor.to(dtype) for tensor in tensors))
+            wanted = tuple(needed and gradients for needed in ctx.needs_input_grad[:3])
+            total, sums = _cross_entropy_in_chunks(projection, labels_N, rows, wanted)
+        pairs = zip(sums, tensors, strict=True)
+        ctx.save_for_backward(*(None if s is None or t is None else s.to(t.dtype) for s, t in pairs))
         return total
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         scaled = [None if saved is None else saved * grads[0].to(saved.dtype) for saved in ctx.saved_tensors]
-        return (*scaled, None, None, None)
+        return (*scaled, None, None, None, None)
+
+
+class _Projection(NamedTuple):
+    """logits = features @ weightᵀ + bias, all of one dtype."""
+
+    features_ND: Tensor
+    weight_VD: Tensor
+    bias_V: Tensor | None
+
+
+def _cross_entropy_in_chunks(
+    projection: _Projection, labels_N: Tensor, rows: int, wanted: tuple[bool, ...]
+) -> tuple[Tensor, list[Tensor | None]]:
+    """The sum of cross entropies and, where wanted, its gradients by features, weight and bias; float32 or finer."""
+    features_ND, weight_VD, bias_V = projection
+    fine = torch.promote_types(features_ND.dtype, torch.float32)
+    total = features_ND.new_zeros((), dtype=fine)
+    sums = [
+        torch.zeros_like(tensor, dtype=fine) if want and tensor is not None else None
+        for want, tensor in zip(wanted, projection, strict=True)
+    ]
+    by_features, by_weight, by_bias = sums
+    for start in range(0, len(features_ND), rows):
+        part = slice(start, start + rows)
+        logits_NV = functional.linear(features_ND[part], weight_VD, bias_V).to(fine)
+        scored_N = labels_N[part] != IGNORE_INDEX
+        target_N1 = labels_N[part].where(scored_N, 0)[:, None]
+        log_sum_N = logits_NV.logsumexp(dim=-1)
+        total += ((log_sum_N - logits_NV.gather(1, target_N1)[:, 0]) * scored_N).sum()
+        if not any(wanted):
+            continue
+        # d loss / d logits = softmax − one-hot, on scored rows
+        grad_NV = logits_NV.sub_(log_sum_N[:, None]).exp_()
+        grad_NV.scatter_add_(1, target_N1, grad_NV.new_full(target_N1.shape, -1.0))
+        grad_NV.mul_(scored_N[:, None])
+        low_NV = grad_NV.to(features_ND.dtype)
+        if by_features is not None:
+            by_features[part] = low_NV @ weight_VD
+        if by_weight is not None:
+            by_weight += low_NV.T @ features_ND[part]
+        if by_bias is not None:
+            by_bias += grad_NV.sum(dim=0)
+    return total, sums
 
 
 def classification_loss(logits_NC: Tensor, labels_N: Tensor, *, accuracy: bool = False) -> tuple[Tensor, Tensor | None]:
@@ -130,5 +153,5 @@ def classification_loss(logits_NC: Tensor, labels_N: Tensor, *, accuracy: bool =
         accuracy: whether to count correct predictions too.
     """
     fine = torch.promote_types(logits_NC.dtype, torch.float32)
-    loss = nn.functional.cross_entropy(logits_NC.to(fine), labels_N, reduction="sum", ignore_index=IGNORE_INDEX)
+    loss = functional.cross_entropy(logits_NC.to(fine), labels_N, reduction="sum", ignore_index=IGNORE_INDEX)
     return loss, (logits_NC.argmax(dim=-1) == labels_N).sum() if accuracy else None

@@ -21,6 +21,8 @@ from torch import Tensor
 class AttentionMask:
     """Restrictions on the pairs (query, key) of one attention.
 
+    Raises ValueError where a part would go unheard: documents of one side only, or a prefix without `causal`.
+
     Attributes:
         causal: whether a query sees only its own place and earlier ones.
         prefix: (B, S) bool, places that see each other both ways although `causal`; None: none.
@@ -37,14 +39,24 @@ class AttentionMask:
     window: tuple[int | None, int | None] = (None, None)
     offset: int = 0
 
+    def __post_init__(self) -> None:
+        if (self.query_documents is None) != (self.key_documents is None):
+            raise ValueError("documents of queries and of keys go together; give both or neither")
+        if self.prefix is not None and not self.causal:
+            raise ValueError("a prefix sees both ways in a causal mask; without causal everything does")
+
     def __and__(self, other: AttentionMask) -> AttentionMask:
-        """The mask that allows what both allow; at most one of them may describe documents, and offsets must agree."""
-        if (self.query_documents is not None and other.query_documents is not None) or (
-            self.prefix is not None and other.prefix is not None
-        ):
-            raise ValueError("only one of two combined masks may describe documents or a prefix")
-        if (self.causal and other.prefix is not None) or (other.causal and self.prefix is not None):
-            raise ValueError("a prefix belongs to the mask that is causal")
+        """The mask that allows what both allow.
+
+        Raises:
+            ValueError: both describe documents, both are causal and one has a prefix, or their offsets differ.
+        """
+        if self.query_documents is not None and other.query_documents is not None:
+            raise ValueError("only one of two combined masks may describe documents")
+        if self.causal and other.causal and (self.prefix is not None or other.prefix is not None):
+            raise ValueError("only one of two combined masks may be causal where one has a prefix")
+        if self.offset != other.offset:
+            raise ValueError(f"masks with offsets {self.offset} and {other.offset} speak of different queries")
         documents = self if self.query_documents is not None else other
         return replace(
             self,
@@ -53,7 +65,6 @@ class AttentionMask:
             query_documents=documents.query_documents,
             key_documents=documents.key_documents,
             window=(_narrower(self.window[0], other.window[0]), _narrower(self.window[1], other.window[1])),
-            offset=max(self.offset, other.offset),
         )
 
     @property
@@ -68,7 +79,13 @@ class AttentionMask:
         )
 
     def dense(self, num_queries: int, num_keys: int, device: torch.device) -> Tensor | None:
-        """(B or 1, 1, T, S) bool, True where the query sees the key; None where everything sees everything."""
+        """(B or 1, 1, T, S) bool, True where the query sees the key; None where everything sees everything.
+
+        Raises:
+            ValueError: a prefix that does not speak of all keys.
+        """
+        if self.prefix is not None and self.prefix.shape[1] != num_keys:
+            raise ValueError(f"the prefix is {self.prefix.shape[1]} places long, the row {num_keys}")
         query_T1 = torch.arange(self.offset, self.offset + num_queries, device=device)[:, None]
         key_1S = torch.arange(num_keys, device=device)[None, :]
         restrictions: list[Tensor] = []

@@ -1,7 +1,7 @@
 """Normalization over the width of a hidden state.
 
-LayerNorm: Ba et al. 2016, arXiv:1607.06450. RMSNorm: Zhang & Sennrich 2019, arXiv:1910.07467; it is also what T5 calls layer
-norm (no mean, no bias).
+LayerNorm: Ba et al. 2016, arXiv:1607.06450. RMSNorm: Zhang & Sennrich 2019, arXiv:1910.07467; it is also what T5 calls
+layer norm (no mean, no bias).
 """
 
 from __future__ import annotations

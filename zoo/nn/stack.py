@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from zoo.config import Config, setting
 from zoo.errors import ConfigError
+from zoo.nn.attend import KERNELS
 from zoo.nn.attention import Attention, AttentionConfig, AttentionContext, Heads, LayerCache, no_rotation
 from zoo.nn.block import Block, BlockInputs, BlockParts, NoCrossAttention
 from zoo.nn.feed_forward import FeedForwardConfig, PlainFeedForwardConfig
@@ -62,7 +63,10 @@ class StackConfig(Config):
                 f"{self.num_heads} heads do not divide dim={self.dim}; choose a divisor or set head_dim", "num_heads"
             )
         if self.num_heads % self.attention_heads.num_kv_heads:
-            raise ConfigError(f"{self.num_kv_heads} does not divide num_heads={self.num_heads}", "num_kv_heads")
+            legal = ", ".join(str(count) for count in range(1, self.num_heads + 1) if self.num_heads % count == 0)
+            raise ConfigError(
+                f"{self.num_kv_heads} does not divide num_heads={self.num_heads} (legal: {legal})", "num_kv_heads"
+            )
 
     @property
     def attention_heads(self) -> Heads:
@@ -119,7 +123,7 @@ class Stack(nn.Module):
         placement = PLACEMENTS[config.placement]
         self.norm = config.norm.build(config.dim) if placement.needs_final_norm else nn.Identity()
         self.dropout = nn.Dropout(config.dropout.final) if config.dropout.final else nn.Identity()
-        self.kernel = self.blocks[0].self_attention.sublayer.kernel
+        self.kernel = KERNELS[config.attention.kernel]
 
     def forward(
         self,

@@ -98,7 +98,7 @@ def _with_model(logs: Mapping[str, float], front: list[str], unknown: str | None
 
 
 def _estimate(tokenizer: Tokenizer, kept: list[str], words: list[str], counts: np.ndarray) -> dict[str, float]:
-    """Log probability of each piece, from its uses in the best segmentation of the words; unused ones go, unless kept."""
+    """Log probability of each piece, from its uses in the best segmentation of the words; unused ones go unless kept."""
     names = {id: piece for piece, id in tokenizer.get_vocab().items() if piece}
     uses = np.zeros(max(names) + 1)  # whole numbers below 2**53, which float64 adds exactly
     for start in range(0, len(words), 8_192):

@@ -43,9 +43,9 @@ class AlibiPositions(Positions):
 
 
 def alibi_slopes(num_heads: int) -> list[float]:
-    """The paper's slopes: a geometric sequence from 2^(−8/H) for H a power of two, else as its released code interleaves.
+    """The paper's slopes: a geometric sequence from 2^(−8/H) where H is a power of two.
 
-    For other H: the slopes of the nearest lower power of two P, then every other slope of 2P.
+    For other H, as in its released code: the slopes of the nearest lower power of two P, then every other slope of 2P.
     """
     power = 2 ** math.floor(math.log2(num_heads))
     slopes = [2.0 ** (-8 * (head + 1) / power) for head in range(power)]

@@ -1,7 +1,7 @@
 """Learned absolute positions: a table with a row for each position, added to the embeddings.
 
-Gehring et al. 2017, arXiv:1705.03122; BERT and GPT-2 use it. There are no positions past the table: asking for one is an
-error, never a wrapped or clamped index.
+Gehring et al. 2017, arXiv:1705.03122; BERT and GPT-2 use it. There are no positions past the table: asking for one is
+an error, never a wrapped or clamped index.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from zoo.errors import DataError
 from zoo.nn.linear import Embedding, Site
 from zoo.nn.positions.base import Positions, PositionsConfig, PositionsShape
 
@@ -37,12 +36,7 @@ class LearnedPositions(Positions):
         self.table = Embedding(max_length, dim, site=Site("position_embedding"))
 
     def embed(self, hidden_BTD: Tensor, positions_BT: Tensor) -> Tensor:
-        """Adds the rows of the positions; raises DataError where one lies past the table."""
-        # Reading a maximum from a GPU would stall it; there the lookup itself asserts.
-        longest = int(positions_BT.max()) + 1 if positions_BT.device.type == "cpu" else positions_BT.shape[1]
-        if longest > self.table.num_embeddings:
-            raise DataError(
-                f"position {longest - 1} is past the {self.table.num_embeddings} learned positions; shorten the input "
-                "or choose a larger max_length or a scheme without a table (rotary, alibi, relative)"
-            )
+        """Adds the rows of the positions; raises DataError where one lies outside the table."""
+        remedy = "shorten the input or choose a larger max_length or a scheme without a table (rotary, alibi, relative)"
+        self.table.check(positions_BT, "position", remedy)
         return hidden_BTD + self.table(positions_BT)

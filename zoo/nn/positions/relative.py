@@ -1,8 +1,8 @@
 """T5's relative bias: a learned scalar for each head and bucket of distances, added to the scores.
 
 Raffel et al. 2020, arXiv:1910.10683, section 2.1. Near distances have a bucket each, farther ones share logarithmically
-growing buckets, all past `max_distance` share the last. Two-sided stacks spend half of the buckets on each side. T5 shares
-one table over the layers of a stack, as here, because the stack asks for the bias once.
+growing buckets, all past `max_distance` share the last. Two-sided stacks spend half of the buckets on each side. T5
+shares one table over the layers of a stack, as here, because the stack asks for the bias once.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Rotary positions: pairs of query and key channels are turned by an angle proportional to the position.
 
-Su et al. 2021, arXiv:2104.09864. Channel i is paired with channel i + K/2 (the layout of Llama and GPT-NeoX), not with its
-neighbour as in the paper; the two differ by a permutation of the channels.
+Su et al. 2021, arXiv:2104.09864. Channel i is paired with channel i + K/2 (the layout of Llama and GPT-NeoX), not with
+its neighbour as in the paper; the two differ by a permutation of the channels.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class RotaryConfig(PositionsConfig, kind="rotary"):
     def check(self, shape: PositionsShape) -> None:
         """Refuses an odd head width: channels are turned in pairs."""
         if shape.head_dim % 2:
-            raise ConfigError(f"rotary positions need an even head_dim, not {shape.head_dim}", "head_dim")
+            raise ConfigError(f"rotary positions need an even head_dim, not head_dim={shape.head_dim}")
 
     def build(self, shape: PositionsShape) -> Positions:
         """The scheme as a module without parameters."""

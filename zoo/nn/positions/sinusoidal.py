@@ -1,6 +1,7 @@
 """Fixed sinusoids of geometrically growing wavelength, added to the embeddings.
 
-Vaswani et al. 2017, arXiv:1706.03762, section 3.5: column 2i is sin(position / base^(2i / D)), column 2i + 1 the cosine.
+Vaswani et al. 2017, arXiv:1706.03762, section 3.5: column 2i is sin(position / base^(2i / D)),
+column 2i + 1 the cosine.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class SinusoidalConfig(PositionsConfig, kind="sinusoidal"):
     def check(self, shape: PositionsShape) -> None:
         """Refuses an odd width: sines and cosines come in pairs."""
         if shape.dim % 2:
-            raise ConfigError(f"sinusoidal positions need an even dim, not {shape.dim}", "dim")
+            raise ConfigError(f"sinusoidal positions need an even dim, not dim={shape.dim}")
 
     def build(self, shape: PositionsShape) -> Positions:
         """The scheme as a module without parameters."""

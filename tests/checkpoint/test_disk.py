@@ -1,0 +1,127 @@
+"""Disk errors say what to do; a swap is a swap; JSON is read with bounds."""
+
+import errno
+import os
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from zoo.checkpoint import disk
+from zoo.errors import CheckpointError
+
+
+def test_ensure_writable_makes_the_folder_and_leaves_nothing_in_it(tmp_path: Path) -> None:
+    disk.ensure_writable(tmp_path / "runs" / "one")
+    assert os.listdir(tmp_path / "runs" / "one") == []
+
+
+def test_ensure_writable_refuses_a_place_below_a_file(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file")
+    with pytest.raises(CheckpointError, match=r"cannot write in the folder .*runs/one: Not a directory"):
+        disk.ensure_writable(tmp_path / "runs" / "one")
+    with pytest.raises(CheckpointError, match="File exists"):
+        disk.ensure_writable(tmp_path / "runs")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_ensure_writable_refuses_a_read_only_folder(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(CheckpointError, match="Permission denied; choose a folder that you may write to"):
+        disk.ensure_writable(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "number, advice",
+    [
+        (errno.ENOSPC, "free some space"),
+        (errno.EDQUOT, "free some space"),
+        (errno.EROFS, "that you may write to"),
+        (errno.EACCES, "that you may write to"),
+        (errno.EIO, ""),
+    ],
+)
+def test_disk_errors_say_what_to_do(number: int, advice: str) -> None:
+    with (
+        pytest.raises(CheckpointError, match=rf"cannot write x: {os.strerror(number)}.*{advice}"),
+        disk.disk_errors("write x"),
+    ):
+        raise OSError(number, os.strerror(number))
+
+
+def test_too_little_space_is_said_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk.ensure_space(tmp_path, 1000)
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda folder: SimpleNamespace(free=3_000_000))
+    disk.ensure_space(tmp_path, 1_900_000)
+    with pytest.raises(CheckpointError, match="has 3,000,000 bytes free, the checkpoint needs 3,048,576"):
+        disk.ensure_space(tmp_path, 2_000_000)
+
+
+def test_exchange_swaps_two_folders_or_does_nothing(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    for folder in (one, two):
+        folder.mkdir()
+        (folder / "name").write_text(folder.name)
+    swapped = disk.exchange(one, two)
+    assert (one / "name").read_text() == ("two" if swapped else "one")
+    assert (two / "name").read_text() == ("one" if swapped else "two")
+
+
+def test_make_folder_syncs_what_it_makes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(disk, "sync_folder", synced.append)
+    disk.make_folder(tmp_path / "a" / "b")
+    assert synced == [tmp_path, tmp_path / "a"]
+    disk.make_folder(tmp_path / "a" / "b")
+    assert len(synced) == 2
+
+
+def test_remove_takes_a_folder_a_file_or_a_link(tmp_path: Path) -> None:
+    (tmp_path / "folder" / "inner").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    disk.remove(tmp_path / "link")
+    assert (tmp_path / "folder").is_dir()
+    disk.remove(tmp_path / "folder")
+    disk.remove(tmp_path / "never there")
+    assert os.listdir(tmp_path) == []
+
+
+def test_open_plain_refuses_links_and_pipes(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    os.mkfifo(tmp_path / "pipe")
+    with disk.open_plain(tmp_path / "file") as file:
+        assert file.read() == b"x"
+    for name in ("link", "pipe", "missing", "."):
+        with pytest.raises(CheckpointError):
+            disk.open_plain(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "content, reason",
+    [
+        (b"", "Expecting value"),
+        (b"{", "no JSON"),
+        (b'{"a": 1, "a": 2}', "a key occurs twice"),
+        (b"[NaN]", "NaN is no JSON number"),
+        (b"[-Infinity]", "-Infinity is no JSON number"),
+        (b'"\xff"', "utf-8"),
+        (b"[" * 50_000, "nested too deeply"),
+        (b'{"a":' * 50_000, "nested too deeply"),
+        (b"1" * 6_000, "no JSON"),
+        (b'"' + b"a" * 100_000 + b'"', "at most 100,000 are read"),
+    ],
+)
+def test_read_json_refuses_garbage_quickly(tmp_path: Path, content: bytes, reason: str) -> None:
+    (tmp_path / "file.json").write_bytes(content)
+    start = time.monotonic()
+    with pytest.raises(CheckpointError, match=reason) as caught:
+        disk.read_json(tmp_path / "file.json", 100_000 if b"aaa" in content else 1 << 20)
+    assert "file.json" in str(caught.value)
+    assert time.monotonic() - start < 1
+
+
+def test_read_json_reads_json(tmp_path: Path) -> None:
+    (tmp_path / "file.json").write_text('{"a": [1, 2.5, null, true, "ä"]}', encoding="utf-8")
+    assert disk.read_json(tmp_path / "file.json", 100) == {"a": [1, 2.5, None, True, "ä"]}

@@ -1,0 +1,194 @@
+"""The command line as a whole: help, unknown verbs, every mistake as one sentence, pipes that close."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.cli.tiny import Command, Workshop
+from tests.source_tree import ROOT
+
+import zoo
+from zoo.cli.main import VERBS, main, take_debug
+
+HEAVY = ("torch", "pytorch_lightning", "datasets", "matplotlib", "tokenizers", "omegaconf", "numpy", "rich", "wandb")
+
+
+def run_process(*arguments: str, **options: object) -> "subprocess.CompletedProcess[str]":
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
+    return subprocess.run(  # type: ignore[call-overload, no-any-return]
+        [sys.executable, *arguments], capture_output=True, text=True, check=False, env=environment, **options
+    )
+
+
+# ----------------------------------------------------------------------------------------------------------------- help
+
+
+@pytest.mark.parametrize("arguments", [["--help"], [], ["--version"], *([verb, "--help"] for verb in VERBS)])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    program = (
+        f"import sys; from zoo.cli.main import main; status = main({arguments!r}); "
+        f"print(*sorted({HEAVY!r} & sys.modules.keys()), file=sys.stderr); sys.exit(status)"
+    ).replace(repr(HEAVY), repr(set(HEAVY)))
+    result = run_process("-c", program)
+    assert (result.returncode, result.stderr.strip()) == (0, "")
+    assert result.stdout
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_with_examples(verb: str, command: Command) -> None:
+    status, out, _ = command(verb, "--help")
+    assert status == 0
+    assert f"Usage: zoo {verb}" in out
+    assert f"\n    zoo {verb}" in out.partition("Examples:")[2]
+
+
+def test_help_lists_every_verb_in_whole_sentences(command: Command) -> None:
+    page = command("--help").out
+    listed = page.partition("Commands:")[2].partition("Examples:")[0]
+    assert [line.split()[0] for line in listed.strip().splitlines()] == list(VERBS)
+    assert "..." not in listed
+    assert command() == command("--help")
+
+
+def test_version(command: Command) -> None:
+    assert command("--version") == (0, f"zoo {zoo.__version__}\n", "")
+
+
+def test_module_runs_as_a_program() -> None:
+    result = run_process("-m", "zoo", "--version")
+    assert (result.returncode, result.stdout) == (0, f"zoo {zoo.__version__}\n")
+
+
+# ------------------------------------------------------------------------------------------------------------- mistakes
+
+MISTAKES = {
+    "unknown verb": (["pretrian"], 2, ["'pretrian'", "did you mean 'pretrain'", "evaluate"]),
+    "unknown option": (["pretrain", "--fersh", "CONFIG"], 2, ["--fersh"]),
+    "unknown option before a verb": (["--verbos", "list"], 2, ["--verbos"]),
+    "no config": (["pretrain"], 2, ["config"]),
+    "unknown config": (["pretrain", "bert-nona"], 2, ["'bert-nona'", "did you mean 'bert-nano'", "gpt-nano"]),
+    "missing file": (["pretrain", "nowhere/run.yaml"], 2, ["no config file at nowhere/run.yaml", "bert-nano"]),
+    "folder as config": (["pretrain", "runs/tiny-decoder"], 2, ["is a folder", "runs/tiny-decoder/config.yaml"]),
+    "invalid YAML": (["pretrain", "broken.yaml"], 2, ["broken.yaml is not valid YAML"]),
+    "YAML that is a list": (["pretrain", "list.yaml"], 2, ["list.yaml must hold"]),
+    "key without =": (["pretrain", "CONFIG", "trainer.max_steps"], 2, ["'trainer.max_steps' is no setting", "key=value"]),
+    "misspelt key": (["pretrain", "CONFIG", "trainer.max_step=3"], 2, ["trainer.max_step", "did you mean 'max_steps'"]),
+    "misspelt group": (["pretrain", "CONFIG", "trianer.max_steps=3"], 2, ["trianer", "did you mean 'trainer'"]),
+    "wrong type": (["pretrain", "CONFIG", "trainer.max_steps=many"], 2, ["trainer.max_steps", "'many'", "whole number"]),
+    "out of range": (["pretrain", "CONFIG", "trainer.max_steps=0"], 2, ["trainer.max_steps: 0 must be at least 1"]),
+    "NaN": (["pretrain", "CONFIG", "optimizer.learning_rate=.nan"], 2, ["optimizer.learning_rate", "nan", "finite"]),
+    "unknown kind": (["pretrain", "CONFIG", "model.positions=rotray"], 2, ["model.positions", "did you mean 'rotary'"]),
+    "unknown preset": (["pretrain", "CONFIG", "model.preset=gpt3"], 2, ["model.preset", "'gpt3'", "gpt2"]),
+    "heads that do not divide": (["pretrain", "CONFIG", "model.num_heads=3"], 2, ["model.num_heads", "3", "dim=16"]),
+    "objective of another family": (
+        ["pretrain", "CONFIG", "objectives.causal_lm.kind=masked_lm"],
+        2,
+        ["objectives.causal_lm", "masked_lm", "decoder", "encoder"],
+    ),
+    "interpolation": (["pretrain", "CONFIG", "name=${oc.env:HOME}"], 2, ["name", "interpolation"]),
+    "missing text": (["pretrain", "CONFIG", "name=other", "data.source.path=gone.txt"], 1, ["gone.txt"]),
+    "describe: unknown name": (["describe", "bert-bse"], 2, ["'bert-bse'", "did you mean 'bert-base'"]),
+    "describe: not a model's key": (["describe", "bert-nano", "dim=8"], 2, ["dim", "model."]),
+    "describe: wrong value": (["describe", "bert-nano", "model.dim=0"], 2, ["model.dim: 0 must be at least 1"]),
+    "describe: folder without a model": (["describe", "empty"], 1, ["empty", "holds no model"]),
+    "list: nothing fits": (["list", "bret*"], 2, ["'bret*'", "bert-base"]),
+    "list: no such choice": (["list", "--choices", "position"], 2, ["'position'", "did you mean 'positions'"]),
+    "config: two answers": (["config", "CONFIG", "--yaml", "--docs"], 2, ["--yaml", "--docs"]),
+    "fill: missing folder": (["fill", "runs/gone", "a [MASK]"], 1, ["runs/gone is missing"]),
+    "fill: a decoder": (["fill", "runs/tiny-decoder", "a [MASK]"], 1, ["'decoder' cannot fill", "generate"]),
+    "fill: no mask": (["fill", "runs/tiny-encoder", "a word"], 1, ["no blank", "[MASK]"]),
+    "fill: too many": (["fill", "runs/tiny-encoder", "a [MASK]", "--top", "9999"], 2, ["top", "9999"]),
+    "generate: an encoder": (["generate", "runs/tiny-encoder", "a"], 1, ["'encoder' cannot generate", "fill"]),
+    "generate: no number": (["generate", "runs/tiny-decoder", "a", "--top-k", "some"], 2, ["--top-k", "some"]),
+    "generate: no effect": (["generate", "runs/tiny-decoder", "a", "--top-k", "3"], 2, ["top_k", "temperature"]),
+    "evaluate: model's key": (["evaluate", "runs/tiny-decoder", "model.dim=8"], 2, ["model: cannot be changed", "data"]),
+    "evaluate: trainer's key": (["evaluate", "runs/tiny-decoder", "trainer.max_steps=8"], 2, ["trainer.max_steps"]),
+    "evaluate: nothing held out": (
+        ["evaluate", "runs/tiny-decoder", "data.validation_fraction=0"],
+        1,
+        ["data.validation_fraction", "nothing is held out"],
+    ),
+}
+
+
+@pytest.mark.parametrize("arguments, status, words", MISTAKES.values(), ids=MISTAKES.keys())
+def test_mistake(workshop: Workshop, command: Command, arguments: list[str], status: int, words: list[str]) -> None:
+    (workshop.folder / "broken.yaml").write_text("name: [1, 2\nmodel: }", encoding="utf-8")
+    (workshop.folder / "list.yaml").write_text("- one\n- two\n", encoding="utf-8")
+    (workshop.folder / "empty").mkdir(exist_ok=True)
+    arguments = ["tiny-decoder.yaml" if argument == "CONFIG" else argument for argument in arguments]
+    outcome = command(*arguments)
+    assert outcome.status == status, outcome
+    assert outcome.out == ""
+    assert len(outcome.err.splitlines()) == 1
+    assert outcome.err.startswith("error: ")
+    for word in words:
+        assert word in outcome.err
+
+
+@pytest.mark.parametrize("arguments", [["--debug", "describe", "bert-bse"], ["describe", "bert-bse", "--debug"]])
+def test_debug_shows_where(command: Command, arguments: list[str]) -> None:
+    status, _, err = command(*arguments)
+    assert status == 2
+    assert "Traceback" in err
+    assert "ConfigError" in err
+    assert err.splitlines()[-1].startswith("error: ")
+
+
+def test_debug_behind_two_dashes_is_text() -> None:
+    assert take_debug(["--debug", "list"]) == (["list"], True)
+    assert take_debug(["generate", "--debug", "runs/a", "text"]) == (["generate", "runs/a", "text"], True)
+    assert take_debug(["generate", "runs/a", "--", "--debug"]) == (["generate", "runs/a", "--", "--debug"], False)
+
+
+def test_mistake_of_ours_is_no_traceback(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(pattern: str) -> None:
+        raise KeyError("inner")
+
+    monkeypatch.setattr("zoo.cli.list._list_names", fail)
+    status, out, err = command("list")
+    assert (status, out) == (1, "")
+    assert err == "error: KeyError: 'inner' (unexpected; --debug shows where)\n"
+
+
+def test_warnings_are_notes(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    import warnings
+
+    monkeypatch.setattr("zoo.cli.list._list_names", lambda pattern: warnings.warn("step-9 is damaged", stacklevel=1))
+    assert command("list") == (0, "", "note: step-9 is damaged\n")
+
+
+# --------------------------------------------------------------------------------------------------------------- stopping
+
+
+def test_ctrl_c(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(pattern: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("zoo.cli.list._list_names", stop)
+    assert command("list") == (130, "", "error: stopped by Ctrl-C\n")
+
+
+def test_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
+    # A reader that is gone before the first line is written, as with `| head` on a long table.
+    reader, writer = os.pipe()
+    os.close(reader)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(
+        [sys.executable, "-m", "zoo", "--help"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    os.close(writer)
+    assert (result.returncode, result.stderr) == (141, "")
+
+
+def test_main_returns_the_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert main(["nothing"]) == 2
+    assert capsys.readouterr().err.startswith("error: unknown verb 'nothing'")

@@ -1,0 +1,83 @@
+"""`zoo pretrain`, from the command to the summary."""
+
+import os
+import shlex
+from pathlib import Path
+
+import pytest
+from tests.cli.tiny import MODELS, Command, Workshop
+
+from zoo.cli.pretrain import RANKS, is_first_rank
+
+
+@pytest.mark.parametrize("family", MODELS)
+def test_trains_and_sums_up(workshop: Workshop, family: str) -> None:
+    status, out, err = workshop.trained[family]
+    assert status == 0, err
+    folder = Path("runs") / f"tiny-{family}"
+    for words in ("family", family, "parameters", "loss, first → last", "validation loss", "tokens/s", str(folder)):
+        assert words in out
+    assert "zoo evaluate" in out
+    assert (workshop.folder / folder / "config.yaml").is_file()
+    assert "loss" in err  # progress
+
+
+def test_suggested_commands_work(workshop: Workshop, command: Command) -> None:
+    for family in MODELS:
+        for line in workshop.trained[family].out.partition("next:")[2].strip().splitlines():
+            program, *arguments = shlex.split(line)
+            outcome = command(*arguments)
+            assert (program, outcome.status) == ("zoo", 0), outcome.err
+
+
+def test_finished_run_says_so(workshop: Workshop, command: Command) -> None:
+    status, out, err = command("pretrain", "tiny-decoder.yaml")
+    assert status == 0
+    assert "finished already" in err
+    assert "validation loss" in out
+
+
+def test_folder_and_fresh(workshop: Workshop, command: Command, tmp_path: Path) -> None:
+    arguments = ("pretrain", "tiny-decoder.yaml", "--folder", tmp_path / "here", "trainer.max_steps=1")
+    assert command(*arguments).status == 0
+    first = (tmp_path / "here" / "result.json").stat().st_mtime_ns
+    outcome = command(*arguments, "--fresh")
+    assert outcome.status == 0, outcome.err
+    assert (tmp_path / "here" / "result.json").stat().st_mtime_ns > first
+    assert any(path.name.startswith("here.old") for path in tmp_path.iterdir())
+
+
+def test_folder_of_another_config_is_refused_with_the_difference(workshop: Workshop, command: Command) -> None:
+    status, out, err = command("pretrain", "tiny-decoder.yaml", "optimizer.learning_rate=0.5")
+    assert (status, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert "optimizer.learning_rate" in err
+    assert "0.5" in err
+    assert "--fresh" in err
+
+
+def test_folder_that_cannot_be_written(workshop: Workshop, command: Command, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    status, _, err = command("pretrain", "tiny-decoder.yaml", "--folder", tmp_path / "file" / "run")
+    assert status == 1
+    assert len(err.splitlines()) == 1
+    assert "cannot write in the run folder" in err
+
+
+@pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="nothing is unwritable for root")
+def test_folder_without_permission(workshop: Workshop, command: Command, tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o500)
+    status, _, err = command("pretrain", "tiny-decoder.yaml", "--folder", tmp_path / "locked" / "run")
+    assert status == 1
+    assert "cannot write in the run folder" in err
+
+
+@pytest.mark.parametrize("name", RANKS)
+def test_only_the_first_rank_talks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for other in RANKS:
+        monkeypatch.delenv(other, raising=False)
+    assert is_first_rank()
+    monkeypatch.setenv(name, "0")
+    assert is_first_rank()
+    monkeypatch.setenv(name, "1")
+    assert not is_first_rank()

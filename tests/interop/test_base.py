@@ -1,0 +1,38 @@
+"""The tables themselves: closed and consistent."""
+
+import pytest
+
+from zoo.errors import ConfigError
+from zoo.interop import ARCHITECTURES, read_config
+from zoo.interop.base import HARMLESS, under
+
+
+def test_every_table_is_registered_under_its_name() -> None:
+    assert set(ARCHITECTURES) == {"bert", "gpt2", "llama", "t5"}
+    assert all(table.name == name for name, table in ARCHITECTURES.items())
+
+
+@pytest.mark.parametrize("name", list(ARCHITECTURES))
+def test_a_field_is_read_or_required_or_harmless_but_only_one_of_them(name: str) -> None:
+    table = ARCHITECTURES[name]
+    read = {field.name for field in table.fields}
+    assert len(read) == len(table.fields)
+    assert not read & set(table.required)
+    assert not set(table.required) & table.harmless
+    assert read & table.harmless <= {"initializer_range", "initializer_factor"}
+    assert table.harmless >= HARMLESS
+
+
+@pytest.mark.parametrize("name", list(ARCHITECTURES))
+def test_defaults_alone_make_a_model(name: str) -> None:
+    assert read_config(name, {}) == read_config(name, {"model_type": name})
+
+
+def test_unknown_architecture() -> None:
+    with pytest.raises(ConfigError, match=r"unknown architecture 'gpt-2'; did you mean 'gpt2'\?"):
+        read_config("gpt-2", {})
+
+
+def test_rules_under_a_module() -> None:
+    (rule,) = under("h.{layer}", "blocks.{layer}", {"mlp.c_fc": "feed_forward.input"}, transposed=True)
+    assert rule == ("h.{layer}.mlp.c_fc", ("blocks.{layer}.feed_forward.input",), True, ())

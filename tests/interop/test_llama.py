@@ -1,0 +1,132 @@
+"""Llama equals transformers' LlamaForCausalLM, and only with the right config."""
+
+from typing import Any
+
+import pytest
+import torch
+from transformers import LlamaConfig
+
+from tests.interop.mutations import MOVES, MUTATIONS, UNSEEN, mutation_effect, untested_fields
+from tests.interop.parity import CASES, TOLERANCE, foreign_config, oracle, parity, round_trip
+from zoo.config import difference
+from zoo.errors import ConfigError
+from zoo.interop import read_config, to_zoo, write_config
+from zoo.models.create import model_config
+from zoo.nn import loss
+
+NAME = "llama"
+NAMES = [NAME, "llama tied with biases and a padding row"]
+MUTATED: dict[str, Any] = MUTATIONS | {
+    "kind": "encoder",
+    "num_heads": 2,
+    "num_kv_heads": 4,
+    "attention.query_bias": True,
+    "attention.key_bias": True,
+    "attention.value_bias": True,
+    "attention.output_bias": True,
+    "norm.kind": "layer_norm",
+    "positions.kind": "alibi",
+    "positions.theta": 510.0,
+    "feed_forward.kind": "plain",
+    "feed_forward.activation": "gelu",
+    "feed_forward.bias": True,
+    "placement": "branch_output",
+    "embedding.norm": True,
+    "embedding.num_segments": 2,
+    "embedding.padding_token": 0,
+    "heads.language_model.tied": True,
+    "heads.language_model.bias": True,
+    "heads.language_model.transform": "gelu",
+}
+PUBLISHED = {  # config.json of meta-llama/Llama-2-7b-hf
+    "architectures": ["LlamaForCausalLM"],
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "hidden_act": "silu",
+    "hidden_size": 4096,
+    "initializer_range": 0.02,
+    "intermediate_size": 11008,
+    "max_position_embeddings": 4096,
+    "model_type": "llama",
+    "num_attention_heads": 32,
+    "num_hidden_layers": 32,
+    "num_key_value_heads": 32,
+    "pretraining_tp": 1,
+    "rms_norm_eps": 1e-05,
+    "rope_scaling": None,
+    "tie_word_embeddings": False,
+    "torch_dtype": "float16",
+    "use_cache": True,
+    "vocab_size": 32000,
+}
+
+
+@pytest.mark.parametrize("kernel", ["reference", "sdpa"])
+@pytest.mark.parametrize("padding", ["left", "right"])
+@pytest.mark.parametrize("name", NAMES)
+def test_parity(name: str, padding: str, kernel: str) -> None:
+    assert max(parity(name, padding, kernel)) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parity_of_the_loss_in_chunks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loss, "CHUNK_ELEMENTS", 3 * CASES[name].config.vocab_size)
+    assert max(parity(name, "right", "sdpa")) < TOLERANCE
+    assert max(parity(name, "left", "sdpa", gather=True)) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_round_trip(name: str) -> None:
+    round_trip(name)
+
+
+def test_unchanged_config_is_the_baseline_of_the_mutations() -> None:
+    assert mutation_effect(NAME, "", None) < TOLERANCE
+    assert untested_fields(NAME, MUTATED, UNSEEN) == set()
+
+
+@pytest.mark.parametrize("path", MUTATED)
+def test_mutated_config_breaks_parity(path: str) -> None:
+    assert mutation_effect(NAME, path, MUTATED[path]) > MOVES
+
+
+def test_rotation_tables_are_no_weights() -> None:
+    tables = {f"model.layers.{layer}.self_attn.rotary_emb.inv_freq": torch.ones(3) for layer in range(3)}
+    assert to_zoo("llama", oracle(NAME).state_dict() | tables, foreign_config(NAME))
+
+
+def test_published_config() -> None:
+    """The style of the nano size is that of Llama 2."""
+    size = {"dim": 4096, "num_layers": 32, "num_heads": 32, "num_kv_heads": 32, "feed_forward_dim": 11008}
+    expected = model_config("llama-nano", **size, max_length=4096, vocab_size=32000)
+    assert difference(expected, read_config("llama", PUBLISHED)) == []
+
+
+def test_preset_is_written_so_that_transformers_reads_it() -> None:
+    written = LlamaConfig(**write_config("llama", model_config("llama-nano")))
+    assert written.rope_parameters == {"rope_type": "default", "rope_theta": 10_000.0}
+    again = read_config("llama", {**written.to_dict(), "architectures": ["LlamaForCausalLM"]})
+    assert difference(model_config("llama-nano", head_dim=32), again) == []
+
+
+def test_older_spellings_of_the_rotation() -> None:
+    assert read_config("llama", {**PUBLISHED, "rope_theta": 500.0}).positions.theta == 500.0
+    with pytest.raises(ConfigError, match="contradicts"):
+        read_config("llama", {"rope_theta": 500.0, "rope_parameters": {"rope_theta": 600.0}})
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        ("rope_scaling", {"type": "linear", "factor": 2.0}),
+        ("rope_parameters", {"rope_type": "llama3", "rope_theta": 5e5}),
+        ("rope_parameters", {"rope_type": "default", "rope_theta": 5e5, "partial_rotary_factor": 0.5}),
+        ("partial_rotary_factor", 0.5),
+        ("sliding_window", 4096),
+        ("hidden_act", "relu2"),
+    ],
+)
+def test_fields_that_are_not_covered(field: str, value: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_config("llama", {**PUBLISHED, field: value})
+    assert caught.value.key.split(".")[0] == field.replace("rope_scaling", "rope_parameters")

@@ -1,0 +1,390 @@
+"""The laws that every combination of registered choices keeps, or is refused with a reason.
+
+In float64 and without dropout: forward and backward are finite, documents packed into rows equal documents alone, padding
+on either side changes nothing, kernels equal the reference (hidden states and the gradients of all weights), and neither
+the future nor a neighbour document is seen. The fast suite runs few cells that hold every pair of choices, the slow suite
+the full product of the main axes. Both enumerate the registries: a new choice is under contract with no new test code.
+"""
+
+import inspect
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests import cells
+from tests.cells import Cell
+from zoo.batch import PADDING_DOCUMENT
+from zoo.models import Model, ModelConfig
+from zoo.nn.attend import KERNELS, Prepared, ReferenceKernel, Scoring
+from zoo.nn.embedding import TokenEmbedding
+from zoo.nn.init import initialize
+from zoo.nn.mask import AttentionMask
+from zoo.nn.positions import Positions, PositionsConfig, PositionsShape
+
+TOLERANCE = 1e-10
+"""Of float64, relative: on hidden states and, weight by weight, on gradients."""
+
+# lengths of the documents in each packed row: of the only side or the decoder, and of the encoder beside a decoder
+LENGTHS = ((3, 5, 2), (4, 1, 2))
+ENCODER_LENGTHS = ((2, 4, 3), (3, 2, 1))
+NUM_DOCUMENTS = sum(len(row) for row in LENGTHS)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """These tensors are so small that threads would only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+# --------------------------------------------------------------------------------------------------- documents into rows
+
+
+class Layout(NamedTuple):
+    """Inputs of a backbone, and for each document the row and the first place of its tokens on the main side."""
+
+    inputs: dict[str, Tensor]
+    places: list[tuple[int, int]]
+
+
+def sides_of(model: Model) -> dict[str, list[Tensor]]:
+    """For each side of the backbone, by the prefix of its inputs, the tokens of every document; the main side is last."""
+    generator = torch.Generator().manual_seed(7)
+    two_sided = "decoder_tokens" in inspect.signature(model.backbone.forward).parameters
+    lengths = {"": ENCODER_LENGTHS, "decoder_": LENGTHS} if two_sided else {"": LENGTHS}
+    return {
+        prefix: [torch.randint(cells.VOCAB_SIZE, (n,), generator=generator) for row in rows for n in row]
+        for prefix, rows in lengths.items()
+    }
+
+
+def alone(model: Model) -> list[Layout]:
+    """Each document as a batch of its own, without positions or document ids."""
+    documents = zip(*sides_of(model).values(), strict=True)
+    prefixes = list(sides_of(model))
+    return [
+        Layout({f"{prefix}tokens": t[None] for prefix, t in zip(prefixes, tokens, strict=True)}, [(0, 0)])
+        for tokens in documents
+    ]
+
+
+def packed(model: Model) -> list[Layout]:
+    """Several documents in each row, in an order of ids that is not that of the rows, then padding."""
+    return [lay(model, [[0, 1, 2], [3, 4, 5]], ids=[4, 0, 2])]
+
+
+def padded_right(model: Model) -> list[Layout]:
+    """One document in each row, padding behind it."""
+    return [lay(model, [[index] for index in range(NUM_DOCUMENTS)], ids=[0])]
+
+
+def padded_left(model: Model) -> list[Layout]:
+    """One document in each row, padding before it."""
+    return [lay(model, [[index] for index in range(NUM_DOCUMENTS)], ids=[0], left=True)]
+
+
+def lay(model: Model, rows: list[list[int]], ids: list[int], left: bool = False) -> Layout:
+    """Documents into rows; what is padding holds token 1 and position 0."""
+    inputs, places = {}, []
+    for prefix, tokens in sides_of(model).items():
+        lengths = [[len(tokens[index]) for index in row] for row in rows]
+        width = max(map(sum, lengths)) + 1
+        shape = (len(rows), width)
+        laid = {"tokens": torch.ones(shape), "positions": torch.zeros(shape), "documents": torch.full(shape, -1.0)}
+        laid = {name: values.long() for name, values in laid.items()}
+        places = []
+        for number, row in enumerate(rows):
+            start = width - sum(lengths[number]) if left else 0
+            for index, document in zip(row, ids, strict=True):
+                part = (number, slice(start, start + len(tokens[index])))
+                laid["tokens"][part] = tokens[index]
+                laid["positions"][part] = torch.arange(len(tokens[index]))
+                laid["documents"][part] = document
+                places.append((number, start))
+                start += len(tokens[index])
+        inputs |= {f"{prefix}{name}": values for name, values in laid.items()}
+    return Layout(inputs, places)
+
+
+# ------------------------------------------------------------------------------------------------------------- the laws
+
+
+class Outcome(NamedTuple):
+    """Hidden states of all documents one after another, and the gradient of each parameter."""
+
+    hidden: Tensor
+    gradients: dict[str, Tensor]
+
+
+def build(config: ModelConfig) -> Model:
+    """The model in float64, its weights small (without a norm large ones explode) and none left at 0 or 1."""
+    model = config.build_unset().double()
+    initialize(model, config.initialization, seed=0)
+    generator = torch.Generator().manual_seed(11)
+    with torch.no_grad():
+        for _, parameter in sorted(model.named_parameters()):
+            noise = torch.rand(parameter.shape, generator=generator, dtype=torch.float64)
+            parameter.mul_(0.3).add_(0.2 * noise - 0.1)
+    return model
+
+
+def outcome(model: Model, layouts: list[Layout]) -> Outcome:
+    """One forward for each layout, one backward for all, from a random direction for each document."""
+    generator = torch.Generator().manual_seed(3)
+    documents = list(sides_of(model).values())[-1]
+    lengths = iter(len(tokens) for tokens in documents)
+    parts = []
+    for layout in layouts:
+        hidden_BTD = model.backbone(**layout.inputs)
+        assert hidden_BTD.isfinite().all(), "hidden states are not finite, padding included"
+        for row, start in layout.places:
+            parts.append(hidden_BTD[row, start : start + next(lengths)])
+    hidden = torch.cat(parts)
+    assert hidden.abs().max() < 1e3, "hidden states explode: differences would drown"
+    direction = torch.randn(hidden.shape, generator=generator, dtype=hidden.dtype)
+    parameters = dict(model.backbone.named_parameters())
+    gradients = torch.autograd.grad(
+        (hidden * direction).sum(), list(parameters.values()), allow_unused=True, materialize_grads=True
+    )
+    assert all(gradient.isfinite().all() for gradient in gradients), "gradients are not finite"
+    return Outcome(hidden.detach(), dict(zip(parameters, gradients, strict=True)))
+
+
+def assert_equal(found: Outcome, expected: Outcome, what: str) -> None:
+    """Both outcomes agree; gradients are judged by the larger of their own norm and the mean norm of all."""
+    gap = (found.hidden - expected.hidden).abs().max() / expected.hidden.abs().max()
+    assert gap < TOLERANCE, f"{what}: hidden states differ by {gap:.1e}"
+    norms = {name: gradient.norm() for name, gradient in expected.gradients.items()}
+    mean = torch.stack(list(norms.values())).mean()
+    for name, gradient in expected.gradients.items():
+        gap = (found.gradients[name] - gradient).norm() / torch.maximum(norms[name], mean)
+        assert gap < TOLERANCE, f"{what}: gradients of {name} differ by {gap:.1e}"
+
+
+def assert_no_leak(model: Model, every: int) -> None:
+    """A place depends on no other document and, in a causal model, on nothing later: gradients are exactly zero.
+
+    Args:
+        every: look at every so many places of the rows.
+    """
+    captured: list[Tensor] = []
+
+    def cut(module: nn.Module, inputs: tuple[object, ...], output: Tensor) -> Tensor:
+        captured.append(output.detach().requires_grad_())
+        return captured[-1]
+
+    (layout,) = packed(model)
+    hooks = [m.register_forward_hook(cut) for m in model.backbone.modules() if isinstance(m, TokenEmbedding)]
+    hidden_BTD = model.backbone(**layout.inputs)
+    for hook in hooks:
+        hook.remove()
+    documents = [layout.inputs[f"{prefix}documents"] for prefix in sides_of(model)]
+    order = torch.arange(hidden_BTD.shape[1])
+    for place in range(1, hidden_BTD.shape[1], every):
+        gradients = torch.autograd.grad(hidden_BTD[:, place].square().sum(), captured, retain_graph=True)
+        here = documents[-1][:, place, None]
+        *memory, own = [gradient.abs().sum(-1) for gradient in gradients]
+        seen = (documents[-1] == here) & (here >= 0)
+        if model.config.causal:
+            seen &= order <= place
+        assert (own[~seen & (order != place)] == 0).all(), f"place {place} sees another document or its future"
+        neighbour = seen & ((order - place).abs() == 1)
+        assert (own[neighbour] > 0).all(), f"place {place} does not see its neighbour"
+        for side, of_side in zip(memory, documents, strict=False):
+            same = (of_side == here) & (here >= 0)
+            assert (side[~same] == 0).all(), f"place {place} sees another document of the memory"
+            assert (side[same] > 0).all(), f"place {place} does not see its own document of the memory"
+
+
+def check(cell: Cell, places_every: int = 1) -> None:
+    """All laws, on one combination of choices."""
+    model = build(cells.config_of(cell))
+    expected = outcome(model, alone(model))
+    for layout in (packed, padded_right, padded_left):
+        assert_equal(outcome(model, layout(model)), expected, layout.__name__)
+    if cell.get("kernel") != "reference":
+        reference = build(cells.config_of(cell | {"kernel": "reference"}))
+        assert_equal(outcome(reference, packed(reference)), expected, "the reference kernel")
+    assert_no_leak(model, places_every)
+
+
+# ------------------------------------------------------------------------------------------------------ every pair holds
+
+PAIRWISE, REFUSED = cells.pairwise(cells.axes(), lambda cell: cells.refusal(cell) is not None)
+
+
+@pytest.mark.parametrize("cell", PAIRWISE, ids=cells.name_of)
+def test_pair(cell: Cell) -> None:
+    check(cell)
+
+
+def test_cells_hold_every_pair() -> None:
+    held = set().union(*(cells.pairs_of(cell) for cell in PAIRWISE))
+    wanted = cells.pairs(cells.axes())
+    assert held.isdisjoint(REFUSED)
+    assert held | set(REFUSED) == set(wanted)
+    assert len(PAIRWISE) < len(wanted) / 4
+
+
+@pytest.mark.parametrize("pair", REFUSED, ids=lambda pair: cells.name_of(dict(pair)))
+def test_refused_pair_names_both(pair: cells.Pair) -> None:
+    reason = cells.refusal(dict(pair))
+    assert reason is not None
+    for axis, value in pair:
+        assert str(value) in reason or axis in reason, f"{reason!r} does not name {axis}={value}"
+
+
+def test_few_pairs_are_refused() -> None:
+    """What is refused by design; a longer list is a decision, not an accident."""
+    assert {tuple(sorted(str(choice[1]) for choice in pair)) for pair in REFUSED} == {
+        ("decoder", "next_sentence"),
+        ("encoder_decoder", "next_sentence"),
+        ("2.0", "sdpa"),
+        ("5", "rotary"),
+    }
+
+
+MAIN = {name: cells.axes()[name] for name in cells.PRODUCT}
+CORNERS = list(cells.product(MAIN, ("family", "positions", "placement")))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("corner", CORNERS, ids=cells.name_of)
+def test_product(corner: Cell) -> None:
+    """Every combination of the main axes; one test holds those that share family, positions and placement."""
+    rest = [name for name in MAIN if name not in corner]
+    for cell in cells.product(MAIN, rest):
+        try:
+            check(corner | cell, places_every=4)
+        except AssertionError as error:
+            raise AssertionError(f"{cells.name_of(corner | cell)}: {error}") from error
+
+
+# --------------------------------------------------------------------------------------- new choices, and broken choices
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scheme(PositionsConfig):
+    """A positional scheme made up for a test; abstract until it is registered under a kind."""
+
+    def build(self, shape: PositionsShape) -> Positions:
+        return self.module()
+
+    module = Positions
+
+
+class AddedPositions(Positions):
+    """Adds the position itself: crude, but it keeps the laws."""
+
+    def embed(self, hidden_BTD: Tensor, positions_BT: Tensor) -> Tensor:
+        return hidden_BTD + 0.1 * positions_BT[..., None]
+
+
+class PlaceInRow(Positions):
+    """Mistakes the place in the row for the position in the document."""
+
+    def embed(self, hidden_BTD: Tensor, positions_BT: Tensor) -> Tensor:
+        return hidden_BTD + 0.1 * torch.arange(hidden_BTD.shape[1])[:, None]
+
+
+@pytest.fixture
+def registered(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The kind under which the module class that the test asks for is registered while it runs."""
+    kind = "made_up"
+    fields = {"module": request.param, "__doc__": "Made up.", "__module__": __name__}
+    dataclass(frozen=True, kw_only=True)(type(Scheme)("MadeUp", (Scheme,), fields, kind=kind))
+    yield kind
+    del PositionsConfig.choices[kind]
+
+
+@pytest.mark.parametrize("registered", [AddedPositions], indirect=True)
+def test_new_choice_is_under_contract(registered: str) -> None:
+    assert registered in cells.axes()["positions"]
+    found, refused = cells.pairwise(cells.axes(), lambda cell: cells.refusal(cell) is not None)
+    with_it = [cell for cell in found if cell["positions"] == registered]
+    assert set(REFUSED) == set(refused)
+    assert {cell["family"] for cell in with_it} == set(ModelConfig.choices)
+    for cell in with_it[:4]:
+        check(cell)
+
+
+def test_new_choice_is_gone() -> None:
+    assert "made_up" not in cells.axes()["positions"]
+
+
+@pytest.mark.parametrize("registered", [PlaceInRow], indirect=True)
+@pytest.mark.parametrize("family", ModelConfig.choices)
+def test_contract_catches_a_scheme_that_counts_places(registered: str, family: str) -> None:
+    with pytest.raises(AssertionError, match=r"(packed|padded_left): hidden states differ"):
+        check({"family": family, "positions": registered})
+
+
+class Unmasked(ReferenceKernel):
+    """Forgets the mask."""
+
+    def prepare(self, mask: AttentionMask, bias: Tensor | None, num_keys: int, query: Tensor) -> Prepared:
+        return Prepared(None, bias)
+
+
+class Forgetful(ReferenceKernel):
+    """Hands no gradient to the keys."""
+
+    def attend(self, q_BHTK: Tensor, k_BGSK: Tensor, v_BGSK: Tensor, prepared: Prepared, scoring: Scoring) -> Tensor:
+        return super().attend(q_BHTK, k_BGSK.detach(), v_BGSK, prepared, scoring)
+
+
+@pytest.mark.parametrize(
+    "kernel, message",
+    [(Unmasked, "packed: hidden states differ"), (Forgetful, r"reference kernel: gradients of .*key\.weight differ")],
+)
+def test_contract_catches_a_kernel(
+    kernel: type[ReferenceKernel], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(KERNELS._entries, "made_up", kernel())
+    assert "made_up" in cells.axes()["kernel"]
+    with pytest.raises(AssertionError, match=message):
+        check({"family": "decoder", "kernel": "made_up"})
+
+
+@pytest.mark.parametrize("family, message", [("decoder", "its future"), ("encoder_decoder", "its future")])
+def test_contract_catches_a_leak(family: str, message: str) -> None:
+    model = build(cells.config_of({"family": family}))
+    (model.backbone.stack if family == "decoder" else model.backbone.decoder).causal = False
+    with pytest.raises(AssertionError, match=message):
+        assert_no_leak(model, every=1)
+
+
+# ---------------------------------------------------------------------------------------------------- the covering array
+
+
+@pytest.mark.parametrize("sizes", [(2, 2), (3, 2, 4), (5, 5, 5, 5), (2,) * 10])
+def test_covering_array(sizes: tuple[int, ...]) -> None:
+    choices = {f"axis{index}": tuple(range(size)) for index, size in enumerate(sizes)}
+    found, refused = cells.pairwise(choices, lambda cell: False)
+    assert not refused
+    assert set().union(*(cells.pairs_of(cell) for cell in found)) == set(cells.pairs(choices))
+    largest = sorted(sizes)[-2:]
+    assert largest[0] * largest[1] <= len(found) <= 3 * largest[0] * largest[1] + 4
+
+
+def test_covering_array_avoids_what_is_refused() -> None:
+    choices = {"a": (0, 1), "b": (0, 1), "c": (0, 1)}
+    found, refused = cells.pairwise(choices, lambda cell: cell.get("a") == 1 and cell.get("b") == 1)
+    assert refused == [(("a", 1), ("b", 1))]
+    assert not any(cell["a"] == cell["b"] == 1 for cell in found)
+    pairs = set(itertools.chain(*(cells.pairs_of(cell) for cell in found)))
+    assert pairs == set(cells.pairs(choices)) - set(refused)
+
+
+def test_padding_is_what_the_batch_says() -> None:
+    model = build(cells.config_of({"family": "encoder_decoder"}))
+    (layout,) = packed(model)
+    assert set(layout.inputs) == set(inspect.signature(model.backbone.forward).parameters)
+    assert all((layout.inputs[name] == PADDING_DOCUMENT).any() for name in ("documents", "decoder_documents"))

@@ -1,0 +1,289 @@
+"""The model that people hold: what it opens, what it does with text, and what it says where it cannot."""
+
+import shutil
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import zoo
+from tests.generation.tiny import tiny
+from tests.generation.vocabularies import tokenizer_of
+from zoo.checkpoint.folder import write_folder
+from zoo.checkpoint.model import save_model
+from zoo.checkpoint.tensors import save_tree
+from zoo.errors import CheckpointError, ConfigError, DataError, ZooError
+from zoo.generation.generate import Continuation
+from zoo.generation.sample import SamplingConfig
+from zoo.models import Model
+from zoo.pretrained import ABILITIES, TRAINING_FORMAT, Pretrained
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+VOCABULARIES = {"encoder": "bert", "decoder": "bytes", "encoder_decoder": "t5"}
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Models so small that threads would mostly wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def pretrained(kind: str, vocabulary: str | None = None, **changes: Any) -> Pretrained:
+    tokenizer = tokenizer_of(vocabulary or VOCABULARIES[kind])
+    return Pretrained(tiny(kind, vocab_size=tokenizer.vocab_size, **changes).float(), tokenizer)
+
+
+def save_step(run: Path, step: int, model: Pretrained) -> Path:
+    """A training checkpoint as the trainer writes it."""
+    folder = run / "checkpoints" / f"step-{step}"
+
+    def write(temporary: Path) -> None:
+        save_model(model.model, model.tokenizer, temporary / "model")
+        save_tree({"step": step}, temporary, "trainer")
+
+    write_folder(folder, write, format=TRAINING_FORMAT)
+    return folder
+
+
+def weights(model: Model) -> torch.Tensor:
+    return torch.cat([parameter.detach().flatten().float() for parameter in model.parameters()])
+
+
+# --------------------------------------------------------------------------------------------------- saving and loading
+
+
+@pytest.mark.parametrize("kind", list(ABILITIES))
+def test_what_is_saved_is_what_is_loaded(kind: str, tmp_path: Path) -> None:
+    model = pretrained(kind, positions="rotary")
+    zoo.save(model, tmp_path / "model")
+    loaded = zoo.load(tmp_path / "model")
+    assert torch.equal(weights(loaded.model), weights(model.model))
+    assert loaded.config == model.config
+    assert loaded.tokenizer.fingerprint == model.tokenizer.fingerprint
+    assert not loaded.model.training
+    if "generate" in ABILITIES[kind]:
+        assert loaded.generate("The dog") == model.generate("The dog")
+    if "fill" in ABILITIES[kind]:
+        blank = "[MASK]" if kind == "encoder" else "<extra_id_0>"
+        assert loaded.fill(f"The {blank} sees") == model.fill(f"The {blank} sees")
+
+
+def test_a_bare_model_is_saved_with_or_without_a_tokenizer(tmp_path: Path) -> None:
+    model = pretrained("decoder")
+    zoo.save(model.model, tmp_path / "bare")
+    zoo.save(model.model, str(tmp_path / "with"), model.tokenizer)
+    assert zoo.load(tmp_path / "with").generate("The") == model.generate("The")
+    bare = zoo.load(tmp_path / "bare")
+    assert "language_model" in bare(tokens=torch.tensor([[1, 2, 3]]))
+    with pytest.raises(ZooError, match=r"no tokenizer.*zoo.Pretrained\(model, tokenizer\)"):
+        bare.generate("The")
+    with pytest.raises(ConfigError, match=r"tokenizer: .*\.model"):
+        zoo.save(model, tmp_path / "twice", model.tokenizer)
+    with pytest.raises(CheckpointError, match="exists already"):
+        zoo.save(model, tmp_path / "with")
+
+
+def test_a_step_and_a_run_open_like_a_model(tmp_path: Path) -> None:
+    first, second = pretrained("decoder"), pretrained("decoder", num_layers=1)
+    step = save_step(tmp_path, 2, first)
+    save_step(tmp_path, 10, second)
+    assert zoo.load(step).config.num_layers == 2
+    assert zoo.load(step / "model").config.num_layers == 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert zoo.load(tmp_path).config.num_layers == 1  # step 10 is newer than step 2
+
+
+def test_a_damaged_checkpoint_is_passed_over_with_a_warning(tmp_path: Path) -> None:
+    save_step(tmp_path, 2, pretrained("decoder"))
+    damaged = save_step(tmp_path, 10, pretrained("decoder", num_layers=1)) / "trainer.json"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    with pytest.warns(UserWarning, match="step-10"):
+        assert zoo.load(tmp_path).config.num_layers == 2
+    shutil.rmtree(tmp_path / "checkpoints" / "step-2")
+    with pytest.raises(CheckpointError, match=r"nothing to load: .*step-10"):
+        zoo.load(tmp_path)
+
+
+def test_what_is_missing_is_said(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="absent is missing"):
+        zoo.load(tmp_path / "absent")
+    with pytest.raises(
+        CheckpointError, match=r"holds no model: .*model\.safetensors.*model/.*checkpoints/.*found: nothing"
+    ):
+        zoo.load(tmp_path)
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(CheckpointError, match=r"found: notes\.txt"):
+        zoo.load(tmp_path)
+    with pytest.raises(CheckpointError, match="is a file"):
+        zoo.load(tmp_path / "notes.txt")
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(CheckpointError, match="no checkpoint has been saved yet"):
+        zoo.load(tmp_path)
+
+
+def test_dtype_and_device(tmp_path: Path) -> None:
+    zoo.save(pretrained("decoder"), tmp_path / "model")
+    half = zoo.load(tmp_path / "model", dtype="bfloat16")
+    assert {parameter.dtype for parameter in half.model.parameters()} == {torch.bfloat16}
+    assert isinstance(half.generate("The", temperature=1.0, max_new_tokens=8), str)
+    with pytest.raises(ConfigError, match=r"dtype: unknown dtype 'float23'.*did you mean 'float32'"):
+        zoo.load(tmp_path / "model", dtype="float23")
+    for device in ("tpu", "cuda:x", "gpu"):
+        with pytest.raises(ConfigError, match=r"device: .*legal: cpu, cuda"):
+            zoo.load(tmp_path / "model", device=device)
+    with pytest.raises(ConfigError, match="device: 'cuda:99' is not there"):
+        zoo.load(tmp_path / "model", device="cuda:99")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", list(ABILITIES))
+def test_a_gpu_gives_what_the_cpu_gives(kind: str, tmp_path: Path) -> None:
+    zoo.save(pretrained(kind, positions="rotary"), tmp_path / "model")
+    near, far = zoo.load(tmp_path / "model"), zoo.load(tmp_path / "model", device="cuda")
+    if "generate" in ABILITIES[kind]:
+        texts = ["The dog", "A"]
+        assert far.generate(texts, temperature=1.0) == near.generate(texts, temperature=1.0)
+    if "fill" in ABILITIES[kind]:
+        text = "The [MASK] sees" if kind == "encoder" else "The<extra_id_0> sees"
+        assert far.fill(text).text == near.fill(text).text
+
+
+def test_a_tokenizer_that_does_not_belong_is_refused() -> None:
+    with pytest.raises(ZooError, match="257 ids but the model's vocabulary only 200"):
+        Pretrained(tiny("decoder", vocab_size=200), tokenizer_of("bytes"))
+
+
+def test_the_trainer_writes_the_format_that_is_read_here() -> None:
+    from zoo.training.checkpoint_io import FORMAT
+
+    assert FORMAT == TRAINING_FORMAT
+
+
+# ------------------------------------------------------------------------------------------------------- what it can do
+
+
+def test_a_family_that_cannot_says_so_and_what_can() -> None:
+    with pytest.raises(
+        ZooError, match=r"^model 'decoder' cannot fill; use generate, or load an encoder or an encoder_dec"
+    ):
+        pretrained("decoder").fill("The [MASK]")
+    for attempt in (lambda model: model.generate("The"), lambda model: model.stream("The")):
+        with pytest.raises(
+            ZooError, match=r"^model 'encoder' cannot generate; use fill, or load a decoder or an encoder_dec"
+        ):
+            attempt(pretrained("encoder"))
+
+
+def test_logits_come_by_name_of_the_head() -> None:
+    model = pretrained("decoder")
+    tokens = torch.tensor([[1, 2, 3]])
+    assert torch.equal(model(tokens=tokens)["language_model"], model.model(tokens=tokens)["language_model"])
+    assert repr(model) == f"Pretrained(decoder, {model.model.num_parameters:,} parameters, a tokenizer of 257 ids)"
+
+
+@pytest.mark.parametrize("kind", ["decoder", "encoder_decoder"])
+def test_several_prompts_give_what_each_gives_alone(kind: str) -> None:
+    model = pretrained(kind, positions="alibi")
+    prompts = ["The dog sees", "A", "In the green park the cat"]
+    assert model.generate(prompts) == [model.generate(prompt) for prompt in prompts]
+    assert model.generate([]) == []
+
+
+@pytest.mark.parametrize("kind, vocabulary", [("decoder", "bytes"), ("decoder", "gpt"), ("encoder_decoder", "t5")])
+def test_streamed_pieces_are_what_is_generated(kind: str, vocabulary: str) -> None:
+    model = pretrained(kind, vocabulary, positions="rotary")
+    for seed in range(5):
+        options = {"temperature": 3.0, "seed": seed, "max_new_tokens": 40}
+        assert "".join(model.stream("The naïve 😀", **options)) == model.generate("The naïve 😀", **options)
+
+
+def test_multi_byte_text_is_streamed_whole() -> None:
+    """A model overfitted on such text writes it out, character by character."""
+    text = "é😀日本語€ñ"
+    model = pretrained("decoder", positions="rotary", initialization={"kind": "bert"})
+    tokenizer, optimizer = model.tokenizer, torch.optim.Adam(model.model.parameters(), lr=1e-2)
+    tokens = torch.tensor([[tokenizer.role("begin"), *tokenizer.encode(text).tolist(), tokenizer.role("end")]])
+    for _ in range(80):
+        logits = model(tokens=tokens[:, :-1])["language_model"]
+        loss = torch.nn.functional.cross_entropy(logits[0], tokens[0, 1:])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert model.generate("") == text  # and it stops by itself
+    assert list(model.stream("")) == list(text)
+
+
+def test_sampling_is_repeatable_and_greedy_is_the_default() -> None:
+    model = pretrained("decoder", positions="rotary")
+    options = {"temperature": 2.0, "top_k": 50, "top_p": 0.95, "max_new_tokens": 20}
+    assert model.generate("The", seed=3, **options) == model.generate("The", seed=3, **options)
+    assert model.generate("The", seed=3, **options) != model.generate("The", seed=4, **options)
+    assert model.generate("The") == model.generate("The", temperature=0)
+    twice = model.generate(["The", "The"], seed=3, **options)
+    assert twice[0] != twice[1]
+
+
+def test_what_is_generated_touches_no_global_stream_and_no_gradient() -> None:
+    model = pretrained("decoder")
+    state = torch.random.get_rng_state()
+    model.generate("The", temperature=1.0)
+    assert torch.equal(state, torch.random.get_rng_state())
+    model(tokens=torch.tensor([[1, 2]]))["language_model"].sum().backward()
+
+
+def test_prompts_are_framed_as_in_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+
+    def generate(model: Model, prompts: Any, *_: Any, **__: Any) -> list[Continuation]:
+        seen.extend(prompts)
+        return [Continuation([], [])]
+
+    monkeypatch.setattr("zoo.pretrained.generate", generate)
+    for kind in ("decoder", "encoder_decoder"):
+        model = pretrained(kind)
+        tokens = model.tokenizer.encode("The dog").tolist()
+        model.generate("The dog")
+        assert seen.pop() == (tokens if kind == "decoder" else [*tokens, model.tokenizer.role("end")])
+
+
+@pytest.mark.parametrize(
+    "call, error, message",
+    [
+        (lambda: pretrained("encoder_decoder").generate(""), DataError, "prompt is empty: an encoder-decoder needs"),
+        (lambda: pretrained("encoder_decoder").stream(""), DataError, "prompt is empty"),
+        (lambda: pretrained("decoder", "t5").generate(""), DataError, "no `begin` token"),
+        (lambda: pretrained("decoder", "characters").generate("The ∞"), DataError, "'∞'"),
+        (lambda: pretrained("decoder").generate("The", max_new_tokens=0), ConfigError, "max_new_tokens: 0"),
+        (lambda: pretrained("decoder").generate("The", max_new_tokens=99), DataError, "only 22 are left"),
+        (lambda: pretrained("decoder").stream("The", max_new_tokens=99), DataError, "only 22 are left"),
+        (lambda: pretrained("decoder").generate("x" * 25), DataError, "25 tokens and the model has 24"),
+        (lambda: pretrained("decoder").generate("The", temprature=1.0), ConfigError, "did you mean 'temperature'"),
+        (
+            lambda: pretrained("decoder").generate("The", top_k=5),
+            ConfigError,
+            "top_k: 5 has no effect at temperature 0",
+        ),
+        (lambda: pretrained("encoder").fill("The dog"), DataError, r"write \[MASK\]"),
+        (lambda: pretrained("encoder").fill("[MASK]", top=0), ConfigError, "top: 0"),
+        (lambda: pretrained("encoder").fill("[MASK]", max_new_tokens=5), ConfigError, "max_new_tokens: an encoder"),
+        (lambda: pretrained("encoder_decoder").fill("The dog"), DataError, "write <extra_id_0>"),
+        (lambda: pretrained("encoder_decoder").fill("<extra_id_0>", top=3), ConfigError, "top: an encoder-decoder"),
+    ],
+)
+def test_wrong_input_is_a_clear_error(call: Any, error: type[ZooError], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_every_sampling_setting_can_be_given() -> None:
+    model = pretrained("decoder")
+    fields = {"temperature": 1.0, "top_k": 3, "top_p": 0.5, "seed": 1}
+    assert set(fields) == set(SamplingConfig.__dataclass_fields__)
+    assert isinstance(model.generate("The", **fields), str)

@@ -1,0 +1,80 @@
+"""Cutting a text changes none of its ids."""
+
+import itertools
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zoo.tokenizer import pieces as module
+from zoo.tokenizer.pieces import PIECE_CHARACTERS, pieces, words
+from zoo.tokenizer.train import ByteLevelBPEConfig, BytesConfig, CharactersConfig, UnigramConfig, WordPieceConfig
+
+TEXT = (
+    "The cat sat,\n\n  on   the\u00a0mat. It's 42 degrees!\tNo\u2003really: caf\u00e9s don't \r\n count \u4f60\u597d. "
+    * 4
+)
+AWKWARD = st.text(alphabet=st.sampled_from(" \n\t\x1c\u00a0ab'.\u00e91\u4f60"), max_size=60)
+
+
+@given(st.text(max_size=200))
+def test_words_partition_the_text(text: str) -> None:
+    assert "".join(words(text)) == text
+
+
+@pytest.mark.parametrize("boundaries", ["spaces", "anywhere", "none"])
+def test_pieces_partition_the_text_and_stay_short(boundaries: str) -> None:
+    text = TEXT * 2_000
+    parts = list(pieces(text, boundaries))
+    assert "".join(parts) == text
+    assert list(pieces("", boundaries)) == [""]
+    if boundaries == "none":
+        assert parts == [text]
+    else:
+        assert max(map(len, parts)) <= 2 * PIECE_CHARACTERS
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        ByteLevelBPEConfig(vocab_size=320),
+        WordPieceConfig(vocab_size=200),
+        UnigramConfig(vocab_size=200),
+        CharactersConfig(special_tokens="bert"),
+        BytesConfig(),
+    ],
+    ids=lambda config: config.kind,
+)
+def test_the_ids_of_the_pieces_are_those_of_the_whole(config, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = config.train([TEXT])
+
+    @given(AWKWARD)
+    def check(text: str) -> None:
+        monkeypatch.setattr(module, "PIECE_CHARACTERS", 10**6)
+        whole = tokenizer.encode(text).tolist()
+        for size in (1, 3):
+            monkeypatch.setattr(module, "PIECE_CHARACTERS", size)
+            assert tokenizer.encode(text).tolist() == whole
+
+    check()
+
+
+@pytest.mark.parametrize("unit", ["^", " ", "a", "\n", " \n", "'", "a ", "\u4f60"])
+def test_a_long_text_takes_time_in_proportion(unit: str) -> None:
+    tokenizer = ByteLevelBPEConfig(vocab_size=300).train(["a b c"])
+
+    def seconds(length: int) -> float:
+        text = unit * (length // len(unit))
+        times = []
+        for _ in range(3):
+            start = time.process_time()
+            tokenizer.encode(text)
+            times.append(time.process_time() - start)
+        return min(times)
+
+    assert seconds(400_000) < 4 * 4 * seconds(100_000) + 0.2  # quadratic would be 16 times, and minutes at this length
+
+
+def test_pieces_stop_where_there_is_no_boundary() -> None:
+    assert list(itertools.islice(pieces("a" * 100_000, "spaces"), 2)) == ["a" * 100_000]
