@@ -4,12 +4,12 @@
 #   PYTHON       the interpreter that makes it, 3.11 or newer (default python3)
 #   ZOO_PYTHON   the python of an environment you already have: it is used as it is, nothing is made or installed
 #   PIP_OPTIONS     more options for pip, e.g. another package index
-#   PYTEST_OPTIONS  more options for pytest, e.g. "-n 4" or "-k rotary"
+#   PYTEST_OPTIONS  options for pytest, e.g. "-x -k rotary" (default: one process a core, 8 at most)
 
 VENV ?= .venv
 PYTHON ?= python3
 PIP_OPTIONS ?=
-PYTEST_OPTIONS ?=
+PYTEST_OPTIONS ?= -n auto --maxprocesses=8
 
 STAMP := $(VENV)/.zoo-installed
 ifdef ZOO_PYTHON

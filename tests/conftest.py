@@ -15,7 +15,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 ROOT = Path(__file__).resolve().parent.parent
-THREADS = 2
+THREADS = 1  # tests run side by side (xdist), and threads cost tiny models more than they give
 SEED = 20260101
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 

@@ -200,7 +200,7 @@ def test_several_prompts_give_what_each_gives_alone(kind: str) -> None:
 def test_streamed_pieces_are_what_is_generated(kind: str, vocabulary: str) -> None:
     model = pretrained(kind, vocabulary, positions="rotary")
     for seed in range(5):
-        options = {"temperature": 3.0, "seed": seed, "max_new_tokens": 40}
+        options: dict[str, Any] = {"temperature": 3.0, "seed": seed, "max_new_tokens": 40}
         assert "".join(model.stream("The naïve 😀", **options)) == model.generate("The naïve 😀", **options)
 
 
@@ -251,6 +251,15 @@ def test_prompts_are_framed_as_in_training(monkeypatch: pytest.MonkeyPatch) -> N
         tokens = model.tokenizer.encode("The dog").tolist()
         model.generate("The dog")
         assert seen.pop() == (tokens if kind == "decoder" else [*tokens, model.tokenizer.role("end")])
+
+
+@pytest.mark.parametrize("vocabulary", ["bert", "gpt", "t5"])
+def test_the_new_text_is_spelt_as_it_stands_behind_the_prompt(monkeypatch: pytest.MonkeyPatch, vocabulary: str) -> None:
+    """In these vocabularies a word by itself and a word behind another are decoded differently."""
+    tokenizer = tokenizer_of(vocabulary)
+    sees = tokenizer.encode("The dog sees").tolist()[len(tokenizer.encode("The dog")) :]
+    monkeypatch.setattr("zoo.pretrained.generate", lambda *_, **__: [Continuation(sees, [])])
+    assert pretrained("decoder", vocabulary).generate("The dog") == " sees"
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,13 @@ def read_yaml(path: str | Path) -> Source:
     path = Path(path)
     if not path.is_file():
         raise ConfigError(f"no config file at {path}")
-    return Source(path.name, _contained(lambda: OmegaConf.load(path), str(path)))
+
+    def read() -> Any:
+        text = path.read_text(encoding="utf-8")
+        _check_depth(text)
+        return OmegaConf.create(text) if text.strip() else OmegaConf.create()
+
+    return Source(path.name, _contained(read, str(path)))
 
 
 def read_overrides(overrides: Iterable[str], name: str = "command line") -> Source:
@@ -104,8 +110,23 @@ def read_overrides(overrides: Iterable[str], name: str = "command line") -> Sour
         key, equals, _ = override.partition("=")
         if not equals or not all(part.strip() for part in key.split(".")):
             raise ConfigError(f"{override!r} is no setting; write key=value, for example trainer.max_steps=100")
+        _check_depth(override)
         settings = _join(settings, _contained(functools.partial(OmegaConf.from_dotlist, [override]), override))
     return Source(name, settings)
+
+
+MAX_YAML_CHARACTERS = 1 << 20
+MAX_YAML_BRACKETS = 2_000
+MAX_YAML_INDENT = 1_000
+
+
+def _check_depth(text: str) -> None:
+    """Refuses what no config needs and what makes a YAML parser slow or overflows its stack."""
+    if len(text) > MAX_YAML_CHARACTERS:
+        raise ConfigError(f"a config has at most {MAX_YAML_CHARACTERS:,} characters, not {len(text):,}")
+    indent = max((len(line) - len(line.lstrip(" -?:\t")) for line in text.splitlines()), default=0)
+    if text.count("[") + text.count("{") > MAX_YAML_BRACKETS or indent > MAX_YAML_INDENT:
+        raise ConfigError("a config is not nested that deeply; it has too many brackets or too much indentation")
 
 
 def _contained(read: Callable[[], Any], what: str) -> Mapped:
@@ -140,18 +161,15 @@ def _join(settings: Mapped, more: Mapped) -> Mapped:
     """Both together, as parts of one source: `norm=rms_norm norm.eps=1e-5` mean one group in either order."""
     joined = dict(settings)
     for key, value in more.items():
-        before, value = _as_groups(settings.get(key), value)
+        before = _as_group(settings.get(key), value)
+        value = _as_group(value, before)
         joined[key] = _join(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
     return joined
 
 
-def _as_groups(one: Any, other: Any) -> tuple[Any, Any]:
-    """The two values of a key; `positions: alibi` beside a group is short for `positions: {kind: alibi}`."""
-    if isinstance(one, dict) and isinstance(other, str):
-        return one, {"kind": other}
-    if isinstance(one, str) and isinstance(other, dict):
-        return {"kind": one}, other
-    return one, other
+def _as_group(value: Any, beside: Any) -> Any:
+    """`positions: alibi` where another source has a group is short for `positions: {kind: alibi}`."""
+    return {"kind": value} if isinstance(value, str) and isinstance(beside, dict) else value
 
 
 # ------------------------------------------------------------------------------------------------------------ resolving
@@ -206,7 +224,9 @@ def _merge(older: Mapped, newer: Mapped, name: str, origins: dict[str, str], pre
     merged = dict(older)
     for key, value in newer.items():
         path = f"{prefix}{key}"
-        before, value = _as_groups(older.get(key), value)
+        before = _as_group(older.get(key), value)
+        if isinstance(before, dict) and "kind" in before:
+            value = _as_group(value, before)
         if isinstance(before, dict) and isinstance(value, dict):
             if value.get("kind", before.get("kind")) != before.get("kind"):
                 before = {}
@@ -239,12 +259,14 @@ def _build(schema: Any, value: Any) -> Any:
         structured = [a for a in wanted if isinstance(a, type) and issubclass(a, Config)]
         return _build(structured[0], value) if structured and isinstance(value, dict | str) else value
     if origin is dict and isinstance(value, dict):
+        if "kind" in value:
+            raise ConfigError(f"{value['kind']!r} stands where names are; write name: {{kind: …}}", "kind")
         # null takes an entry out
         return {name: build(arguments[1], child, str(name)) for name, child in value.items() if child is not None}
     if origin is tuple and isinstance(value, list | tuple):
-        return tuple(
-            build(kind, child, str(index)) for index, (kind, child) in enumerate(_entries(arguments, tuple(value)))
-        )
+        pairs = zip(_entry_types(arguments, len(value)), value, strict=False)
+        built = tuple(build(kind, child, str(index)) for index, (kind, child) in enumerate(pairs))
+        return built + tuple(value[len(built) :])
     if isinstance(schema, type) and issubclass(schema, Config):
         return value if isinstance(value, schema) else _build_config(schema, value)
     if schema is float and type(value) is int and abs(value) <= sys.float_info.max:
@@ -252,10 +274,9 @@ def _build(schema: Any, value: Any) -> Any:
     return value
 
 
-def _entries(arguments: tuple[Any, ...], value: tuple[Any, ...]) -> list[tuple[Any, Any]]:
-    """Each entry of a tuple with its type: `tuple[int, ...]` has one for all, `tuple[float, float]` one for each."""
-    kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else arguments
-    return list(zip(kinds, value, strict=False))
+def _entry_types(arguments: tuple[Any, ...], length: int) -> tuple[Any, ...]:
+    """The type of each entry of a tuple: `tuple[int, ...]` has one for all, `tuple[float, float]` one for each."""
+    return arguments[:1] * length if arguments[-1] is Ellipsis else arguments
 
 
 def _build_config(schema: type[Config], value: Any) -> Config:
@@ -345,9 +366,9 @@ def _fits(kind: Any, value: Any) -> bool:
     if origin is dict:
         return isinstance(value, dict) and all(_fits(arguments[1], child) for child in value.values())
     if origin is tuple:
-        if not isinstance(value, tuple) or (arguments[-1] is not Ellipsis and len(value) != len(arguments)):
+        if not isinstance(value, tuple) or len(value) != len(_entry_types(arguments, len(value))):
             return False
-        return all(_fits(wanted, entry) for wanted, entry in _entries(arguments, value))
+        return all(map(_fits, _entry_types(arguments, len(value)), value))
     if kind is int:
         return type(value) is int
     if kind is float:
@@ -365,9 +386,11 @@ def _describe(kind: Any) -> str:
         length = "" if arguments[-1] is Ellipsis else f" of {len(arguments)}"
         return f"a list{length}, each entry {_describe(arguments[0])}"
     if origin is dict:
-        return "a group of named settings"
+        return f"a group of named settings, each {_describe(arguments[1])}"
     if isinstance(kind, type) and issubclass(kind, Choice):
-        return f"a {kind.noun} (legal kinds: {', '.join(sorted(kind.choices))})"
+        return (
+            f"{'an' if kind.noun[0] in 'aeiou' else 'a'} {kind.noun} (legal kinds: {', '.join(sorted(kind.choices))})"
+        )
     if isinstance(kind, type) and issubclass(kind, Config):
         return f"a group of settings ({', '.join(_keys(kind))})"
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}

@@ -20,7 +20,7 @@ T = TypeVar("T")
 def unknown_name(noun: str, name: object, legal: Iterable[str]) -> str:
     """One sentence that says that `name` is no `noun`, which name is nearest, and which names are legal."""
     names = sorted(legal)
-    nearest = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    nearest = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
     hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
     return f"unknown {noun} {name!r}{hint} (legal: {', '.join(names) or 'none'})"
 

@@ -219,6 +219,14 @@ def test_other_libraries_read_what_we_write_and_the_other_way_round(tmp_path: Pa
     assert same({name: load_tensors(tmp_path / "theirs")[name] for name in "abc"}, tensors)
 
 
+@pytest.mark.gpu
+def test_a_tree_from_a_device_and_to_a_device(tmp_path: Path) -> None:
+    tree = {"a": torch.randn(5, 7, device="cuda").T, "b": torch.tensor(3, device="cuda"), "c": torch.ones(2)}
+    back = again(tree, tmp_path)
+    assert all(torch.equal(back[name], tree[name].cpu()) and not back[name].is_cuda for name in tree)
+    assert all(tensor.is_cuda for tensor in load_tree(tmp_path, "tree", device="cuda").values())
+
+
 def test_what_is_loaded_does_not_depend_on_the_file_any_more(tmp_path: Path) -> None:
     tensor = torch.randn(100_000)
     save_tree([tensor], tmp_path, "tree")

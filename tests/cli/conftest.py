@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.cli.tiny import MODELS, SENTENCES, Command, Workshop, run_command, tiny_config
 
 

@@ -6,20 +6,18 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.cli.tiny import Command, Workshop
-from tests.source_tree import ROOT
 
 import zoo
+from tests.cli.tiny import Command, Workshop
+from tests.source_tree import ROOT
 from zoo.cli.main import VERBS, main, take_debug
 
 HEAVY = ("torch", "pytorch_lightning", "datasets", "matplotlib", "tokenizers", "omegaconf", "numpy", "rich", "wandb")
 
 
-def run_process(*arguments: str, **options: object) -> "subprocess.CompletedProcess[str]":
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
-    return subprocess.run(  # type: ignore[call-overload, no-any-return]
-        [sys.executable, *arguments], capture_output=True, text=True, check=False, env=environment, **options
-    )
+def run_process(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False, env=environment)
 
 
 # ----------------------------------------------------------------------------------------------------------------- help
@@ -73,10 +71,18 @@ MISTAKES = {
     "folder as config": (["pretrain", "runs/tiny-decoder"], 2, ["is a folder", "runs/tiny-decoder/config.yaml"]),
     "invalid YAML": (["pretrain", "broken.yaml"], 2, ["broken.yaml is not valid YAML"]),
     "YAML that is a list": (["pretrain", "list.yaml"], 2, ["list.yaml must hold"]),
-    "key without =": (["pretrain", "CONFIG", "trainer.max_steps"], 2, ["'trainer.max_steps' is no setting", "key=value"]),
+    "key without =": (
+        ["pretrain", "CONFIG", "trainer.max_steps"],
+        2,
+        ["'trainer.max_steps' is no setting", "key=value"],
+    ),
     "misspelt key": (["pretrain", "CONFIG", "trainer.max_step=3"], 2, ["trainer.max_step", "did you mean 'max_steps'"]),
     "misspelt group": (["pretrain", "CONFIG", "trianer.max_steps=3"], 2, ["trianer", "did you mean 'trainer'"]),
-    "wrong type": (["pretrain", "CONFIG", "trainer.max_steps=many"], 2, ["trainer.max_steps", "'many'", "whole number"]),
+    "wrong type": (
+        ["pretrain", "CONFIG", "trainer.max_steps=many"],
+        2,
+        ["trainer.max_steps", "'many'", "whole number"],
+    ),
     "out of range": (["pretrain", "CONFIG", "trainer.max_steps=0"], 2, ["trainer.max_steps: 0 must be at least 1"]),
     "NaN": (["pretrain", "CONFIG", "optimizer.learning_rate=.nan"], 2, ["optimizer.learning_rate", "nan", "finite"]),
     "unknown kind": (["pretrain", "CONFIG", "model.positions=rotray"], 2, ["model.positions", "did you mean 'rotary'"]),
@@ -103,7 +109,11 @@ MISTAKES = {
     "generate: an encoder": (["generate", "runs/tiny-encoder", "a"], 1, ["'encoder' cannot generate", "fill"]),
     "generate: no number": (["generate", "runs/tiny-decoder", "a", "--top-k", "some"], 2, ["--top-k", "some"]),
     "generate: no effect": (["generate", "runs/tiny-decoder", "a", "--top-k", "3"], 2, ["top_k", "temperature"]),
-    "evaluate: model's key": (["evaluate", "runs/tiny-decoder", "model.dim=8"], 2, ["model: cannot be changed", "data"]),
+    "evaluate: model's key": (
+        ["evaluate", "runs/tiny-decoder", "model.dim=8"],
+        2,
+        ["model: cannot be changed", "data"],
+    ),
     "evaluate: trainer's key": (["evaluate", "runs/tiny-decoder", "trainer.max_steps=8"], 2, ["trainer.max_steps"]),
     "evaluate: nothing held out": (
         ["evaluate", "runs/tiny-decoder", "data.validation_fraction=0"],
@@ -160,7 +170,7 @@ def test_warnings_are_notes(command: Command, monkeypatch: pytest.MonkeyPatch) -
     assert command("list") == (0, "", "note: step-9 is damaged\n")
 
 
-# --------------------------------------------------------------------------------------------------------------- stopping
+# ------------------------------------------------------------------------------------------------------------- stopping
 
 
 def test_ctrl_c(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +178,7 @@ def test_ctrl_c(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("zoo.cli.list._list_names", stop)
-    assert command("list") == (130, "", "error: stopped by Ctrl-C\n")
+    assert command("list") == (130, "", "stopped by Ctrl-C\n")
 
 
 def test_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
@@ -186,6 +196,12 @@ def test_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
     )
     os.close(writer)
     assert (result.returncode, result.stderr) == (141, "")
+
+
+def test_terminal_that_cannot_show_a_character() -> None:
+    result = run_process("-c", "from zoo.cli.main import main; main(['list', '--help'])", PYTHONIOENCODING="ascii")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "objectives, ?" in result.stdout
 
 
 def test_main_returns_the_exit_status(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,11 +2,15 @@
 
 import os
 import shlex
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from tests.cli.tiny import MODELS, Command, Workshop
 
+from tests.cli.tiny import MODELS, Command, Workshop
+from tests.source_tree import ROOT
 from zoo.cli.pretrain import RANKS, is_first_rank
 
 
@@ -70,6 +74,30 @@ def test_folder_without_permission(workshop: Workshop, command: Command, tmp_pat
     status, _, err = command("pretrain", "tiny-decoder.yaml", "--folder", tmp_path / "locked" / "run")
     assert status == 1
     assert "cannot write in the run folder" in err
+
+
+@pytest.mark.slow
+def test_stopped_by_a_signal_and_continued(workshop: Workshop) -> None:
+    words = ["pretrain", "tiny-decoder.yaml", "name=stopped", "trainer.max_steps=1000000", "trainer.validate_every=10"]
+    steps = []
+    for number, status in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "zoo", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        assert process.stderr is not None
+        begun = next(line for line in process.stderr if line.startswith("stopped "))
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, out) == (status, ""), begun + err
+        last = err.splitlines()[-1]
+        assert "the same command continues" in last
+        steps.append(int(last.partition("after step ")[2].partition(";")[0]))
+    assert 0 < steps[0] < steps[1]
 
 
 @pytest.mark.parametrize("name", RANKS)

@@ -1,5 +1,7 @@
 """A row computed in pieces, with a cache, is the row computed at once: outputs and gradients."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -7,17 +9,18 @@ from torch import Tensor
 from tests.generation.tiny import prompts_of, row, tiny
 from zoo.errors import DataError
 from zoo.generation.cache import GrowingCache, GrowingLayer
+from zoo.models import Model
 from zoo.nn.positions import PositionsConfig
 
 POSITIONS = sorted(PositionsConfig.choices)
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "grouped": {"num_kv_heads": 2},
     "window": {"attention": {"window": 3}},
     "reference": {"attention": {"kernel": "reference", "cap": 5.0}},
 }
 
 
-def decoded(model: torch.nn.Module, tokens_1T: Tensor, cuts: list[int]) -> Tensor:
+def decoded(model: Model, tokens_1T: Tensor, cuts: list[int]) -> Tensor:
     """Hidden states of one row, given to the model in pieces of these lengths."""
     cache = GrowingCache()
     pieces = [model.backbone(piece, cache=cache) for piece in tokens_1T.split(cuts, dim=1)]

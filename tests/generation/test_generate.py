@@ -1,6 +1,7 @@
 """The loop: side by side = alone, cached = computed anew, for every positional scheme and norm placement."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from zoo.nn.residual import PLACEMENTS
 POSITIONS = sorted(PositionsConfig.choices)
 ROLES = TokenRoles(VOCAB_SIZE, PADDING)
 LENGTHS, NEW = (5, 1, 8), 4
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "grouped": {"num_kv_heads": 2},
     "window": {"attention": {"window": 2}},
     "reference": {"attention": {"kernel": "reference"}},
@@ -155,9 +156,7 @@ def test_ids_past_the_tokenizer_are_never_written() -> None:
 def test_learned_positions_are_used_up_and_not_passed(family: str, left: int) -> None:
     model, prompts = tiny(family, positions="learned"), prompts_of((5, 2))
     assert [len(written.tokens) for written in generate(model, prompts, ROLES, max_new_tokens=left)] == [left, left]
-    with pytest.raises(
-        DataError, match=rf"only {left} are left: of the model's 24 learned positions .* ask for at most {left}"
-    ):
+    with pytest.raises(DataError, match=rf"only {left} are left: .*24 learned positions; ask for at most {left}"):
         generate(model, prompts, ROLES, max_new_tokens=left + 1)
 
 

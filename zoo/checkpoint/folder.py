@@ -15,6 +15,7 @@ import re
 import secrets
 import socket
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from zoo.checkpoint.disk import disk_errors, ensure_writable, exchange, make_folder, remove, sync_file, sync_folder
@@ -25,7 +26,6 @@ from zoo.checkpoint.manifest import (
     Manifest,
     check_files,
     hash_file,
-    in_parallel,
     legal_name,
     read_manifest,
     scan,
@@ -124,28 +124,14 @@ def _temporary(path: Path) -> Iterator[Path]:
 
 
 def _seal(folder: Path, format: str) -> None:
-    """Syncs every file and folder, hashes the files meanwhile, writes the manifest last."""
+    """Syncs and hashes every file, syncs every folder, writes the manifest last."""
     sizes = scan(folder)
     if (folder / MANIFEST_NAME).exists():
         raise CheckpointError(f"{MANIFEST_NAME} is written for you; do not write one into {folder}")
-    known = _known_digests(folder, sizes)
-    # Two passes over each file at the same time: one waits for the disk, one hashes what is still in memory.
-    jobs = [f"sync {name}" for name in sizes] + [f"hash {name}" for name in sizes if name not in known]
-
-    def work(job: str) -> str:
-        kind, name = job.split(" ", 1)
-        if kind == "hash":
-            return hash_file(folder / name)
-        sync_file(folder / name)
-        fault(f"synced {name}")
-        return ""
-
-    known.update(
-        (job.removeprefix("hash "), digest) for job, digest in zip(jobs, in_parallel(work, jobs), strict=True) if digest
-    )
+    digests = _sync_and_hash(folder, sizes)
     for inner in sorted({parent for name in sizes for parent in (folder / name).parents if folder in parent.parents}):
         sync_folder(inner)
-    manifest = Manifest(format, VERSION, {name: FileRecord(size, known[name]) for name, size in sizes.items()})
+    manifest = Manifest(format, VERSION, {name: FileRecord(size, digests[name]) for name, size in sizes.items()})
     fault("before manifest")
     (folder / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
     fault("manifest written")
@@ -154,10 +140,23 @@ def _seal(folder: Path, format: str) -> None:
     fault("sealed")
 
 
-def _known_digests(folder: Path, sizes: Collection[str]) -> dict[str, str]:
+def _sync_and_hash(folder: Path, names: Collection[str]) -> dict[str, str]:
+    """SHA-256 of each file, read back from memory while other threads wait for the disk to take the files."""
+    digests = _known_digests(folder, names)
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        synced = {name: pool.submit(sync_file, folder / name) for name in names}
+        hashed = {name: pool.submit(hash_file, folder / name) for name in names if name not in digests}
+        for name, future in synced.items():
+            future.result()
+            fault(f"synced {name}")
+        digests.update((name, future.result()) for name, future in hashed.items())
+    return digests
+
+
+def _known_digests(folder: Path, names: Collection[str]) -> dict[str, str]:
     """Digests that the manifests of inner checkpoint folders state: what was hashed there is not hashed again."""
     known: dict[str, str] = {}
-    for name in sizes:
+    for name in names:
         inner, _, last = name.rpartition("/")
         if last == MANIFEST_NAME:
             records = read_manifest(folder / inner, None).files

@@ -12,15 +12,12 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from zoo.checkpoint.disk import disk_errors, open_plain, read_json
 from zoo.errors import CheckpointError
-
-T = TypeVar("T")
 
 MANIFEST_NAME = "manifest.json"
 VERSION = 1
@@ -155,12 +152,6 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def in_parallel(work: Callable[[str], T], names: Iterable[str]) -> list[T]:
-    """`work` of each name, in order; several at a time: hashing and waiting for the disk both free the interpreter."""
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        return list(pool.map(work, names))
-
-
 def check_files(folder: Path, manifest: Manifest, contents: bool) -> None:
     """Compares what is in `folder` with its manifest; raises CheckpointError that names every file that differs.
 
@@ -177,7 +168,8 @@ def check_files(folder: Path, manifest: Manifest, contents: bool) -> None:
             faults.append(f"{name} has {sizes[name]:,} bytes instead of {record.size:,}")
     if not faults and contents:
         names = sorted(manifest.files)
-        found = in_parallel(lambda name: hash_file(folder / name), names)
+        with ThreadPoolExecutor(max_workers=4) as pool:  # hashing frees the interpreter
+            found = list(pool.map(lambda name: hash_file(folder / name), names))
         faults = [
             f"{name} has another content than when it was written (SHA-256 {digest[:8]}… instead of "
             f"{manifest.files[name].sha256[:8]}…)"

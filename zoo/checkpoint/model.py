@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from zoo.checkpoint import folder as folders
 from zoo.checkpoint.disk import ensure_space, read_json
-from zoo.checkpoint.tensors import DTYPES, open_tensors, save_tensors
+from zoo.checkpoint.tensors import DTYPES, open_tensors, save_tensors, usable_device
 from zoo.config import build, read_yaml, to_mapping, to_yaml
 from zoo.errors import CheckpointError, ConfigError
 from zoo.models import Model, ModelConfig
@@ -159,8 +159,9 @@ def load_model(
         CheckpointError: the folder is damaged or foreign, its config does not build, its weights do not fit the config
             (all differences in one message) or are not finite.
         DataError: the tokenizer's files cannot be read.
+        ConfigError: this machine does not have the device.
     """
-    folder = Path(folder)
+    folder, device = Path(folder), usable_device(device)
     files = folders.verify_folder(folder, format=FORMAT).files
     missing = [name for name in (WEIGHTS_NAME, CONFIG_NAME) if name not in files]
     if missing:
@@ -184,7 +185,7 @@ def load_weights(model: nn.Module, folder: str | Path, *, allow_nonfinite: bool 
     """
     folder = Path(folder)
     folders.verify_folder(folder, format=FORMAT)
-    fill(model, folder / WEIGHTS_NAME, device=None, allow_nonfinite=allow_nonfinite)
+    fill(model, folder / WEIGHTS_NAME, device=torch.device("cpu"), allow_nonfinite=allow_nonfinite)
 
 
 def read_config(folder: str | Path) -> ModelConfig:
@@ -242,20 +243,20 @@ def _build_empty(config: ModelConfig, folder: Path) -> Model:
         raise CheckpointError(f"{folder / CONFIG_NAME} describes no model that can be built: {error}") from None
 
 
-def fill(model: nn.Module, path: Path, *, device: str | torch.device | None, allow_nonfinite: bool) -> None:
+def fill(model: nn.Module, path: Path, *, device: torch.device, allow_nonfinite: bool) -> None:
     """Loads a safetensors file into a module: all of it or nothing.
 
     A weight without data (meta device) is replaced by the file's tensor, on `device`, in the file's type; a weight with
-    data is copied into, and must have the file's type. Tied weights stay tied.
+    data is copied into where it is, and must have the file's type. Tied weights stay tied.
 
     Raises:
         CheckpointError: names, shapes or types differ (all of them in one message), or a weight is not finite.
     """
     weights = weights_of(model)
-    with open_tensors(path, "cpu" if device is None else device) as file:
+    with open_tensors(path) as file:
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  (a file is no mapping)
         _compare(weights, {name: (tuple(s.get_shape()), s.get_dtype()) for name, s in slices.items()}, path)
-        tensors = {shared.names[0]: file.get_tensor(shared.names[0]) for shared in weights}
+        tensors = {name: file.get_tensor(name).to(device) for name in (shared.names[0] for shared in weights)}
     broken = [] if allow_nonfinite else [name for name, tensor in tensors.items() if not _is_finite(tensor)]
     if broken:
         raise CheckpointError(f"{path} holds NaN or infinite numbers in {_listed(broken)}; use an earlier checkpoint")

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from zoo.checkpoint import folder as folders
 from zoo.checkpoint.disk import disk_errors, ensure_space, open_plain, parse_json, read_json
-from zoo.errors import CheckpointError
+from zoo.errors import CheckpointError, ConfigError
 
 MAX_DEPTH = 100
 MAX_JSON_BYTES = 64 << 20
@@ -228,6 +228,7 @@ def load_tree(folder: str | Path, stem: str, *, device: str | torch.device = "cp
 
     Raises:
         CheckpointError: a file is missing, damaged or foreign, or the two do not fit together.
+        ConfigError: this machine does not have the device.
     """
     json_path, tensor_path = Path(folder) / f"{stem}.json", Path(folder) / f"{stem}.safetensors"
     reader = _TreeReader(load_tensors(tensor_path, device=device), json_path)
@@ -244,13 +245,25 @@ def load_tensors(path: Path, *, device: str | torch.device = "cpu") -> dict[str,
     Raises:
         CheckpointError: the file is missing or no valid safetensors file.
     """
-    with open_tensors(path, device) as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (a file is no mapping)
+    device = usable_device(device)
+    with open_tensors(path) as file:
+        return {name: file.get_tensor(name).to(device) for name in file.keys()}  # noqa: SIM118  (a file is no mapping)
+
+
+def usable_device(device: str | torch.device) -> torch.device:
+    """The device, tried out. Raises ConfigError where this machine does not have it."""
+    try:
+        found = torch.device(device)
+        torch.empty(1, device=found).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"{str(device)!r} cannot be used on this machine ({reason})", "device") from None
+    return found
 
 
 @contextlib.contextmanager
-def open_tensors(path: Path, device: str | torch.device = "cpu") -> Iterator[Any]:
-    """A safetensors file, its header checked: `keys()`, `get_slice(name)`, `get_tensor(name)`.
+def open_tensors(path: Path) -> Iterator[Any]:
+    """A safetensors file, its header checked: `keys()`, `get_slice(name)`, `get_tensor(name)` (in host memory).
 
     Raises:
         CheckpointError: the file is missing or no valid safetensors file, or the library raises in the block.
@@ -258,7 +271,7 @@ def open_tensors(path: Path, device: str | torch.device = "cpu") -> Iterator[Any
     _check_header(path)
     try:
         # pread, not mmap: a mapped tensor would change, or crash the process, with the file
-        with safetensors.safe_open(path, framework="pt", device=str(device), backend="pread") as file:
+        with safetensors.safe_open(path, framework="pt", backend="pread") as file:
             yield file
     except (safetensors.SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is damaged or no safetensors file: {error}") from None

@@ -1,4 +1,4 @@
-"""What a model is made of, as rows of tables. The model has shapes and no data, so that any size is described at once."""
+"""What a model is made of, as rows of tables. The model has shapes and no data, so any size is described at once."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from zoo.models import Model, ModelConfig
+from zoo.models.base import SelfBackbone
 from zoo.models.encoder_decoder import EncoderDecoder
 from zoo.models.flops import RowShape, training_flops
 from zoo.nn.residual import Residual
@@ -68,9 +69,7 @@ def place(name: str) -> tuple[tuple[str, ...], str]:
 def _in_order(counts: dict[tuple[str, ...], int]) -> Iterator[tuple[tuple[str, ...], int]]:
     """Each part behind the one that it belongs to, else in the order of the model."""
     order = {part: number for number, part in enumerate(counts)}
-    yield from sorted(
-        counts.items(), key=lambda item: [order[item[0][:depth]] for depth in range(1, len(item[0]) + 1)]
-    )
+    yield from sorted(counts.items(), key=lambda item: [order[item[0][:depth]] for depth in range(1, len(item[0]) + 1)])
 
 
 # --------------------------------------------------------------------------------------------------------------- layers
@@ -102,19 +101,21 @@ def stacks(model: Model) -> dict[str, Stack]:
     backbone = model.backbone
     if isinstance(backbone, EncoderDecoder):
         return {"encoder": backbone.encoder, "decoder": backbone.decoder}
-    return {"layers": stack for stack in backbone.children() if isinstance(stack, Stack)}
+    assert isinstance(backbone, SelfBackbone)
+    return {"layers": backbone.stack}
 
 
 def _block_words(block: nn.Module, config: ModelConfig) -> Iterator[tuple[str, str]]:
     heads = config.attention_heads
     grouped = f", {heads.num_kv_heads} for keys and values" if heads.num_kv_heads != heads.num_heads else ""
     window = "" if config.attention.window is None else f", window {config.attention.window}"
-    inner = config.feed_forward_dim or 4 * config.dim
+    inner = config.inner_dim
+    widths = f"{config.dim} → {inner} → {config.dim}"
     attention = f"{heads.num_heads} heads × {heads.head_dim}{grouped}, kernel {config.attention.kernel}"
     words = {
         "self_attention": attention + window,
         "cross_attention": attention,
-        "feed_forward": f"{config.feed_forward.kind} {config.feed_forward.activation}, {config.dim} → {inner} → {config.dim}",
+        "feed_forward": f"{config.feed_forward.kind} {config.feed_forward.activation}, {widths}",
     }
     for name, residual in block.named_children():
         if isinstance(residual, Residual):

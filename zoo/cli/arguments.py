@@ -18,6 +18,22 @@ ModelFolder = Annotated[
 ]
 
 
+def whole_number(text: str) -> int:
+    """For options: a whole number, or wrong use that names the value."""
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a whole number") from None
+
+
+def number(text: str) -> float:
+    """For options: a number, or wrong use that names the value."""
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a number") from None
+
+
 def examples(*lines: str) -> str:
     """Commands as the end of a help page, each on a line of its own."""
     return "\n".join(("\b", "Examples:", *(f"  {line}" for line in lines)))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from zoo.cli.arguments import ConfigName, Settings, examples
-from zoo.cli.screen import table
+from zoo.cli.screen import table, written
 
 if TYPE_CHECKING:
     from zoo.config import Resolved
@@ -54,11 +54,3 @@ def origin_rows(resolved: Resolved) -> list[tuple[str, str, str]]:
 
     values = flatten(to_mapping(resolved.config))
     return [(key, written(value), resolved.origins.get(key, "default")) for key, value in values.items()]
-
-
-def written(value: Any) -> str:
-    """A value as one writes it on the command line."""
-    if isinstance(value, list):
-        return f"[{', '.join(map(written, value))}]"
-    words = {None: "null", True: "true", False: "false"}
-    return words[value] if value is None or isinstance(value, bool) else str(value)

@@ -64,9 +64,10 @@ def find_subject(name: str, settings: list[str]) -> Subject:
     if Path(name).expanduser().is_dir() and name not in PRESETS:
         return _from_folder(Path(name).expanduser(), settings)
     if name in PRESETS:
+        subject = Subject(f"preset {name}", _changed(name, settings))
         if name in shipped:
             note(f"note: this is the preset; the config of the same name: zoo describe {shipped[name]}")
-        return Subject(f"preset {name}", _changed(name, settings))
+        return subject
     if is_path(name) or name in shipped:
         return _from_config(name, settings)
     raise ConfigError(unknown_name("model or config", name, {*PRESETS, *shipped}))

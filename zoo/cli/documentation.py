@@ -8,7 +8,7 @@ import typing
 from collections.abc import Iterator
 from typing import Any
 
-from zoo.cli.config import written
+from zoo.cli.screen import written
 from zoo.config import Config, to_mapping
 from zoo.registry import Choice
 

@@ -1,8 +1,8 @@
 """From an exception to one sentence and an exit status.
 
-    2    wrong use: the command line or a setting
-    1    failed: data, a checkpoint, a file, training, or a mistake of ours
-    128 + signal    stopped: 130 for Ctrl-C, 143 for SIGTERM
+2    wrong use: the command line or a setting
+1    failed: data, a checkpoint, a file, training, or a mistake of ours
+128 + signal    stopped: 130 for Ctrl-C, 143 for SIGTERM
 """
 
 from __future__ import annotations

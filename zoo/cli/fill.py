@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli.arguments import ModelFolder, examples
+from zoo.cli.arguments import ModelFolder, examples, whole_number
 from zoo.cli.screen import table
 
 EXAMPLES = examples(
@@ -18,8 +18,13 @@ EXAMPLES = examples(
 
 def run(
     folder: ModelFolder,
-    text: Annotated[str, typer.Argument(metavar="text", help="with [MASK] (BERT) or <extra_id_0>, <extra_id_1>, … (T5)")],
-    top: Annotated[int | None, typer.Option(help="candidates for each [MASK]; 5 where nobody says")] = None,
+    text: Annotated[
+        str, typer.Argument(metavar="text", help="with [MASK] (BERT) or <extra_id_0>, <extra_id_1>, … (T5)")
+    ],
+    top: Annotated[
+        int | None,
+        typer.Option(parser=whole_number, metavar="number", help="candidates for each [MASK]; 5 where nobody says"),
+    ] = None,
 ) -> None:
     """Fill the blanks of a text.
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli.arguments import ModelFolder, examples
+from zoo.cli.arguments import ModelFolder, examples, number, whole_number
 
 EXAMPLES = examples(
     'zoo generate runs/gpt-nano "Return the"',
@@ -17,17 +17,34 @@ EXAMPLES = examples(
 
 def run(
     folder: ModelFolder,
-    prompt: Annotated[str, typer.Argument(metavar="prompt", help="what to go on with; '-- text' where it begins with a -")],
-    max_new_tokens: Annotated[int | None, typer.Option(help="tokens to write at most; 64 where nobody says")] = None,
-    temperature: Annotated[float, typer.Option(help="0: always the likeliest token; above: draw, wilder the higher")] = 0.0,
-    top_k: Annotated[int | None, typer.Option(help="draw from the k likeliest tokens only")] = None,
-    top_p: Annotated[float | None, typer.Option(help="draw from the likeliest tokens that make up this share")] = None,
-    seed: Annotated[int, typer.Option(help="the same seed draws the same text")] = 0,
+    prompt: Annotated[
+        str, typer.Argument(metavar="prompt", help="what to go on with; '-- text' where it begins with a -")
+    ],
+    max_new_tokens: Annotated[
+        int | None,
+        typer.Option(parser=whole_number, metavar="number", help="tokens to write at most; 64 where nobody says"),
+    ] = None,
+    temperature: Annotated[
+        float,
+        typer.Option(
+            parser=number, metavar="number", help="0: always the likeliest token; above: draw, wilder the higher"
+        ),
+    ] = 0.0,
+    top_k: Annotated[
+        int | None, typer.Option(parser=whole_number, metavar="number", help="draw from the k likeliest tokens only")
+    ] = None,
+    top_p: Annotated[
+        float | None,
+        typer.Option(parser=number, metavar="number", help="draw from the likeliest tokens that make up this share"),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(parser=whole_number, metavar="number", help="the same seed draws the same text")
+    ] = 0,
 ) -> None:
     """Go on with a text, or answer to it.
 
-    A decoder (GPT) goes on with the prompt, an encoder-decoder (T5) answers to it. Greedy unless a temperature is given.
-    The text appears while it is written.
+    A decoder (GPT) goes on with the prompt, an encoder-decoder (T5) answers to it. Greedy unless a temperature is
+    given. The text appears while it is written.
     """
     from zoo.pretrained import load
 

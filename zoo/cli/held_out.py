@@ -52,7 +52,9 @@ def evaluate_folder(folder: Path, settings: Iterable[str] = ()) -> Report:
     config = evaluation_config(found, settings)
     prepared = prepare(config)
     if prepared.validation is None:
-        raise DataError(f"data.validation_fraction is {config.data.validation_fraction}: nothing is held out to measure")
+        raise DataError(
+            f"data.validation_fraction is {config.data.validation_fraction}: nothing is held out to measure"
+        )
     module = prepared.module
     load_weights(module.model, found)
     device = find_device(config.trainer.accelerator)

@@ -6,6 +6,7 @@ text. A verb imports what it needs when it runs.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -21,7 +22,7 @@ import zoo
 from zoo.cli import config, describe, evaluate, fill, generate, pretrain
 from zoo.cli import list as listing
 from zoo.cli.arguments import examples
-from zoo.cli.failure import BROKEN_PIPE, exit_status, sentence
+from zoo.cli.failure import BROKEN_PIPE, STOPPED, exit_status, sentence
 from zoo.cli.screen import note
 from zoo.errors import ConfigError
 from zoo.registry import unknown_name
@@ -70,7 +71,9 @@ def build_app() -> typer.Typer:
 
 def start(
     version: Annotated[bool, typer.Option("--version", help="show the version", is_eager=True)] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="show the traceback of an error; legal behind a verb too")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="show the traceback of an error; legal behind a verb too")
+    ] = False,
 ) -> None:
     """Pretrain, inspect and use Transformers made of one block library: BERT, GPT, T5 and their relatives."""
 
@@ -82,6 +85,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments behind `zoo`; None: those of the process.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show a character gets a ? for it
     try:
         status = _guarded(arguments)
         sys.stdout.flush()
@@ -108,8 +114,9 @@ def _guarded(arguments: list[str]) -> int:
             if debug:
                 traceback.print_exc()
             sys.stdout.flush()
-            note(f"error: {sentence(error)}")
-            return exit_status(error)
+            status = exit_status(error)
+            note(sentence(error) if status > STOPPED else f"error: {sentence(error)}")
+            return status
 
 
 def _run(arguments: list[str]) -> int:

@@ -39,7 +39,9 @@ def run(
     config: ConfigName,
     settings: Settings = None,
     folder: Annotated[str | None, typer.Option(help="where the run lives; without it: runs/<name>")] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="move an older run of this folder aside and start anew")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="move an older run of this folder aside and start anew")
+    ] = False,
 ) -> None:
     """Train a model from a config.
 
@@ -73,7 +75,10 @@ def summarize(config: RunConfig, result: Result) -> None:
         ("steps", result.steps),
         ("tokens", result.tokens),
         ("loss, first → last", f"{result.first_loss:.3f} → {metrics.get('train/loss', float('nan')):.3f}"),
-        ("validation loss", f"{metrics['validation/loss']:.3f}" if "validation/loss" in metrics else "nothing held out"),
+        (
+            "validation loss",
+            f"{metrics['validation/loss']:.3f}" if "validation/loss" in metrics else "nothing held out",
+        ),
         ("tokens/s", None if speed is None else round(speed)),
         ("run folder", result.folder),
     ]

@@ -48,12 +48,22 @@ def is_number(cell: Any) -> bool:
 
 
 def cell_text(cell: Any) -> str:
-    """A cell as it is printed: 1234567 → 1,234,567; 0.123456 → 0.1235."""
+    """A cell as it is printed: 1234567 → 1,234,567; 0.123456 → 0.1235; a line break → \\n."""
     if cell is None:
         return ""
     if isinstance(cell, float):
         return f"{cell:,.4f}" if abs(cell) < 1000 else f"{cell:,.0f}"
-    return f"{cell:,}" if is_number(cell) else str(cell)
+    if is_number(cell):
+        return f"{cell:,}"
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in str(cell))
+
+
+def written(value: Any) -> str:
+    """A config's value as one writes it on the command line: None → null."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(written, value))}]"
+    words = {None: "null", True: "true", False: "false"}
+    return words[value] if value is None or isinstance(value, bool) else str(value)
 
 
 def note(text: str) -> None:

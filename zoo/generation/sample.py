@@ -120,8 +120,6 @@ def draw(logits_BV: Tensor, uniform_B: Tensor) -> Tensor:
         (B,) int64; never a token of probability 0.
     """
     cumulative_BV = logits_BV.double().softmax(dim=-1).cumsum(dim=-1)
-    total_B1 = cumulative_BV[:, -1:]
-    passed_B = (cumulative_BV <= uniform_B[:, None] * total_B1).sum(dim=-1)
-    # The product may be rounded up to the total itself; the last token with any probability is where that is reached.
-    last_B = (cumulative_BV < total_B1).sum(dim=-1)
-    return torch.minimum(passed_B, last_B)
+    # The sum is 1 but for rounding. A number below 1 is at most 1 − 2⁻⁵³, so the product stays below the sum even when
+    # it is rounded, and some token lies beyond it.
+    return (cumulative_BV <= uniform_B[:, None] * cumulative_BV[:, -1:]).sum(dim=-1)

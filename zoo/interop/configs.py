@@ -140,7 +140,7 @@ def _spelled_out(config: ModelConfig) -> Mapped:
     settings: Mapped = to_mapping(config)
     heads = config.attention_heads
     settings["num_kv_heads"], settings["head_dim"] = heads.num_kv_heads, heads.head_dim
-    settings["feed_forward_dim"] = config.feed_forward_dim or 4 * config.dim
+    settings["feed_forward_dim"] = config.inner_dim
     if isinstance(config, EncoderDecoderConfig):
         settings["num_decoder_layers"] = config.num_decoder_layers or config.num_layers
     return settings

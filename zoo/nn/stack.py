@@ -73,6 +73,11 @@ class StackConfig(Config):
         """Query heads, key and value heads, and the width of one."""
         return Heads(self.num_heads, self.num_kv_heads or self.num_heads, self.head_dim or self.dim // self.num_heads)
 
+    @property
+    def inner_dim(self) -> int:
+        """Inner width F of the feed-forward."""
+        return self.feed_forward_dim or 4 * self.dim
+
     def positions_shape(self, causal: bool) -> PositionsShape:
         """The numbers that a positional scheme may need."""
         return PositionsShape(self.dim, self.num_heads, self.attention_heads.head_dim, self.max_length, causal)
@@ -181,7 +186,6 @@ class Stack(nn.Module):
 def build_block(config: StackConfig, cross: bool) -> Block:
     """One block of the stack: its sublayers, each in a Residual."""
     num_branches = config.num_layers * (3 if cross else 2)
-    inner_dim = config.feed_forward_dim or 4 * config.dim
 
     def residual(sublayer: nn.Module) -> Residual:
         return Residual(sublayer, PLACEMENTS[config.placement], config.norm, config.dim, config.dropout.residual)
@@ -202,7 +206,7 @@ def build_block(config: StackConfig, cross: bool) -> Block:
             self_attention=attention(),
             cross_attention=attention() if cross else NoCrossAttention(),
             feed_forward=residual(
-                config.feed_forward.build(config.dim, inner_dim, config.dropout.feed_forward, num_branches)
+                config.feed_forward.build(config.dim, config.inner_dim, config.dropout.feed_forward, num_branches)
             ),
         )
     )

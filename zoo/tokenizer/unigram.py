@@ -56,7 +56,8 @@ def train_unigram(
             "vocab_size",
         )
     words, counts = list(counted_words), np.array(list(counted_words.values()), dtype=np.int64)
-    logs = _estimate(_seed(counted_words, characters, _SEED_FACTOR * wanted), characters, words, counts)
+    seed = _seed(counted_words, characters, _SEED_FACTOR * wanted)
+    logs = _estimate(seed, sorted(seed.get_vocab()), words, counts)
     while len(logs) > wanted:
         logs = _prune(logs, characters, max(wanted, int(_SHRINK * len(logs))))
         kept = list(logs) if len(logs) == wanted else characters
@@ -98,7 +99,7 @@ def _with_model(logs: Mapping[str, float], front: list[str], unknown: str | None
 
 
 def _estimate(tokenizer: Tokenizer, kept: list[str], words: list[str], counts: np.ndarray) -> dict[str, float]:
-    """Log probability of each piece, from its uses in the best segmentation of the words; unused ones go unless kept."""
+    """Log probability of each piece, from its uses in the best segmentations; unused pieces go, unless `kept`."""
     names = {id: piece for piece, id in tokenizer.get_vocab().items() if piece}
     uses = np.zeros(max(names) + 1)  # whole numbers below 2**53, which float64 adds exactly
     for start in range(0, len(words), 8_192):

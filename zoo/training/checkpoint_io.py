@@ -37,14 +37,17 @@ class FolderCheckpointIO(CheckpointIO):
         self.tokenizer = tokenizer
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Writes the folder at once or not at all."""
+        """Writes the folder at once or not at all.
+
+        A folder of this step that is there already is damaged, or the run would have continued from it: it is replaced.
+        """
         rest = {key: value for key, value in checkpoint.items() if key != "state_dict"}
 
         def write(folder: Path) -> None:
             save_model(self.model, self.tokenizer, folder / "model")
             save_tree(rest, folder, "trainer")
 
-        write_folder(Path(path), write, format=FORMAT)
+        write_folder(Path(path), write, format=FORMAT, replace=True)
 
     def load_checkpoint(self, path: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
         """Verifies the folder, fills the model, gives the rest; raises CheckpointError where anything is wrong."""
@@ -57,5 +60,3 @@ class FolderCheckpointIO(CheckpointIO):
     def remove_checkpoint(self, path: Any) -> None:
         """Never asked for: pruning is the conductor's."""
         raise NotImplementedError("checkpoints are pruned by the conductor")
-
-

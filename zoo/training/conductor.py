@@ -1,12 +1,13 @@
 """After each step, in this order: log, validate, save, stop.
 
-One callback does all four, because their order is what makes a kill harmless: a checkpoint is written after the log row and
-the validation of its step, so a run that continues from it repeats neither and loses neither.
+One callback does all four, because their order is what makes a kill harmless: a checkpoint is written after the log row
+and the validation of its step, so a run that continues from it repeats neither and loses neither.
 """
 
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -118,8 +119,7 @@ class Conductor(Checkpoint):
         self.last, self.first_loss = state["last"], state["first_loss"]
 
     def on_train_start(self, trainer: lightning.Trainer, module: Any) -> None:
-        """Opens the logs, measures the peak, takes the signals over."""
-        module.stop.install()
+        """Opens the logs, measures the peak."""
         if trainer.is_global_zero:
             file = MetricsFile(self.folder.metrics, columns(module), trainer.global_step)
             progress = make_progress(self.folder.path.name, trainer.global_step, self.config.max_steps)
@@ -128,8 +128,14 @@ class Conductor(Checkpoint):
         self._resumed_at = time.perf_counter()
 
     def teardown(self, trainer: lightning.Trainer, module: Any, stage: str) -> None:
-        """Closes the logs and gives the signals back, however the run ends."""
-        module.stop.remove()
+        """Closes the logs of a run that came to its end."""
+        self._close_logs()
+
+    def on_exception(self, trainer: lightning.Trainer, module: Any, exception: BaseException) -> None:
+        """Closes the logs of a run that did not."""
+        self._close_logs()
+
+    def _close_logs(self) -> None:
         if self.logs is not None:
             self.logs.progress.close()
             self.logs.file.close()
@@ -152,6 +158,8 @@ class Conductor(Checkpoint):
         if self._due(step, self.config.save_every) or module.stop_number:
             self._save(trainer, step)
         if module.stop_number:
+            self._close_logs()
+            trainer.strategy.barrier()  # so that no rank ends while the first is still busy with the log
             raise Interrupted(module.stop_number, step)
         self._resumed_at = time.perf_counter()
 
@@ -168,7 +176,7 @@ class Conductor(Checkpoint):
 
     def _training_row(self, trainer: lightning.Trainer, module: TrainingModule, batch: Step) -> dict[str, float]:
         record = module.record
-        losses = _sum_over_ranks(trainer, record.losses) / record.counts.clamp(min=1)
+        losses = _sum_over_ranks(trainer, record.losses.clone()) / record.counts.clamp(min=1)
         row: dict[str, float] = {"train/loss": 0.0}
         for number, (name, objective) in enumerate(module.objectives.items()):
             row[f"train/{name}/loss"] = float(losses[number])
@@ -188,7 +196,8 @@ class Conductor(Checkpoint):
         """Share of the device's peak, taking this step's batch for typical."""
         if not self._peak or not batch.num_tokens:
             return 0.0
-        flops = sum(_part_flops(module, part.batch.inputs, part.batch.labels) for parts in batch.microbatches for part in parts)
+        batches = [part.batch for parts in batch.microbatches for part in parts]
+        flops = sum(_part_flops(module, each.inputs, each.labels) for each in batches)
         return flops / batch.num_tokens * tokens_per_second / self._peak
 
     def _validation_row(self, trainer: lightning.Trainer, module: TrainingModule) -> dict[str, float]:
@@ -217,11 +226,10 @@ class Conductor(Checkpoint):
         self.logs.progress.update(step, row)
 
     def _save(self, trainer: lightning.Trainer, step: int) -> None:
-        path = self.folder.checkpoints / f"step-{step}"
-        if not path.exists():  # a continued run that is stopped before its first step has it already
-            trainer.save_checkpoint(path)
-            if trainer.is_global_zero:
-                prune(self.folder.checkpoints, self.config.keep, format=FORMAT, protect={path})
+        trainer.save_checkpoint(self.folder.checkpoints / f"step-{step}")
+        if trainer.is_global_zero:
+            for complaint in prune(self.folder.checkpoints, self.config.keep, format=FORMAT):
+                warnings.warn(complaint, stacklevel=2)
 
 
 def _product_dtype(precision: str) -> torch.dtype:

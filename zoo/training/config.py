@@ -79,7 +79,7 @@ class RunConfig(Config):
         for head in self.model.heads:
             if head not in trained:
                 raise ConfigError(
-                    f"no objective trains this head; take it out with model.heads.{head}=null or add an objective for it",
+                    f"no objective trains this head; take it out with model.heads.{head}=null, or add an objective",
                     f"model.heads.{head}",
                 )
         try:

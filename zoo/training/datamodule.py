@@ -1,7 +1,8 @@
 """The loader's side of training: a step number in, the microbatches of that step out.
 
 A step's rows are a function of the step (`zoo.data.plan`), so there is no loader state: whoever asks for step N, in
-whichever process, gets the same batch, and a continued run asks from where it stopped. Workers and ranks change nothing.
+whichever process, gets the same batch, and a continued run asks from where it stopped. Workers and ranks change
+nothing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """A validation loss: one number over the whole held-out split, with fixed noise.
 
-Sums and counts are added over all rows and all ranks and divided once, so neither batch size nor ranks change the number.
+Sums and counts are added over all rows and all ranks and divided once, so neither batch size nor ranks change the
+number.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """One optimizer step, the same for every family and objective.
 
 The loss of a step is Σ over objectives of weight · (sum over its targets) / (number of its targets), both over all
-microbatches and ranks. The counts are known before the first backward, so each microbatch contributes its exact share of
-the mean, however the step is split. (Lightning's own accumulation averages the means of microbatches, which is another
-function as soon as they differ in targets.) Lightning's precision, strategy and callbacks stay in use.
+microbatches and ranks. The counts are known before the first backward, so each microbatch contributes its exact share
+of the mean, however the step is split. (Lightning's own accumulation averages the means of microbatches, which is
+another function as soon as they differ in targets.) Lightning's precision, strategy and callbacks stay in use.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytorch_lightning as lightning
@@ -24,7 +24,7 @@ from zoo.models.base import Model
 from zoo.objectives.base import Objective
 from zoo.objectives.mixture import Part
 from zoo.training.datamodule import Step
-from zoo.training.interrupt import StopFlag
+from zoo.training.interrupt import StopFlag, agreed
 from zoo.training.optimizer import OptimizerConfig
 from zoo.training.schedule import ScheduleConfig
 
@@ -88,29 +88,33 @@ class TrainingModule(lightning.LightningModule):
         counts = self._reduce_counts(parts, step.num_tokens)
         scales = self._scales(counts)
         losses = torch.zeros(len(self.objectives), device=self.device, dtype=torch.float64)
-        for number, part in enumerate(parts):
-            seed_dropout(self.device, self.seed, done, self.global_rank, number)
-            loss = self._part_loss(part, scales, losses)
-            with self._gradient_sync(last=number == len(parts) - 1), torch.autocast(self.device.type, enabled=False):
-                self.manual_backward(loss)
+        with own_stream(self.device):
+            for number, part in enumerate(parts):
+                seed_dropout(self.device, self.seed, done, self.global_rank, number)
+                loss = self._part_loss(part, scales, losses)
+                last = number == len(parts) - 1
+                with self._gradient_sync(last), torch.autocast(self.device.type, enabled=False):
+                    self.manual_backward(loss)
         self._update(done)
         self.record.losses, self.record.counts = losses, counts
 
     def _reduce_counts(self, parts: list[Part], num_tokens: int) -> Tensor:
         """(objectives,) targets of the whole step; the stop flag and the tokens ride along."""
-        local = torch.zeros(len(self.objectives) + 2, device=self.device, dtype=torch.int64)
+        extra = [num_tokens, *self.stop.votes()]
+        local = torch.zeros(len(self.objectives) + len(extra), device=self.device, dtype=torch.int64)
         for number, (name, objective) in enumerate(self.objectives.items()):
             for part in parts:
                 if name in part.batch.labels:
                     local[number] += objective.count(part.batch.labels[name])
-        local[-2], local[-1] = num_tokens, self.stop.signal_number
+        local[-len(extra) :] = torch.tensor(extra)
         total = self.trainer.strategy.reduce(local, reduce_op="sum")
         assert isinstance(total, Tensor)
-        self.record.num_tokens, self.stop_number = (int(number) for number in total[-2:])
-        return total[:-2]
+        self.record.num_tokens, *votes = total[-len(extra) :].tolist()
+        self.stop_number = agreed(votes)
+        return total[: -len(extra)]
 
     def _scales(self, counts: Tensor) -> Tensor:
-        """(objectives,) factor of each summed loss: weight / targets, times the ranks that the strategy averages over."""
+        """(objectives,) factor of each summed loss: weight / targets, times the ranks the strategy averages over."""
         weights = torch.tensor([objective.config.weight for objective in self.objectives.values()], device=self.device)
         return weights * self.trainer.world_size / counts.clamp(min=1)
 
@@ -176,3 +180,23 @@ def seed_dropout(device: torch.device, seed: int, step: int, rank: int, part: in
     torch.default_generator.manual_seed(key)
     if device.type == "cuda":
         torch.cuda.manual_seed(key)
+    elif device.type == "mps":
+        torch.mps.manual_seed(key)
+
+
+@contextlib.contextmanager
+def own_stream(device: torch.device) -> Iterator[None]:
+    """Whatever is drawn or seeded inside, torch's generators go on afterwards as if it had not been."""
+    states = torch.default_generator.get_state(), _device_state(device)
+    try:
+        yield
+    finally:
+        torch.default_generator.set_state(states[0])
+        if states[1] is not None:
+            (torch.cuda if device.type == "cuda" else torch.mps).set_rng_state(states[1])
+
+
+def _device_state(device: torch.device) -> Tensor | None:
+    if device.type == "cuda":
+        return torch.cuda.get_rng_state(device)
+    return torch.mps.get_rng_state() if device.type == "mps" else None

@@ -54,3 +54,5 @@ def peak_flops(device: torch.device, dtype: torch.dtype, *, size: int = 1024, re
 def _wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

@@ -1,7 +1,7 @@
 """Configs by name: those that come with the package, and files of one's own.
 
-A name (`bert-nano`) is a shipped config; anything with a path separator or ending in .yaml is a file. Neither is guessed
-from the other.
+A name (`bert-nano`) is a shipped config; anything with a path separator or ending in .yaml is a file. Neither is
+guessed from the other.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A copy of the log for Weights & Biases that can neither block nor end a run.
 
-Everything happens in a thread of its own: starting, sending, finishing. The run only puts rows into a queue. Without a key
-the log is kept offline in the run folder. Whatever fails is said once, and the run goes on.
+Everything happens in a thread of its own: starting, sending, finishing. The run only puts rows into a queue. Without a
+key the log is kept offline in the run folder. Whatever fails is said once, and the run goes on.
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ class WandbLog:
                 run.log({name: value for name, value in row.items() if name != "step"}, step=int(row["step"]))
             run.finish()
         except ImportError:
-            warnings.warn("wandb is not installed (pip install transformer-zoo[wandb]); metrics.csv goes on", stacklevel=2)
+            warnings.warn(
+                "wandb is not installed (pip install 'transformer-zoo[wandb]'); metrics.csv goes on", stacklevel=2
+            )
         except Exception as error:  # whatever a logger does must not end a run
             warnings.warn(f"wandb stopped ({error}); metrics.csv goes on", stacklevel=2)
 

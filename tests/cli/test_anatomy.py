@@ -1,0 +1,75 @@
+"""Parts, layers and cost of a model, without its weights."""
+
+import pytest
+import torch
+from torch import nn
+
+from zoo.cli.anatomy import cost_rows, empty_model, layer_rows, part_rows, place, stacks
+from zoo.models.create import create_model, model_config
+from zoo.models.presets import PRESETS
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_parts_add_up(name: str) -> None:
+    model = empty_model(model_config(name))
+    rows = part_rows(model)
+    assert rows[-1][1] == model.num_parameters == PRESETS[name].parameters
+    for depth in range(3):
+        below = [row for row in rows[:-1] if len(row[0]) - len(row[0].lstrip()) == 2 * depth]
+        if depth == 0:
+            assert sum(count for _, count, _ in below) == model.num_parameters
+        assert all(count >= 0 for _, count, _ in below)
+
+
+def test_children_add_up_to_their_parent() -> None:
+    rows = part_rows(empty_model(model_config("t5-nano")))
+    labels = [label for label, _, _ in rows]
+    counts = {label.strip(): count for label, count, _ in rows}
+    first = labels.index("  blocks × 4")
+    inside = [count for label, count, _ in rows[first + 1 :] if label.startswith("    ")][:2]
+    assert sum(inside) == rows[first][1]
+    assert counts["language_model"] == 0  # tied: its weight is counted where the tokens are
+
+
+def test_place() -> None:
+    name = "backbone.stack.blocks.13.feed_forward.sublayer.input.weight"
+    assert place(name) == (("stack", "blocks", "feed_forward"), "13")
+    assert place("backbone.embedding.tokens.weight") == (("embedding", "tokens"), "")
+    assert place("heads.language_model.bias") == (("heads", "language_model"), "")
+
+
+def test_layers_that_are_alike_stand_together() -> None:
+    model = create_model("gpt-nano", dim=16, vocab_size=32, max_length=8)
+    assert [row[0] for row in layer_rows(model)] == ["layers", *["layers 1–4"] * 2, "layers end", "head"]
+    stack = stacks(model)["layers"]
+    stack.blocks[2].feed_forward.dropout = nn.Dropout(0.5)
+    rows = layer_rows(model)
+    assert [row[0] for row in rows[1:-2]] == ["layers 1–2"] * 2 + ["layers 3"] * 2 + ["layers 4"] * 2
+    assert "dropout 0.5" in rows[4][2]
+
+
+def test_words_of_a_layer() -> None:
+    llama = {part: words for _, part, words in layer_rows(empty_model(model_config("llama-nano")))}
+    assert llama["self_attention"] == "4 heads × 32, 2 for keys and values, kernel sdpa; rms_norm before"
+    assert llama["feed_forward"].startswith("gated silu, 128 → 344 → 128")
+    t5 = [row[0] for row in layer_rows(empty_model(model_config("t5-nano")))]
+    assert {"encoder 1–4", "decoder 1–4", "encoder end"} <= set(t5)
+    norms = {"none": "no norm", "sandwich": "before and after", "post": "after the sum"}
+    for placement, words in norms.items():
+        rows = layer_rows(empty_model(model_config("gpt-nano", placement=placement)))
+        assert words in rows[1][2]
+
+
+def test_nothing_is_allocated() -> None:
+    model = empty_model(model_config("gpt2", dim=12 * 4096, num_layers=96))
+    assert all(parameter.device == torch.device("meta") for parameter in model.parameters())
+    assert cost_rows(model)[0][1].endswith(" in rows of 1024")
+
+
+def test_cost_of_a_token_is_six_for_each_weight_and_attention() -> None:
+    config = model_config("gpt-nano")
+    cost = dict(cost_rows(empty_model(config)))
+    weights = 4 * 12 * config.dim**2
+    attention = 4 * 2 * config.dim * config.max_length
+    assert cost["training FLOPs a token"] == f"{6 * (weights + attention) / 1e6:.3g}M in rows of 128"
+    assert cost["more for each scored token"] == f"{6 * 4096 * config.dim / 1e6:.3g}M"

@@ -1,0 +1,58 @@
+"""`zoo describe`."""
+
+import pytest
+
+from tests.cli.tiny import MODELS, Command, Workshop
+from zoo.cli.describe import find_subject
+from zoo.models.presets import PRESETS
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_preset(command: Command, name: str) -> None:
+    status, out, _ = command("describe", name)
+    assert status == 0
+    assert f"preset {name}: {PRESETS[name].settings['kind']}" in out
+    total = next(line for line in out.splitlines() if line.startswith("total"))
+    assert total.split()[1] == f"{PRESETS[name].parameters:,}"
+    assert "training FLOPs a token" in out
+    assert "kernel sdpa" in out
+
+
+def test_settings_change_it(command: Command) -> None:
+    out = command("describe", "gpt2", "model.positions=alibi", "model.attention.kernel=reference").out
+    assert "alibi, up to 1024" in out
+    assert "kernel reference" in out
+
+
+@pytest.mark.parametrize("family", MODELS)
+def test_run_config_and_model_folder_agree(workshop: Workshop, command: Command, family: str) -> None:
+    run = workshop.run(family).relative_to(workshop.folder)
+    described = [
+        command("describe", run),
+        command("describe", run / "checkpoints" / "step-4"),
+        command("describe", run / "checkpoints" / "step-4" / "model"),
+    ]
+    bodies = {outcome.out.partition("\n")[2] for outcome in described}
+    assert {outcome.status for outcome in described} == {0}
+    assert len(bodies) == 1
+    assert str(run) in described[0].out
+
+
+def test_config_takes_the_vocabulary_of_its_tokenizer(workshop: Workshop) -> None:
+    settings = ["tokenizer.kind=byte_level_bpe", "tokenizer.vocab_size=300"]
+    assert find_subject("tiny-decoder.yaml", settings).config.vocab_size == 300
+    assert find_subject("tiny-decoder.yaml", ["model.vocab_size=261"]).config.vocab_size == 261
+
+
+def test_config_of_unknown_vocabulary_asks_for_it(workshop: Workshop, command: Command) -> None:
+    status, _, err = command("describe", "tiny-decoder.yaml", "tokenizer.kind=characters")
+    assert status == 2
+    assert "model.vocab_size" in err
+    assert "'characters'" in err
+
+
+def test_preset_wins_over_the_config_of_its_name_and_says_so(command: Command) -> None:
+    status, out, err = command("describe", "bert-nano")
+    assert status == 0
+    assert out.startswith("preset bert-nano")
+    assert "configs/pretrain/bert-nano.yaml" in err

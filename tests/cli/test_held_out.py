@@ -1,0 +1,70 @@
+"""Evaluation of a folder: which model, which text."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import zoo
+from tests.cli.tiny import Workshop
+from zoo.cli.held_out import evaluate_folder, evaluation_config, find_device
+from zoo.errors import ConfigError
+from zoo.pretrained import load
+
+
+def test_a_run_its_step_and_its_model_are_one(workshop: Workshop) -> None:
+    run = workshop.run("decoder")
+    step = run / "checkpoints" / "step-4"
+    losses = {evaluate_folder(folder).loss for folder in (run, step, step / "model")}
+    assert len(losses) == 1
+
+
+def test_batches_change_nothing(workshop: Workshop) -> None:
+    run = workshop.run("decoder")
+    one = evaluate_folder(run, ["trainer.validation_batch_size=1"]).loss
+    assert one == pytest.approx(evaluate_folder(run).loss, rel=1e-6)
+
+
+def test_other_text_with_the_models_own_tokenizer(workshop: Workshop, tmp_path: Path) -> None:
+    (tmp_path / "other.txt").write_text("\n\n".join(f"{n} other words" * 9 for n in range(40)), encoding="utf-8")
+    other = evaluate_folder(workshop.run("decoder"), [f"data.source.path={tmp_path / 'other.txt'}"])
+    assert other.loss != evaluate_folder(workshop.run("decoder")).loss
+    config = evaluation_config(other.model, [])
+    assert config.tokenizer.kind == "file"
+
+
+def test_model_of_no_run_needs_to_be_told_what_to_measure(workshop: Workshop, tmp_path: Path) -> None:
+    run = workshop.run("decoder")
+    zoo.save(load(run), tmp_path / "alone")
+    with pytest.raises(ConfigError, match=r"belongs to no run.*causal_lm"):
+        evaluate_folder(tmp_path / "alone")
+    settings = [
+        "objectives.causal_lm.kind=causal_lm",
+        f"data={{source: {{kind: text, path: {workshop.folder / 'text.txt'}, document: blank_line}}}}",
+        "data.validation_fraction=0.2",
+    ]
+    alone = evaluate_folder(tmp_path / "alone", settings)
+    assert alone.loss == pytest.approx(evaluate_folder(run).loss, rel=1e-6)
+
+
+@pytest.mark.parametrize("precision, tolerance", [("64-true", 1e-4), ("bf16-mixed", 0.05)])
+def test_precision(workshop: Workshop, precision: str, tolerance: float) -> None:
+    loss = evaluate_folder(workshop.run("decoder"), [f"trainer.precision={precision}"]).loss
+    full = evaluate_folder(workshop.run("decoder")).loss
+    assert loss == pytest.approx(full, rel=tolerance)
+    assert loss != full
+
+
+@pytest.mark.parametrize("key", ["model.dim=8", "seed=3", "tokenizer=bytes", "trainer.batch_size=2", "name=other"])
+def test_what_belongs_to_training_cannot_be_changed(workshop: Workshop, key: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be changed in an evaluation"):
+        evaluate_folder(workshop.run("decoder"), [key])
+
+
+def test_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert find_device("auto") == find_device("cpu") == torch.device("cpu")
+    with pytest.raises(ConfigError, match="not there"):
+        find_device("gpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert find_device("auto") == find_device("gpu") == torch.device("cuda")

@@ -1,0 +1,58 @@
+"""`zoo list`."""
+
+from pathlib import Path
+
+from tests.cli.tiny import Command
+from zoo.cli.list import about, choice_rows
+from zoo.models.presets import PRESETS
+from zoo.registry import Choice
+from zoo.training.shipped import shipped_configs
+
+
+def test_lists_every_preset_and_config(command: Command) -> None:
+    status, out, err = command("list")
+    assert (status, err) == (0, "")
+    words = out.split()
+    assert {*PRESETS, *shipped_configs()} <= set(words)
+    assert f"{PRESETS['bert-base'].parameters:,}" in words
+    assert "arXiv:1810.04805, section 3" in out
+
+
+def test_pattern(command: Command) -> None:
+    out = command("list", "t5-v*").out
+    assert "t5-v1.1-small" in out
+    assert "bert" not in out
+
+
+def test_choices_hold_every_registry() -> None:
+    rows = list(choice_rows())
+    nouns = {noun for noun, _, _ in rows}
+    wanted = {"positions", "norm", "placement", "feed_forward", "kernel", "head", "objective", "optimizer", "schedule"}
+    assert wanted | {"tokenizer", "source", "model", "initialization", "activation"} <= nouns
+    assert ("positions", "rotary") in {row[:2] for row in rows}
+    assert len({row[:2] for row in rows}) == len(rows)
+    assert all(words for noun, _, words in rows if noun != "activation")
+
+
+def test_new_choice_is_listed_without_more_ado() -> None:
+    class Flavour(Choice, noun="flavour"):
+        """A family."""
+
+    class Sour(Flavour, kind="sour"):
+        """Like lemons."""
+
+    assert ("flavour", "sour", "Like lemons.") in list(choice_rows())
+    Flavour.choices.clear()
+
+
+def test_choices_of_one_noun(command: Command) -> None:
+    out = command("list", "--choices", "placement").out
+    assert "branch_output" in out
+    assert "rotary" not in out
+
+
+def test_what_a_config_is_about(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("# zoo pretrain a\n#\n# A small GPT, arXiv:1.2. More\n# words.\nseed: 1\n# no\n")
+    assert about(tmp_path / "a.yaml") == "A small GPT, arXiv:1.2"
+    (tmp_path / "b.yaml").write_text("seed: 1\n")
+    assert about(tmp_path / "b.yaml") == ""

@@ -1,0 +1,54 @@
+"""Tables and notes."""
+
+import pytest
+
+from zoo.cli.screen import cell_text, is_number, note, table, written
+
+
+def test_table_is_plain_where_stdout_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    table("a title\n", ("name", "count"), [("[MASK] " * 40, 1234567), ("b", None)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["a title", ""]
+    assert lines[2].startswith("name")
+    assert lines[4].split() == ["[MASK]"] * 40 + ["1,234,567"]  # neither wrapped nor taken for markup
+    assert all(line == line.rstrip() for line in lines)
+
+
+def test_numbers_stand_on_the_right(capsys: pytest.CaptureFixture[str]) -> None:
+    table("", ("count", "word"), [(5, "a"), (12345, "b")])
+    assert [line[:6] for line in capsys.readouterr().out.splitlines()[2:]] == ["     5", "12,345"]
+
+
+@pytest.mark.parametrize(
+    "cell, text",
+    [
+        (None, ""),
+        (1234, "1,234"),
+        (0.25, "0.2500"),
+        (12345.6, "12,346"),
+        (True, "True"),
+        ("ä\x1b[0m\n", "ä\\x1b[0m\\n"),
+        (-0.5, "-0.5000"),
+    ],
+)
+def test_cell(cell: object, text: str) -> None:
+    assert cell_text(cell) == text
+
+
+def test_a_truth_value_is_no_number() -> None:
+    assert is_number(1)
+    assert is_number(0.5)
+    assert not is_number(True)
+    assert not is_number("1")
+
+
+def test_note_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    note("mind this")
+    assert capsys.readouterr() == ("", "mind this\n")
+
+
+@pytest.mark.parametrize(
+    "value, text", [(None, "null"), (True, "true"), (1, "1"), (0.5, "0.5"), ("a", "a"), ([1, None], "[1, null]")]
+)
+def test_written_as_on_the_command_line(value: object, text: str) -> None:
+    assert written(value) == text

@@ -1,0 +1,141 @@
+"""A cached folder is whole or absent, whatever is done to it and whoever else builds."""
+
+import logging
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from zoo.data import cache
+from zoo.data.cache import check_folder, find_or_build
+from zoo.errors import DataError
+
+
+def build(folder: Path) -> None:
+    (folder / "a.bin").write_bytes(bytes(range(200)))
+    (folder / "b.bin").write_bytes(b"")
+
+
+def build_never(folder: Path) -> None:
+    raise AssertionError("it is there already")
+
+
+def test_built_once_and_found_again(tmp_path: Path) -> None:
+    folder = find_or_build(tmp_path / "deep" / "x", "thing", build)
+    assert (folder / "a.bin").read_bytes() == bytes(range(200))
+    assert find_or_build(folder, "thing", build_never) == folder
+    assert [path.name for path in folder.parent.iterdir() if path.name != ".x.lock"] == ["x"]
+
+
+@pytest.mark.parametrize(
+    "damage, message",
+    [
+        (
+            lambda folder: (folder / "a.bin").write_bytes(bytes(range(199))),
+            r"a\.bin: it has 199 bytes and should have 200",
+        ),
+        (lambda folder: (folder / "a.bin").write_bytes(bytes(200)), r"a\.bin: its content changed after byte 0"),
+        (lambda folder: (folder / "a.bin").unlink(), r"a\.bin: .*No such file"),
+        (lambda folder: (folder / "manifest.json").write_text("{"), r"manifest\.json"),
+        (lambda folder: (folder / "manifest.json").write_text('{"files": {}, "seal": "x"}'), "its seal is broken"),
+        (lambda folder: (folder / "manifest.json").unlink(), r"manifest\.json"),
+    ],
+)
+def test_damage_is_named_and_mended(tmp_path: Path, damage, message: str, caplog: pytest.LogCaptureFixture) -> None:
+    folder = find_or_build(tmp_path / "x", "thing", build)
+    damage(folder)
+    with pytest.raises(DataError, match=f"the thing in .* is damaged: .*{message}.*delete .* it is built again"):
+        check_folder(folder, "thing")
+    with caplog.at_level(logging.WARNING):
+        find_or_build(folder, "thing", build)
+    assert "building it again now" in caplog.text
+    check_folder(folder, "thing")
+
+
+def test_changes_are_found_block_by_block_and_in_a_sample_of_large_files(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(cache, "BLOCK_BYTES", 16)
+    folder = find_or_build(tmp_path / "x", "thing", build)
+    content = bytearray((folder / "a.bin").read_bytes())
+    content[50] ^= 1
+    (folder / "a.bin").write_bytes(content)
+    with pytest.raises(DataError, match="changed after byte 48"):
+        check_folder(folder, "thing")
+    monkeypatch.setattr(cache, "WHOLE_CHECK_BYTES", 64)
+    monkeypatch.setattr(cache, "SAMPLED_BLOCKS", 2)
+    check_folder(folder, "thing")  # the first and the last block only
+    (folder / "a.bin").write_bytes(bytes([1]) + bytes(range(1, 200)))
+    with pytest.raises(DataError, match="changed after byte 0"):
+        check_folder(folder, "thing")
+
+
+def test_a_failing_build_leaves_nothing(tmp_path: Path) -> None:
+    def fail(folder: Path) -> None:
+        build(folder)
+        raise DataError("the corpus is empty")
+
+    with pytest.raises(DataError, match="the corpus is empty"):
+        find_or_build(tmp_path / "x", "thing", fail)
+    assert [path.name for path in tmp_path.iterdir()] == [".x.lock"]
+
+
+def test_an_unwritable_cache_is_said_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=r"cannot write the thing to the cache .*data\.cache or \$ZOO_CACHE"):
+        find_or_build(tmp_path / "file" / "x", "thing", build)
+
+
+def _slow(folder: Path) -> None:
+    (folder / "a.bin").write_bytes(b"half")
+    (folder.parent / "begun").write_text(str(os.getpid()))
+    time.sleep(60)
+
+
+def test_a_kill_leaves_no_folder_and_the_next_build_tidies_up(tmp_path: Path) -> None:
+    code = "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); import test_cache as t\n"
+    code += "t.find_or_build(Path(sys.argv[2]), 'thing', t._slow)"
+    victim = subprocess.Popen([sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path / "x")])
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "begun").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    victim.send_signal(signal.SIGKILL)
+    victim.wait()
+    assert list(tmp_path.glob(".x.building-*"))
+    assert not (tmp_path / "x").exists()
+    check_folder(find_or_build(tmp_path / "x", "thing", build), "thing")
+    assert not list(tmp_path.glob(".x.building-*"))
+
+
+def _counted(folder: Path) -> None:
+    build(folder)
+    (folder.parent / f"built-by-{os.getpid()}").write_text("")
+    time.sleep(0.2)
+
+
+def _find(folder: Path, locks: bool) -> None:
+    if not locks:
+        import fcntl
+
+        def refuse(*_: object) -> None:
+            raise OSError("no locks here")
+
+        fcntl.flock = refuse
+    check_folder(find_or_build(folder, "thing", _counted), "thing")
+
+
+@pytest.mark.parametrize("locks", [True, False])
+def test_parallel_builders(tmp_path: Path, locks: bool) -> None:
+    context = multiprocessing.get_context("fork")
+    workers = [context.Process(target=_find, args=(tmp_path / "x", locks)) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0] * 4
+    check_folder(tmp_path / "x", "thing")
+    assert len(list(tmp_path.glob("built-by-*"))) == 1 or not locks
+    assert not list(tmp_path.glob(".x.building-*"))

@@ -1,0 +1,191 @@
+"""The token store: what is in it, when it is found again, and what it refuses."""
+
+import multiprocessing
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.data.memory import ListConfig
+from zoo.data import store as module
+from zoo.data.sentences import sentence_starts
+from zoo.data.sources import JsonLinesConfig, TextConfig
+from zoo.data.store import TokenStore, build_store, token_dtype
+from zoo.errors import DataError
+from zoo.tokenizer.train import ByteLevelBPEConfig, BytesConfig, CharactersConfig, WordPieceConfig
+
+TEXTS = ["One two. Three four!  Five?", "", "Six seven eight", "  \n", "Nine. Ten. Eleven twelve."]
+TOKENIZER = BytesConfig().train()
+
+
+SOURCE = ListConfig(texts=tuple(TEXTS))
+
+
+def documents(store: TokenStore) -> list[list[int]]:
+    return [part.tolist() for part in np.split(store.tokens, store.documents[1:-1])]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 8_192])
+def test_a_store_holds_each_document_that_has_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
+    monkeypatch.setattr(module, "_BATCH_DOCUMENTS", batch)
+    store = build_store(SOURCE, TOKENIZER, tmp_path, sentences=True)
+    kept = [TEXTS[0], TEXTS[2], TEXTS[4]]
+    assert documents(store) == [TOKENIZER.encode(text).tolist() for text in kept]
+    assert (store.num_documents, store.num_skipped, store.num_tokens) == (3, 2, sum(map(len, kept)))
+    assert store.tokens.dtype == np.uint16
+    assert isinstance(store.tokens, np.memmap)
+    assert not store.tokens.flags.writeable
+    assert store.documents.dtype == np.int64
+    offsets = [
+        offset + start for offset, text in zip(store.documents, kept, strict=False) for start in sentence_starts(text)
+    ]
+    assert store.sentences is not None
+    assert store.sentences.tolist() == offsets
+    assert build_store(SOURCE, TOKENIZER, tmp_path).sentences is None
+
+
+def test_documents_without_tokens_are_left_out_too(tmp_path: Path) -> None:
+    tokenizer = WordPieceConfig(vocab_size=60).train(TEXTS)
+    store = build_store(ListConfig(texts=("\x00\x01", "One", "\ufffd")), tokenizer, tmp_path, sentences=True)
+    assert (store.num_documents, store.num_skipped) == (1, 2)
+
+
+def test_found_again_by_what_decides_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = build_store(SOURCE, TOKENIZER, tmp_path)
+    others = {
+        build_store(SOURCE, TOKENIZER, tmp_path, sentences=True).fingerprint,
+        build_store(SOURCE, BytesConfig(special_tokens="bert").train(), tmp_path).fingerprint,
+        build_store(ListConfig(texts=(*TEXTS, "x")), TOKENIZER, tmp_path).fingerprint,
+    }
+    assert len(others | {store.fingerprint}) == 4
+    monkeypatch.setattr(module, "_write", None)  # building anything would fail now
+    again = build_store(SOURCE, TOKENIZER, tmp_path)
+    assert (again.folder, again.fingerprint) == (store.folder, store.fingerprint)
+    assert documents(again) == documents(store)
+
+
+def test_one_byte_of_the_corpus_makes_another_store(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("some text")
+    source = TextConfig(path=str(tmp_path / "a.txt"))
+    before = build_store(source, TOKENIZER, tmp_path)
+    (tmp_path / "a.txt").write_text("some tent")
+    after = build_store(source, TOKENIZER, tmp_path)
+    assert before.fingerprint != after.fingerprint
+    assert TOKENIZER.decode(after.tokens) == "some tent"
+
+
+@pytest.mark.parametrize("size, dtype", [(1, "u2"), (65_535, "u2"), (65_536, "u2"), (65_537, "u4"), (1 << 32, "u4")])
+def test_the_dtype_holds_the_largest_id_and_no_more(size: int, dtype: str) -> None:
+    assert token_dtype(size) == np.dtype(dtype)
+    assert np.iinfo(token_dtype(size)).max >= size - 1
+
+
+def test_a_vocabulary_beyond_32_bits_is_refused() -> None:
+    with pytest.raises(DataError, match="4294967297"):
+        token_dtype((1 << 32) + 1)
+
+
+class Pretending:
+    """A tokenizer that gives one id for each character: its code point, whatever the vocabulary."""
+
+    def __init__(self, vocab_size: int) -> None:
+        self.vocab_size, self.fingerprint = vocab_size, str(vocab_size)
+
+    def encode_batch(self, texts: list[str]) -> list[np.ndarray]:
+        return [np.array([ord(one) for one in text], dtype=np.int64) for text in texts]
+
+
+def test_ids_at_the_boundary_of_the_dtype(tmp_path: Path) -> None:
+    top, above = chr(65_535), chr(65_536)
+    assert build_store(ListConfig(texts=("a", top)), Pretending(65_536), tmp_path).tokens.tolist() == [97, 65_535]
+    wide = build_store(ListConfig(texts=("a", above)), Pretending(65_537), tmp_path)
+    assert (wide.tokens.dtype, wide.tokens.tolist()) == (np.uint32, [97, 65_536])
+    with pytest.raises(DataError, match=r"document 2 .*the id 65536 .*not in its vocabulary \(0 … 65535\)"):
+        build_store(ListConfig(texts=("a", "", above)), Pretending(65_536), tmp_path)
+
+
+@pytest.mark.parametrize("texts", [(), ("", " \n")])
+def test_an_empty_corpus_is_refused(tmp_path: Path, texts: tuple[str, ...]) -> None:
+    with pytest.raises(DataError, match=f"the corpus is empty: it has no text in any of its {len(texts)} documents"):
+        build_store(ListConfig(texts=texts), TOKENIZER, tmp_path)
+    assert not [path for path in (tmp_path / "store").iterdir() if path.is_dir()]
+
+
+def test_a_document_that_cannot_be_encoded_is_named(tmp_path: Path) -> None:
+    closed = CharactersConfig().train(["abc"])
+    with pytest.raises(DataError, match=r"document 3 of the corpus .* no id for the character 'é'"):
+        build_store(ListConfig(texts=("a", "", "b", "é", "c")), closed, tmp_path)
+    with pytest.raises(DataError, match=r"document 1 of the corpus .* half of a surrogate pair"):
+        build_store(ListConfig(texts=("a", "b\udc00")), TOKENIZER, tmp_path)
+
+
+def test_a_corpus_that_changes_meanwhile_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("first")
+
+    class Changing(TextConfig):
+        def documents(self) -> Iterator[str]:
+            yield from super().documents()
+            path.write_text("second")
+
+    with pytest.raises(DataError, match="changed while the token store was built"):
+        build_store(Changing(path=str(path)), TOKENIZER, tmp_path)
+
+
+def test_a_damaged_store_is_built_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = build_store(SOURCE, TOKENIZER, tmp_path)
+    expected = documents(store)
+    for damage in (lambda content: content[:-1], lambda content: bytes([content[0] ^ 1]) + content[1:]):
+        path = store.folder / "tokens.bin"
+        path.write_bytes(damage(path.read_bytes()))
+        assert documents(build_store(SOURCE, TOKENIZER, tmp_path)) == expected
+        assert "tokens.bin" in caplog.text
+
+
+def _sum(tokens: np.ndarray) -> int:
+    return int(tokens.sum())
+
+
+def test_a_worker_process_maps_the_tokens_instead_of_copying_them(tmp_path: Path) -> None:
+    store = build_store(ListConfig(texts=("a long text " * 10_000,)), TOKENIZER, tmp_path)
+    assert len(pickle.dumps(store.tokens)) < 1_000
+    assert isinstance(pickle.loads(pickle.dumps(store.tokens)), np.memmap)
+    assert pickle.loads(pickle.dumps(store.tokens[5:9])).tolist() == store.tokens[5:9].tolist()
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(_sum, (store.tokens,)) == _sum(store.tokens)
+
+
+def test_memory_stays_bounded(tmp_path: Path) -> None:
+    # In a process of its own, for its peak; twice the corpus must not need noticeably more.
+    import subprocess
+    import sys
+
+    def peak(megabytes: int) -> float:
+        path = tmp_path / f"{megabytes}.txt"
+        path.write_text("some words in a line of text\n" * (megabytes * 1_000_000 // 29))
+        code = (
+            "import sys, resource; from pathlib import Path\n"
+            "from zoo.data.sources import TextConfig; from zoo.data.store import build_store\n"
+            "from zoo.tokenizer.train import BytesConfig\n"
+            "build_store(TextConfig(path=sys.argv[1], document='line'), BytesConfig().train(), Path(sys.argv[2]))\n"
+            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        )
+        arguments = [sys.executable, "-c", code, str(path), str(tmp_path)]
+        return int(subprocess.run(arguments, check=True, capture_output=True, text=True).stdout)
+
+    assert peak(4) < 1.25 * peak(2)
+
+
+def test_real_novels(tmp_path: Path, shared_data: Path) -> None:
+    source = JsonLinesConfig(path=str(shared_data / "eltec_eng" / "valid.jsonl.gz"), field="paragraphs")
+    texts = list(source.documents())
+    tokenizer = ByteLevelBPEConfig(vocab_size=2_000, training_characters=200_000).train(texts)
+    store = build_store(source, tokenizer, tmp_path, sentences=True)
+    assert store.num_documents == 91
+    for number in (0, 45, 90):
+        assert tokenizer.decode(store.tokens[store.documents[number] : store.documents[number + 1]]) == texts[number]
+    assert store.sentences is not None
+    assert np.all(np.diff(store.sentences) > 0)
+    assert np.isin(store.documents[:-1], store.sentences).all()

@@ -1,0 +1,306 @@
+"""No setting of a model is ignored: each field changes parameters, initial weights or outputs, or is refused.
+
+Every field of every config that a model can have is varied on its own, by what its type, its bounds and the messages of
+its refusals allow; the classes come from the registries.
+"""
+
+import dataclasses
+import re
+import types
+import typing
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from torch import Tensor
+
+from zoo.config import Config, build
+from zoo.errors import ConfigError
+from zoo.models import ModelConfig
+from zoo.nn.positions import PositionsConfig
+from zoo.nn.residual import PLACEMENTS
+from zoo.registry import Choice
+
+VOCAB_SIZE = 11
+PLAIN: dict[str, Any] = {
+    "kind": "encoder",
+    "dim": 8,
+    "num_layers": 2,
+    "num_heads": 2,
+    "head_dim": 4,
+    "max_length": 32,
+    "vocab_size": VOCAB_SIZE,
+    "attention": {"kernel": "reference"},
+    "initialization": {"kind": "gpt2", "std": 0.5},
+    "heads": {"main": {"kind": "language_model"}},
+}
+CHANGE = 1e-9
+"""Of float64: a relative change above this is an effect."""
+
+# fields without an effect of their own, and why that is right
+WITHOUT_EFFECT = {
+    "attention.kernel": "kernels are implementations of one function, equal under tests/test_contracts.py"
+}
+
+
+class Condition(NamedTuple):
+    """A field matters only where `other` has one of these values; elsewhere it may do nothing."""
+
+    other: str
+    values: set[str]
+    reason: str
+
+
+NORMED = set(PLACEMENTS) - {"none"}
+MATTERS_WITH = {
+    "max_length": Condition("positions", {"learned"}, "the rows of the table; a run also cuts its rows by it"),
+    "initialization.position_std": Condition("positions", {"learned"}, "there is no such table elsewhere"),
+    "norm": Condition("placement", NORMED, "without one, no part of this model has a norm"),
+    "norm.eps": Condition("placement", NORMED, "likewise"),
+    "norm.bias": Condition("placement", NORMED, "likewise"),
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """These tensors are so small that threads would only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+# ----------------------------------------------------------------------------------------------------------- all fields
+
+
+class Setting(NamedTuple):
+    """A field, where it stands, and the model that has it."""
+
+    path: str
+    kind: Any
+    model: dict[str, Any]
+
+
+def settings_of(schema: type[Config], path: str, model: dict[str, Any]) -> Iterator[Setting]:
+    """Every field of a config class that stands at `path` of a model, and of all that may stand in it."""
+    hints = typing.get_type_hints(schema)
+    for field in dataclasses.fields(schema):
+        where = f"{path}{field.name}"
+        yield Setting(where, hints[field.name], model)
+        for inner in configs_in(hints[field.name]):
+            inside = f"{where}.main" if typing.get_origin(hints[field.name]) is dict else where
+            alternatives = list(inner.choices.values()) if issubclass(inner, Choice) else [inner]
+            for alternative in alternatives:
+                chosen = {"kind": alternative.kind} if issubclass(alternative, Choice) else {}
+                yield from settings_of(alternative, f"{inside}.", changed(model, inside, chosen, keep=not chosen))
+
+
+def configs_in(kind: Any) -> list[type[Config]]:
+    """The config classes that a field type names."""
+    if isinstance(kind, type) and issubclass(kind, Config):
+        return [kind]
+    return [config for argument in typing.get_args(kind) for config in configs_in(argument)]
+
+
+def changed(model: dict[str, Any], path: str, value: Any, keep: bool = False) -> dict[str, Any]:
+    """The plain data of a model with one path set; with `keep`, only if nothing is there."""
+    name, _, rest = path.partition(".")
+    inner = model.get(name)
+    if rest:
+        group = inner if isinstance(inner, dict) else {} if inner is None else {"kind": inner}
+        return {**model, name: changed(group, rest, value, keep)}
+    return model if keep and inner is not None else {**model, name: value}
+
+
+def value_at(config: Any, path: str) -> Any:
+    """The value of a dotted path."""
+    for name in path.split("."):
+        config = config[name] if isinstance(config, dict) else getattr(config, name)
+    return config
+
+
+def all_settings() -> dict[str, Setting]:
+    """Every setting of every family, by a readable name."""
+    settings = {}
+    for family in ModelConfig.choices.values():
+        for setting in settings_of(family, "", {**PLAIN, "kind": family.kind}):
+            owner = value_kind(setting)
+            settings[f"{family.kind}-{setting.path}{owner}"] = setting
+    return settings
+
+
+def value_kind(setting: Setting) -> str:
+    """The kind of the group that a setting stands in, as a suffix."""
+    group = setting.path.rpartition(".")[0]
+    kind = value_at(setting.model, group).get("kind", "") if group and group_is_there(setting.model, group) else ""
+    return f"[{kind}]" if kind else ""
+
+
+def group_is_there(model: dict[str, Any], path: str) -> bool:
+    """Whether the plain data has the group."""
+    for name in path.split("."):
+        if not isinstance(model, dict) or name not in model:
+            return False
+        model = model[name]
+    return isinstance(model, dict)
+
+
+# ----------------------------------------------------------------------------------------------------------- variations
+
+
+def variations(kind: Any, value: Any, refusal: str) -> list[Any]:
+    """Other values that a field of this type may take; some may be refused.
+
+    Args:
+        kind: the field's type. value: what it has now. refusal: what is said about a value that is not legal.
+    """
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (types.UnionType, typing.Union):
+        found = [other for argument in arguments for other in variations(argument, value, refusal)]
+    elif kind is type(None):
+        found = [None]
+    elif origin is typing.Literal:
+        found = list(arguments)
+    elif origin is dict:
+        found = [{}]
+    elif kind is bool:
+        found = [True, False]
+    elif kind is int:
+        found = [1, 2, 3, 6] if value is None else [value + 1, value * 2, value - 1]
+    elif kind is float:
+        found = [0.5, 1.5, 3.0, 1e6] if not value else [value * 2, value / 2]
+    elif kind is str:
+        found = re.findall(r"\w+", refusal.partition("legal: ")[2])
+    elif issubclass(kind, Choice):
+        found = list(kind.choices)
+    else:
+        found = []  # a group of settings: its fields are varied one by one
+    return [other for other in found if other != value]
+
+
+def outputs(model: Any) -> list[Tensor]:
+    """Hidden states and logits in evaluation and in training, on rows with padding, far positions and segments."""
+    tokens = (torch.arange(20) * 7 % VOCAB_SIZE).reshape(2, 10)
+    positions = torch.tensor([[0, 1, 2, 3, 5, 8, 13, 21, 25, 31]]).expand(2, -1)
+    documents = torch.tensor([[0] * 10, [0] * 8 + [-1] * 2])
+    inputs = {"tokens": tokens, "positions": positions, "documents": documents}
+    if model.config.kind == "encoder_decoder":
+        inputs |= {f"decoder_{name}": values for name, values in inputs.items()}
+    if model.config.embedding.num_segments > 1:
+        inputs["segments"] = tokens % 2
+    found = []
+    for training in (False, True):
+        torch.manual_seed(0)
+        model.train(training)
+        hidden = model.backbone(**inputs)
+        found += [hidden, *(head(hidden) for head in model.heads.values())]
+    return found
+
+
+@torch.no_grad()
+def differ(one: ModelConfig, other: ModelConfig) -> bool:
+    """Whether two configs give models that differ in parameters, initial weights, or outputs."""
+    left, right = (config.build(seed=0).double() for config in (one, other))
+    weights = [dict(model.named_parameters()) for model in (left, right)]
+    if weights[0].keys() != weights[1].keys():
+        return True
+    if any(apart(weights[0][name], weights[1][name]) for name in weights[0]):
+        return True
+    found = outputs(left), outputs(right)
+    return len(found[0]) != len(found[1]) or any(apart(*pair) for pair in zip(*found, strict=True))
+
+
+def apart(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors differ by more than rounding."""
+    return one.shape != other.shape or bool((one - other).abs().max() > CHANGE * one.abs().max())
+
+
+def has_effect(setting: Setting) -> bool | None:
+    """Whether some other value of the setting has an effect; None where every other value is refused by its name."""
+    config = build(ModelConfig, setting.model)
+    value = value_at(config, setting.path)
+    try:
+        build(ModelConfig, changed(setting.model, setting.path, "no such value"))
+        refusal = ""
+    except ConfigError as error:
+        refusal = str(error)
+    legal, reasons = [], []
+    for other in variations(setting.kind, value, refusal):
+        try:
+            legal.append(build(ModelConfig, changed(setting.model, setting.path, other)))
+        except ConfigError as error:
+            reasons.append(str(error))
+    if not legal and reasons:
+        assert all(setting.path.rpartition(".")[2] in reason for reason in reasons), reasons
+        return None
+    return any(differ(config, other) for other in legal)
+
+
+# ---------------------------------------------------------------------------------------------------------------- tests
+
+SETTINGS = all_settings()
+GROUPS = {
+    name
+    for name, setting in SETTINGS.items()
+    if isinstance(setting.kind, type) and issubclass(setting.kind, Config) and not issubclass(setting.kind, Choice)
+}
+LEAVES = sorted(set(SETTINGS) - GROUPS)
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_no_setting_is_ignored(name: str) -> None:
+    setting = SETTINGS[name]
+    effect = has_effect(setting)
+    assert effect is not False or setting.path in WITHOUT_EFFECT
+
+
+def test_every_kind_of_every_choice_is_varied() -> None:
+    paths = {setting.path for setting in SETTINGS.values()}
+    assert {"positions.theta", "positions.num_buckets", "norm.eps", "attention.query_key_norm.eps"} <= paths
+    assert {"heads.main.tied", "dropout.final", "embedding.scale", "initialization.gain"} <= paths
+
+
+CONTEXTS = [("positions", kind) for kind in PositionsConfig.choices] + [("placement", name) for name in PLACEMENTS]
+
+
+@pytest.mark.parametrize("other, value", CONTEXTS)
+def test_no_setting_is_ignored_beside_another(other: str, value: str) -> None:
+    """With each positional scheme and each placement: what does nothing there is on the reviewed list."""
+    model = {**PLAIN, "kind": "decoder", other: value}
+    config = build(ModelConfig, model)
+    names = [path for path, setting in leaves(config).items() if has_effect(Setting(path, setting, model)) is False]
+    ignored = set(names) - set(WITHOUT_EFFECT)
+    conditional = {path for path, condition in MATTERS_WITH.items() if condition.other == other}
+    assert ignored <= conditional
+    assert not {path for path in ignored if value in MATTERS_WITH[path].values}
+
+
+def test_conditions_are_needed() -> None:
+    for path, condition in MATTERS_WITH.items():
+        registry = PositionsConfig.choices if condition.other == "positions" else PLACEMENTS
+        elsewhere = next(value for value in registry if value not in condition.values)
+        model = {**PLAIN, "kind": "decoder", condition.other: elsewhere}
+        config = build(ModelConfig, model)
+        assert has_effect(Setting(path, leaves(config)[path], model)) is False
+
+
+def leaves(config: Config, path: str = "") -> dict[str, Any]:
+    """The type of every field that the config has, by its path; groups are entered, not listed."""
+    found: dict[str, Any] = {}
+    hints = typing.get_type_hints(type(config))
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if isinstance(value, Config):
+            found |= leaves(value, f"{path}{field.name}.")
+        if not isinstance(value, Config) or isinstance(value, Choice):
+            found[f"{path}{field.name}"] = hints[field.name]
+    return found
+
+
+def test_a_setting_without_effect_is_caught() -> None:
+    """ALiBi needs no table: there `max_length` does nothing, and the check says so."""
+    model = {**PLAIN, "positions": "alibi"}
+    assert has_effect(Setting("max_length", int, model)) is False
+    assert has_effect(Setting("max_length", int, PLAIN)) is True
+    assert has_effect(Setting("embedding.num_segments", int, {**PLAIN, "kind": "encoder_decoder"})) is None
