@@ -21,7 +21,10 @@ def main(overrides: list[str]) -> Result:
     loss = result.metrics["validation/loss"]
     print(f"validation loss {loss:.3f} nats per character after {result.steps:,} steps of {result.seconds:.0f} s in all")
     model = zoo.load(result.folder)
-    print(model.generate("\n", max_new_tokens=300, temperature=0.8, seed=config.seed))
+    text = "\n"
+    while len(text) < 400:  # the model has 64 positions: each piece is written with the last 32 characters in view
+        text += model.generate(text[-32:], max_new_tokens=32, temperature=0.8, seed=len(text))
+    print(text)
     return result
 
 

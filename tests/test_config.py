@@ -295,7 +295,7 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("a: {true: 1}\n", "a: key True in .* must be a word"),
         ("a: \x00\n", "not valid YAML"),
         (b"a: \xff\n", "not UTF-8"),
-        ("[" * 5000, "not valid YAML"),
+        ("[" * 5000, "not nested that deeply"),
         ("a: " + "9" * 5000, "not valid YAML"),
     ],
 )

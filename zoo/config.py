@@ -103,16 +103,20 @@ def read_yaml(path: str | Path) -> Source:
 
 def read_overrides(overrides: Iterable[str], name: str = "command line") -> Source:
     """`["model.dim=128", …]` as a source; values are read as YAML (`3e-4`, `true`, `null`, `[1, 2]`)."""
-    from omegaconf import OmegaConf
-
     settings: Mapped = {}
     for override in overrides:
         key, equals, _ = override.partition("=")
         if not equals or not all(part.strip() for part in key.split(".")):
             raise ConfigError(f"{override!r} is no setting; write key=value, for example trainer.max_steps=100")
-        _check_depth(override)
-        settings = _join(settings, _contained(functools.partial(OmegaConf.from_dotlist, [override]), override))
+        settings = _join(settings, _contained(functools.partial(_read_override, override), override))
     return Source(name, settings)
+
+
+def _read_override(override: str) -> Any:
+    from omegaconf import OmegaConf
+
+    _check_depth(override)
+    return OmegaConf.from_dotlist([override])
 
 
 MAX_YAML_CHARACTERS = 1 << 20
@@ -123,10 +127,10 @@ MAX_YAML_INDENT = 1_000
 def _check_depth(text: str) -> None:
     """Refuses what no config needs and what makes a YAML parser slow or overflows its stack."""
     if len(text) > MAX_YAML_CHARACTERS:
-        raise ConfigError(f"a config has at most {MAX_YAML_CHARACTERS:,} characters, not {len(text):,}")
+        raise ValueError(f"a config has at most {MAX_YAML_CHARACTERS:,} characters, not {len(text):,}")
     indent = max((len(line) - len(line.lstrip(" -?:\t")) for line in text.splitlines()), default=0)
     if text.count("[") + text.count("{") > MAX_YAML_BRACKETS or indent > MAX_YAML_INDENT:
-        raise ConfigError("a config is not nested that deeply; it has too many brackets or too much indentation")
+        raise ValueError("a config is not nested that deeply; it has too many brackets or too much indentation")
 
 
 def _contained(read: Callable[[], Any], what: str) -> Mapped:

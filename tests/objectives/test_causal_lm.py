@@ -19,15 +19,14 @@ DOCUMENTS = random_documents(60, 25)
 
 
 @pytest.mark.parametrize("packing", ["stream", "documents", "none"])
-@pytest.mark.parametrize("begin", [False, True])
 def test_each_token_is_predicted_once_from_its_document(
-    packing: Literal["stream", "documents", "none"], begin: bool
+    packing: Literal["stream", "documents", "none"],
 ) -> None:
-    objective = CausalLMConfig(packing=packing, begin=begin).build("clm", Setup(TOKENIZER, 16, 0))
+    objective = CausalLMConfig(packing=packing).build("clm", Setup(TOKENIZER, 16, 0))
     maker = objective.row_maker(DOCUMENTS)
     wanted: Counter[tuple[int, int]] = Counter()
     for start, stop in zip(DOCUMENTS.starts, DOCUMENTS.stops, strict=True):
-        wanted.update(pairwise([*([END] if begin else []), *DOCUMENTS.tokens[start:stop].tolist(), END]))
+        wanted.update(pairwise([*DOCUMENTS.tokens[start:stop].tolist(), END]))
     for epoch in (0, 1):
         rows = maker.rows(*all_rows(maker.num_rows, epoch))
         noised = objective.noise(rows)
@@ -49,8 +48,6 @@ def test_packing_none_has_one_piece_a_row() -> None:
 def test_refusals() -> None:
     with pytest.raises(DataError, match="end"):
         CausalLMConfig().build("clm", Setup(SyntheticTokenizer("bert"), 16, 0))
-    with pytest.raises(DataError, match="begin"):
-        CausalLMConfig(begin=True).build("clm", Setup(SyntheticTokenizer("t5"), 16, 0))
     with pytest.raises(ConfigError, match=r"max_length: 2 is too short"):
         CausalLMConfig().build("clm", Setup(TOKENIZER, 2, 0))
     with pytest.raises(DataError, match=r"tokens but one row needs 5000"):

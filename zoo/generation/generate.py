@@ -156,8 +156,8 @@ def new_token_limits(model: Model, prompt_lengths: Sequence[int], max_new_tokens
         left = DEFAULT_NEW_TOKENS if outputs is None else outputs - start + 1
         if outputs is not None and max_new_tokens is not None and max_new_tokens > left:
             raise DataError(
-                f"max_new_tokens={max_new_tokens}, but only {left} are left: row {row} has taken {start} of the model's "
-                f"{outputs} learned positions; ask for at most {left}, or shorten the prompt of a decoder"
+                f"max_new_tokens={max_new_tokens}, but only {left} are left: row {row} has taken {start} of the "
+                f"model's {outputs} learned positions; ask for at most {left}, or shorten the prompt of a decoder"
             )
         limits.append(max_new_tokens or min(DEFAULT_NEW_TOKENS, left))
     return limits

@@ -31,7 +31,6 @@ class CausalLMConfig(ObjectiveConfig, kind="causal_lm"):
         "stream: documents one after another, cut at every max_length tokens, at other places in each epoch; "
         "documents: documents and pieces of long ones side by side in a row; none: one of them a row",
     )
-    begin: bool = setting(False, "whether each document begins with the `begin` token (it always ends with `end`)")
 
     def build(self, name: str, setup: Setup) -> Objective:
         """The objective; raises DataError where the tokenizer has no `end` token."""
@@ -46,8 +45,7 @@ class CausalLM(Objective):
     def __init__(self, name: str, config: CausalLMConfig, setup: Setup) -> None:
         super().__init__(name, config, setup)
         tokenizer = setup.tokenizer
-        before = (tokenizer.role("begin"),) if config.begin else ()
-        self.frame = Frame(before, (tokenizer.role("end"),), tokenizer.role("padding"))
+        self.frame = Frame((), (tokenizer.role("end"),), tokenizer.role("padding"))
         require_length("causal_lm", setup.max_length, 3, "pieces of two tokens or three")
 
     def row_maker(self, documents: Documents) -> RowMaker:

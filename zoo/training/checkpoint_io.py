@@ -1,9 +1,9 @@
 """Lightning's checkpoints in zoo's format: a folder of safetensors and JSON with a verified manifest.
 
-    step-N/
-        model/          opens by itself: weights, config, tokenizer
-        trainer.*       optimizer, loop counters, callbacks
-        manifest.json   size and SHA-256 of every file, written last
+step-N/
+    model/          opens by itself: weights, config, tokenizer
+    trainer.*       optimizer, loop counters, callbacks
+    manifest.json   size and SHA-256 of every file, written last
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Ctrl-C and SIGTERM: finish the step, save, leave; the same command goes on from there.
 
 Lightning's own handlers lose the run's position and can deadlock several ranks, so they are never installed. A signal
-only raises a flag. The flag rides in the reduction of target counts that every step makes anyway, so all ranks see it in
-the same step. A second signal is ignored while the save is under way; the third ends the process at once.
+only raises a flag. The flag rides in the reduction of target counts that every step makes anyway, so all ranks see it
+in the same step. A second signal is ignored while the save is under way; the third ends the process at once.
 """
 
 from __future__ import annotations

@@ -187,16 +187,14 @@ def seed_dropout(device: torch.device, seed: int, step: int, rank: int, part: in
 @contextlib.contextmanager
 def own_stream(device: torch.device) -> Iterator[None]:
     """Whatever is drawn or seeded inside, torch's generators go on afterwards as if it had not been."""
-    states = torch.default_generator.get_state(), _device_state(device)
+    host = torch.default_generator.get_state()
+    cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    mps = torch.mps.get_rng_state() if device.type == "mps" else None
     try:
         yield
     finally:
-        torch.default_generator.set_state(states[0])
-        if states[1] is not None:
-            (torch.cuda if device.type == "cuda" else torch.mps).set_rng_state(states[1])
-
-
-def _device_state(device: torch.device) -> Tensor | None:
-    if device.type == "cuda":
-        return torch.cuda.get_rng_state(device)
-    return torch.mps.get_rng_state() if device.type == "mps" else None
+        torch.default_generator.set_state(host)
+        if cuda is not None:
+            torch.cuda.set_rng_state(cuda, device)
+        if mps is not None:
+            torch.mps.set_rng_state(mps)

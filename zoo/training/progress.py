@@ -39,7 +39,7 @@ def describe_row(row: dict[str, float]) -> str:
 
 def short_number(number: float) -> str:
     """12345 → 12.3k."""
-    for limit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+    for limit, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if number >= limit:
             return f"{number / limit:.3g}{letter}"
     return f"{number:.3g}"

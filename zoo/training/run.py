@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import signal
 import warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from zoo.checkpoint.folder import newest_verified
 from zoo.checkpoint.tensors import load_tree
 from zoo.config import to_mapping
 from zoo.data.corpus import Corpus, load_corpus
-from zoo.errors import CheckpointError, ConfigError
+from zoo.errors import CheckpointError, ConfigError, TrainingError
 from zoo.models import ModelConfig
 from zoo.objectives.base import Setup
 from zoo.objectives.mixture import MixedRows, Mixture
@@ -24,6 +25,8 @@ from zoo.training.checkpoint_io import FORMAT, FolderCheckpointIO
 from zoo.training.conductor import Conductor, checkpoint_step
 from zoo.training.config import RunConfig
 from zoo.training.datamodule import DataModule
+from zoo.training.interrupt import Interrupted
+from zoo.training.launch import check_launch
 from zoo.training.module import TrainingModule
 from zoo.training.run_folder import RunFolder, write_text
 from zoo.training.wandb_log import WandbLog
@@ -101,7 +104,8 @@ def _with_vocabulary(config: RunConfig, corpus: Corpus) -> ModelConfig:
     size, model = corpus.tokenizer.vocab_size, config.model
     if model.vocab_size is not None and model.vocab_size < size:
         raise ConfigError(
-            f"{model.vocab_size} is less than the {size} entries of the tokenizer; use null to follow it", "model.vocab_size"
+            f"{model.vocab_size} is less than the {size} entries of the tokenizer; use null to follow it",
+            "model.vocab_size",
         )
     padding = model.embedding.padding_token
     if padding is not None and padding != corpus.tokenizer.role("padding"):
@@ -122,13 +126,19 @@ def pretrain(config: RunConfig, folder: Path | None = None, *, fresh: bool = Fal
 
     Raises:
         ConfigError, DataError: something does not fit. CheckpointError: the folder is in use or damaged.
-        TrainingError: the gradient is not finite. Interrupted: stopped by a signal, after saving.
+        TrainingError: the gradient is not finite. Interrupted: stopped by a signal, after saving. Both happen on all
+            ranks together; the first reports them, the others end as if all were well.
     """
+    check_launch(config.trainer, fresh)
     run = RunFolder(folder or Path("runs") / config.name, config, fresh)
     try:
         if run.result.exists():
             return read_result(run.path)
         return _train(config, run)
+    except (Interrupted, TrainingError):
+        if run.is_owner:
+            raise
+        raise SystemExit(0) from None  # a launcher kills the first rank where another ends with an error
     finally:
         run.close()
 
@@ -148,7 +158,7 @@ def _train(config: RunConfig, run: RunFolder) -> Result:
         if run.is_owner:
             tokenizer.save(run.path / "tokenizer")
         trainer = make_trainer(config, conductor, FolderCheckpointIO(module.model, tokenizer))
-        trainer.fit(module, _data_module(config, prepared.training), ckpt_path=newest)
+        _fit(trainer, module, _data_module(config, prepared.training), newest)
     result = Result(
         folder=run.path,
         steps=config.trainer.max_steps,
@@ -161,6 +171,20 @@ def _train(config: RunConfig, run: RunFolder) -> Result:
     if run.is_owner:
         write_text(run.result, json.dumps({**result._asdict(), "folder": str(run.path)}, indent=2))
     return result
+
+
+def _fit(trainer: lightning.Trainer, module: TrainingModule, data: DataModule, newest: Path | None) -> None:
+    """Trains to the end, or to the error."""
+    try:
+        with module.stop:
+            trainer.fit(module, data, ckpt_path=newest)
+    except (Interrupted, TrainingError):
+        raise
+    except BaseException:
+        # The other ranks know nothing of it and would wait for this one.
+        if trainer.strategy.launcher is not None:
+            trainer.strategy.launcher.kill(signal.SIGKILL)
+        raise
 
 
 def read_result(folder: Path) -> Result:
@@ -204,7 +228,9 @@ def make_trainer(config: RunConfig, conductor: Conductor, checkpoint_io: FolderC
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
-    # Lightning broadcasts and reads back a flag in every step to agree on SIGTERM; here it rides with the target counts.
+    # Lightning's handlers lose the position of the run and broadcast inside the signal, which can deadlock; its ranks
+    # agree on SIGTERM by a broadcast in every step. Here the flag rides with the target counts.
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
     return trainer
 
@@ -219,7 +245,7 @@ def _strategy(config: RunConfig) -> Strategy | str:
 
 def _quiet_lightning() -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    for message in (".*does not have many workers.*", ".*LeafSpec.*", ".*mid-epoch.*", ".*checkpoint directory.*"):
+    for message in (".*does not have many workers.*", ".*LeafSpec.*", ".*dataloader is not resumable.*"):
         warnings.filterwarnings("ignore", message)
 
 

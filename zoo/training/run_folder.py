@@ -8,7 +8,8 @@
         checkpoints/       step-N folders
         result.json        written when the run is finished
 
-One process at a time: the lock is the operating system's, so it goes with its owner, however that ends.
+One process at a time: the lock is the operating system's, so it goes with its owner, however that ends. Processes that
+the owner forks (data workers) do not inherit it: they may outlive a killed owner for some seconds.
 """
 
 from __future__ import annotations
@@ -19,17 +20,21 @@ import os
 import platform
 import socket
 import sys
+import warnings
 from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+from zoo.checkpoint.folder import steps_of
 from zoo.config import difference, flatten, read_yaml, to_mapping, to_yaml
 from zoo.errors import CheckpointError, ConfigError
 from zoo.training.config import HARMLESS, RunConfig
 
 PACKAGES = ("torch", "pytorch-lightning", "tokenizers", "datasets", "omegaconf", "safetensors", "numpy", "wandb")
+_LOCKS: set[IO[str]] = set()
+"""Locks that this process holds."""
 
 
 class RunFolder:
@@ -51,17 +56,20 @@ class RunFolder:
         self._lock: IO[str] | None = None
         if not self.is_owner:
             return
-        if fresh and path.exists():
-            with _lock(path):
-                self.moved = _move_aside(path)
         try:
+            if fresh and path.exists():
+                self.moved = _move_aside(path)
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(path)
         except OSError as error:
             raise CheckpointError(
                 f"cannot write in the run folder {path} ({error.strerror}); choose another with --folder"
             ) from None
-        self._claim(config)
+        try:
+            self._claim(config)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def checkpoints(self) -> Path:
@@ -81,15 +89,16 @@ class RunFolder:
     def close(self) -> None:
         """Lets another process have the folder."""
         if self._lock is not None:
-            self._lock.close()
+            _unlock(self._lock)
+            self._lock = None
 
     def _claim(self, config: RunConfig) -> None:
-        """Writes the config, or checks it against the one that made the folder."""
+        """Writes the config; where a run has left something in the folder, only if it is the config that made it."""
         path = self.path / "config.yaml"
-        if path.exists():
+        if self.result.exists() or self.metrics.exists() or steps_of(self.checkpoints):
+            if not path.exists():
+                raise CheckpointError(f"{self.path} has a run but no config.yaml; choose another folder or use --fresh")
             check_same_run(self.path, flatten(read_yaml(path).settings), flatten(to_mapping(config)))
-        elif any(self.checkpoints.iterdir()):
-            raise CheckpointError(f"{self.path} has checkpoints but no config.yaml; choose another folder or use --fresh")
         write_text(path, f"# zoo pretrain {path}\n{to_yaml(config)}")
         write_text(self.path / "environment.json", json.dumps(environment(), indent=2))
 
@@ -105,34 +114,69 @@ def check_same_run(folder: Path, before: dict[str, Any], now: dict[str, Any]) ->
         )
 
 
-def _move_aside(path: Path) -> Path:
-    number = 1
-    while (aside := path.with_name(f"{path.name}.old-{number}")).exists():
-        number += 1
-    os.rename(path, aside)
+def _move_aside(path: Path) -> Path | None:
+    """Renames an old run folder; an empty folder stays; another one is refused, lest a home directory be moved."""
+    if not any(path.iterdir()):
+        return None
+    if not (path / "config.yaml").exists() and not (path / "checkpoints").is_dir():
+        raise CheckpointError(
+            f"{path} is not a run folder, and --fresh moves nothing else aside; choose another folder"
+        )
+    lock = _lock(path)
+    try:
+        number = 1
+        while (aside := path.with_name(f"{path.name}.old-{number}")).exists():
+            number += 1
+        os.rename(path, aside)
+    finally:
+        _unlock(lock)
     return aside
 
 
 def _lock(path: Path) -> IO[str]:
     """Takes the lock of a folder; raises CheckpointError where another process has it."""
     file = (path / ".lock").open("a+")
+    _LOCKS.add(file)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         file.seek(0)
         owner = file.read().strip() or "another process"
-        file.close()
+        _unlock(file)
         raise CheckpointError(f"{path} is in use by {owner}; wait for it, or give this run another name") from None
+    except OSError as error:
+        warnings.warn(
+            f"the file system of {path} has no locks ({error.strerror}): make sure that no other process runs there",
+            stacklevel=2,
+        )
     file.truncate(0)
     file.write(f"process {os.getpid()} on {socket.gethostname()}")
     file.flush()
     return file
 
 
+def _unlock(file: IO[str]) -> None:
+    _LOCKS.discard(file)
+    file.close()
+
+
+def _forget_locks() -> None:
+    """In a forked child: closes its copies, so that the locks end with the process that took them."""
+    for file in _LOCKS:
+        os.close(file.fileno())
+    _LOCKS.clear()
+
+
+os.register_at_fork(after_in_child=_forget_locks)
+
+
 def write_text(path: Path, text: str) -> None:
-    """Replaces a small file whole."""
+    """Replaces a small file: after a kill or a power cut it is the old one or the new one."""
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
     os.replace(temporary, path)
 
 

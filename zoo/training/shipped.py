@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from zoo.config import Resolved, Source, load_config, read_overrides, read_yaml
 from zoo.errors import ConfigError
 from zoo.registry import unknown_name
+
+if TYPE_CHECKING:
+    from zoo.training.run import Result
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -74,3 +78,22 @@ def load_run(config: str | Path, overrides: Iterable[str] = ()) -> Resolved:
     path = find_config(config)
     name = Source("file name", {"name": path.stem})
     return load_config(RunConfig, [name, read_yaml(path), read_overrides(overrides)])
+
+
+def pretrain(config: str | Path, *overrides: str, folder: str | Path | None = None, fresh: bool = False) -> Result:
+    """Trains a run from its config to its end, or goes on with it: `zoo pretrain` from Python.
+
+        zoo.pretrain("gpt-nano", "trainer.max_steps=200")
+
+    Args:
+        config: a shipped name, or the path of a .yaml file.
+        overrides: `key=value` settings.
+        folder: where the run lives; None: runs/<name>.
+        fresh: move what an older run left there aside and start anew.
+
+    Raises:
+        as `zoo.training.run.pretrain`.
+    """
+    from zoo.training import run
+
+    return run.pretrain(load_run(config, overrides).config, None if folder is None else Path(folder), fresh=fresh)

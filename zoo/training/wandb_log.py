@@ -60,7 +60,8 @@ class WandbLog:
             import wandb
 
             mode = os.environ.get("WANDB_MODE") or ("online" if _has_key() else "offline")
-            run = wandb.init(**self._arguments, mode=mode, settings=wandb.Settings(init_timeout=30, silent=True))
+            settings = wandb.Settings(init_timeout=30, silent=True, console="off")
+            run = wandb.init(**self._arguments, mode=mode, settings=settings)
             while (row := self._rows.get()) is not None:
                 run.log({name: value for name, value in row.items() if name != "step"}, step=int(row["step"]))
             run.finish()

@@ -1,0 +1,48 @@
+"""A block is its three sublayers one after the other."""
+
+import ast
+import inspect
+import textwrap
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from zoo.nn.attend import Prepared
+from zoo.nn.attention import AttentionContext, no_rotation
+from zoo.nn.block import Block, BlockInputs, BlockParts, NoCrossAttention
+
+
+class Recorder(nn.Module):
+    """Adds a number and remembers what it was called with."""
+
+    def __init__(self, number: float) -> None:
+        super().__init__()
+        self.number = number
+        self.calls: list[tuple[object, ...]] = []
+
+    def forward(self, hidden_BTD: Tensor, *arguments: object) -> Tensor:
+        self.calls.append(arguments)
+        return hidden_BTD * 10 + self.number
+
+
+OWN = AttentionContext(Prepared(None), no_rotation)
+OTHER = AttentionContext(Prepared(None, causal=True), no_rotation)
+
+
+@pytest.mark.parametrize("cross", [False, True])
+def test_order_and_arguments(cross: bool) -> None:
+    parts = BlockParts(Recorder(1), Recorder(2) if cross else NoCrossAttention(), Recorder(3))
+    memory, cache = torch.zeros(1, 2, 3), object()
+    inputs = BlockInputs(OWN, memory, OTHER) if cross else BlockInputs(OWN)
+    out = Block(parts)(torch.zeros(1, 1, 1), inputs, cache)
+    assert out.item() == (123 if cross else 13)
+    assert parts.self_attention.calls == [(OWN, None, cache)]
+    assert parts.feed_forward.calls == [()]
+    if cross:
+        assert parts.cross_attention.calls == [(OTHER, memory)]
+
+
+def test_forward_has_no_branch() -> None:
+    tree = ast.parse(textwrap.dedent(inspect.getsource(Block.forward)))
+    assert not any(isinstance(node, ast.If | ast.IfExp | ast.Match | ast.For | ast.While) for node in ast.walk(tree))

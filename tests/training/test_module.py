@@ -1,0 +1,268 @@
+"""One optimizer step: exact means however it is split, dropout from a key, and nothing touched where it cannot be right."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tests.training.tiny import DROPOUT, KINDS, distance, newest, same, tiny_run, weights
+from torch import Tensor, nn
+from torch.nn import functional
+
+from zoo.batch import IGNORE_INDEX
+from zoo.data.plan import Plan
+from zoo.errors import TrainingError
+from zoo.training.config import RunConfig
+from zoo.training.module import TrainingModule, own_stream, seed_dropout
+from zoo.training.run import Prepared, prepare, pretrain
+
+TOLERANCES = {"64-true": 1e-12, "32-true": 1e-6}
+
+Gradients = dict[str, Tensor]
+
+
+@pytest.fixture
+def gradients_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[RunConfig], list[Gradients]]:
+    """Trains a run and gives the gradient of each of its steps, as the optimizer got it."""
+    seen: list[Gradients] = []
+    update = TrainingModule._update
+
+    def watch(module: TrainingModule, done: int) -> None:
+        found = module.model.named_parameters()
+        seen.append({name: p.grad.clone() if p.grad is not None else torch.zeros_like(p) for name, p in found})
+        update(module, done)
+
+    monkeypatch.setattr(TrainingModule, "_update", watch)
+
+    def train(config: RunConfig) -> list[Gradients]:
+        seen.clear()
+        pretrain(config, tmp_path / "run", fresh=True)
+        return list(seen)
+
+    return train
+
+
+# ---------------------------------------------------------------------------------------------------------- exact means
+
+
+@pytest.mark.parametrize("precision", TOLERANCES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_split_of_a_step_changes_nothing(kind: str, precision: str, gradients_of: Any, tmp_path: Path) -> None:
+    """Rows of unequal length, so each microbatch has another number of targets; the mean is over those of the step."""
+    found = {}
+    for accumulate in (1, 2, 4):
+        settings = (f"trainer.accumulate={accumulate}", f"trainer.precision={precision}", "trainer.max_steps=1")
+        (found[accumulate],) = gradients_of(tiny_run(tmp_path, kind, *settings))
+    assert distance(found[2], found[1]) <= TOLERANCES[precision]
+    assert distance(found[4], found[1]) <= TOLERANCES[precision]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradient_is_that_of_the_sum_of_weighted_means(kind: str, gradients_of: Any, tmp_path: Path) -> None:
+    """Σ weight · sum / count over all rows of the step, computed by hand from full logits."""
+    settings = ("trainer.accumulate=4", "trainer.precision=64-true", "trainer.max_steps=2")
+    config = tiny_run(tmp_path, kind, *settings)
+    prepared = prepare(config)
+    plain = plain_gradient(prepared, step=0)
+    targets = microbatch_targets(prepared, step=0, number=4)
+    assert any(len(set(counts)) > 1 for counts in targets.values()), "the microbatches must differ in targets"
+    found = gradients_of(config)
+    assert distance(found[0], plain) <= 1e-12
+    assert distance(found[1], plain) > 1e-3  # the second step is another batch
+
+
+def plain_gradient(prepared: Prepared, step: int) -> Gradients:
+    config = prepared.config
+    model = prepared.module.model.double()
+    draw = Plan(prepared.training.num_rows, config.trainer.batch_size, config.seed).step(step)
+    sums = {name: torch.zeros((), dtype=torch.float64) for name in config.objectives}
+    counts = dict.fromkeys(config.objectives, 0)
+    for part in prepared.training.collate(draw.epochs, draw.samples):
+        hidden_BTD = model.backbone(**part.batch.inputs)
+        for name in part.names:
+            logits = model.heads[config.objectives[name].head](hidden_BTD)
+            labels = part.batch.labels[name]
+            scored = labels != IGNORE_INDEX
+            sums[name] = sums[name] + functional.cross_entropy(logits[scored], labels[scored], reduction="sum")
+            counts[name] += int(scored.sum())
+    total = sum(objective.weight * sums[name] / counts[name] for name, objective in config.objectives.items())
+    assert isinstance(total, Tensor)
+    total.backward()
+    found = model.named_parameters()
+    return {name: p.grad if p.grad is not None else torch.zeros_like(p) for name, p in found}
+
+
+def microbatch_targets(prepared: Prepared, step: int, number: int) -> dict[str, list[int]]:
+    config = prepared.config
+    plan = Plan(prepared.training.num_rows, config.trainer.batch_size, config.seed)
+    targets: dict[str, list[int]] = {name: [] for name in config.objectives}
+    for draw in plan.microbatches(step, number):
+        for part in prepared.training.collate(draw.epochs, draw.samples):
+            for name, labels in part.batch.labels.items():
+                targets[name].append(int((labels != IGNORE_INDEX).sum()))
+    return targets
+
+
+def test_mean_of_microbatch_means_is_another_function(gradients_of: Any, tmp_path: Path) -> None:
+    """What the laws forbid differs by far more than the tolerance, so the tests above can fail."""
+    config = tiny_run(tmp_path, "gpt", "trainer.precision=64-true", "trainer.max_steps=1")
+    (exact,) = gradients_of(config)
+    prepared = prepare(config)
+    model = prepared.module.model.double()
+    plan = Plan(prepared.training.num_rows, config.trainer.batch_size, config.seed)
+    for draw in plan.microbatches(0, 4):
+        for part in prepared.training.collate(draw.epochs, draw.samples):
+            logits = model.heads["language_model"](model.backbone(**part.batch.inputs))
+            mean = functional.cross_entropy(logits.flatten(0, 1), part.batch.labels["causal_lm"].flatten())
+            (mean / 4).backward()
+    assert distance({name: p.grad for name, p in model.named_parameters() if p.grad is not None}, exact) > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["bert", "gpt", "t5"])
+def test_bf16_stays_near_fp32(kind: str, gradients_of: Any, tmp_path: Path) -> None:
+    exact = gradients_of(tiny_run(tmp_path, kind, "trainer.precision=32-true", "trainer.max_steps=3"))
+    rough = gradients_of(tiny_run(tmp_path, kind, "trainer.precision=bf16-mixed", "trainer.max_steps=3"))
+    split = gradients_of(
+        tiny_run(tmp_path, kind, "trainer.precision=bf16-mixed", "trainer.max_steps=3", "trainer.accumulate=4")
+    )
+    assert 1e-6 < distance(rough[0], exact[0]) < 3e-2
+    assert distance(split[0], exact[0]) < 3e-2
+    assert distance(rough[2], exact[2]) < 2e-1  # the weights have moved apart meanwhile
+    assert all(tensor.dtype == torch.float32 for tensor in rough[0].values())
+
+
+# ------------------------------------------------------------------------------------------- clipping and broken numbers
+
+
+@pytest.mark.parametrize("kind", ["bert", "t5"])
+def test_clips_by_the_global_norm(kind: str, gradients_of: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clipped: list[Gradients] = []
+    step = torch.optim.AdamW.step
+
+    def watch(optimizer: torch.optim.AdamW, *arguments: Any, **options: Any) -> Any:
+        groups = optimizer.param_groups
+        clipped.append({str(i): p.grad.clone() for i, p in enumerate(p for g in groups for p in g["params"])})
+        return step(optimizer, *arguments, **options)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", watch)
+    limit = 0.01
+    (raw,) = gradients_of(tiny_run(tmp_path, kind, f"trainer.gradient_clip={limit}", "trainer.max_steps=1"))
+    copies = [nn.Parameter(torch.zeros_like(gradient)) for gradient in raw.values()]
+    for copy, gradient in zip(copies, raw.values(), strict=True):
+        copy.grad = gradient.clone()
+    norm = nn.utils.clip_grad_norm_(copies, limit)
+    assert norm > limit
+    expected = sorted(float(copy.grad.norm()) for copy in copies if copy.grad is not None)
+    assert sorted(float(gradient.norm()) for gradient in clipped[0].values()) == pytest.approx(expected, rel=1e-6)
+    row = (tmp_path / "run" / "metrics.csv").read_text(encoding="utf-8").splitlines()
+    assert float(dict(zip(row[0].split(","), row[1].split(","), strict=True))["gradient_norm"]) == pytest.approx(
+        float(norm), rel=1e-4
+    )
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_gradient_that_is_not_finite_ends_the_run_before_the_weights_change(
+    number: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny_run(tmp_path, "gpt", "trainer.max_steps=6", "trainer.save_every=2", *DROPOUT)
+    pretrain(config, tmp_path / "unbroken")
+    part_loss = TrainingModule._part_loss
+    kept = {}
+
+    def poison(module: TrainingModule, *arguments: Any) -> Tensor:
+        loss = part_loss(module, *arguments)
+        if module.trainer.global_step == 3:
+            kept.update({name: p.detach().clone() for name, p in module.model.named_parameters()}, module=module)
+            return loss * number
+        return loss
+
+    monkeypatch.setattr(TrainingModule, "_part_loss", poison)
+    with pytest.raises(TrainingError, match=r"step 4 is not finite.*learning_rate.*last checkpoint"):
+        pretrain(config, tmp_path / "run")
+    module = kept.pop("module")
+    assert all(torch.equal(p, kept[name]) for name, p in module.model.named_parameters())
+    assert newest(tmp_path / "run").name == "step-2"
+    monkeypatch.setattr(TrainingModule, "_part_loss", part_loss)
+    pretrain(config, tmp_path / "run")
+    assert same(weights(tmp_path / "run"), weights(tmp_path / "unbroken"))
+
+
+@pytest.mark.parametrize("kind, head", [("bert", "masked_lm"), ("gpt", "causal_lm"), ("t5", "span_corruption")])
+def test_step_without_targets_survives(kind: str, head: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing to learn from is no division by zero: the loss is 0 and so is the gradient."""
+    from zoo.objectives.mixture import RowGroup
+
+    collate = RowGroup.collate
+
+    def blank(group: RowGroup, epochs: Any, samples: Any) -> Any:
+        part = collate(group, epochs, samples)
+        for labels in part.batch.labels.values():
+            labels.fill_(IGNORE_INDEX)
+        return part
+
+    monkeypatch.setattr(RowGroup, "collate", blank)
+    config = tiny_run(tmp_path, kind, "trainer.max_steps=2", "optimizer.weight_decay=0", "trainer.accumulate=2")
+    result = pretrain(config, tmp_path / "run")
+    assert result.metrics["train/loss"] == 0
+    assert result.metrics["validation/loss"] == 0
+    assert result.metrics["gradient_norm"] == 0
+    assert result.metrics[f"train/{head}/targets"] == 0
+    before = prepare(config).module.model
+    assert same(weights(tmp_path / "run"), {k: v for k, v in before.state_dict().items() if k in weights(tmp_path / "run")})
+
+
+# -------------------------------------------------------------------------------------------------------------- dropout
+
+
+def test_dropout_is_a_function_of_seed_step_rank_and_part() -> None:
+    def mask(*key: int) -> list[float]:
+        seed_dropout(torch.device("cpu"), *key)
+        return functional.dropout(torch.ones(64), 0.5).tolist()
+
+    keys = [(0, 0, 0, 0), (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1), (1, 11, 0, 0), (11, 1, 0, 0)]
+    masks = [mask(*key) for key in keys]
+    assert masks == [mask(*key) for key in keys]
+    assert len({tuple(each) for each in masks}) == len(keys)
+
+
+def test_own_stream_leaves_the_generator_where_it_was() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    with pytest.raises(ZeroDivisionError), own_stream(torch.device("cpu")):
+        torch.manual_seed(1)
+        torch.rand(7)
+        raise ZeroDivisionError
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_runs_draw_nothing_from_the_global_streams(tmp_path: Path) -> None:
+    """Neither building, training, validating, logging nor saving, in torch, NumPy or Python."""
+    import random
+
+    config = tiny_run(tmp_path, "bert", *DROPOUT, "trainer.validate_every=1", "trainer.save_every=2")
+    before = torch.get_rng_state(), random.getstate(), np.random.get_state()  # noqa: NPY002
+    pretrain(config, tmp_path / "run")
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert random.getstate() == before[1]
+    assert all(np.array_equal(a, b) for a, b in zip(np.random.get_state(), before[2], strict=True))  # noqa: NPY002
+
+
+def test_what_the_global_stream_holds_changes_nothing(tmp_path: Path) -> None:
+    config = tiny_run(tmp_path, "gpt", *DROPOUT)
+    for name, seed in (("one", 1), ("two", 2)):
+        torch.manual_seed(seed)
+        pretrain(config, tmp_path / name)
+    assert same(weights(tmp_path / "one"), weights(tmp_path / "two"))
+    pretrain(tiny_run(tmp_path, "gpt", *DROPOUT, "seed=1"), tmp_path / "three")
+    assert not same(weights(tmp_path / "one"), weights(tmp_path / "three"))
+
+
+def test_validating_logging_and_saving_more_often_change_no_weight(tmp_path: Path) -> None:
+    busy = ("trainer.validate_every=1", "trainer.save_every=1", "trainer.log_every=1", "trainer.validation_batch_size=3")
+    config = tiny_run(tmp_path, "bert", *DROPOUT, "trainer.log_every=4")
+    pretrain(config, tmp_path / "quiet")
+    pretrain(tiny_run(tmp_path, "bert", *DROPOUT, *busy), tmp_path / "busy")
+    assert same(weights(tmp_path / "quiet"), weights(tmp_path / "busy"))
