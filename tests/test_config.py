@@ -401,6 +401,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"wagons": {"kind": "steam"}}, "wagons.kind: 'steam' stands where names are; write name: {kind: …}"),
     ({"just text": None}, "just text: unknown key 'just text' (legal: axles"),
     ({"tags": {"a": 3}}, "tags: {'a': 3} is not a group of named settings, each text"),
+    ({"tags": {3: "a"}}, "tags: {3: 'a'} is not a group of named settings, each text"),
     ({"paint": "red"}, "paint: must be a group of settings, not 'red' (legal keys: colour, layers)"),
     ({"paint": {"colour": "blue"}}, "paint.colour: 'blue' is not one of red, green"),
     ({"paint": {"colour": None}}, "paint.colour: None is not one of red, green"),

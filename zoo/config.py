@@ -322,10 +322,12 @@ def _required(field: dataclasses.Field[Any]) -> bool:
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
-@functools.cache
-def _types_of(schema: type[Config]) -> dict[str, Any]:
+def _read_types(schema: Any) -> dict[str, Any]:
     hints = typing.get_type_hints(schema)
     return {field.name: hints[field.name] for field in dataclasses.fields(schema)}
+
+
+_types_of: Callable[[Any], dict[str, Any]] = functools.cache(_read_types)
 
 
 # ------------------------------------------------------------------------------------------------------------- checking
@@ -368,7 +370,9 @@ def _fits(kind: Any, value: Any) -> bool:
     if origin is typing.Literal:
         return any(type(value) is type(legal) and value == legal for legal in arguments)
     if origin is dict:
-        return isinstance(value, dict) and all(_fits(arguments[1], child) for child in value.values())
+        return isinstance(value, dict) and all(
+            _fits(arguments[0], name) and _fits(arguments[1], child) for name, child in value.items()
+        )
     if origin is tuple:
         if not isinstance(value, tuple) or len(value) != len(_entry_types(arguments, len(value))):
             return False

@@ -11,10 +11,11 @@ from zoo.nn.attend import KERNELS
 from zoo.nn.attention import AttentionConfig, LayerCache
 from zoo.nn.init import BertInitializationConfig, initialize
 from zoo.nn.positions import PositionsConfig
+from zoo.nn.positions.rotary import RotaryConfig
 from zoo.nn.residual import PLACEMENTS, Residual
 from zoo.nn.stack import DropoutConfig, Memory, Stack, StackConfig
 
-B, T, D = 2, 8, 12
+B, T, D = 2, 8, 16
 ROW = torch.arange(T)[None]
 DOCUMENTS = torch.tensor([[-1, 0, 0, 0, 1, 1, 1, -1], [2, 2, 2, 2, 2, 5, 5, -1]])
 POSITIONS = torch.tensor([[0, 0, 1, 2, 0, 1, 2, 0], [0, 1, 2, 3, 4, 0, 1, 0]])
@@ -40,7 +41,7 @@ def reach(module: Stack, place: int, **inputs: Any) -> Tensor:
     return x.grad.abs().sum(-1)
 
 
-# ---------------------------------------------------------------------------------------------------------- who sees whom
+# -------------------------------------------------------------------------------------------------------- who sees whom
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -106,7 +107,7 @@ def test_padding_is_never_nan(kernel: str, positions: str) -> None:
     assert all(p.grad is None or p.grad.isfinite().all() for p in module.parameters())
 
 
-# --------------------------------------------------------------------------------------------------------------- memory
+# -------------------------------------------------------------------------------------------------------------- memory
 
 
 def reach_of_memory(module: Stack, place: int, documents: Tensor | None, memory_documents: Tensor | None) -> Tensor:
@@ -145,7 +146,7 @@ def test_memory_is_not_bent_by_positions() -> None:
         torch.testing.assert_close(one, module(hidden(), ROW, None, Memory(memory[:, order], None)))
 
 
-# ---------------------------------------------------------------------------------------------------------------- caches
+# --------------------------------------------------------------------------------------------------------------- caches
 
 
 class GrowingLayer:
@@ -201,7 +202,7 @@ def test_cached_equals_whole(positions: str, kernel: str, window: int | None, ch
         torch.testing.assert_close(torch.cat(parts, dim=1), whole)
 
 
-# ----------------------------------------------------------------------------------------------------------------- parts
+# ---------------------------------------------------------------------------------------------------------------- parts
 
 
 @pytest.mark.parametrize("name", PLACEMENTS)
@@ -269,8 +270,9 @@ def test_final_dropout_is_of_the_output() -> None:
         ({"num_kv_heads": 3}, r"num_kv_heads: 3 does not divide num_heads=4 \(legal: 1, 2, 4\)"),
         ({"num_kv_heads": 8}, r"num_kv_heads: 8 does not divide num_heads=4 \(legal: 1, 2, 4\)"),
         ({"num_layers": 0}, "num_layers: 0 must be at least 1"),
+        ({"head_dim": 3, "positions": RotaryConfig()}, "rotary positions need an even head_dim, not head_dim=3"),
     ],
 )
 def test_refusals(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        StackConfig(**settings)
+        Stack(StackConfig(**settings), causal=True)

@@ -24,7 +24,7 @@ from zoo.errors import ConfigError
 from zoo.tokenizer.tokenizer import Tokenizer
 from zoo.tokenizer.train import TokenizerConfig
 
-_FORMAT = 1
+_FORMAT = 2
 """Goes up when the same corpus and settings give another tokenizer."""
 
 

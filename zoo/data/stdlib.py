@@ -79,6 +79,7 @@ class StdlibConfig(SourceConfig, kind="stdlib"):
         return sum(map(len, self.documents()))
 
 
+@functools.cache
 def _library() -> Path:
     return Path(sysconfig.get_paths()["stdlib"])
 

@@ -17,7 +17,7 @@ from zoo.config import setting
 from zoo.errors import ConfigError
 from zoo.heads.base import Head, HeadConfig, HeadShape
 from zoo.nn.feed_forward import ACTIVATIONS
-from zoo.nn.linear import Linear, Site
+from zoo.nn.linear import Embedding, Linear, Site
 from zoo.registry import unknown_name
 
 
@@ -76,7 +76,7 @@ class LanguageModelHead(Head):
         self.transform = Transform(config.transform, shape) if config.transform else nn.Identity()
         self.scale = shape.dim**-0.5 if config.scale == "inverse_sqrt_dim" else 1.0
         # A tied table belongs to the embedding; the tuple keeps torch from registering it here a second time.
-        self._tied = (shape.tokens,) if config.tied else ()
+        self._tied: tuple[Embedding, ...] = (shape.tokens,) if config.tied else ()
         self.output = None if config.tied else Linear(shape.dim, shape.vocab_size, False, site=Site("head_output"))
         self.bias = nn.Parameter(torch.empty(shape.vocab_size)) if config.bias else None
 

@@ -44,7 +44,7 @@ class ModelConfig(StackConfig, Choice, noun="model"):
         """Refuses heads that the family cannot feed, positions that do not fit, and a padding token past the table."""
         super().validate()
         for name, head in self.heads.items():
-            if not (isinstance(name, str) and name.isidentifier()) or hasattr(nn.ModuleDict, name):
+            if not name.isidentifier() or hasattr(nn.ModuleDict(), name):
                 raise ConfigError(f"head {name!r} needs another name: one word, and none that torch uses", "heads")
             if self.kind not in head.families:
                 raise ConfigError(

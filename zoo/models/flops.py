@@ -15,6 +15,7 @@ from torch import nn
 from zoo.models.base import Model, SelfBackbone
 from zoo.models.encoder_decoder import EncoderDecoder
 from zoo.nn.attention import Attention
+from zoo.nn.block import Block
 from zoo.nn.linear import Linear
 from zoo.nn.stack import Stack
 
@@ -60,6 +61,7 @@ def training_flops(model: Model, row: RowShape) -> float:
 def _stack_flops(stack: Stack, length: int, memory_length: int) -> float:
     flops = 0.0
     for block in stack.blocks:
+        assert isinstance(block, Block)
         flops += _attention_flops(block.self_attention, length, length)
         flops += _attention_flops(block.cross_attention, length, memory_length)
         flops += 2 * length * _weights(block.feed_forward)

@@ -86,12 +86,12 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         dtype: torch.dtype,
         gradients: bool,
     ) -> Tensor:
-        tensors = (features_ND, weight_VD, bias_V)
         with torch.autocast(features_ND.device.type, enabled=False):
-            projection = _Projection(*(None if tensor is None else tensor.to(dtype) for tensor in tensors))
+            bias_low = None if bias_V is None else bias_V.to(dtype)
+            projection = _Projection(features_ND.to(dtype), weight_VD.to(dtype), bias_low)
             wanted = tuple(needed and gradients for needed in ctx.needs_input_grad[:3])
             total, sums = _cross_entropy_in_chunks(projection, labels_N, rows, wanted)
-        pairs = zip(sums, tensors, strict=True)
+        pairs = zip(sums, (features_ND, weight_VD, bias_V), strict=True)
         ctx.save_for_backward(*(None if s is None or t is None else s.to(t.dtype) for s, t in pairs))
         return total
 

@@ -123,7 +123,9 @@ class Stack(nn.Module):
         self.causal = causal
         window = config.attention.window
         self.window = (window, 0 if causal else window) if window is not None else (None, None)
-        self.positions = config.positions.build(config.positions_shape(causal))
+        shape = config.positions_shape(causal)
+        config.positions.check(shape)
+        self.positions = config.positions.build(shape)
         self.blocks = nn.ModuleList(build_block(config, cross) for _ in range(config.num_layers))
         placement = PLACEMENTS[config.placement]
         self.norm = config.norm.build(config.dim) if placement.needs_final_norm else nn.Identity()

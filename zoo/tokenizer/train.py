@@ -231,8 +231,14 @@ def _byte_characters() -> list[str]:
 def _finished(
     library: tokenizers.Tokenizer, special: SpecialTokens, boundaries: Boundaries, closed: bool = False
 ) -> Tokenizer:
-    library.add_special_tokens(special.front)  # they are in the vocabulary already and keep their ids
-    library.add_special_tokens(list(reversed(special.sentinels)))  # the last ids, <extra_id_0> the very last
+    # Where a word carries the space before it, a blank written out in a prompt takes that space with it, as in training.
+    blanks = {special.roles.get("mask"), *special.sentinels} if boundaries == "spaces" else set()
+
+    def added(tokens: Iterable[str]) -> list[tokenizers.AddedToken]:
+        return [tokenizers.AddedToken(token, special=True, lstrip=token in blanks) for token in tokens]
+
+    library.add_special_tokens(added(special.front))  # they are in the vocabulary already and keep their ids
+    library.add_special_tokens(added(reversed(special.sentinels)))  # the last ids, <extra_id_0> the very last
     return Tokenizer(library.to_str(pretty=True), special._replace(boundaries=boundaries, closed=closed))
 
 

@@ -65,7 +65,7 @@ class RelativePositions(Positions):
         The logarithm is taken in float32 whatever the model's dtype, as in the original: its rounding decides borders.
         """
         if self.causal:
-            buckets, offset, distance = self.num_buckets, 0, (-relative).clamp(min=0)
+            buckets, offset, distance = self.num_buckets, relative.new_zeros(()), (-relative).clamp(min=0)
         else:
             buckets, distance = self.num_buckets // 2, relative.abs()
             offset = (relative > 0).long() * buckets

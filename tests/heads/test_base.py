@@ -1,0 +1,44 @@
+"""Every head sits on every backbone that it says it fits, and is refused by name on the others."""
+
+import pytest
+import torch
+
+from zoo.errors import ConfigError
+from zoo.heads import Head, HeadConfig
+from zoo.models import ModelConfig
+from zoo.models.create import create_model, model_config
+
+SMALL = {"dim": 8, "num_layers": 1, "num_heads": 2, "max_length": 8, "vocab_size": 11}
+
+
+@pytest.mark.parametrize("family", ModelConfig.choices)
+@pytest.mark.parametrize("kind", HeadConfig.choices)
+def test_every_head_on_every_family(kind: str, family: str) -> None:
+    settings = {**SMALL, "kind": family, "heads": {"main": kind}}
+    if family not in HeadConfig.choice(kind).families:
+        legal = ", ".join(HeadConfig.choice(kind).families)
+        with pytest.raises(
+            ConfigError, match=rf"heads\.main: head '{kind}' does not fit model '{family}'; .*: {legal}"
+        ):
+            model_config(settings)
+        return
+    model = create_model(settings)
+    assert isinstance(model.heads["main"], Head)
+    tokens = torch.arange(6).reshape(2, 3)
+    sides = {"tokens": tokens} | ({"decoder_tokens": tokens} if family == "encoder_decoder" else {})
+    logits = model(**sides)["main"]
+    assert logits.shape[0] == 2
+    assert logits.isfinite().all()
+    logits.sum().backward()
+    assert all(parameter.grad is not None for parameter in model.heads["main"].parameters())
+
+
+@pytest.mark.parametrize("kind", HeadConfig.choices)
+def test_families_exist(kind: str) -> None:
+    assert set(HeadConfig.choice(kind).families) <= set(ModelConfig.choices)
+
+
+@pytest.mark.parametrize("name", ["keys", "a.b", "", "two words", "forward", "1st", "training"])
+def test_names_that_torch_does_not_take(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"heads: head '{name}' needs another name"):
+        model_config({**SMALL, "kind": "decoder", "heads": {name: "language_model"}})

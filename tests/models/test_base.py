@@ -1,0 +1,229 @@
+"""What every family keeps: its heads, its dropout, its counts, its precision, its refusals, and that it can learn."""
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from zoo.config import build, read_yaml, to_mapping, to_yaml
+from zoo.errors import ConfigError, DataError
+from zoo.models import Model, ModelConfig
+from zoo.models.base import row_positions
+from zoo.models.create import create_model, model_config
+from zoo.nn.loss import token_loss
+
+FAMILIES = list(ModelConfig.choices)
+SMALL: dict[str, Any] = {
+    "dim": 16,
+    "num_layers": 2,
+    "num_heads": 4,
+    "max_length": 16,
+    "vocab_size": 13,
+    "heads": {"language_model": "language_model"},
+}
+
+
+def small(family: str, **changes: Any) -> Model:
+    return create_model({**SMALL, "kind": family}, **changes)
+
+
+def inputs(family: str, batch: int = 2, length: int = 6) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    sides = {"tokens": torch.randint(13, (batch, length), generator=generator)}
+    if family == "encoder_decoder":
+        sides["decoder_tokens"] = torch.randint(13, (batch, length), generator=generator)
+    return sides
+
+
+# -------------------------------------------------------------------------------------------------------------- forward
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_logits_by_head(family: str) -> None:
+    model = small(family, heads={"other": "language_model"})
+    logits = model(**inputs(family))
+    assert list(logits) == ["language_model", "other"]
+    hidden = model.backbone(**inputs(family))
+    assert hidden.shape == (2, 6, 16)
+    for name, found in logits.items():
+        assert torch.equal(found, model.heads[name](hidden))
+        assert found.shape == (2, 6, 13)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_model_without_heads_is_a_backbone(family: str) -> None:
+    model = create_model({**SMALL, "kind": family, "heads": {}})
+    assert model(**inputs(family)) == {}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_rows_do_not_see_each_other(family: str) -> None:
+    model, given = small(family).double(), inputs(family)
+    whole = model.backbone(**given)
+    for row in range(2):
+        alone = model.backbone(**{name: values[row : row + 1] for name, values in given.items()})
+        torch.testing.assert_close(whole[row : row + 1], alone)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_absent_inputs_have_their_meaning(family: str) -> None:
+    """No positions: 0, 1, …; no documents: one document; no segments: the first."""
+    changes = {} if family == "encoder_decoder" else {"embedding": {"num_segments": 2}}
+    model, given = small(family, **changes).double(), inputs(family)
+    spelled = dict(given)
+    for side in [name.removesuffix("tokens") for name in given]:
+        spelled[f"{side}positions"] = torch.arange(6).expand(2, -1)
+        spelled[f"{side}documents"] = torch.full((2, 6), 0)
+    if changes:
+        spelled["segments"] = torch.zeros(2, 6, dtype=torch.long)
+    torch.testing.assert_close(model.backbone(**given), model.backbone(**spelled))
+
+
+def test_row_positions() -> None:
+    assert row_positions(torch.zeros(3, 4)).tolist() == [[0, 1, 2, 3]]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_same_in_lower_precision(family: str) -> None:
+    """Autocast and bfloat16 weights stay near the exact hidden states, which are of size 1."""
+    exact = small(family).double().backbone(**inputs(family))
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = small(family).backbone(**inputs(family))
+    low = small(family).to(torch.bfloat16).backbone(**inputs(family))
+    torch.testing.assert_close(small(family).backbone(**inputs(family)).double(), exact, rtol=0, atol=1e-5)
+    torch.testing.assert_close(mixed.double(), exact, rtol=0, atol=0.05)
+    torch.testing.assert_close(low.double(), exact, rtol=0, atol=0.1)
+
+
+# -------------------------------------------------------------------------------------------------------------- dropout
+
+# how many modules drop in a stack of 2 layers: of an encoder or decoder, and of an encoder-decoder
+PLACES = {"embedding": (1, 2), "attention": (2, 6), "residual": (4, 10), "feed_forward": (2, 4), "final": (1, 2)}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("place", PLACES)
+def test_dropout_field_by_field(family: str, place: str) -> None:
+    model, still = small(family, dropout={place: 0.5}), small(family)
+    modules = sum(isinstance(part, nn.Dropout) for part in model.modules())
+    scores = sum(hasattr(part, "scoring") and part.scoring.dropout > 0 for part in model.modules())
+    assert modules + scores == PLACES[place][family == "encoder_decoder"]
+    given = inputs(family)
+    assert torch.equal(model.eval().backbone(**given), still.backbone(**given))
+    torch.manual_seed(1)
+    first = model.train().backbone(**given)
+    assert not torch.allclose(first, still.backbone(**given))
+    assert not torch.equal(model.backbone(**given), first)
+    torch.manual_seed(1)
+    assert torch.equal(model.backbone(**given), first)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_no_dropout_draws_nothing(family: str) -> None:
+    model, state = small(family).train(), torch.get_rng_state()
+    model(**inputs(family))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+# ------------------------------------------------------------------------------------------------------------- building
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_counting_on_the_meta_device(family: str) -> None:
+    with torch.device("meta"):
+        ghost = model_config({**SMALL, "kind": family}).build_unset()
+    assert ghost.num_parameters == small(family).num_parameters
+    assert all(parameter.is_meta for parameter in ghost.parameters())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_weights_move_between_models(family: str) -> None:
+    one, other, given = small(family), small(family, seed=1), inputs(family)
+    assert not torch.equal(one.backbone(**given), other.backbone(**given))
+    other.load_state_dict(one.state_dict())
+    assert torch.equal(one.backbone(**given), other.backbone(**given))
+    assert torch.equal(copy.deepcopy(one).backbone(**given), one.backbone(**given))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_config_survives_yaml(family: str, tmp_path: Any) -> None:
+    config = model_config({**SMALL, "kind": family}, positions="relative", attention={"query_key_norm": "rms_norm"})
+    path = tmp_path / "config.yaml"
+    path.write_text(to_yaml({"model": to_mapping(config)}))
+    assert build(ModelConfig, read_yaml(path).settings["model"]) == config == model_config(config)
+
+
+# ------------------------------------------------------------------------------------------------------------ learning
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_batch_can_be_learned_by_heart(family: str) -> None:
+    """Labels that are the tokens of the main side: the way from input to loss works, and gradients point down."""
+    model, given = small(family), inputs(family)
+    labels = list(given.values())[-1].flatten()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.02)
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss, _ = token_loss(model.heads["language_model"], model.backbone(**given).flatten(0, 1), labels)
+        (loss / len(labels)).backward()
+        optimizer.step()
+    assert loss / len(labels) < 0.05
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_parameter_is_trained(family: str) -> None:
+    model = small(family)
+    model(**inputs(family))["language_model"].square().sum().backward()
+    assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
+
+
+# ------------------------------------------------------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"positions": "rotary", "head_dim": 3}, "positions: rotary positions need an even head_dim, not head_dim=3"),
+        ({"embedding": {"padding_token": 13}}, r"embedding\.padding_token: 13 is not below vocab_size=13"),
+        ({"num_heads": 3}, "num_heads: 3 heads do not divide dim=16"),
+        (
+            {"dim": 15, "num_heads": 3, "positions": "sinusoidal"},
+            "positions: sinusoidal positions need an even dim, not",
+        ),
+    ],
+)
+def test_choices_that_do_not_go_together(family: str, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        model_config({**SMALL, "kind": family}, **changes)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_vocabulary_that_is_not_known_yet(family: str) -> None:
+    config = model_config({**SMALL, "kind": family, "vocab_size": None}, embedding={"padding_token": 99})
+    with pytest.raises(ConfigError, match="vocab_size: is not known; give it, for example vocab_size=4096"):
+        config.build()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_bad_ids(family: str) -> None:
+    given = {name: values.clone() for name, values in inputs(family).items()}
+    list(given.values())[-1][1, 3] = 13
+    with pytest.raises(DataError, match="token id 13 is outside 0 … 12"):
+        small(family)(**given)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_rows_longer_than_learned_positions(family: str) -> None:
+    with pytest.raises(
+        DataError, match="position 19 is outside 0 … 15; shorten the input or choose a larger max_length"
+    ):
+        small(family)(**inputs(family, length=20))
+    assert small(family, positions="rotary").backbone(**inputs(family, length=20)).isfinite().all()
+
+
+def test_unknown_family() -> None:
+    with pytest.raises(ConfigError, match="kind: unknown model 'encodder'; did you mean 'encoder'"):
+        build(ModelConfig, {"kind": "encodder"})
