@@ -21,10 +21,7 @@ import tempfile
 import time
 from pathlib import Path
 
-NANOGPT = (
-    "config/train_shakespeare_char.py --device=cpu --compile=False --eval_iters=20 --log_interval=1 --block_size=64 "
-    "--batch_size=12 --n_layer=4 --n_head=4 --n_embd=128 --max_iters=2000 --lr_decay_iters=2000 --dropout=0.0"
-).split()
+NANOGPT = ["config/train_shakespeare_char.py", "--device=cpu", "--compile=False", "--eval_iters=20", "--log_interval=1", "--block_size=64", "--batch_size=12", "--n_layer=4", "--n_head=4", "--n_embd=128", "--max_iters=2000", "--lr_decay_iters=2000", "--dropout=0.0"]
 
 SCORE_NANOGPT = """
 import sys, numpy, torch
@@ -60,12 +57,16 @@ def main() -> None:
         for seed in range(arguments.seeds):
             runs = [("nanogpt", run_nanogpt), ("zoo", run_zoo)]
             for name, run in runs if seed % 2 == 0 else reversed(runs):
-                seconds, loss = run(clone, arguments.text.resolve(), Path(folder) / f"{name}-{seed}", seed, arguments.steps)
+                seconds, loss = run(
+                    clone, arguments.text.resolve(), Path(folder) / f"{name}-{seed}", seed, arguments.steps
+                )
                 results[name].append((seconds, loss))
                 print(f"seed {seed}  {name:8}  {seconds:6.1f} s  validation loss {loss:.4f}", flush=True)
     for name, runs in results.items():
         seconds, losses = zip(*runs, strict=True)
-        print(f"{name:8}  median {statistics.median(seconds):.1f} s [{min(seconds):.1f} to {max(seconds):.1f}]", end="  ")
+        print(
+            f"{name:8}  median {statistics.median(seconds):.1f} s [{min(seconds):.1f} to {max(seconds):.1f}]", end="  "
+        )
         print(f"loss mean {statistics.mean(losses):.4f} [{min(losses):.4f} to {max(losses):.4f}]")
     pairs = [ours[0] / theirs[0] for ours, theirs in zip(results["zoo"], results["nanogpt"], strict=True)]
     print(f"time, zoo / nanogpt: median {statistics.median(pairs):.3f} [{min(pairs):.3f} to {max(pairs):.3f}]")

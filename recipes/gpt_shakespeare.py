@@ -19,7 +19,9 @@ def main(overrides: list[str]) -> Result:
     config = load_run("gpt-shakespeare", overrides).config
     result = pretrain(config)
     loss = result.metrics["validation/loss"]
-    print(f"validation loss {loss:.3f} nats per character after {result.steps:,} steps of {result.seconds:.0f} s in all")
+    print(
+        f"validation loss {loss:.3f} nats per character after {result.steps:,} steps of {result.seconds:.0f} s in all"
+    )
     model = zoo.load(result.folder)
     text = "\n"
     while len(text) < 400:  # the model has 64 positions: each piece is written with the last 32 characters in view

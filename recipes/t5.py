@@ -31,7 +31,9 @@ def main(overrides: list[str]) -> Result:
     #    fingerprint, so `pretrain` below opens the same ones.
     corpus = load_corpus(config.data, config.tokenizer)
     print(f"{len(corpus.training.starts):,} documents to train on, {len(corpus.validation.starts):,} held out")
-    print(f"a tokenizer of {corpus.tokenizer.vocab_size:,} entries, {len(corpus.tokenizer.sentinels)} of them sentinels")
+    print(
+        f"a tokenizer of {corpus.tokenizer.vocab_size:,} entries, {len(corpus.tokenizer.sentinels)} of them sentinels"
+    )
 
     # 4. Pieces of documents are packed into rows; each is corrupted by itself, and the decoder's part of a piece looks at the
     #    encoder's part of the same piece only. The same call goes on where a stopped run was.

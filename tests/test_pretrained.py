@@ -13,13 +13,13 @@ import zoo
 from tests.generation.tiny import tiny
 from tests.generation.vocabularies import tokenizer_of
 from zoo.checkpoint.folder import write_folder
-from zoo.checkpoint.model import save_model
+from zoo.checkpoint.model import TRAINING_FORMAT, save_model
 from zoo.checkpoint.tensors import save_tree
 from zoo.errors import CheckpointError, ConfigError, DataError, ZooError
 from zoo.generation.generate import Continuation
 from zoo.generation.sample import SamplingConfig
 from zoo.models import Model
-from zoo.pretrained import ABILITIES, TRAINING_FORMAT, Pretrained
+from zoo.pretrained import ABILITIES, Pretrained
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 VOCABULARIES = {"encoder": "bert", "decoder": "bytes", "encoder_decoder": "t5"}
@@ -158,12 +158,6 @@ def test_a_gpu_gives_what_the_cpu_gives(kind: str, tmp_path: Path) -> None:
 def test_a_tokenizer_that_does_not_belong_is_refused() -> None:
     with pytest.raises(ZooError, match="257 ids but the model's vocabulary only 200"):
         Pretrained(tiny("decoder", vocab_size=200), tokenizer_of("bytes"))
-
-
-def test_the_trainer_writes_the_format_that_is_read_here() -> None:
-    from zoo.training.checkpoint_io import FORMAT
-
-    assert FORMAT == TRAINING_FORMAT
 
 
 # ------------------------------------------------------------------------------------------------------- what it can do

@@ -14,16 +14,15 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-import math
-import operator
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from zoo.errors import ConfigError
+from zoo.field_types import check_value, describe_type, entry_types
 from zoo.registry import Choice, unknown_name
 
 C = TypeVar("C", bound="Config")
@@ -59,7 +58,7 @@ class Config:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             try:
-                _check(_types_of(type(self))[field.name], getattr(self, field.name), field.metadata)
+                check_value(_types_of(type(self))[field.name], getattr(self, field.name), field.metadata)
             except ConfigError as error:
                 raise error.under(field.name) from None
         self.validate()
@@ -217,7 +216,7 @@ def _presets(schema: type[Config], sources: list[Source]) -> Iterable[Source]:
                 sources[index] = Source(source.name, {**source.settings, name: rest})
         if chosen is not None:
             if not isinstance(chosen, str):
-                raise ConfigError(f"{chosen!r} is not {_describe(str)}", f"{name}.preset")
+                raise ConfigError(f"{chosen!r} is not {describe_type(str)}", f"{name}.preset")
             try:
                 yield Source(f"preset {chosen}", {name: presets(chosen)})
             except ConfigError as error:
@@ -268,7 +267,7 @@ def _build(schema: Any, value: Any) -> Any:
         # null takes an entry out
         return {name: build(arguments[1], child, str(name)) for name, child in value.items() if child is not None}
     if origin is tuple and isinstance(value, list | tuple):
-        pairs = zip(_entry_types(arguments, len(value)), value, strict=False)
+        pairs = zip(entry_types(arguments, len(value)), value, strict=False)
         built = tuple(build(kind, child, str(index)) for index, (kind, child) in enumerate(pairs))
         return built + tuple(value[len(built) :])
     if isinstance(schema, type) and issubclass(schema, Config):
@@ -276,11 +275,6 @@ def _build(schema: Any, value: Any) -> Any:
     if schema is float and type(value) is int and abs(value) <= sys.float_info.max:
         return float(value)
     return value
-
-
-def _entry_types(arguments: tuple[Any, ...], length: int) -> tuple[Any, ...]:
-    """The type of each entry of a tuple: `tuple[int, ...]` has one for all, `tuple[float, float]` one for each."""
-    return arguments[:1] * length if arguments[-1] is Ellipsis else arguments
 
 
 def _build_config(schema: type[Config], value: Any) -> Config:
@@ -328,81 +322,6 @@ def _read_types(schema: Any) -> dict[str, Any]:
 
 
 _types_of: Callable[[Any], dict[str, Any]] = functools.cache(_read_types)
-
-
-# ------------------------------------------------------------------------------------------------------------- checking
-
-
-def _check(kind: Any, value: Any, metadata: Mapping[str, Any]) -> None:
-    if not _fits(kind, value):
-        raise ConfigError(f"{value!r} is not {_describe(kind)}")
-    if isinstance(value, tuple):
-        for index, entry in enumerate(value):
-            try:
-                _check(Any, entry, metadata)
-            except ConfigError as error:
-                raise error.under(str(index)) from None
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ConfigError(f"{value!r} is not a finite number")
-    if isinstance(value, str) and ("${" in value or value == "???"):
-        raise ConfigError(f"{value!r}: interpolation is switched off; write the value itself")
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        for bound, (holds, words) in _BOUNDS.items():
-            limit = metadata.get(bound)
-            if limit is not None and not holds(value, limit):
-                raise ConfigError(f"{value!r} must be {words} {limit}")
-
-
-_BOUNDS = {
-    "minimum": (operator.ge, "at least"),
-    "maximum": (operator.le, "at most"),
-    "above": (operator.gt, "above"),
-    "below": (operator.lt, "below"),
-}
-
-
-def _fits(kind: Any, value: Any) -> bool:
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if kind is Any:
-        return True
-    if origin in (types.UnionType, typing.Union):
-        return any(_fits(argument, value) for argument in arguments)
-    if origin is typing.Literal:
-        return any(type(value) is type(legal) and value == legal for legal in arguments)
-    if origin is dict:
-        return isinstance(value, dict) and all(
-            _fits(arguments[0], name) and _fits(arguments[1], child) for name, child in value.items()
-        )
-    if origin is tuple:
-        if not isinstance(value, tuple) or len(value) != len(_entry_types(arguments, len(value))):
-            return False
-        return all(map(_fits, _entry_types(arguments, len(value)), value))
-    if kind is int:
-        return type(value) is int
-    if kind is float:
-        return type(value) is float or (type(value) is int and abs(value) <= sys.float_info.max)
-    return isinstance(value, kind)
-
-
-def _describe(kind: Any) -> str:
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (types.UnionType, typing.Union):
-        return " or ".join(_describe(argument) for argument in arguments)
-    if origin is typing.Literal:
-        return f"one of {', '.join(map(str, arguments))}"
-    if origin is tuple:
-        length = "" if arguments[-1] is Ellipsis else f" of {len(arguments)}"
-        return f"a list{length}, each entry {_describe(arguments[0])}"
-    if origin is dict:
-        return f"a group of named settings, each {_describe(arguments[1])}"
-    if isinstance(kind, type) and issubclass(kind, Choice):
-        return (
-            f"{'an' if kind.noun[0] in 'aeiou' else 'a'} {kind.noun} (legal kinds: {', '.join(sorted(kind.choices))})"
-        )
-    if isinstance(kind, type) and issubclass(kind, Config):
-        return f"a group of settings ({', '.join(_keys(kind))})"
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
-    return words.get(kind, str(kind))
 
 
 # -------------------------------------------------------------------------------------------------------------- writing

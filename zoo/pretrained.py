@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from zoo.checkpoint.folder import newest_verified
-from zoo.checkpoint.model import load_model, save_model
+from zoo.checkpoint.model import TRAINING_FORMAT, load_model, save_model
 from zoo.config import build
 from zoo.errors import CheckpointError, ConfigError, DataError, ZooError
 from zoo.generation.fill import Filled, fill_masks, fill_spans
@@ -31,9 +31,6 @@ ABILITIES: dict[str, tuple[str, ...]] = {
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 """The dtypes that a model can be run in, by name."""
-
-TRAINING_FORMAT = "zoo-training-checkpoint"
-"""What the manifest of a training step calls its folder."""
 
 
 class Pretrained:

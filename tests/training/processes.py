@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -19,7 +18,7 @@ from typing import Protocol
 
 from tests.conftest import ROOT
 
-PATIENCE = 180
+PATIENCE = 120
 """Seconds after which a process that should have ended is given up."""
 
 _SERVER = multiprocessing.get_context("forkserver")
@@ -37,6 +36,9 @@ class Process(Protocol):
 
     def wait(self) -> int:
         """The exit status, negative for a signal."""
+
+    def kill(self) -> None:
+        """SIGKILL, to the process alone: what it has started must find out."""
 
 
 class Command:
@@ -65,8 +67,12 @@ class Command:
         try:
             return self._process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
-            os.killpg(self.pid, signal.SIGKILL)
+            self.kill()
             raise AssertionError(f"no end after {PATIENCE} s: {self.output.read_text()}") from None
+
+    def kill(self) -> None:
+        """SIGKILL, to the process alone: what it has started must find out."""
+        self._process.kill()
 
 
 class Forked:
@@ -74,6 +80,7 @@ class Forked:
 
     def __init__(self, arguments: Sequence[object], folder: Path, prepare: Callable[[], None] | None = None) -> None:
         self.output = folder / "output.txt"
+        self.output.write_bytes(b"")
         words = [str(argument) for argument in arguments]
         self._process = _SERVER.Process(target=_run_command, args=(words, str(folder), str(self.output), prepare))
         self._process.start()
@@ -88,9 +95,13 @@ class Forked:
         """The exit status, negative for a signal."""
         self._process.join(PATIENCE)
         if self._process.exitcode is None:
-            os.kill(self.pid, signal.SIGKILL)
+            self.kill()
             raise AssertionError(f"no end after {PATIENCE} s: {self.output.read_text()}")
         return self._process.exitcode
+
+    def kill(self) -> None:
+        """SIGKILL, to the process alone: what it has started must find out."""
+        self._process.kill()
 
 
 def _run_command(arguments: list[str], folder: str, output: str, prepare: Callable[[], None] | None) -> None:
@@ -98,7 +109,9 @@ def _run_command(arguments: list[str], folder: str, output: str, prepare: Callab
 
     from zoo.cli.main import main
 
-    multiprocessing.set_start_method("fork", force=True)  # of data workers: as in the real command, not as in this child
+    multiprocessing.set_start_method(
+        "fork", force=True
+    )  # of data workers: as in the real command, not as in this child
     os.chdir(folder)
     file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(file, 1)
@@ -114,5 +127,12 @@ def wait_until(condition: Callable[[], object], process: Process) -> None:
     deadline = time.monotonic() + PATIENCE
     while not condition():
         assert process.poll() is None, f"ended with {process.poll()}: {process.output.read_text()}"
-        assert time.monotonic() < deadline, f"nothing after {PATIENCE} s: {process.output.read_text()}"
+        if time.monotonic() > deadline:
+            process.kill()
+            raise AssertionError(f"nothing after {PATIENCE} s: {process.output.read_text()}")
         time.sleep(0.01)
+
+
+def wait_until_it_trains(process: Process) -> None:
+    """Waits for the first line of progress, which comes after the first steps."""
+    wait_until(lambda: "loss" in process.output.read_text(), process)

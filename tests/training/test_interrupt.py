@@ -7,15 +7,14 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.training.processes import Command, Forked, Process, wait_until
-from tests.training.tiny import DROPOUT, counters, moments, rows_without_clocks, same, tiny_run, weights, write_config
 
+from tests.training.processes import Command, Forked, Process, wait_until, wait_until_it_trains
+from tests.training.tiny import DROPOUT, counters, moments, rows_without_clocks, same, tiny_run, weights, write_config
 from zoo.checkpoint.folder import verify_folder
+from zoo.checkpoint.model import TRAINING_FORMAT
 from zoo.cli.failure import exit_status
 from zoo.training import interrupt
-from zoo.training.checkpoint_io import FORMAT
 from zoo.training.interrupt import SIGNALS, Interrupted, StopFlag, agreed, ignore_in_worker
-from zoo.training.metrics_file import read_metrics
 from zoo.training.run import pretrain
 
 SETTINGS = (*DROPOUT, "trainer.accumulate=2", "trainer.log_every=3", "trainer.validate_every=10")
@@ -28,14 +27,9 @@ def slow_saves() -> None:
     folder.fault = lambda point: time.sleep(0.5) if point == "before manifest" else None
 
 
-def rows(process_folder: Path) -> int:
-    path = process_folder / "run" / "metrics.csv"
-    return len(read_metrics(path)) if path.exists() else 0
-
-
 def stop_and_check(process: Process, folder: Path, number: int) -> int:
     """Signals the process once it has logged; gives the step that it saved at."""
-    wait_until(lambda: rows(folder) >= 2, process)
+    wait_until_it_trains(process)
     os.kill(process.pid, number)
     assert process.wait() == 128 + number, process.output.read_text()
     said = process.output.read_text()
@@ -43,7 +37,7 @@ def stop_and_check(process: Process, folder: Path, number: int) -> int:
     assert "the same command continues" in said
     assert "Traceback" not in said
     (checkpoint,) = (folder / "run" / "checkpoints").glob("step-*")
-    verify_folder(checkpoint, format=FORMAT)
+    verify_folder(checkpoint, format=TRAINING_FORMAT)
     assert f"after step {checkpoint.name.removeprefix('step-')};" in said
     return int(checkpoint.name.removeprefix("step-"))
 
@@ -55,7 +49,7 @@ def test_stopped_run_goes_on_to_the_same_end(number: int, workers: int, tmp_path
     arguments = ("pretrain", write_config(tmp_path, "bert"), "--folder", "run", *SETTINGS, "trainer.max_steps=60")
     process = Forked((*arguments, f"trainer.num_workers={workers}"), tmp_path)
     step = stop_and_check(process, tmp_path, number)
-    assert 3 < step < 60
+    assert 0 < step < 60
     assert Forked((*arguments, f"trainer.num_workers={2 - workers}"), tmp_path).wait() == 0
     assert same(weights(tmp_path / "run"), weights(tmp_path / "unbroken"))
     assert same(moments(tmp_path / "run"), moments(tmp_path / "unbroken"))
@@ -70,7 +64,7 @@ def test_real_command_stops_on_sigterm_to_all_its_processes(tmp_path: Path) -> N
     """`timeout` and batch systems signal the whole group: data workers must outlive the step and the save."""
     arguments = ("pretrain", write_config(tmp_path, "gpt"), "--folder", "run", "trainer.max_steps=100000")
     process = Command((*arguments, "trainer.num_workers=2"), tmp_path)
-    wait_until(lambda: rows(tmp_path) >= 2, process)
+    wait_until_it_trains(process)
     os.killpg(process.pid, signal.SIGTERM)
     began = time.monotonic()
     assert process.wait() == 128 + signal.SIGTERM, process.output.read_text()
@@ -84,7 +78,7 @@ def test_second_signal_is_ignored_during_the_save_and_the_third_ends_at_once(tmp
     saving = tmp_path / "run" / "checkpoints"
     for signals, status in ((2, 128 + signal.SIGINT), (3, 128 + signal.SIGTERM)):
         process = Forked(arguments, tmp_path, slow_saves)
-        wait_until(lambda: rows(tmp_path) >= 2, process)
+        wait_until_it_trains(process)
         os.kill(process.pid, signal.SIGINT)
         wait_until(lambda: list(saving.glob(".writing*")), process)
         for number in (signal.SIGINT, signal.SIGTERM)[: signals - 1]:
@@ -100,7 +94,7 @@ def test_ctrl_c_before_the_run_begins(tmp_path: Path) -> None:
     """While the text is read there is nothing to save: a plain stop with the usual status."""
     process = Forked(("pretrain", write_config(tmp_path, "gpt"), "--folder", "run"), tmp_path, interrupt_tokenizing)
     assert process.wait() == 128 + signal.SIGINT
-    assert process.output.read_text().strip().endswith("error: stopped by Ctrl-C")
+    assert process.output.read_text().strip().endswith("stopped by Ctrl-C")
 
 
 def interrupt_tokenizing() -> None:

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.training.tiny import DROPOUT, KINDS, distance, newest, same, tiny_run, weights
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tests.training.tiny import DROPOUT, KINDS, distance, newest, same, tiny_run, weights
 from zoo.batch import IGNORE_INDEX
 from zoo.data.plan import Plan
 from zoo.errors import TrainingError
@@ -137,7 +137,9 @@ def test_bf16_stays_near_fp32(kind: str, gradients_of: Any, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("kind", ["bert", "t5"])
-def test_clips_by_the_global_norm(kind: str, gradients_of: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clips_by_the_global_norm(
+    kind: str, gradients_of: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clipped: list[Gradients] = []
     step = torch.optim.AdamW.step
 
@@ -210,7 +212,9 @@ def test_step_without_targets_survives(kind: str, head: str, tmp_path: Path, mon
     assert result.metrics["gradient_norm"] == 0
     assert result.metrics[f"train/{head}/targets"] == 0
     before = prepare(config).module.model
-    assert same(weights(tmp_path / "run"), {k: v for k, v in before.state_dict().items() if k in weights(tmp_path / "run")})
+    assert same(
+        weights(tmp_path / "run"), {k: v for k, v in before.state_dict().items() if k in weights(tmp_path / "run")}
+    )
 
 
 # -------------------------------------------------------------------------------------------------------------- dropout
@@ -261,7 +265,12 @@ def test_what_the_global_stream_holds_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_validating_logging_and_saving_more_often_change_no_weight(tmp_path: Path) -> None:
-    busy = ("trainer.validate_every=1", "trainer.save_every=1", "trainer.log_every=1", "trainer.validation_batch_size=3")
+    busy = (
+        "trainer.validate_every=1",
+        "trainer.save_every=1",
+        "trainer.log_every=1",
+        "trainer.validation_batch_size=3",
+    )
     config = tiny_run(tmp_path, "bert", *DROPOUT, "trainer.log_every=4")
     pretrain(config, tmp_path / "quiet")
     pretrain(tiny_run(tmp_path, "bert", *DROPOUT, *busy), tmp_path / "busy")

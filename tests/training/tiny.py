@@ -12,7 +12,31 @@ from zoo.checkpoint.tensors import load_tensors, load_tree
 from zoo.training.config import RunConfig
 from zoo.training.shipped import load_run
 
-WORDS = "a list of words in the text has no end but one is the first that we read and then they all come".split()
+WORDS = [
+    "a",
+    "list",
+    "of",
+    "words",
+    "in",
+    "the",
+    "text",
+    "has",
+    "no",
+    "end",
+    "but",
+    "one",
+    "is",
+    "the",
+    "first",
+    "that",
+    "we",
+    "read",
+    "and",
+    "then",
+    "they",
+    "all",
+    "come",
+]
 
 SIZE = "dim: 16, num_layers: 2, num_heads: 2, feed_forward_dim: 32, max_length: 40, vocab_size: null"
 ENCODER = (

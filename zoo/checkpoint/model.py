@@ -28,6 +28,8 @@ from zoo.models import Model, ModelConfig
 from zoo.tokenizer.tokenizer import Tokenizer
 
 FORMAT = "zoo-model"
+TRAINING_FORMAT = "zoo-training-checkpoint"
+"""What a step of a run is called in its manifest: a folder with a model folder `model/` and the trainer's state."""
 WEIGHTS_NAME = "model.safetensors"
 CONFIG_NAME = "config.yaml"
 CARD_NAME = "card.json"

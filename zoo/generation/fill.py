@@ -21,7 +21,6 @@ from zoo.generation.generate import (
     check_length,
     generate,
     language_model_head,
-    num_positions,
 )
 from zoo.models.base import Model
 from zoo.models.encoder import Encoder
@@ -79,7 +78,7 @@ def fill_masks(model: Model, tokenizer: Tokenizer, text: str, top: int = 5) -> F
     if not masked:
         raise DataError(f"no blank in {text!r}: write {tokenizer.token(mask)} where a token is to be filled in")
     framed = [tokenizer.role("classify"), *tokens, tokenizer.role("separate")]
-    check_length(len(framed), num_positions(backbone.stack))
+    check_length(len(framed), backbone.stack.positions.num_positions)
 
     hidden_BTD = backbone(torch.tensor([framed], device=backbone.tokens.weight.device))
     places_N = torch.tensor([place + 1 for place in masked], device=hidden_BTD.device)

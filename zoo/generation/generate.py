@@ -21,8 +21,6 @@ from zoo.generation.sample import Sampler, SamplingConfig
 from zoo.models.base import Model
 from zoo.models.decoder import Decoder
 from zoo.models.encoder_decoder import EncoderDecoder
-from zoo.nn.positions.learned import LearnedPositions
-from zoo.nn.stack import Stack
 
 DEFAULT_NEW_TOKENS = 64
 """How many tokens are written where nobody says, or fewer where learned positions run out."""
@@ -140,10 +138,10 @@ def new_token_limits(model: Model, prompt_lengths: Sequence[int], max_new_tokens
         raise ConfigError(f"{max_new_tokens!r} must be at least 1", "max_new_tokens")
     backbone = model.backbone
     if isinstance(backbone, EncoderDecoder):
-        inputs, outputs = num_positions(backbone.encoder), num_positions(backbone.decoder)
+        inputs, outputs = backbone.encoder.positions.num_positions, backbone.decoder.positions.num_positions
         taken = [1] * len(prompt_lengths)  # the decoder begins with one token, whatever the prompt
     elif isinstance(backbone, Decoder):
-        inputs = outputs = num_positions(backbone.stack)
+        inputs = outputs = backbone.stack.positions.num_positions
         taken = list(prompt_lengths)
     else:
         raise ZooError(f"model {model.config.kind!r} cannot write texts; a decoder or an encoder_decoder can")
@@ -161,12 +159,6 @@ def new_token_limits(model: Model, prompt_lengths: Sequence[int], max_new_tokens
             )
         limits.append(max_new_tokens or min(DEFAULT_NEW_TOKENS, left))
     return limits
-
-
-def num_positions(stack: Stack) -> int | None:
-    """How many positions the stack has a learned row for; None: any number, its scheme needs none."""
-    scheme = stack.positions
-    return scheme.table.num_embeddings if isinstance(scheme, LearnedPositions) else None
 
 
 def check_length(length: int, limit: int | None) -> None:

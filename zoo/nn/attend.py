@@ -102,18 +102,23 @@ class SDPAKernel(Kernel):
         return Prepared(torch.where(visible, bias, -math.inf))
 
     def attend(self, q_BHTK: Tensor, k_BGSK: Tensor, v_BGSK: Tensor, prepared: Prepared, scoring: Scoring) -> Tensor:
-        """One call; the additive mask takes the dtype of the queries, as torch demands."""
+        """One call; the additive mask takes the dtype of the queries, as torch demands.
+
+        Without a mask torch's kernels share key heads without copies; with one, those of GPUs that save memory do not.
+        """
         mask = prepared.mask
-        if mask is not None and mask.dtype is not torch.bool:
-            mask = mask.to(q_BHTK.dtype)
+        if mask is not None:
+            mask = mask if mask.dtype is torch.bool else mask.to(q_BHTK.dtype)
+            k_BGSK, v_BGSK = _for_each_query_head(q_BHTK, k_BGSK), _for_each_query_head(q_BHTK, v_BGSK)
         return functional.scaled_dot_product_attention(
             q_BHTK,
-            _for_each_query_head(q_BHTK, k_BGSK),
-            _for_each_query_head(q_BHTK, v_BGSK),
+            k_BGSK,
+            v_BGSK,
             attn_mask=mask,
             dropout_p=scoring.dropout,
             is_causal=prepared.causal,
             scale=scoring.scale,
+            enable_gqa=k_BGSK.shape[1] != q_BHTK.shape[1],
         )
 
 

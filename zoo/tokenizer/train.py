@@ -231,7 +231,7 @@ def _byte_characters() -> list[str]:
 def _finished(
     library: tokenizers.Tokenizer, special: SpecialTokens, boundaries: Boundaries, closed: bool = False
 ) -> Tokenizer:
-    # Where a word carries the space before it, a blank written out in a prompt takes that space with it, as in training.
+    # Where words carry the space before them, a blank written out in a prompt takes that space with it, as in training.
     blanks = {special.roles.get("mask"), *special.sentinels} if boundaries == "spaces" else set()
 
     def added(tokens: Iterable[str]) -> list[tokenizers.AddedToken]:

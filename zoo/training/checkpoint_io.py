@@ -14,12 +14,11 @@ from typing import Any
 from pytorch_lightning.plugins.io import CheckpointIO
 
 from zoo.checkpoint.folder import verify_folder, write_folder
-from zoo.checkpoint.model import load_weights, save_model
+from zoo.checkpoint.model import TRAINING_FORMAT, load_weights, save_model
 from zoo.checkpoint.tensors import load_tree, save_tree
 from zoo.models.base import Model
 from zoo.tokenizer.tokenizer import Tokenizer
 
-FORMAT = "zoo-training-checkpoint"
 PREFIX = "model."
 """Where the TrainingModule holds the model."""
 
@@ -47,12 +46,12 @@ class FolderCheckpointIO(CheckpointIO):
             save_model(self.model, self.tokenizer, folder / "model")
             save_tree(rest, folder, "trainer")
 
-        write_folder(Path(path), write, format=FORMAT, replace=True)
+        write_folder(Path(path), write, format=TRAINING_FORMAT, replace=True)
 
     def load_checkpoint(self, path: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
         """Verifies the folder, fills the model, gives the rest; raises CheckpointError where anything is wrong."""
         folder = Path(path)
-        verify_folder(folder, format=FORMAT)
+        verify_folder(folder, format=TRAINING_FORMAT)
         tree: dict[str, Any] = load_tree(folder, "trainer")
         load_weights(self.model, folder / "model")
         return {**tree, "state_dict": {f"{PREFIX}{name}": tensor for name, tensor in self.model.state_dict().items()}}

@@ -18,10 +18,10 @@ from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor
 
 from zoo.checkpoint.folder import prune
+from zoo.checkpoint.model import TRAINING_FORMAT
 from zoo.errors import DataError
 from zoo.models.flops import RowShape, training_flops
 from zoo.objectives.mixture import MixedRows
-from zoo.training.checkpoint_io import FORMAT
 from zoo.training.config import TrainerConfig
 from zoo.training.datamodule import Step
 from zoo.training.evaluation import evaluate, metric_names
@@ -228,7 +228,7 @@ class Conductor(Checkpoint):
     def _save(self, trainer: lightning.Trainer, step: int) -> None:
         trainer.save_checkpoint(self.folder.checkpoints / f"step-{step}")
         if trainer.is_global_zero:
-            for complaint in prune(self.folder.checkpoints, self.config.keep, format=FORMAT):
+            for complaint in prune(self.folder.checkpoints, self.config.keep, format=TRAINING_FORMAT):
                 warnings.warn(complaint, stacklevel=2)
 
 

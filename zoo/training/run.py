@@ -14,6 +14,7 @@ import pytorch_lightning as lightning
 from pytorch_lightning.strategies import DDPStrategy, Strategy
 
 from zoo.checkpoint.folder import newest_verified
+from zoo.checkpoint.model import TRAINING_FORMAT
 from zoo.checkpoint.tensors import load_tree
 from zoo.config import to_mapping
 from zoo.data.corpus import Corpus, load_corpus
@@ -21,7 +22,7 @@ from zoo.errors import CheckpointError, ConfigError, TrainingError
 from zoo.models import ModelConfig
 from zoo.objectives.base import Setup
 from zoo.objectives.mixture import MixedRows, Mixture
-from zoo.training.checkpoint_io import FORMAT, FolderCheckpointIO
+from zoo.training.checkpoint_io import FolderCheckpointIO
 from zoo.training.conductor import Conductor, checkpoint_step
 from zoo.training.config import RunConfig
 from zoo.training.datamodule import DataModule
@@ -149,7 +150,9 @@ def _train(config: RunConfig, run: RunFolder) -> Result:
     conductor = Conductor(
         config.trainer, run, prepared.validation, lambda: _open_wandb(config, run), prepared.fingerprints
     )
-    newest, complaints = newest_verified(run.checkpoints, format=FORMAT)
+    newest, complaints = newest_verified(run.checkpoints, format=TRAINING_FORMAT)
+    if newest is None and complaints:
+        raise CheckpointError(f"{'; '.join(complaints)}; put a whole one back, or start anew with --fresh")
     for complaint in complaints:
         warnings.warn(complaint, stacklevel=2)
     if newest is not None and checkpoint_step(newest) >= config.trainer.max_steps:

@@ -19,7 +19,6 @@ import json
 import os
 import platform
 import socket
-import sys
 import warnings
 from importlib import metadata
 from pathlib import Path
@@ -32,7 +31,17 @@ from zoo.config import difference, flatten, read_yaml, to_mapping, to_yaml
 from zoo.errors import CheckpointError, ConfigError
 from zoo.training.config import HARMLESS, RunConfig
 
-PACKAGES = ("torch", "pytorch-lightning", "tokenizers", "datasets", "omegaconf", "safetensors", "numpy", "wandb")
+PACKAGES = (
+    "transformer-zoo",
+    "torch",
+    "pytorch-lightning",
+    "tokenizers",
+    "datasets",
+    "omegaconf",
+    "safetensors",
+    "numpy",
+    "wandb",
+)
 _LOCKS: set[IO[str]] = set()
 """Locks that this process holds."""
 
@@ -181,7 +190,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def environment() -> dict[str, Any]:
-    """What the run ran on: versions, machine, command (without the environment's variables, which may hold secrets)."""
+    """What the run ran on: versions, machine, threads, devices (no environment variables: they may hold secrets)."""
     versions = {}
     for package in PACKAGES:
         try:
@@ -190,14 +199,10 @@ def environment() -> dict[str, Any]:
             versions[package] = "not installed"
     import torch
 
-    import zoo
-
     return {
-        "zoo": zoo.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": versions,
         "threads": torch.get_num_threads(),
         "devices": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())] or ["cpu"],
-        "command": sys.argv,
     }

@@ -49,7 +49,13 @@ class PositionsConfig(Config, Choice, noun="positions"):
 
 
 class Positions(nn.Module):
-    """A positional scheme that does nothing; the base of those that do something."""
+    """A positional scheme that does nothing; the base of those that do something.
+
+    Attributes:
+        num_positions: how many positions there are, 0 … num_positions − 1; None: the scheme has no end.
+    """
+
+    num_positions: int | None = None
 
     def embed(self, hidden_BTD: Tensor, positions_BT: Tensor) -> Tensor:
         """Adds position to the sum of the embeddings, before their norm: (B, T, D) → (B, T, D)."""

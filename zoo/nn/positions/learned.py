@@ -33,6 +33,7 @@ class LearnedPositions(Positions):
 
     def __init__(self, max_length: int, dim: int) -> None:
         super().__init__()
+        self.num_positions = max_length
         self.table = Embedding(max_length, dim, site=Site("position_embedding"))
 
     def embed(self, hidden_BTD: Tensor, positions_BT: Tensor) -> Tensor:

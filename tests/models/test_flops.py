@@ -1,0 +1,68 @@
+"""The count of operations equals what torch counts while a model runs, and grows with the row as the formula says."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from zoo.models import ModelConfig
+from zoo.models.create import create_model, model_config
+from zoo.models.flops import RowShape, forward_flops, training_flops
+
+SMALL: dict[str, Any] = {
+    "dim": 16,
+    "num_layers": 2,
+    "num_heads": 4,
+    "head_dim": 6,
+    "vocab_size": 31,
+    "max_length": 64,
+    "attention": {"kernel": "reference"},  # torch counts the products of the formula, not those of fused kernels
+    "heads": {"language_model": "language_model"},
+}
+CHANGES: list[dict[str, Any]] = [
+    {},
+    {"feed_forward": "gated"},
+    {"num_kv_heads": 2},
+    {"feed_forward_dim": 40, "num_layers": 3},
+    {"heads": {"language_model": {"transform": "gelu", "tied": False}}},
+    {"placement": "sandwich", "positions": "rotary"},
+]
+
+
+def counted(model: Any, row: RowShape) -> int:
+    """What torch counts in one forward."""
+    inputs = {"tokens": torch.zeros(1, row.length, dtype=torch.long)}
+    if row.decoder_length:
+        inputs["decoder_tokens"] = torch.zeros(1, row.decoder_length, dtype=torch.long)
+    with FlopCounterMode(display=False) as counter:
+        model(**inputs)
+    return counter.get_total_flops()
+
+
+@pytest.mark.parametrize("family", ModelConfig.choices)
+@pytest.mark.parametrize("changes", CHANGES, ids=str)
+def test_forward(family: str, changes: dict[str, Any]) -> None:
+    model = create_model({**SMALL, "kind": family}, **changes)
+    row = RowShape(12, 7, 7) if family == "encoder_decoder" else RowShape(12, 0, 12)
+    assert forward_flops(model, row) == counted(model, row)
+
+
+def test_only_scored_positions_reach_the_output_layer() -> None:
+    model = create_model({**SMALL, "kind": "encoder"})
+    all_of_them, few = (forward_flops(model, RowShape(20, 0, scored)) for scored in (20, 3))
+    assert all_of_them - few == 2 * 16 * 31 * 17
+
+
+def test_a_training_step_is_three_forwards() -> None:
+    model, row = create_model({**SMALL, "kind": "decoder"}), RowShape(20, 0, 20)
+    assert training_flops(model, row) == 3 * forward_flops(model, row)
+
+
+def test_known_size() -> None:
+    """GPT-2 at its full length: 6 operations for each weight of a product and token, and 12 · layers · dim · length."""
+    with torch.device("meta"):
+        model = model_config("gpt2").build_unset()
+    weights = 12 * 12 * 768**2 + 50257 * 768
+    expected = 1024 * (6 * weights + 12 * 12 * 768 * 1024)
+    assert training_flops(model, RowShape(1024, 0, 1024)) == expected

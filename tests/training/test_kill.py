@@ -1,0 +1,153 @@
+"""The kill test: SIGKILL at random moments, the same command again and again, and the unbroken run's weights bit for bit.
+
+Dropout and accumulation are on, and 0 and 2 data workers take turns. Most processes are forked off a server that has
+imported everything (see `processes.py`), which makes an attempt take a second instead of ten; one kill of each family
+goes to the real command. A forked process dies by its own SIGKILL: a `Doom` counts what happens in it and, at the drawn
+moment, kills at once or from a thread some milliseconds later, wherever the main thread is by then.
+"""
+
+import os
+import random
+import signal
+import threading
+import time
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.training.processes import Command, Forked, wait_until_it_trains
+from tests.training.tiny import DROPOUT, counters, moments, rows_without_clocks, same, weights, write_config
+
+MAX_STEPS = 96
+SETTINGS = (
+    *DROPOUT,
+    f"trainer.max_steps={MAX_STEPS}",
+    "trainer.accumulate=2",
+    "trainer.save_every=4",
+    "trainer.validate_every=6",
+    "trainer.log_every=3",
+    "trainer.keep=1",
+)
+
+MOMENTS = {
+    "start": ("zoo.training.run", "RunFolder._claim", 1),
+    "corpus": ("zoo.training.run", "load_corpus", 1),
+    "restore": ("zoo.training.checkpoint_io", "FolderCheckpointIO.load_checkpoint", 1),
+    "backward": ("zoo.training.module", "TrainingModule.manual_backward", 12),
+    "update": ("zoo.training.module", "TrainingModule._update", 6),
+    "validation": ("zoo.training.module", "TrainingModule.evaluate_part", 3),
+    "log": ("zoo.training.metrics_file", "MetricsFile.write", 2),
+    "save": ("zoo.checkpoint.folder", "fault", 20),
+}
+"""What is counted, and the largest count that is drawn: no attempt gets much further than one checkpoint."""
+
+
+class Doom(NamedTuple):
+    """When a process kills itself.
+
+    Attributes:
+        moment: of MOMENTS. count: how often it must come. delay: seconds from there; 0: at once.
+    """
+
+    moment: str
+    count: int
+    delay: float
+
+    def __call__(self) -> None:
+        """In the child: puts a counting function in the place of the one that the moment names."""
+        module, path, _ = MOMENTS[self.moment]
+        *owners, name = path.split(".")
+        owner: Any = import_module(module)
+        for part in owners:
+            owner = getattr(owner, part)
+        original, calls = getattr(owner, name), iter(range(1, 1_000_000))
+
+        def counted(*arguments: Any, **options: Any) -> Any:
+            if next(calls) == self.count:
+                if not self.delay:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                threading.Timer(self.delay, os.kill, (os.getpid(), signal.SIGKILL)).start()
+            return original(*arguments, **options)
+
+        setattr(owner, name, counted)
+
+
+def draw_doom(draw: random.Random, begun: bool) -> Doom:
+    """A random moment; there is nothing to restore before the first checkpoint."""
+    moment = draw.choice([name for name in MOMENTS if begun or name != "restore"])
+    count = draw.randint(1, MOMENTS[moment][2])
+    return Doom(moment, count, draw.choice([0.0, draw.uniform(0, 0.03)]))
+
+
+def kill_the_command(arguments: tuple[object, ...], folder: Path, draw: random.Random) -> None:
+    """SIGKILL from outside, to `python -m zoo`, a moment after its first steps."""
+    process = Command(arguments, folder)
+    wait_until_it_trains(process)
+    time.sleep(draw.uniform(0, 0.2))
+    process.kill()
+    assert process.wait() == -signal.SIGKILL, process.output.read_text()
+
+
+def check_survival(folder: Path, kind: str, kills: int, seed: int, real: int = 0) -> None:
+    """Kills a run so many times, `real` of them the real command; then the end must be the unbroken run's."""
+    draw = random.Random(f"{kind}/{seed}")
+    arguments = ("pretrain", write_config(folder, kind), *SETTINGS, "--folder")
+    unbroken = Forked((*arguments, "unbroken"), folder)
+    assert unbroken.wait() == 0, unbroken.output.read_text()
+    run = folder / "run"
+    fates: list[object] = []
+    for attempt in range(kills):
+        words = (*arguments, "run", f"trainer.num_workers={2 * (attempt % 2)}")
+        if attempt < real:
+            kill_the_command(words, folder, draw)
+            fates.append("command")
+            continue
+        doom = draw_doom(draw, begun=any((run / "checkpoints").glob("step-*")))
+        process = Forked(words, folder, doom)
+        assert process.wait() == -signal.SIGKILL, (fates, doom, process.output.read_text())
+        fates.append(doom)
+    process = Forked((*arguments, "run"), folder)
+    assert process.wait() == 0, (fates, process.output.read_text())
+    assert same(weights(run), weights(folder / "unbroken")), fates
+    assert same(moments(run), moments(folder / "unbroken")), fates
+    assert counters(run) == counters(folder / "unbroken"), fates
+    assert rows_without_clocks(run) == rows_without_clocks(folder / "unbroken"), fates
+    left = sorted(path.name for path in (run / "checkpoints").iterdir())
+    assert left == [f"step-{MAX_STEPS}"], "temporary folders of killed processes stay behind"
+
+
+def test_two_kills(tmp_path: Path) -> None:
+    check_survival(tmp_path, "bert", kills=2, seed=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["bert", "gpt", "t5"])
+def test_ten_kills(kind: str, tmp_path: Path) -> None:
+    check_survival(tmp_path, kind, kills=10, seed=1, real=1)
+
+
+def test_kill_between_the_last_checkpoint_and_the_result(tmp_path: Path) -> None:
+    """Nothing is left to train: the same command writes the result, from what the checkpoint remembers."""
+    arguments = ("pretrain", write_config(tmp_path, "gpt"), "trainer.max_steps=3", "--folder")
+    assert Forked((*arguments, "unbroken"), tmp_path).wait() == 0
+    assert Forked((*arguments, "run"), tmp_path, die_before_the_result).wait() == -signal.SIGKILL
+    assert not (tmp_path / "run" / "result.json").exists()
+    assert Forked((*arguments, "run"), tmp_path).wait() == 0
+    from zoo.training.run import read_result
+
+    run, unbroken = read_result(tmp_path / "run"), read_result(tmp_path / "unbroken")
+    clocks = ("tokens_per_second", "mfu")
+    assert {k: v for k, v in run.metrics.items() if k not in clocks} == {
+        k: v for k, v in unbroken.metrics.items() if k not in clocks
+    }
+    assert run._replace(folder=unbroken.folder, seconds=0.0, metrics={}) == unbroken._replace(seconds=0.0, metrics={})
+    assert rows_without_clocks(tmp_path / "run") == rows_without_clocks(tmp_path / "unbroken")
+
+
+def die_before_the_result() -> None:
+    """For the child."""
+    from zoo.training import run
+
+    run.write_text = lambda path, text: os.kill(os.getpid(), signal.SIGKILL)

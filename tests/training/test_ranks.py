@@ -1,0 +1,99 @@
+"""Two ranks are one run: the same weights as on one, one folder, one log, one tokenizer, one exit status.
+
+Lightning starts the second rank by running the first one's command again, be it a script or `python -m zoo`.
+"""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.training.processes import Command, wait_until_it_trains
+from tests.training.tiny import (
+    DROPOUT,
+    KINDS,
+    counters,
+    distance,
+    moments,
+    rows_without_clocks,
+    same,
+    tiny_run,
+    weights,
+    write_config,
+)
+from zoo.training.metrics_file import read_metrics
+from zoo.training.run import pretrain, read_result
+
+SCRIPT = '''
+"""Trains one run after another, as somebody's own script would."""
+
+import sys
+from pathlib import Path
+
+from zoo.training.run import pretrain
+from zoo.training.shipped import load_run
+
+settings = sys.argv[1].split()
+for config in sys.argv[2:]:
+    result = pretrain(load_run(config, settings).config, Path(config).with_suffix(""))
+    print(f"finished {result.folder.name} at {result.metrics['validation/loss']:.12f}", flush=True)
+'''
+
+SETTINGS = ("trainer.precision=64-true", "optimizer.eps=1e-4", "trainer.validate_every=3", "trainer.save_every=3")
+
+
+def test_script_on_two_ranks_trains_what_one_rank_trains(tmp_path: Path) -> None:
+    """BERT with two denominators, GPT, T5, and objectives with shares, of which a rank may have no row in a step."""
+    configs = [write_config(tmp_path, kind) for kind in KINDS]
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT, encoding="utf-8")
+    settings = (*SETTINGS, "trainer.devices=2", "trainer.accumulate=2")
+    process = Command((script, " ".join(settings), *configs), tmp_path, program=())
+    assert process.wait() == 0, process.output.read_text()
+    said = process.output.read_text()
+    for kind in KINDS:
+        alone = pretrain(tiny_run(tmp_path, kind, *SETTINGS), tmp_path / "alone" / kind)
+        together = read_result(tmp_path / kind)
+        assert distance(weights(tmp_path / kind), weights(alone.folder)) <= 1e-12
+        for name in ("train/loss", "validation/loss", "gradient_norm"):
+            assert together.metrics[name] == pytest.approx(alone.metrics[name], rel=1e-11)
+        assert (together.tokens, together.steps) == (alone.tokens, alone.steps)
+        assert said.count(f"finished {kind} at {together.metrics['validation/loss']:.12f}") == 2  # each rank has it
+        assert [row["step"] for row in read_metrics(tmp_path / kind / "metrics.csv")] == ["1", "2", "3", "4"]
+        assert sorted(path.name for path in (tmp_path / kind / "checkpoints").iterdir()) == ["step-3", "step-4"]
+    built = [path for path in (tmp_path / "cache").glob("*/*") if path.is_dir()]
+    assert len(built) == 3, built  # the text, once for each vocabulary
+
+
+def stop(arguments: tuple[object, ...], folder: Path) -> None:
+    """SIGTERM to the first rank alone: both stop in the same step, and the status is the signal's."""
+    process = Command((*arguments, "--folder", "run"), folder)
+    wait_until_it_trains(process)
+    os.kill(process.pid, signal.SIGTERM)
+    assert process.wait() == 128 + signal.SIGTERM, process.output.read_text()
+    said = process.output.read_text()
+    assert said.count("stopped by SIGTERM after step") == 1
+    assert "Traceback" not in said
+    assert not (folder / "run" / "result.json").exists()
+
+
+def test_command_on_two_ranks_stops(tmp_path: Path) -> None:
+    config = write_config(tmp_path, "gpt")
+    stop(("pretrain", config, "trainer.devices=2", "trainer.max_steps=10000"), tmp_path)
+
+
+@pytest.mark.slow
+def test_command_on_two_ranks_goes_on(tmp_path: Path) -> None:
+    settings = (*DROPOUT, "trainer.devices=2", "trainer.accumulate=2", "trainer.save_every=20", "trainer.log_every=7")
+    arguments = ("pretrain", write_config(tmp_path, "bert"), *settings, "trainer.max_steps=60")
+    stop(arguments, tmp_path)
+    for folder in ("run", "unbroken"):
+        process = Command((*arguments, "--folder", folder), tmp_path)
+        assert process.wait() == 0, process.output.read_text()
+        assert process.output.read_text().count("parameters") == 1  # one summary
+    run, unbroken = tmp_path / "run", tmp_path / "unbroken"
+    assert same(weights(run), weights(unbroken))
+    assert same(moments(run), moments(unbroken))
+    assert counters(run) == counters(unbroken)
+    assert rows_without_clocks(run) == rows_without_clocks(unbroken)

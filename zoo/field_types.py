@@ -1,0 +1,101 @@
+"""What a config field may hold: does a value fit an annotated type, and how to say what would."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import operator
+import sys
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from zoo.errors import ConfigError
+from zoo.registry import Choice
+
+
+def entry_types(arguments: tuple[Any, ...], length: int) -> tuple[Any, ...]:
+    """The type of each entry of a tuple: `tuple[int, ...]` has one for all, `tuple[float, float]` one for each."""
+    return arguments[:1] * length if arguments[-1] is Ellipsis else arguments
+
+
+def check_value(kind: Any, value: Any, metadata: Mapping[str, Any]) -> None:
+    """Raises ConfigError where a value does not fit its type or its bounds.
+
+    Args:
+        kind: the annotation of the field.
+        value: what it would hold.
+        metadata: of the field; its `minimum`, `maximum`, `above`, `below` bound numbers and the numbers of a list.
+    """
+    if not fits_type(kind, value):
+        raise ConfigError(f"{value!r} is not {describe_type(kind)}")
+    if isinstance(value, tuple):
+        for index, entry in enumerate(value):
+            try:
+                check_value(Any, entry, metadata)
+            except ConfigError as error:
+                raise error.under(str(index)) from None
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{value!r} is not a finite number")
+    if isinstance(value, str) and ("${" in value or value == "???"):
+        raise ConfigError(f"{value!r}: interpolation is switched off; write the value itself")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        for bound, (holds, words) in _BOUNDS.items():
+            limit = metadata.get(bound)
+            if limit is not None and not holds(value, limit):
+                raise ConfigError(f"{value!r} must be {words} {limit}")
+
+
+_BOUNDS = {
+    "minimum": (operator.ge, "at least"),
+    "maximum": (operator.le, "at most"),
+    "above": (operator.gt, "above"),
+    "below": (operator.lt, "below"),
+}
+
+
+def fits_type(kind: Any, value: Any) -> bool:
+    """Whether a value is of an annotated type: no bool for a number, no number for text."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return True
+    if origin in (types.UnionType, typing.Union):
+        return any(fits_type(argument, value) for argument in arguments)
+    if origin is typing.Literal:
+        return any(type(value) is type(legal) and value == legal for legal in arguments)
+    if origin is dict:
+        return isinstance(value, dict) and all(
+            fits_type(arguments[0], name) and fits_type(arguments[1], child) for name, child in value.items()
+        )
+    if origin is tuple:
+        if not isinstance(value, tuple) or len(value) != len(entry_types(arguments, len(value))):
+            return False
+        return all(map(fits_type, entry_types(arguments, len(value)), value))
+    if kind is int:
+        return type(value) is int
+    if kind is float:
+        return type(value) is float or (type(value) is int and abs(value) <= sys.float_info.max)
+    return isinstance(value, kind)
+
+
+def describe_type(kind: Any) -> str:
+    """What a field takes, in words: "a whole number or null"."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (types.UnionType, typing.Union):
+        return " or ".join(describe_type(argument) for argument in arguments)
+    if origin is typing.Literal:
+        return f"one of {', '.join(map(str, arguments))}"
+    if origin is tuple:
+        length = "" if arguments[-1] is Ellipsis else f" of {len(arguments)}"
+        return f"a list{length}, each entry {describe_type(arguments[0])}"
+    if origin is dict:
+        return f"a group of named settings, each {describe_type(arguments[1])}"
+    if isinstance(kind, type) and issubclass(kind, Choice):
+        return (
+            f"{'an' if kind.noun[0] in 'aeiou' else 'a'} {kind.noun} (legal kinds: {', '.join(sorted(kind.choices))})"
+        )
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        return f"a group of settings ({', '.join(field.name for field in dataclasses.fields(kind))})"
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
+    return words.get(kind, str(kind))
