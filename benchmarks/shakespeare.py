@@ -1,11 +1,11 @@
 """The same small GPT trained by nanoGPT's loop and by `zoo pretrain`, alternating, over several seeds.
 
-    python -m benchmarks.shakespeare --nanogpt <clone of karpathy/nanoGPT> --text <tinyshakespeare/input.txt> [--seeds 3]
+    python -m benchmarks.shakespeare --nanogpt <clone of karpathy/nanoGPT> --text <input.txt> [--seeds 3]
 
-nanoGPT runs its README's CPU command (characters, 4 layers × 128, 64 characters, 12 rows, 2,000 steps, no dropout), with a
-seed of our choice in place of its 1337. Both losses are measured alike: the mean over the last tenth of the text, cut into
-windows of 64 characters, each predicted once, by the weights that the run left. Times are of whole commands, start and
-imports included. Needs torch and numpy in nanoGPT's environment, which is this one.
+nanoGPT runs its README's CPU command (characters, 4 layers × 128, 64 characters, 12 rows, 2,000 steps, no dropout),
+with a seed of our choice in place of its 1337. Both losses are measured alike: the mean over the last tenth of the
+text, cut into windows of 64 characters, each predicted once, by the weights that the run left. Times are of whole
+commands, start and imports included. Needs torch and numpy in nanoGPT's environment, which is this one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,19 @@ import tempfile
 import time
 from pathlib import Path
 
-NANOGPT = ["config/train_shakespeare_char.py", "--device=cpu", "--compile=False", "--eval_iters=20", "--log_interval=1", "--block_size=64", "--batch_size=12", "--n_layer=4", "--n_head=4", "--n_embd=128", "--max_iters=2000", "--lr_decay_iters=2000", "--dropout=0.0"]
+NANOGPT = [
+    "config/train_shakespeare_char.py",
+    "--device=cpu",
+    "--compile=False",
+    "--eval_iters=20",
+    "--log_interval=1",
+    "--block_size=64",
+    "--batch_size=12",
+    "--n_layer=4",
+    "--n_head=4",
+    "--n_embd=128",
+    "--dropout=0.0",
+]
 
 SCORE_NANOGPT = """
 import sys, numpy, torch
@@ -34,9 +46,8 @@ text = torch.from_numpy(numpy.fromfile(sys.argv[2], dtype=numpy.uint16).astype(n
 length, total, count = 64, 0.0, 0
 with torch.no_grad():
     for start in range(0, len(text) - 1, length):
-        inputs = text[start : start + length][None]
         targets = text[start + 1 : start + 1 + length][None]
-        inputs = inputs[:, : targets.shape[1]]
+        inputs = text[start : start + targets.shape[1]][None]
         loss = model(inputs, targets)[1]
         total, count = total + float(loss) * targets.numel(), count + targets.numel()
 print(total / count)

@@ -2,9 +2,9 @@
 
     python -m recipes.bert [key=value …]
 
-Reproduces the objectives of Devlin et al. 2018 (arXiv:1810.04805), masked language modelling and next sentence together,
-in nano size (4 layers × 128, 1.4 million parameters) on the documentation of Python's standard library. `zoo pretrain
-bert-nano` runs the same steps as one command; here they stand one by one, to be read and changed.
+Reproduces the objectives of Devlin et al. 2018 (arXiv:1810.04805), masked language modelling and next sentence
+together, in nano size (4 layers × 128, 1.4 million parameters) on the documentation of Python's standard library.
+`zoo pretrain bert-nano` runs the same steps as one command; here they stand one by one, to be read and changed.
 """
 
 import sys
@@ -28,14 +28,14 @@ def main(overrides: list[str]) -> Result:
     config = load_run("bert-nano", overrides).config
 
     # 2. A WordPiece tokenizer is trained on the text, and
-    # 3. the text becomes a memory-mapped store of token ids, cut into documents and sentences. Both are made once and found
-    #    again by fingerprint, so `pretrain` below opens the same ones.
+    # 3. the text becomes a memory-mapped store of token ids, cut into documents and sentences. Both are made once and
+    #    found again by fingerprint, so `pretrain` below opens the same ones.
     corpus = load_corpus(config.data, config.tokenizer, sentences=True)
     print(f"{len(corpus.training.starts):,} documents to train on, {len(corpus.validation.starts):,} held out")
     print(f"a tokenizer of {corpus.tokenizer.vocab_size:,} entries")
 
-    # 4. Rows [CLS] A [SEP] B [SEP], noise, loss, optimizer step, and a checkpoint now and then. The same call goes on where a
-    #    stopped run was.
+    # 4. Rows [CLS] A [SEP] B [SEP], noise, loss, optimizer step, and a checkpoint now and then. The same call goes on
+    #    where a stopped run was.
     result = pretrain(config)
 
     # 5. The run folder opens by itself: weights, config and tokenizer.

@@ -3,8 +3,8 @@
     make demo          (or: python -m recipes.demo [key=value …])
 
 Nothing is downloaded. Each of the three is pretrained in nano size, then tried: masks filled, a text continued, spans
-filled. At the end stand one table and one picture of the loss curves. Run it again and it finds the finished runs; stop it
-and it goes on where it was. It takes about six minutes on 2 CPU cores, most of it training.
+filled. At the end stand one table and one picture of the loss curves. Run it again and it finds the finished runs;
+stop it and it goes on where it was. It takes about six minutes on 2 CPU cores, most of it training.
 """
 
 import sys

@@ -2,9 +2,9 @@
 
     python -m recipes.gpt [key=value …]
 
-A decoder-only model with GPT-2's choices (Radford et al. 2019) in nano size (4 layers × 128, 1.3 million parameters) on the
-documentation of Python's standard library. `zoo pretrain gpt-nano` runs the same steps as one command; here they stand
-one by one, to be read and changed.
+A decoder-only model with GPT-2's choices (Radford et al. 2019) in nano size (4 layers × 128, 1.3 million parameters)
+on the documentation of Python's standard library. `zoo pretrain gpt-nano` runs the same steps as one command; here
+they stand one by one, to be read and changed.
 """
 
 import sys
@@ -30,8 +30,8 @@ def main(overrides: list[str]) -> Result:
     print(f"{len(corpus.training.starts):,} documents to train on, {len(corpus.validation.starts):,} held out")
     print(f"a tokenizer of {corpus.tokenizer.vocab_size:,} entries")
 
-    # 4. Documents are laid end to end and cut into rows; no document sees its neighbour. The same call goes on where a stopped
-    #    run was.
+    # 4. Documents are laid end to end and cut into rows; no document sees its neighbour. The same call goes on where a
+    #    stopped run was.
     result = pretrain(config)
 
     # 5. The run folder opens by itself: weights, config and tokenizer.

@@ -2,8 +2,8 @@
 
     python -m recipes.gpt_shakespeare data.source.path=input.txt [key=value …]
 
-4 layers × 128, 64 characters of context, 12 rows a step, 2,000 steps. nanoGPT's README reports a validation loss of 1.88,
-estimated on 20 batches; RESULT below is over the whole held-out tenth. The text is karpathy/char-rnn,
+4 layers × 128, 64 characters of context, 12 rows a step, 2,000 steps. nanoGPT's README reports a validation loss of
+1.88, estimated on 20 batches; RESULT below is over the whole held-out tenth. The text is karpathy/char-rnn,
 data/tinyshakespeare/input.txt (1.1 MB, public domain).
 """
 

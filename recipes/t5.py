@@ -2,9 +2,9 @@
 
     python -m recipes.t5 [key=value …]
 
-Reproduces the span corruption of Raffel et al. 2020 (arXiv:1910.10683), 15 % noise in spans of 3 tokens on average, in nano
-size (4 + 4 layers × 128, 2.4 million parameters) on the documentation of Python's standard library. `zoo pretrain t5-nano`
-runs the same steps as one command; here they stand one by one, to be read and changed.
+Reproduces the span corruption of Raffel et al. 2020 (arXiv:1910.10683), 15 % noise in spans of 3 tokens on average,
+in nano size (4 + 4 layers × 128, 2.4 million parameters) on the documentation of Python's standard library. `zoo
+pretrain t5-nano` runs the same steps as one command; here they stand one by one, to be read and changed.
 """
 
 import sys
@@ -35,8 +35,8 @@ def main(overrides: list[str]) -> Result:
         f"a tokenizer of {corpus.tokenizer.vocab_size:,} entries, {len(corpus.tokenizer.sentinels)} of them sentinels"
     )
 
-    # 4. Pieces of documents are packed into rows; each is corrupted by itself, and the decoder's part of a piece looks at the
-    #    encoder's part of the same piece only. The same call goes on where a stopped run was.
+    # 4. Pieces of documents are packed into rows; each is corrupted by itself, and the decoder's part of a piece looks
+    #    at the encoder's part of the same piece only. The same call goes on where a stopped run was.
     result = pretrain(config)
 
     # 5. The run folder opens by itself: weights, config and tokenizer.
