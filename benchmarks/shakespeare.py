@@ -103,7 +103,7 @@ def run_nanogpt(clone: Path, text: Path, folder: Path, seed: int, steps: int) ->
     command += [f"--max_iters={steps}", f"--lr_decay_iters={steps}"]
     seconds = run(command, clone, SEED=str(seed))[0]
     score = [sys.executable, "-c", SCORE_NANOGPT, str(folder / "ckpt.pt"), "data/shakespeare_char/val.bin"]
-    return seconds, float(run(score, clone, PYTHONPATH=str(clone))[1])
+    return seconds, float(run(score, clone, PYTHONPATH=str(clone))[1].split()[-1])
 
 
 def run_zoo(clone: Path, text: Path, folder: Path, seed: int, steps: int) -> tuple[float, float]:

@@ -11,7 +11,9 @@ import sys
 from pathlib import Path
 
 import zoo
-from zoo.data.corpus import load_corpus
+from zoo.data.corpus import Corpus, cache_folder, find_or_train
+from zoo.data.split import split
+from zoo.data.store import build_store
 from zoo.training.run import Result, pretrain
 from zoo.training.shipped import load_run
 
@@ -27,16 +29,17 @@ def main(overrides: list[str]) -> Result:
     # 1. One typed, frozen config holds every choice: configs/pretrain/bert-nano.yaml, then what the command line says.
     config = load_run("bert-nano", overrides).config
 
-    # 2. A WordPiece tokenizer is trained on the text, and
-    # 3. the text becomes a memory-mapped store of token ids, cut into documents and sentences. Both are made once and
-    #    found again by fingerprint, so `pretrain` below opens the same ones.
-    corpus = load_corpus(config.data, config.tokenizer, sentences=True)
-    print(f"{len(corpus.training.starts):,} documents to train on, {len(corpus.validation.starts):,} held out")
+    # 2. A WordPiece tokenizer is trained on the text (or found again, where it was before).
+    tokenizer = find_or_train(config.data, config.tokenizer)
+
+    # 3. The text becomes a memory-mapped store of token ids, cut into documents and sentences, some held out.
+    store = build_store(config.data.source, tokenizer, cache_folder(config.data), sentences=True)
+    corpus = Corpus(tokenizer, *split(store, config.data.validation_fraction))
     print(f"a tokenizer of {corpus.tokenizer.vocab_size:,} entries")
 
     # 4. Rows [CLS] A [SEP] B [SEP], noise, loss, optimizer step, and a checkpoint now and then. The same call goes on
     #    where a stopped run was.
-    result = pretrain(config)
+    result = pretrain(config, corpus=corpus)
 
     # 5. The run folder opens by itself: weights, config and tokenizer.
     try_it(result.folder)

@@ -24,8 +24,8 @@ def main(overrides: list[str]) -> Result:
     )
     model = zoo.load(result.folder)
     text = "\n"
-    while len(text) < 400:  # the model has 64 positions: each piece is written with the last 32 characters in view
-        text += model.generate(text[-32:], max_new_tokens=32, temperature=0.8, seed=len(text))
+    for piece in range(12):  # the model has 64 positions: each piece is written with the last 32 characters in view
+        text += model.generate(text[-32:], max_new_tokens=32, temperature=0.8, seed=piece)
     print(text)
     return result
 

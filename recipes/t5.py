@@ -11,7 +11,9 @@ import sys
 from pathlib import Path
 
 import zoo
-from zoo.data.corpus import load_corpus
+from zoo.data.corpus import Corpus, cache_folder, find_or_train
+from zoo.data.split import split
+from zoo.data.store import build_store
 from zoo.training.run import Result, pretrain
 from zoo.training.shipped import load_run
 
@@ -26,18 +28,19 @@ def main(overrides: list[str]) -> Result:
     # 1. One typed, frozen config holds every choice: configs/pretrain/t5-nano.yaml, then what the command line says.
     config = load_run("t5-nano", overrides).config
 
-    # 2. A Unigram tokenizer with T5's sentinels at the top of its vocabulary is trained on the text, and
-    # 3. the text becomes a memory-mapped store of token ids, cut into documents. Both are made once and found again by
-    #    fingerprint, so `pretrain` below opens the same ones.
-    corpus = load_corpus(config.data, config.tokenizer)
-    print(f"{len(corpus.training.starts):,} documents to train on, {len(corpus.validation.starts):,} held out")
+    # 2. A Unigram tokenizer with T5's sentinels at the top of its vocabulary is trained on the text (or found again).
+    tokenizer = find_or_train(config.data, config.tokenizer)
+
+    # 3. The text becomes a memory-mapped store of token ids, cut into documents; some documents are held out.
+    store = build_store(config.data.source, tokenizer, cache_folder(config.data), sentences=False)
+    corpus = Corpus(tokenizer, *split(store, config.data.validation_fraction))
     print(
         f"a tokenizer of {corpus.tokenizer.vocab_size:,} entries, {len(corpus.tokenizer.sentinels)} of them sentinels"
     )
 
     # 4. Pieces of documents are packed into rows; each is corrupted by itself, and the decoder's part of a piece looks
     #    at the encoder's part of the same piece only. The same call goes on where a stopped run was.
-    result = pretrain(config)
+    result = pretrain(config, corpus=corpus)
 
     # 5. The run folder opens by itself: weights, config and tokenizer.
     try_it(result.folder)

@@ -41,6 +41,8 @@ UNSAFE: dict[str, dict[str, str]] = {
     "wandb": {"0.28.0": "deadlocks; keys in debug logs"},
 }
 
+# what comes in the wheel of another distribution
+SHIPPED_WITHIN = {"lightning_fabric"}  # of pytorch-lightning
 # the import name where it is not the distribution's
 IMPORT_NAMES = {"pytorch-lightning": "pytorch_lightning", "pyyaml": "yaml"}
 
@@ -66,7 +68,7 @@ def constraints() -> dict[str, Version]:
     return {canonicalize_name(name): Version(version) for name, version in pairs}
 
 
-EVERYTHING = requirements("wandb", "test")
+EVERYTHING = requirements("wandb", "datasets", "test")
 
 
 # --------------------------------------------------------------------------------------------------------- the versions
@@ -132,9 +134,8 @@ def test_dependency_says_why_it_is_there(name: str) -> None:
 
 
 def test_imports_are_declared() -> None:
-    declared = (
-        {IMPORT_NAMES.get(name, name) for name in requirements("wandb")} | set(sys.stdlib_module_names) | {PACKAGE}
-    )
+    declared = {IMPORT_NAMES.get(name, name) for name in requirements("wandb")} | SHIPPED_WITHIN
+    declared |= {*sys.stdlib_module_names, PACKAGE}
     undeclared = {
         f"{module.path}:{imported.line}: {imported.name}"
         for module in read_package().values()
@@ -142,6 +143,11 @@ def test_imports_are_declared() -> None:
         if imported.name.split(".")[0] not in declared
     }
     assert not undeclared
+
+
+def test_declared_libraries_are_imported() -> None:
+    used = {imported.name.split(".")[0] for module in read_package().values() for imported in module.imports}
+    assert not {name for name in requirements() if IMPORT_NAMES.get(name, name) not in used}
 
 
 # ------------------------------------------------------------------------------------------ what is built and installed

@@ -122,13 +122,15 @@ def test_what_does_not_go_together(configs: dict[str, ObjectiveConfig], words: s
 
 
 def test_family_and_head() -> None:
-    heads = ("language_model",)
+    heads = {"language_model": "language_model"}
     check_family({"clm": CausalLMConfig()}, "decoder", heads)
     with pytest.raises(ConfigError, match=r"mlm: objective masked_lm does not fit the family decoder: it fits encoder; "
                                           r"decoder models take causal_lm"):  # fmt: skip
         check_family({"mlm": MaskedLMConfig()}, "decoder", heads)
     with pytest.raises(ConfigError, match=r"nsp: .* the head next_sentence, .* \(it has language_model\)"):
         check_family({"nsp": NextSentenceConfig()}, "encoder", heads)
+    with pytest.raises(ConfigError, match=r"clm: .* a head of kind language_model, .* of kind next_sentence"):
+        check_family({"clm": CausalLMConfig()}, "decoder", {"language_model": "next_sentence"})
 
 
 def test_documents_that_do_not_fit() -> None:

@@ -1,8 +1,8 @@
 """The command `zoo` in processes of its own, to be stopped and killed.
 
-`Command` is the real one: `python -m zoo …`, which spends seconds on importing Lightning. `Forked` does the same work in
-a process forked off a server that has imported everything beforehand and computed nothing: the code that runs, the run
-folder, the signals and the death are real, only the imports are not repeated.
+`Command` is the real one: `python -m zoo …`, which spends seconds on importing Lightning. `Forked` does the same work
+in a process forked off a server that has imported everything beforehand and computed nothing: the code that runs, the
+run folder, the signals and the death are real, only the imports are not repeated.
 """
 
 from __future__ import annotations

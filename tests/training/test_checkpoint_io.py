@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 import torch
-from tests.training.tiny import KINDS, newest, same, tiny_run
 
 import zoo
+from tests.training.tiny import KINDS, newest, same, tiny_run
 from zoo.errors import CheckpointError
 from zoo.training.checkpoint_io import PREFIX, FolderCheckpointIO
 from zoo.training.run import Prepared, prepare, pretrain
@@ -56,7 +56,7 @@ def test_damage_is_found_before_anything_is_loaded(tmp_path: Path) -> None:
     (tmp_path / "step-3" / "trainer.json").write_text("{}", encoding="utf-8")
     fresh, other = parts(tmp_path, seed=1)
     before = {name: tensor.clone() for name, tensor in fresh.module.state_dict().items()}
-    with pytest.raises(CheckpointError, match="trainer.json"):
+    with pytest.raises(CheckpointError, match=r"trainer\.json"):
         other.load_checkpoint(tmp_path / "step-3")
     assert same(dict(fresh.module.state_dict()), before)
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from tests.training.tiny import DROPOUT, KINDS, newest, tiny_run
 
+from tests.training.tiny import DROPOUT, KINDS, newest, tiny_run
 from zoo.checkpoint.folder import steps_of
 from zoo.checkpoint.tensors import load_tree
 from zoo.errors import DataError
@@ -93,7 +93,9 @@ def test_columns(kind: str, tmp_path: Path) -> None:
         sum(objective.weight * last[f"train/{name}/loss"] for name, objective in config.objectives.items()), rel=1e-4
     )
     assert 0 < last["mfu"] < 1.5
-    assert [float(row[names.index("tokens")]) for row in rows] == sorted(float(row[names.index("tokens")]) for row in rows)
+    assert [float(row[names.index("tokens")]) for row in rows] == sorted(
+        float(row[names.index("tokens")]) for row in rows
+    )
 
 
 def test_tokens_and_time_count_the_steps_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,7 +135,7 @@ def test_utilization_is_flops_over_time_and_peak(tmp_path: Path, monkeypatch: py
     assert result.metrics["mfu"] == pytest.approx(flops / result.tokens * speed / 1e9, rel=1e-6)
 
 
-# ----------------------------------------------------------------------------------------------------------- how it ends
+# ---------------------------------------------------------------------------------------------------------- how it ends
 
 
 class Ending(Exception):  # noqa: N818  (a stand-in for any error)
@@ -167,7 +169,11 @@ def test_logs_are_closed_however_it_ends(how: str, tmp_path: Path, monkeypatch: 
             pretrain(tiny_run(tmp_path, "gpt"), tmp_path / "run")
     assert sorted(closed) == ["LineProgress", "MetricsFile"]
     # a signal in step 2 is seen by all ranks in step 3
-    assert [step for step, _ in steps_of(tmp_path / "run" / "checkpoints")] == {"whole": [4], "error": [], "signal": [3]}[how]
+    assert [step for step, _ in steps_of(tmp_path / "run" / "checkpoints")] == {
+        "whole": [4],
+        "error": [],
+        "signal": [3],
+    }[how]
 
 
 def test_signal_in_the_last_step_finds_the_run_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,7 +181,7 @@ def test_signal_in_the_last_step_finds_the_run_finished(tmp_path: Path, monkeypa
     assert pretrain(tiny_run(tmp_path, "gpt"), tmp_path / "run").steps == 4
 
 
-# ----------------------------------------------------------------------------------------------------------------- state
+# ---------------------------------------------------------------------------------------------------------------- state
 
 
 def test_state_travels_in_the_checkpoint(tmp_path: Path) -> None:

@@ -25,7 +25,9 @@ def prepared(tmp_path: Path) -> Prepared:
 
 def data_module(prepared: Prepared, workers: int = 0, start: int = 0, rank: int = 0, ranks: int = 1) -> DataModule:
     data = DataModule(prepared.training, seed=3, batch_size=8, accumulate=2, max_steps=5, num_workers=workers)
-    data.trainer = SimpleNamespace(global_step=start, global_rank=rank, world_size=ranks)  # type: ignore[assignment]
+    strategy = SimpleNamespace(root_device=torch.device("cpu"))
+    trainer: Any = SimpleNamespace(global_step=start, global_rank=rank, world_size=ranks, strategy=strategy)
+    data.trainer = trainer
     return data
 
 

@@ -1,4 +1,4 @@
-"""The kill test: SIGKILL at random moments, the same command again and again, and the unbroken run's weights bit for bit.
+"""The kill test: SIGKILL at random moments, the same command again, and the unbroken run's weights bit for bit.
 
 Dropout and accumulation are on, and 0 and 2 data workers take turns. Most processes are forked off a server that has
 imported everything (see `processes.py`), which makes an attempt take a second instead of ten; one kill of each family

@@ -97,3 +97,20 @@ def test_command_on_two_ranks_goes_on(tmp_path: Path) -> None:
     assert same(moments(run), moments(unbroken))
     assert counters(run) == counters(unbroken)
     assert rows_without_clocks(run) == rows_without_clocks(unbroken)
+
+
+@pytest.mark.slow
+def test_torchrun_starts_the_ranks(tmp_path: Path) -> None:
+    """As on several machines: all ranks start side by side, on a cache that nobody has filled."""
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    program = (*launcher, "-m", "zoo")
+    arguments = ("pretrain", write_config(tmp_path, "bert"), *SETTINGS, "--folder", "run")
+    process = Command((*arguments, "trainer.devices=2"), tmp_path, program)
+    assert process.wait() == 0, process.output.read_text()
+    assert process.output.read_text().count("parameters") == 1
+    alone = pretrain(tiny_run(tmp_path, "bert", *SETTINGS), tmp_path / "alone")
+    assert distance(weights(tmp_path / "run"), weights(alone.folder)) <= 1e-12
+    assert Command((*arguments, "trainer.devices=2"), tmp_path, program).wait() == 0  # finished already
+    process = Command(arguments, tmp_path, program)
+    assert process.wait() != 0
+    assert "2 were started" in process.output.read_text()

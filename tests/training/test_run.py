@@ -13,6 +13,8 @@ import pytest
 from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
 from pytorch_lightning.trainer.connectors.signal_connector import _SignalConnector
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
+import zoo
 from tests.training.processes import Forked, wait_until_it_trains
 from tests.training.tiny import (
     DROPOUT,
@@ -27,8 +29,6 @@ from tests.training.tiny import (
     write_config,
     write_text,
 )
-
-import zoo
 from zoo.errors import CheckpointError, ConfigError, DataError, TrainingError, ZooError
 from zoo.training import run as running
 from zoo.training.conductor import Conductor
@@ -117,12 +117,14 @@ def test_nothing_held_out(tmp_path: Path) -> None:
 
 
 def test_loss_goes_down(tmp_path: Path) -> None:
-    result = pretrain(tiny_run(tmp_path, "gpt", "trainer.max_steps=60", "optimizer.learning_rate=0.01"), tmp_path / "run")
+    result = pretrain(
+        tiny_run(tmp_path, "gpt", "trainer.max_steps=60", "optimizer.learning_rate=0.01"), tmp_path / "run"
+    )
     assert result.metrics["train/loss"] < result.first_loss - 1
     assert result.metrics["validation/loss"] < result.first_loss - 1
 
 
-# ------------------------------------------------------------------------------------------------------------ going on
+# ------------------------------------------------------------------------------------------------------------- going on
 
 
 @pytest.mark.parametrize("step", range(1, 9))
@@ -243,7 +245,7 @@ def test_unfinished_run_has_no_result(tmp_path: Path) -> None:
         read_result(tmp_path)
 
 
-# ------------------------------------------------------------------------------------------ what is refused before a step
+# ---------------------------------------------------------------------------------------- what is refused before a step
 
 
 @pytest.mark.parametrize(
@@ -278,7 +280,7 @@ def test_vocabulary_may_be_wider_than_the_tokenizers(tmp_path: Path) -> None:
     assert zoo.load(result.folder).config.vocab_size == 320
 
 
-# ------------------------------------------------------------------------------------------------------------- Lightning
+# ------------------------------------------------------------------------------------------------------------ Lightning
 
 
 def test_names_inside_lightning_that_are_replaced_exist() -> None:

@@ -107,7 +107,7 @@ def test_file_system_without_locks(config: RunConfig, tmp_path: Path, monkeypatc
         claim(tmp_path / "run", config)
 
 
-# --------------------------------------------------------------------------------------------------- other configs, fresh
+# ------------------------------------------------------------------------------------------------- other configs, fresh
 
 
 def test_folder_of_another_config_is_refused_with_the_difference(config: RunConfig, tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_what_counts_as_work(left: str, config: RunConfig, tmp_path: Path) -> No
     with pytest.raises(ConfigError, match="different config"):
         RunFolder(run.path, tiny_run(tmp_path, "gpt", "seed=7"))
     (run.path / "config.yaml").unlink()
-    with pytest.raises(CheckpointError, match="no config.yaml"):
+    with pytest.raises(CheckpointError, match=r"no config\.yaml"):
         RunFolder(run.path, config)
 
 
@@ -143,7 +143,7 @@ def test_folder_in_which_nothing_was_trained_takes_any_config(config: RunConfig,
 
 def test_settings_that_change_nothing_trained_may_differ(config: RunConfig, tmp_path: Path) -> None:
     leave_work(claim(tmp_path / "run", config).path)
-    settings = ("trainer.num_workers=2", "trainer.keep=5", "trainer.log_every=3", "wandb.project=other")
+    settings = ("trainer.num_workers=2", "trainer.keep=5", "trainer.log_every=3", "wandb.enabled=true")
     other = tiny_run(tmp_path, "gpt", *settings)
     claim(tmp_path / "run", other)
     assert load_run(tmp_path / "run" / "config.yaml").config == other
@@ -176,7 +176,7 @@ def test_fresh_does_not_move_what_is_no_run_folder(config: RunConfig, tmp_path: 
     assert [path.name for path in (tmp_path / "home").iterdir()] == ["letters"]
 
 
-# ------------------------------------------------------------------------------------------------- places one cannot write
+# ---------------------------------------------------------------------------------------------- places one cannot write
 
 
 @pytest.mark.parametrize("fresh", [False, True])

@@ -152,3 +152,30 @@ def rows_without_clocks(run: Path) -> list[str]:
     clocks = ("seconds", "tokens_per_second", "mfu")
     rows = read_metrics(run / "metrics.csv")
     return [str({name: value for name, value in row.items() if name not in clocks}) for row in rows]
+
+
+def shrink(folder: Path, document: str = "blank_line") -> list[str]:
+    """Settings that make a run of any shipped config a matter of a second, on a small text in `folder`.
+
+    Args:
+        folder: gets the text and the cache.
+        document: what of the text is a document: a paragraph ("blank_line") or all of it ("file").
+    """
+    return [
+        "model.dim=32",
+        "model.num_layers=1",
+        "model.num_heads=2",
+        "model.feed_forward_dim=48",
+        "model.max_length=64",
+        "model.vocab_size=null",
+        f"data.source={{kind: text, path: {write_text(folder / 'text.txt')}, document: {document}}}",
+        "data.validation_fraction=0.2",
+        f"data.cache={folder / 'cache'}",
+        "schedule.warmup_steps=1",
+        "trainer.max_steps=2",
+        "trainer.batch_size=4",
+        "trainer.accumulate=1",
+        "trainer.log_every=1",
+        "trainer.num_workers=0",
+        "trainer.accelerator=cpu",
+    ]

@@ -37,9 +37,12 @@ def run(
     if json:
         print(json_format.dumps(report._asdict() | {"model": str(report.model)}, indent=2))
         return
+    every = [metric for means in report.objectives.values() for metric in means if metric != "loss"]
+    metrics = tuple(dict.fromkeys(every))
     rows = [
-        (name, means["loss"], math.exp(means["loss"]) if means["loss"] < 700 else None, means["accuracy"])
+        (name, means["loss"], math.exp(means["loss"]) if means["loss"] < 700 else None, *map(means.get, metrics))
         for name, means in report.objectives.items()
     ]
-    table(f"{report.model}, {report.rows:,} held-out rows\n", ("objective", "loss", "exp(loss)", "accuracy"), rows)
+    headings = ("objective", "loss", "exp(loss)", *metrics)
+    table(f"{report.model}, {report.rows:,} held-out rows\n", headings, rows)
     print(f"\nvalidation loss {report.loss:.4f}")

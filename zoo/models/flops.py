@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from torch import nn
 
+from zoo.heads.language_model import LanguageModelHead
 from zoo.models.base import Model, SelfBackbone
 from zoo.models.encoder_decoder import EncoderDecoder
 from zoo.nn.attention import Attention
@@ -45,11 +46,11 @@ def forward_flops(model: Model, row: RowShape) -> float:
         assert isinstance(backbone, SelfBackbone)
         flops += _stack_flops(backbone.stack, row.length, 0)
     for head in model.heads.values():
-        for module in head.modules():
-            if isinstance(module, Linear) and module.site.role == "head_transform":
-                flops += 2 * module.weight.numel() * row.scored
-    if "language_model" in model.heads:
-        flops += 2 * backbone.tokens.weight.numel() * row.scored
+        # A classifier reads one position of a row; the output layer is the token table or has its shape.
+        positions = row.scored if isinstance(head, LanguageModelHead) else 1
+        flops += 2 * positions * _weights(head)
+        if isinstance(head, LanguageModelHead) and head.output is None:
+            flops += 2 * positions * head.weight.numel()
     return flops
 
 

@@ -10,7 +10,7 @@ Scaled dot-product attention: Vaswani et al. 2017, arXiv:1706.03762, equation 1.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -128,5 +128,5 @@ def _for_each_query_head(q_BHTK: Tensor, k_BGSK: Tensor) -> Tensor:
     return k_BGSK if groups == 1 else k_BGSK.repeat_interleave(groups, dim=1)
 
 
-KERNELS: Registry[Any] = Registry("kernel", {"sdpa": SDPAKernel(), "reference": ReferenceKernel()})
+KERNELS: Registry[Kernel] = Registry("kernel", {"sdpa": SDPAKernel(), "reference": ReferenceKernel()})
 """Kernels by name; each is stateless."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from zoo.nn.norm import NormConfig
@@ -49,6 +50,20 @@ PLACEMENTS: Registry[Placement] = Registry(
 """Norm placements by name; a new one is a row here."""
 
 
+class Weights(NamedTuple):
+    """Factors of the residual sum: DeepNorm raises the skip, LayerScale and its kin scale the branch."""
+
+    skip: float = 1.0
+    scale: float = 1.0
+
+    def add(self, hidden_BTD: Tensor, branch_BTD: Tensor) -> Tensor:
+        """skip · hidden + scale · branch."""
+        return self.skip * hidden_BTD + self.scale * branch_BTD
+
+
+PLAIN_SUM = Weights()
+
+
 class Residual(nn.Module):
     """A sublayer on a residual branch.
 
@@ -58,17 +73,27 @@ class Residual(nn.Module):
         norm: which norm that is.
         dim: width D.
         dropout: probability of dropping an element of the branch before it is added.
+        weights: factors of the sum.
     """
 
-    def __init__(self, sublayer: nn.Module, placement: Placement, norm: NormConfig, dim: int, dropout: float) -> None:
+    def __init__(
+        self,
+        sublayer: nn.Module,
+        placement: Placement,
+        norm: NormConfig,
+        dim: int,
+        dropout: float,
+        weights: Weights = PLAIN_SUM,
+    ) -> None:
         super().__init__()
         self.before = norm.build(dim) if placement.before else nn.Identity()
         self.sublayer = sublayer
         self.after = norm.build(dim) if placement.after else nn.Identity()
         self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
         self.outer = norm.build(dim) if placement.outer else nn.Identity()
+        self.add = torch.add if weights == PLAIN_SUM else weights.add
 
     def forward(self, hidden_BTD: Tensor, *arguments: Any) -> Tensor:
         """(B, T, D) → (B, T, D); `arguments` go on to the sublayer."""
         branch_BTD = self.sublayer(self.before(hidden_BTD), *arguments)
-        return self.outer(hidden_BTD + self.dropout(self.after(branch_BTD)))
+        return self.outer(self.add(hidden_BTD, self.dropout(self.after(branch_BTD))))

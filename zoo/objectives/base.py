@@ -83,6 +83,10 @@ class ObjectiveConfig(Config, Choice, noun="objective"):
     """The head that it trains."""
     needs_own_rows: ClassVar[bool] = False
     """Whether it works on the rows of its own row maker only."""
+    needs_sentences: ClassVar[bool] = False
+    """Whether its rows are made of sentences, so that the token store must know where they start."""
+    metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
+    """What its `Scores.metrics` holds in evaluation: sums over targets, by name."""
     rewrites_tokens: ClassVar[bool] = False
     """Whether its noise changes the input tokens."""
 

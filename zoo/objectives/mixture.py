@@ -12,7 +12,7 @@ again (but for the shuffle within a block), and any draw is found without counti
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from itertools import combinations
 from typing import NamedTuple
 
@@ -79,15 +79,14 @@ def check_objectives(configs: Mapping[str, ObjectiveConfig]) -> None:
                 config.check_beside(name, owner, configs[owner])
 
 
-def check_family(configs: Mapping[str, ObjectiveConfig], family: str, heads: Iterable[str]) -> None:
+def check_family(configs: Mapping[str, ObjectiveConfig], family: str, heads: Mapping[str, str]) -> None:
     """Raises ConfigError where an objective does not fit the family of the model or lacks its head.
 
     Args:
         configs: the objectives by name.
         family: "encoder", "decoder" or "encoder_decoder".
-        heads: names of the model's heads.
+        heads: kind of each head of the model, by its name.
     """
-    heads = sorted(heads)
     for name, config in configs.items():
         if family not in config.families:
             legal = sorted(k for k, choice in ObjectiveConfig.choices.items() if family in choice.families)
@@ -99,7 +98,13 @@ def check_family(configs: Mapping[str, ObjectiveConfig], family: str, heads: Ite
         if config.head not in heads:
             raise ConfigError(
                 f"objective {config.kind} trains the head {config.head}, which the model does not have "
-                f"(it has {', '.join(heads) or 'none'})",
+                f"(it has {', '.join(sorted(heads)) or 'none'})",
+                name,
+            )
+        if heads[config.head] != config.head:
+            raise ConfigError(
+                f"objective {config.kind} trains a head of kind {config.head}, but the model's head of that name is of "
+                f"kind {heads[config.head]}",
                 name,
             )
 
@@ -224,8 +229,8 @@ def _lean(inputs: dict[str, Integers]) -> dict[str, Integers]:
     Documents go where every row is one document without padding, on both sides of an encoder-decoder (cross-attention
     compares the two); positions go where they are 0 … T−1.
     """
-    documents = [name for name in inputs if name.endswith("documents")]
-    positions = [name for name in inputs if name.endswith("positions")]
+    documents: list[str] = [name for name in ("documents", "decoder_documents") if name in inputs]
+    positions: list[str] = [name for name in ("positions", "decoder_positions") if name in inputs]
     idle = set() if any(inputs[name].any() for name in documents) else set(documents)
     idle |= {name for name in positions if (inputs[name] == np.arange(inputs[name].shape[1])).all()}
     return {name: values for name, values in inputs.items() if name not in idle}

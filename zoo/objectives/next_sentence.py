@@ -26,6 +26,7 @@ class NextSentenceConfig(ObjectiveConfig, kind="next_sentence"):
     families: ClassVar[tuple[str, ...]] = ("encoder",)
     head: ClassVar[str] = "next_sentence"
     needs_own_rows: ClassVar[bool] = True
+    needs_sentences: ClassVar[bool] = True
 
     short_share: float = setting(
         0.1,

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from zoo.checkpoint.folder import prune
 from zoo.checkpoint.model import TRAINING_FORMAT
-from zoo.errors import DataError
+from zoo.errors import DataError, TrainingError
 from zoo.models.flops import RowShape, training_flops
 from zoo.objectives.mixture import MixedRows
 from zoo.training.config import TrainerConfig
@@ -45,7 +45,8 @@ class Logs(NamedTuple):
 def columns(module: TrainingModule) -> list[str]:
     """The columns of metrics.csv."""
     objectives = list(module.objectives)
-    metrics = [name for name in metric_names(module) if not name.endswith("/count")]
+    counts = {f"{name}/count" for name in objectives}
+    metrics = [name for name in metric_names(module) if name not in counts]
     return [
         "step",
         "tokens",
@@ -95,6 +96,7 @@ class Conductor(Checkpoint):
         self._interval_tokens = 0
         self._interval_seconds = 0.0
         self._resumed_at = 0.0
+        self._saved_step = 0
 
     # ------------------------------------------------------------------------------------------------ state and frame
 
@@ -126,13 +128,20 @@ class Conductor(Checkpoint):
             self.logs = Logs(file, progress, self.open_wandb())
             self._peak = peak_flops(module.device, _product_dtype(self.config.precision))
         self._resumed_at = time.perf_counter()
+        self._saved_step = (
+            trainer.global_step
+        )  # what the run continues from is on disk; asking the disk, ranks may differ
 
     def teardown(self, trainer: lightning.Trainer, module: Any, stage: str) -> None:
         """Closes the logs of a run that came to its end."""
         self._close_logs()
 
     def on_exception(self, trainer: lightning.Trainer, module: Any, exception: BaseException) -> None:
-        """Closes the logs of a run that did not."""
+        """Keeps what is good of a run that broke off, and closes its logs."""
+        step = trainer.global_step
+        # All ranks see the same gradient and come here in the same step, the weights being those of the last good one.
+        if isinstance(exception, TrainingError) and step != self._saved_step:
+            self._save(trainer, step)
         self._close_logs()
 
     def _close_logs(self) -> None:
@@ -227,6 +236,7 @@ class Conductor(Checkpoint):
 
     def _save(self, trainer: lightning.Trainer, step: int) -> None:
         trainer.save_checkpoint(self.folder.checkpoints / f"step-{step}")
+        self._saved_step = step
         if trainer.is_global_zero:
             for complaint in prune(self.folder.checkpoints, self.config.keep, format=TRAINING_FORMAT):
                 warnings.warn(complaint, stacklevel=2)

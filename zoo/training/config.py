@@ -28,7 +28,7 @@ class TrainerConfig(Config):
     precision: Literal["32-true", "bf16-mixed", "64-true"] = setting("32-true", "number format of weights and products")
     validate_every: int | None = setting(None, "steps between validations; null: at the end only", minimum=1)
     validation_batch_size: int | None = setting(None, "rows of a validation batch; null: batch_size", minimum=1)
-    save_every: int | None = setting(None, "steps between checkpoints; null: at the end only", minimum=1)
+    save_every: int | None = setting(500, "steps between checkpoints; null: at the end only", minimum=1)
     keep: int = setting(2, "how many of the newest checkpoints are kept", minimum=1)
     log_every: int = setting(10, "steps between rows of the log", minimum=1)
     num_workers: int = setting(0, "processes that make batches beside the training process", minimum=0)
@@ -69,7 +69,9 @@ class RunConfig(Config):
             )
         for check in (
             lambda: check_objectives(self.objectives),
-            lambda: check_family(self.objectives, self.model.kind, self.model.heads),
+            lambda: check_family(
+                self.objectives, self.model.kind, {name: head.kind for name, head in self.model.heads.items()}
+            ),
         ):
             try:
                 check()
@@ -82,6 +84,7 @@ class RunConfig(Config):
                     f"no objective trains this head; take it out with model.heads.{head}=null, or add an objective",
                     f"model.heads.{head}",
                 )
+        self._check_effects()
         try:
             self.schedule.check(self.trainer.max_steps)
         except ConfigError as error:
@@ -93,6 +96,19 @@ class RunConfig(Config):
                 f"num_nodes); choose a multiple of {shares}",
                 "trainer.batch_size",
             )
+
+    def _check_effects(self) -> None:
+        """Refuses settings that something else makes idle."""
+        if self.data.validation_fraction == 0:
+            for key in ("validate_every", "validation_batch_size"):
+                value = getattr(self.trainer, key)
+                if value is not None:
+                    raise ConfigError(
+                        f"{value} has no effect: data.validation_fraction is 0; set this to null, or that above 0",
+                        f"trainer.{key}",
+                    )
+        if not self.wandb.enabled and self.wandb != WandbConfig():
+            raise ConfigError("project and entity have no effect; set wandb.enabled=true", "wandb")
 
 
 HARMLESS = (

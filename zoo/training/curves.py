@@ -37,7 +37,7 @@ def draw_curves(folders: Sequence[Path], picture: Path) -> Path:
                 axis.annotate(f"{points[-1][1]:.2f}", points[-1], xytext=(4, 0), textcoords="offset points", fontsize=8)
         axis.set_title(folder.name)
         axis.set_xlabel("tokens")
-        axis.set_ylabel("loss (nats per target)")
+        axis.set_ylabel("loss (nats)")
         axis.xaxis.set_major_formatter(EngFormatter(sep=""))
         axis.grid(alpha=0.25)
         axis.margins(x=0.08)

@@ -109,7 +109,7 @@ class DataModule(lightning.LightningDataModule):
             num_workers=self.num_workers,
             worker_init_fn=ignore_in_worker,
             generator=torch.Generator(),  # without one, the loader draws from the global random stream
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=self.trainer.strategy.root_device.type == "cuda",
         )
 
 

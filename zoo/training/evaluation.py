@@ -59,16 +59,16 @@ def evaluate(
 
 def metric_names(module: TrainingModule) -> Iterator[str]:
     """The sums that evaluation adds up, in a fixed order."""
-    for name in module.objectives:
-        yield from (f"{name}/loss", f"{name}/count", f"{name}/accuracy")
+    for name, objective in module.objectives.items():
+        yield from (f"{name}/{metric}" for metric in ("loss", "count", *objective.config.metrics))
 
 
 def _means(module: TrainingModule, totals: dict[str, float]) -> dict[str, float]:
     means: dict[str, float] = {"loss": 0.0}
     for name, objective in module.objectives.items():
         count = max(totals[f"{name}/count"], 1.0)
-        means[f"{name}/loss"] = totals[f"{name}/loss"] / count
-        means[f"{name}/accuracy"] = totals[f"{name}/accuracy"] / count
+        for metric in ("loss", *objective.config.metrics):
+            means[f"{name}/{metric}"] = totals[f"{name}/{metric}"] / count
         means["loss"] += objective.config.weight * means[f"{name}/loss"]
     return means
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 
-from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+import torch
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
 from zoo.errors import ConfigError
 from zoo.training.config import TrainerConfig
@@ -20,6 +22,7 @@ def check_launch(config: TrainerConfig, fresh: bool) -> None:
         config: says how many ranks there should be.
         fresh: whether an older run is to be moved aside.
     """
+    _check_devices(config)
     ranks = config.devices * config.num_nodes
     started = _started_ranks()
     if started is not None and started != ranks:
@@ -33,6 +36,19 @@ def check_launch(config: TrainerConfig, fresh: bool) -> None:
             "--fresh does not go with ranks that torchrun, srun or several machines start: one may look for a "
             "checkpoint before another has moved the old run aside; move it away first, or give the run another name"
         )
+
+
+def _check_devices(config: TrainerConfig) -> None:
+    """Raises ConfigError where the machine lacks what the run wants to compute on."""
+    present = {"cpu": None, "gpu": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if config.accelerator != "auto" and present[config.accelerator] == 0:
+        legal = ", ".join(["auto", *(name for name, count in present.items() if count != 0)])
+        raise ConfigError(
+            f"{config.accelerator!r} is not there on this machine (what is there: {legal})", "trainer.accelerator"
+        )
+    count = present["gpu"] if config.accelerator == "auto" and present["gpu"] else present.get(config.accelerator)
+    if count is not None and config.devices > count:
+        raise ConfigError(f"{config.devices} are more than the {count} of this machine", "trainer.devices")
 
 
 def _started_ranks() -> int | None:

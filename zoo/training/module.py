@@ -16,6 +16,7 @@ from typing import Any
 
 import pytorch_lightning as lightning
 import torch
+from pytorch_lightning.core.optimizer import LightningOptimizer
 from pytorch_lightning.strategies import ParallelStrategy
 from torch import Tensor
 
@@ -141,14 +142,16 @@ class TrainingModule(lightning.LightningModule):
     def _update(self, done: int) -> None:
         """Clips, steps, and clears the gradients; a gradient that is not finite changes nothing and ends the run."""
         optimizer = self.optimizers()
+        assert isinstance(optimizer, LightningOptimizer)
         gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         self.record.gradient_norm = float(norm)
         if not math.isfinite(self.record.gradient_norm):
             raise TrainingError(
-                f"the gradient of step {done + 1} is not finite ({self.record.gradient_norm}); the weights were not "
-                "touched; lower optimizer.learning_rate, add schedule.warmup_steps, set trainer.gradient_clip, or use "
-                "trainer.precision=32-true, then continue from the last checkpoint"
+                f"the gradient of step {done + 1} is not finite ({self.record.gradient_norm}); the weights are those "
+                f"of step {done} and are saved. The same settings would come to the same end: lower "
+                "optimizer.learning_rate, add schedule.warmup_steps, set trainer.gradient_clip or use "
+                "trainer.precision=32-true, and give the run another name (name=…) or start anew with --fresh"
             )
         if self.gradient_clip is not None:
             torch.nn.utils.clip_grads_with_norm_(self.model.parameters(), self.gradient_clip, norm)

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import logging
 import signal
+import sys
 import warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -77,14 +78,19 @@ class Prepared(NamedTuple):
         return {"text": self.corpus.training.fingerprint, "tokenizer": self.corpus.tokenizer.fingerprint}
 
 
-def prepare(config: RunConfig, progress: bool = True) -> Prepared:
+def prepare(config: RunConfig, progress: bool = True, corpus: Corpus | None = None) -> Prepared:
     """Text, rows and model of a run, with every check that can be made before the first step.
+
+    Args:
+        config: the run.
+        progress: whether to show bars while the tokenizer and the store are made.
+        corpus: the text as tokens; None: what the config says.
 
     Raises:
         ConfigError, DataError: something does not fit; nothing was trained yet.
     """
-    sentences = any(objective.needs_own_rows for objective in config.objectives.values())
-    corpus = load_corpus(config.data, config.tokenizer, sentences, progress)
+    sentences = any(objective.needs_sentences for objective in config.objectives.values())
+    corpus = corpus or load_corpus(config.data, config.tokenizer, sentences, progress)
     config = dataclasses.replace(config, model=_with_vocabulary(config, corpus))
     mixture = Mixture(config.objectives, Setup(corpus.tokenizer, config.model.max_length, config.seed))
     held_out = Mixture(config.objectives, Setup(corpus.tokenizer, config.model.max_length, EVALUATION_SEED))
@@ -117,12 +123,15 @@ def _with_vocabulary(config: RunConfig, corpus: Corpus) -> ModelConfig:
     return dataclasses.replace(model, vocab_size=model.vocab_size or size)
 
 
-def pretrain(config: RunConfig, folder: Path | None = None, *, fresh: bool = False) -> Result:
+def pretrain(
+    config: RunConfig, folder: Path | None = None, *, fresh: bool = False, corpus: Corpus | None = None
+) -> Result:
     """Trains a run to its end, or goes on with it from its newest verified checkpoint.
 
     Args:
         config: the run.
         folder: where it lives; None: runs/<name>.
+        corpus: the text as tokens, where it is at hand already; None: it is made as the config says.
         fresh: move what an older run left there aside and start anew.
 
     Raises:
@@ -135,7 +144,7 @@ def pretrain(config: RunConfig, folder: Path | None = None, *, fresh: bool = Fal
     try:
         if run.result.exists():
             return read_result(run.path)
-        return _train(config, run)
+        return _train(config, run, corpus)
     except (Interrupted, TrainingError):
         if run.is_owner:
             raise
@@ -144,8 +153,9 @@ def pretrain(config: RunConfig, folder: Path | None = None, *, fresh: bool = Fal
         run.close()
 
 
-def _train(config: RunConfig, run: RunFolder) -> Result:
-    prepared = prepare(config)
+def _train(config: RunConfig, run: RunFolder, corpus: Corpus | None) -> Result:
+    prepared = prepare(config, corpus=corpus)
+    _say_what_is_read(prepared, run)
     config, module, tokenizer = prepared.config, prepared.module, prepared.corpus.tokenizer
     conductor = Conductor(
         config.trainer, run, prepared.validation, lambda: _open_wandb(config, run), prepared.fingerprints
@@ -174,6 +184,19 @@ def _train(config: RunConfig, run: RunFolder) -> Result:
     if run.is_owner:
         write_text(run.result, json.dumps({**result._asdict(), "folder": str(run.path)}, indent=2))
     return result
+
+
+def _say_what_is_read(prepared: Prepared, run: RunFolder) -> None:
+    """One line on stderr: how much text there is, and what of it no row holds."""
+    if not run.is_owner:
+        return
+    corpus, rows = prepared.corpus, sum(group.num_rows for group in prepared.training.groups)
+    left_out = sum(getattr(group.row_maker, "left_out", 0) for group in prepared.training.groups)
+    print(
+        f"{len(corpus.training.starts):,} documents in {rows:,} rows an epoch, {len(corpus.validation.starts):,} held "
+        + (f"out; {left_out:,} documents or pieces are too short for a row and left out" if left_out else "out"),
+        file=sys.stderr,
+    )
 
 
 def _fit(trainer: lightning.Trainer, module: TrainingModule, data: DataModule, newest: Path | None) -> None:

@@ -18,13 +18,14 @@ import fcntl
 import json
 import os
 import platform
+import shlex
 import socket
 import warnings
 from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
-from pytorch_lightning.utilities.rank_zero import rank_zero_only
+from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from zoo.checkpoint.folder import steps_of
 from zoo.config import difference, flatten, read_yaml, to_mapping, to_yaml
@@ -61,7 +62,7 @@ class RunFolder:
     def __init__(self, path: Path, config: RunConfig, fresh: bool = False) -> None:
         self.path = path
         self.moved: Path | None = None
-        self.is_owner = rank_zero_only.rank == 0
+        self.is_owner = getattr(rank_zero_only, "rank", 0) == 0
         self._lock: IO[str] | None = None
         if not self.is_owner:
             return
@@ -108,7 +109,9 @@ class RunFolder:
             if not path.exists():
                 raise CheckpointError(f"{self.path} has a run but no config.yaml; choose another folder or use --fresh")
             check_same_run(self.path, flatten(read_yaml(path).settings), flatten(to_mapping(config)))
-        write_text(path, f"# zoo pretrain {path}\n{to_yaml(config)}")
+        default = Path("runs") / config.name
+        where = "" if self.path == default else f" --folder {shlex.quote(str(self.path))}"
+        write_text(path, f"# zoo pretrain {shlex.quote(str(path))}{where}\n{to_yaml(config)}")
         write_text(self.path / "environment.json", json.dumps(environment(), indent=2))
 
 

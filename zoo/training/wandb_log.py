@@ -32,7 +32,7 @@ class WandbLog:
 
     def __init__(self, config: WandbConfig, name: str, folder: Path, settings: dict[str, Any]) -> None:
         self._rows: queue.SimpleQueue[dict[str, float] | None] = queue.SimpleQueue()
-        self._arguments = {
+        self._arguments: dict[str, Any] = {
             "project": config.project,
             "entity": config.entity,
             "name": name,
@@ -59,8 +59,8 @@ class WandbLog:
         try:
             import wandb
 
-            mode = os.environ.get("WANDB_MODE") or ("online" if _has_key() else "offline")
-            settings = wandb.Settings(init_timeout=30, silent=True, console="off")
+            mode: Any = os.environ.get("WANDB_MODE") or ("online" if _has_key() else "offline")
+            settings = wandb.Settings(init_timeout=30, finish_timeout=FINISH_SECONDS, silent=True, console="off")
             run = wandb.init(**self._arguments, mode=mode, settings=settings)
             while (row := self._rows.get()) is not None:
                 run.log({name: value for name, value in row.items() if name != "step"}, step=int(row["step"]))

@@ -1,0 +1,92 @@
+"""Every shipped config: it says how it is run, loads, builds, and its run takes its first steps."""
+
+import math
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+import zoo
+from tests.conftest import ROOT
+from tests.training.tiny import shrink
+from zoo.cli.main import VERBS
+from zoo.config import to_mapping
+from zoo.training.config import RunConfig
+from zoo.training.run import pretrain
+from zoo.training.shipped import load_run
+
+CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+PRETRAIN = [path for path in CONFIGS if path.parent.name == "pretrain"]
+
+by_name = pytest.mark.parametrize("path", PRETRAIN, ids=lambda path: path.stem)
+
+
+@pytest.fixture(autouse=True)
+def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """One thread, and a folder of its own for whatever is written."""
+    monkeypatch.chdir(tmp_path)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def command_of(path: Path) -> list[str]:
+    """The words of the command that a config opens with."""
+    first = path.read_text(encoding="utf-8").splitlines()[0]
+    assert first.startswith("# zoo "), f"{path}: the first line must be the command that runs it"
+    return shlex.split(first.removeprefix("# zoo "))
+
+
+def test_there_is_a_nano_config_for_each_family_and_one_for_a_gpu() -> None:
+    nano = {load_run(path).config.model.kind for path in PRETRAIN if path.stem.endswith("-nano")}
+    assert nano == {"encoder", "decoder", "encoder_decoder"}
+    assert any(load_run(path).config.trainer.accelerator == "gpu" for path in PRETRAIN)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_opens_with_the_command_that_runs_it(path: Path) -> None:
+    verb, name, *settings = command_of(path)
+    assert verb in VERBS
+    assert verb == path.parent.name
+    assert name == path.stem
+    assert load_run(name, settings).config.name == path.stem
+    assert path.read_text(encoding="utf-8").splitlines()[1] == "#", "then a word on what it is, apart from the command"
+
+
+@by_name
+def test_names_no_place_on_anybodys_machine(path: Path) -> None:
+    settings = "".join(line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#"))
+    assert not any(place in settings for place in ("/home", "/data", "/work", "~", "shared"))
+
+
+@by_name
+def test_builds_on_the_meta_device(path: Path) -> None:
+    config = load_run(path).config
+    size = config.model.vocab_size or to_mapping(config.tokenizer).get("vocab_size", 300)
+    with torch.device("meta"):
+        model = zoo.create_model(config.model, vocab_size=size)
+    assert all(parameter.is_meta for parameter in model.parameters())
+    assert model.num_parameters > 100_000
+    assert {objective.head for objective in config.objectives.values()} == set(model.heads)
+
+
+@by_name
+def test_steps_and_rows_fit_each_other(path: Path) -> None:
+    """Each interval comes at least once in the run; a checkpoint is never far away."""
+    trainer = load_run(path).config.trainer
+    for every in (trainer.validate_every, trainer.save_every, trainer.log_every):
+        assert every is not None
+        assert every <= trainer.max_steps
+
+
+@by_name
+def test_takes_its_first_steps(path: Path, tmp_path: Path) -> None:
+    config: RunConfig = load_run(path, shrink(tmp_path)).config
+    result = pretrain(config)
+    assert result.folder == Path("runs") / path.stem
+    assert result.steps == 2
+    assert math.isfinite(result.metrics["validation/loss"])
+    assert zoo.load(result.folder).model.num_parameters == result.parameters
