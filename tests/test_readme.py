@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from zoo.cli.main import main
+
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -77,6 +79,13 @@ def test_first_lines_of_python_run(capsys: pytest.CaptureFixture[str]) -> None:
     code = section("First lines of Python").split("```python")[1].split("```")[0]
     exec(compile(code, "README.md", "exec"), {})
     assert "bert-base" in capsys.readouterr().out
+
+
+def test_the_error_that_is_shown_is_the_error(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = re.search(r"^\$ zoo (.+)\n(error: .+)…\)$", README, flags=re.MULTILINE)
+    assert shown
+    assert main(shown[1].split()) == 2
+    assert capsys.readouterr().err.startswith(shown[2])
 
 
 def test_no_placeholders_are_left() -> None:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Protocol
 
@@ -82,6 +83,7 @@ class Forked:
         self.output = folder / "output.txt"
         self.output.write_bytes(b"")
         words = [str(argument) for argument in arguments]
+        _start_server()
         self._process = _SERVER.Process(target=_run_command, args=(words, str(folder), str(self.output), prepare))
         self._process.start()
         assert self._process.pid is not None
@@ -102,6 +104,16 @@ class Forked:
     def kill(self) -> None:
         """SIGKILL, to the process alone: what it has started must find out."""
         self._process.kill()
+
+
+def _start_server() -> None:
+    """Starts the server, if it does not run yet, on this tree's code: it does not look where its parent looks."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = str(ROOT)
+    forkserver.ensure_running()
+    os.environ.pop("PYTHONPATH")
+    if before is not None:
+        os.environ["PYTHONPATH"] = before
 
 
 def _run_command(arguments: list[str], folder: str, output: str, prepare: Callable[[], None] | None) -> None:

@@ -1,0 +1,1 @@
+"""The text world: documents to tokens to rows; nothing here knows a neural network."""
