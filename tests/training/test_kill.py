@@ -11,16 +11,19 @@ import random
 import signal
 import threading
 import time
+from collections.abc import Callable, Iterable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from tests.training.processes import Command, Forked, wait_until_it_trains
+from tests.training.processes import Command, Forked, Process, wait_until_it_trains
 from tests.training.tiny import DROPOUT, counters, moments, rows_without_clocks, same, weights, write_config
+from zoo.checkpoint.folder import steps_of
 
-MAX_STEPS = 96
+MAX_STEPS = 160
 SETTINGS = (
     *DROPOUT,
     f"trainer.max_steps={MAX_STEPS}",
@@ -35,13 +38,13 @@ MOMENTS = {
     "start": ("zoo.training.run", "RunFolder._claim", 1),
     "corpus": ("zoo.training.run", "load_corpus", 1),
     "restore": ("zoo.training.checkpoint_io", "FolderCheckpointIO.load_checkpoint", 1),
-    "backward": ("zoo.training.module", "TrainingModule.manual_backward", 12),
-    "update": ("zoo.training.module", "TrainingModule._update", 6),
-    "validation": ("zoo.training.module", "TrainingModule.evaluate_part", 3),
-    "log": ("zoo.training.metrics_file", "MetricsFile.write", 2),
-    "save": ("zoo.checkpoint.folder", "fault", 20),
+    "backward": ("zoo.training.module", "TrainingModule.manual_backward", 30),
+    "update": ("zoo.training.module", "TrainingModule._update", 15),
+    "validation": ("zoo.training.module", "TrainingModule.evaluate_part", 6),
+    "log": ("zoo.training.metrics_file", "MetricsFile.write", 5),
+    "save": ("zoo.checkpoint.folder", "fault", 40),
 }
-"""What is counted, and the largest count that is drawn: no attempt gets much further than one checkpoint."""
+"""What is counted, and the largest count that is drawn: no attempt gets much further than a tenth of the run."""
 
 
 class Doom(NamedTuple):
@@ -73,59 +76,77 @@ class Doom(NamedTuple):
 
         setattr(owner, name, counted)
 
+    def meet(self, arguments: tuple[object, ...], folder: Path, begun: bool) -> tuple[Process, str]:
+        """Starts the command in a forked process, which will die of this."""
+        return Forked(arguments, folder, self), str(self)
 
-def draw_doom(draw: random.Random, begun: bool) -> Doom:
-    """A random moment; there is nothing to restore before the first checkpoint."""
+
+Fate = Callable[[tuple[object, ...], Path, bool], tuple[Process, str]]
+
+
+def meet_a_random_doom(
+    draw: random.Random, arguments: tuple[object, ...], folder: Path, begun: bool
+) -> tuple[Process, str]:
+    """Any moment; there is nothing to restore before the first checkpoint."""
     moment = draw.choice([name for name in MOMENTS if begun or name != "restore"])
-    count = draw.randint(1, MOMENTS[moment][2])
-    return Doom(moment, count, draw.choice([0.0, draw.uniform(0, 0.03)]))
+    delay = draw.choice([0.0, draw.uniform(0, 0.03)])
+    return Doom(moment, draw.randint(1, MOMENTS[moment][2]), delay).meet(arguments, folder, begun)
 
 
-def kill_the_command(arguments: tuple[object, ...], folder: Path, draw: random.Random) -> None:
+def kill_the_command(
+    draw: random.Random, arguments: tuple[object, ...], folder: Path, begun: bool
+) -> tuple[Process, str]:
     """SIGKILL from outside, to `python -m zoo`, a moment after its first steps."""
     process = Command(arguments, folder)
     wait_until_it_trains(process)
-    time.sleep(draw.uniform(0, 0.2))
+    time.sleep(draw.uniform(0, 0.1))
     process.kill()
-    assert process.wait() == -signal.SIGKILL, process.output.read_text()
+    return process, "command"
 
 
-def check_survival(folder: Path, kind: str, kills: int, seed: int, real: int = 0) -> None:
-    """Kills a run so many times, `real` of them the real command; then the end must be the unbroken run's."""
-    draw = random.Random(f"{kind}/{seed}")
+def check_survival(folder: Path, kind: str, fates: Iterable[Fate], checkpoints: int) -> None:
+    """Kills a run as the fates say, then lets it finish; the end must be the unbroken run's.
+
+    Args:
+        folder: where it all happens.
+        kind: of run.
+        fates: of one process after another; each is called with the command and whether there is a checkpoint yet.
+        checkpoints: from how many different ones the run must have gone on, for the test to mean something.
+    """
     arguments = ("pretrain", write_config(folder, kind), *SETTINGS, "--folder")
     unbroken = Forked((*arguments, "unbroken"), folder)
     assert unbroken.wait() == 0, unbroken.output.read_text()
     run = folder / "run"
-    fates: list[object] = []
-    for attempt in range(kills):
+    story: list[tuple[str, int]] = []
+    for attempt, fate in enumerate(fates):
         words = (*arguments, "run", f"trainer.num_workers={2 * (attempt % 2)}")
-        if attempt < real:
-            kill_the_command(words, folder, draw)
-            fates.append("command")
-            continue
-        doom = draw_doom(draw, begun=any((run / "checkpoints").glob("step-*")))
-        process = Forked(words, folder, doom)
-        assert process.wait() == -signal.SIGKILL, (fates, doom, process.output.read_text())
-        fates.append(doom)
+        begun = steps_of(run / "checkpoints")
+        process, name = fate(words, folder, bool(begun))
+        story.append((name, begun[0][0] if begun else 0))
+        assert process.wait() == -signal.SIGKILL, (story, process.output.read_text())
     process = Forked((*arguments, "run"), folder)
-    assert process.wait() == 0, (fates, process.output.read_text())
-    assert same(weights(run), weights(folder / "unbroken")), fates
-    assert same(moments(run), moments(folder / "unbroken")), fates
-    assert counters(run) == counters(folder / "unbroken"), fates
-    assert rows_without_clocks(run) == rows_without_clocks(folder / "unbroken"), fates
+    assert process.wait() == 0, (story, process.output.read_text())
+    assert same(weights(run), weights(folder / "unbroken")), story
+    assert same(moments(run), moments(folder / "unbroken")), story
+    assert counters(run) == counters(folder / "unbroken"), story
+    assert rows_without_clocks(run) == rows_without_clocks(folder / "unbroken"), story
     left = sorted(path.name for path in (run / "checkpoints").iterdir())
     assert left == [f"step-{MAX_STEPS}"], "temporary folders of killed processes stay behind"
+    assert len({step for _, step in story if step}) >= checkpoints, story
 
 
 def test_two_kills(tmp_path: Path) -> None:
-    check_survival(tmp_path, "bert", kills=2, seed=2)
+    """The first a row of the log past a checkpoint, the second in the middle of a save."""
+    dooms = [Doom("log", 3, 0.0), Doom("save", 8, 0.0)]
+    check_survival(tmp_path, "bert", [doom.meet for doom in dooms], checkpoints=1)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bert", "gpt", "t5"])
 def test_ten_kills(kind: str, tmp_path: Path) -> None:
-    check_survival(tmp_path, kind, kills=10, seed=1, real=1)
+    draw = random.Random(f"ten kills of {kind}")
+    fates = [partial(kill_the_command, draw), *[partial(meet_a_random_doom, draw)] * 9]
+    check_survival(tmp_path, kind, fates, checkpoints=3)
 
 
 def test_kill_between_the_last_checkpoint_and_the_result(tmp_path: Path) -> None:
