@@ -5,6 +5,9 @@
 Reproduces the objectives of Devlin et al. 2018 (arXiv:1810.04805), masked language modelling and next sentence
 together, in nano size (4 layers × 128, 1.4 million parameters) on the documentation of Python's standard library.
 `zoo pretrain bert-nano` runs the same steps as one command; here they stand one by one, to be read and changed.
+
+Measured: about two minutes on 2 CPU cores, to a validation loss of 6.60 (masked LM and next sentence
+together; 9.03 at the first step).
 """
 
 import sys

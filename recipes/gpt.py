@@ -5,6 +5,8 @@
 A decoder-only model with GPT-2's choices (Radford et al. 2019) in nano size (4 layers × 128, 1.3 million parameters)
 on the documentation of Python's standard library. `zoo pretrain gpt-nano` runs the same steps as one command; here
 they stand one by one, to be read and changed.
+
+Measured: about two minutes on 2 CPU cores, to a validation loss of 5.33 (8.29 at the first step).
 """
 
 import sys
