@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -124,6 +125,8 @@ def _run_command(arguments: list[str], folder: str, output: str, prepare: Callab
     multiprocessing.set_start_method(
         "fork", force=True
     )  # of data workers: as in the real command, not as in this child
+    # whoever started the tests may have had Ctrl-C ignored (nohup, a shell's &), which is passed on
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(folder)
     file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(file, 1)
