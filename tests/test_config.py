@@ -495,7 +495,7 @@ MODEL_MISTAKES: list[tuple[str, str]] = [
     ("model.positions.theta=3", "model.positions.theta: unknown learned positions key 'theta'"),
     ("model.feed_forward.activation=geglu", "model.feed_forward.activation: unknown activation 'geglu'; did you mean"),
     ("model.attention.kernel=flash", "model.attention.kernel: unknown kernel 'flash' (legal: reference, sdpa)"),
-    ("model.attention.cap=50", "model.attention.kernel: kernel 'sdpa' cannot cap scores (cap=50.0); use one of: ref"),
+    ("model.attention.cap=50", "model.attention.kernel: kernel 'sdpa' cannot do cap=50.0; use one of: ref"),
     ("model.attention.scale=0", "model.attention.scale: 0.0 must be above 0"),
     ("model.dropout.attention=1", "model.dropout.attention: 1.0 must be below 1"),
     ("model.dropout=0.1", "model.dropout: must be a group of settings, not 0.1 (legal keys: embedding, attention"),

@@ -21,10 +21,9 @@ from tests import cells
 from tests.cells import Cell
 from zoo.batch import PADDING_DOCUMENT
 from zoo.models import Model, ModelConfig
-from zoo.nn.attend import KERNELS, Prepared, ReferenceKernel, Scoring
+from zoo.nn.attend import KERNELS, Prepared, ReferenceKernel, Request, Scoring
 from zoo.nn.embedding import TokenEmbedding
 from zoo.nn.init import initialize
-from zoo.nn.mask import AttentionMask
 from zoo.nn.positions import Positions, PositionsConfig, PositionsShape
 
 TOLERANCE = 1e-10
@@ -332,8 +331,8 @@ def test_contract_catches_a_scheme_that_counts_places(registered: str, family: s
 class Unmasked(ReferenceKernel):
     """Forgets the mask."""
 
-    def prepare(self, mask: AttentionMask, bias: Tensor | None, num_keys: int, query: Tensor) -> Prepared:
-        return Prepared(None, bias)
+    def prepare(self, request: Request) -> Prepared:
+        return Prepared(None, request.bias)
 
 
 class Forgetful(ReferenceKernel):

@@ -26,7 +26,7 @@ VOCAB_SIZE = 11
 PLAIN: dict[str, Any] = {
     "kind": "encoder",
     "dim": 8,
-    "num_layers": 2,
+    "num_layers": 4,
     "num_heads": 2,
     "head_dim": 4,
     "max_length": 32,
@@ -163,7 +163,7 @@ def variations(kind: Any, value: Any, refusal: str) -> list[Any]:
     elif origin is typing.Literal:
         found = list(arguments)
     elif origin is dict:
-        found = [{}]
+        found = [{}, {"0": {"feed_forward_dim": 5}}] if Any in arguments else [{}]
     elif kind is bool:
         found = [True, False]
     elif kind is int:
@@ -217,7 +217,10 @@ def apart(one: Tensor, other: Tensor) -> bool:
 
 
 def has_effect(setting: Setting) -> bool | None:
-    """Whether some other value of the setting has an effect; None where every other value is refused by its name."""
+    """Whether some other value of the setting has an effect.
+
+    None where every other value is refused by its name, or there is nothing else to choose.
+    """
     config = build(ModelConfig, setting.model)
     value = value_at(config, setting.path)
     try:
@@ -231,6 +234,8 @@ def has_effect(setting: Setting) -> bool | None:
             legal.append(build(ModelConfig, changed(setting.model, setting.path, other)))
         except ConfigError as error:
             reasons.append(str(error))
+    if isinstance(setting.kind, type) and issubclass(setting.kind, Choice) and len(setting.kind.choices) == 1:
+        return None
     if not legal and reasons:
         assert all(setting.path.rpartition(".")[2] in reason for reason in reasons), reasons
         return None

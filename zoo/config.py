@@ -305,7 +305,13 @@ def _over_default(field: dataclasses.Field[Any], value: Any) -> Any:
     """A group that says a part of a field stands on the field's own default, as a later source stands on an earlier."""
     if not isinstance(field.default, Config) or not isinstance(value, dict):
         return value
-    return _merge({"": to_mapping(field.default)}, {"": value}, "", {}, "")[""]
+    return merged(to_mapping(field.default), value)
+
+
+def merged(older: Mapped, newer: Mapped) -> Mapped:
+    """Plain data with a part of it changed, as a later source changes an earlier one: a new `kind` drops the old."""
+    result: Mapped = _merge({"": older}, {"": newer}, "", {}, "")[""]
+    return result
 
 
 def _keys(schema: type[Config]) -> list[str]:

@@ -32,6 +32,9 @@ MUTATIONS: dict[str, Any] = {
     "attention.query_key_norm": {"kind": "rms_norm"},
     "norm.eps": 2e-3,
     "placement": "sandwich",
+    "attention_placement": "branch_output",
+    "sharing.kind": "all",
+    "layers": {"0": {"attention": {"window": 1}}},
     "embedding.scale": "sqrt_dim",
     "heads.language_model.scale": "inverse_sqrt_dim",
     "feed_forward.activation": "tanh",
@@ -39,6 +42,9 @@ MUTATIONS: dict[str, Any] = {
 """Changes of one field that no architecture survives; each test file adds its own."""
 
 UNSEEN = {
+    "attention.kind": "other projections have other weights",
+    "block.kind": "another block is another network; each kind is tested by itself",
+    "residual.kind": "likewise",
     "attention.kernel": "computes the same; parity is tested with each",
     "dropout.*": "acts in training only",
     "heads.*.kind": "another head is another model",
@@ -57,8 +63,10 @@ def mutated(config: ModelConfig, path: str, value: Any) -> ModelConfig:
         group = group[name]
     group[last] = value
     if last == "kind" and groups:
-        choices = {"positions": config.positions, "norm": config.norm, "feed_forward": config.feed_forward}
-        legal = {"kind", *type(choices[groups[-1]]).choice(value).__dataclass_fields__}
+        owner: Any = config
+        for name in groups:
+            owner = owner[name] if isinstance(owner, dict) else getattr(owner, name)
+        legal = {"kind", *type(owner).choice(value).__dataclass_fields__}
         for name in set(group) - legal:
             del group[name]
     model = build(ModelConfig, settings)

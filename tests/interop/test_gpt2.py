@@ -104,7 +104,7 @@ def test_fused_projections_are_cut_in_their_order() -> None:
     fused = oracle(NAME).state_dict()["transformer.h.1.attn.c_attn.weight"]
     ours = to_zoo("gpt2", oracle(NAME).state_dict(), foreign_config(NAME))
     for part, columns in zip(("query", "key", "value"), fused.chunk(3, dim=1), strict=True):
-        assert torch.equal(ours[f"backbone.stack.blocks.1.self_attention.sublayer.{part}.weight"], columns.T)
+        assert torch.equal(ours[f"backbone.stack.blocks.1.self_attention.sublayer.project.{part}.weight"], columns.T)
 
 
 def test_causal_masks_are_no_weights() -> None:

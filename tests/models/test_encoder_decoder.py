@@ -73,8 +73,8 @@ def test_only_the_token_table_is_shared() -> None:
     backbone = model(positions="relative", embedding={"norm": True})
     assert backbone.encoder_embedding.tokens is backbone.decoder_embedding.tokens is backbone.tokens
     names = dict(backbone.named_parameters())
-    assert "encoder.positions.table.weight" in names
-    assert "decoder.positions.table.weight" in names
+    assert "encoder.schemes.0.table.weight" in names
+    assert "decoder.schemes.0.table.weight" in names
     assert "encoder_embedding.norm.weight" in names
     assert "decoder_embedding.norm.weight" in names
     assert len({parameter.data_ptr() for parameter in names.values()}) == len(names)

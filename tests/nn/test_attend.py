@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from zoo.nn.attend import KERNELS, Kernel, Scoring
+from zoo.nn.attend import KERNELS, Kernel, Request, Scoring
 from zoo.nn.mask import AttentionMask
 
 B, H, T, S, K = 2, 4, 6, 6, 8
@@ -58,7 +58,7 @@ def run(kernel: Kernel, mask: AttentionMask, tensors: list[Tensor], scoring: Sco
     """Output and gradients."""
     q, k, v, *bias = tensors
     hidden = torch.empty(B, T, 1, dtype=q.dtype)
-    prepared = kernel.prepare(mask, bias[0] if bias else None, k.shape[2], hidden)
+    prepared = kernel.prepare(Request(mask, bias[0] if bias else None, k.shape[2], hidden))
     out = kernel.attend(q, k, v, prepared, scoring)
     return [out, *gradients(out, tensors)]
 
@@ -133,7 +133,7 @@ def test_fewer_queries_than_keys(name: str) -> None:
             late = None if mask.query_documents is None else mask.query_documents[:, offset:]
             part = AttentionMask(mask.causal, mask.prefix, late, mask.key_documents, mask.window, offset)
             q, k, v = whole[0][:, :, offset:], *whole[1:]
-            prepared = KERNELS[name].prepare(part, None, S, torch.empty(B, T - offset, 1))
+            prepared = KERNELS[name].prepare(Request(part, None, S, torch.empty(B, T - offset, 1)))
             torch.testing.assert_close(KERNELS[name].attend(q, k, v, prepared, Scoring(0.3)), full[:, :, offset:])
 
 
@@ -146,7 +146,7 @@ def test_grouped_heads_equal_repeated_ones(name: str) -> None:
         torch.testing.assert_close(grouped, run(KERNELS[name], mask, [q, *repeated], Scoring(0.3))[0])
 
 
-@pytest.mark.parametrize("name", [name for name, kernel in KERNELS.items() if kernel.caps])
+@pytest.mark.parametrize("name", [name for name, kernel in KERNELS.items() if "cap" in kernel.features])
 def test_a_wide_cap_is_none(name: str) -> None:
     tensors = inputs()
     plain = run(KERNELS[name], MASKS["causal"], tensors, Scoring(0.3))
@@ -155,22 +155,22 @@ def test_a_wide_cap_is_none(name: str) -> None:
     assert (capped[0] - plain[0]).abs().max() > 0.01
 
 
-@pytest.mark.parametrize("name", [name for name, kernel in KERNELS.items() if kernel.caps])
+@pytest.mark.parametrize("name", [name for name, kernel in KERNELS.items() if "cap" in kernel.features])
 def test_cap_bounds_scores(name: str) -> None:
     """With scores within ±cap, no weight is below e^(−2 cap) / S."""
     q, k, _ = (tensor.detach() * 100 for tensor in inputs())
     one_hot = torch.eye(S, K, dtype=q.dtype).expand(B, H, S, K)
-    prepared = KERNELS[name].prepare(AttentionMask(), None, S, torch.empty(B, T, 1))
+    prepared = KERNELS[name].prepare(Request(AttentionMask(), None, S, torch.empty(B, T, 1)))
     weights = KERNELS[name].attend(q, k, one_hot, prepared, Scoring(1.0, cap=0.5))[..., :S]
     torch.testing.assert_close(weights.sum(-1), torch.ones(B, H, T, dtype=q.dtype))
     assert weights.min() >= math.exp(-1.0) / S
 
 
-@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("name", [name for name, kernel in KERNELS.items() if "dropout" in kernel.features])
 def test_dropout(name: str) -> None:
     """It keeps the mean, and what is kept is scaled up."""
     q, k, v = torch.zeros(1, 1, 1, K).double(), torch.zeros(1, 1, 4000, K).double(), torch.ones(1, 1, 4000, K).double()
-    prepared = KERNELS[name].prepare(AttentionMask(), None, 4000, torch.empty(1, 1, 1))
+    prepared = KERNELS[name].prepare(Request(AttentionMask(), None, 4000, torch.empty(1, 1, 1)))
     dropped = KERNELS[name].attend(q, k, v, prepared, Scoring(1.0, dropout=0.25))
     assert 0 < (dropped - 1).abs().max() < 0.05
     kept = KERNELS[name].attend(q, k, v, prepared, Scoring(1.0))
@@ -182,11 +182,11 @@ def test_autocast(name: str) -> None:
     """A bias in float32 beside queries in bfloat16, as under autocast."""
     q, k, v = inputs(dtype=torch.bfloat16)
     bias = torch.randn(1, H, T, S)
-    prepared = KERNELS[name].prepare(MASKS["causal documents"], bias, S, torch.empty(B, T, 1))
+    prepared = KERNELS[name].prepare(Request(MASKS["causal documents"], bias, S, torch.empty(B, T, 1)))
     out = KERNELS[name].attend(q, k, v, prepared, Scoring(0.3))
     assert out.dtype == torch.bfloat16
     exact = [tensor.detach().double() for tensor in (q, k, v)]
-    prepared = KERNELS["reference"].prepare(MASKS["causal documents"], bias.double(), S, torch.empty(B, T, 1))
+    prepared = KERNELS["reference"].prepare(Request(MASKS["causal documents"], bias.double(), S, torch.empty(B, T, 1)))
     torch.testing.assert_close(
         out.double(), KERNELS["reference"].attend(*exact, prepared, Scoring(0.3)), rtol=0, atol=0.03
     )

@@ -9,19 +9,22 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from zoo.errors import ConfigError
-from zoo.nn.attend import KERNELS
-from zoo.nn.attention import Attention, AttentionConfig, AttentionContext, Heads, no_rotation
+from zoo.nn.attend import KERNELS, Request
+from zoo.nn.attention import Attention, AttentionConfig, AttentionContext, MultiHeadAttentionConfig, no_rotation
 from zoo.nn.mask import AttentionMask
 from zoo.nn.norm import LayerNormConfig, RMSNormConfig
+from zoo.nn.projection import AttentionShape, Heads
 
 B, T, S, D, M = 2, 5, 7, 12, 8
 HEADS = Heads(4, 2, 6)
 
 
-def attention(config: AttentionConfig | None = None, heads: Heads = HEADS, **options: object) -> Attention:
+def attention(
+    config: AttentionConfig | None = None, heads: Heads = HEADS, memory_dim: int = D, dropout: float = 0.0
+) -> Attention:
     """In float64, every weight random."""
-    config = config or AttentionConfig(kernel="reference")
-    module = Attention(config, D, heads, **options).double()  # type: ignore[arg-type]
+    config = config or MultiHeadAttentionConfig(kernel="reference")
+    module = Attention(config, AttentionShape(D, heads, memory_dim), dropout).double()
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in module.parameters():
@@ -29,18 +32,19 @@ def attention(config: AttentionConfig | None = None, heads: Heads = HEADS, **opt
     return module
 
 
-def context(module: Attention, mask: AttentionMask, num_keys: int = T) -> AttentionContext:
-    return AttentionContext(module.kernel.prepare(mask, None, num_keys, torch.empty(B, T, 1)), no_rotation)
+def context(kernel: str, mask: AttentionMask, num_keys: int = T) -> AttentionContext:
+    request = Request(mask, None, num_keys, torch.empty(B, T, 1))
+    return AttentionContext(KERNELS[kernel], KERNELS[kernel].prepare(request), no_rotation)
 
 
 def by_hand(module: Attention, hidden: Tensor, memory: Tensor, visible: Tensor, scale: float) -> Tensor:
     """softmax(scale · q kᵀ) v for each head; query head h reads key head h // 2."""
     heads = []
     for h in range(HEADS.num_heads):
-        q = module.query_norm(part(module.query, hidden, h))
-        k = module.key_norm(part(module.key, memory, h // 2))
+        q = module.query_norm(part(module.project.query, hidden, h))
+        k = module.key_norm(part(module.project.key, memory, h // 2))
         scores = (scale * q @ k.mT).masked_fill(~visible, -math.inf)
-        heads.append(scores.softmax(-1) @ part(module.value, memory, h // 2))
+        heads.append(scores.softmax(-1) @ part(module.project.value, memory, h // 2))
     return module.output(torch.cat(heads, dim=-1))
 
 
@@ -54,27 +58,28 @@ def part(layer: nn.Linear, x: Tensor, head: int) -> Tensor:
 @pytest.mark.parametrize("norm", [None, RMSNormConfig(), LayerNormConfig()], ids=["plain", "rms", "layer"])
 @pytest.mark.parametrize("causal", [False, True])
 def test_self_attention(kernel: str, scale: float | None, norm: RMSNormConfig | None, causal: bool) -> None:
-    module = attention(AttentionConfig(kernel=kernel, scale=scale, query_key_norm=norm))
+    module = attention(MultiHeadAttentionConfig(kernel=kernel, scale=scale, query_key_norm=norm))
     hidden = torch.randn(B, T, D, dtype=torch.float64)
     visible = torch.ones(T, T).tril().bool() if causal else torch.ones(T, T).bool()
     expected = by_hand(module, hidden, hidden, visible, scale or HEADS.head_dim**-0.5)
-    torch.testing.assert_close(module(hidden, context(module, AttentionMask(causal))), expected)
+    torch.testing.assert_close(module(hidden, context(kernel, AttentionMask(causal))), expected)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_cross_attention(kernel: str) -> None:
-    module = attention(AttentionConfig(kernel=kernel), memory_dim=M)
+    module = attention(MultiHeadAttentionConfig(kernel=kernel), memory_dim=M)
     hidden, memory = torch.randn(B, T, D, dtype=torch.float64), torch.randn(B, S, M, dtype=torch.float64)
     expected = by_hand(module, hidden, memory, torch.ones(T, S).bool(), HEADS.head_dim**-0.5)
-    torch.testing.assert_close(module(hidden, context(module, AttentionMask(), S), memory), expected)
+    torch.testing.assert_close(module(hidden, context(kernel, AttentionMask(), S), memory), expected)
 
 
 @pytest.mark.parametrize("biases", [*itertools.product([True, False], repeat=4)], ids=str)
 def test_each_bias_is_a_field_of_its_own(biases: tuple[bool, ...]) -> None:
     places = ("query", "key", "value", "output")
-    config = AttentionConfig(**{f"{place}_bias": bias for place, bias in zip(places, biases, strict=True)})
-    module = Attention(config, D, HEADS)
-    assert tuple(getattr(module, place).bias is not None for place in places) == biases
+    config = MultiHeadAttentionConfig(**{f"{place}_bias": bias for place, bias in zip(places, biases, strict=True)})
+    module = Attention(config, AttentionShape(D, HEADS, D))
+    parts = {**dict(module.project.named_children()), "output": module.output}
+    assert tuple(parts[place].bias is not None for place in places) == biases
 
 
 def test_a_group_for_each_head_is_multi_head() -> None:
@@ -84,19 +89,19 @@ def test_a_group_for_each_head_is_multi_head() -> None:
         full.load_state_dict({name: widened(name, value) for name, value in grouped.state_dict().items()})
     hidden = torch.randn(B, T, D, dtype=torch.float64)
     mask = AttentionMask(causal=True)
-    torch.testing.assert_close(grouped(hidden, context(grouped, mask)), full(hidden, context(full, mask)))
+    torch.testing.assert_close(grouped(hidden, context("reference", mask)), full(hidden, context("reference", mask)))
 
 
 def widened(name: str, value: Tensor) -> Tensor:
     """Each key and value head twice."""
-    if name.split(".")[0] not in ("key", "value"):
+    if name.split(".")[1] not in ("key", "value"):
         return value
     return value.unflatten(0, (HEADS.num_kv_heads, HEADS.head_dim)).repeat_interleave(2, dim=0).flatten(0, 1)
 
 
 def test_parameters_shrink_with_the_groups() -> None:
     def count(num_kv_heads: int) -> int:
-        return sum(p.numel() for p in Attention(AttentionConfig(), D, Heads(4, num_kv_heads, 6)).parameters())
+        return sum(p.numel() for p in attention(heads=Heads(4, num_kv_heads, 6)).parameters())
 
     assert count(4) - count(2) == count(2) - count(1) + (D + 1) * 12 == 2 * (D + 1) * 12
 
@@ -105,14 +110,14 @@ def test_rotation_acts_between_projection_and_scores() -> None:
     """A rotation by −1 of queries and keys alike changes nothing; of the queries alone it flips the scores."""
     module = attention()
     hidden = torch.randn(B, T, D, dtype=torch.float64)
-    plain = context(module, AttentionMask())
+    plain = context("reference", AttentionMask())
     both = plain._replace(rotate=lambda q, k: (-q, -k))
     one = plain._replace(rotate=lambda q, k: (-q, k))
     torch.testing.assert_close(module(hidden, both), module(hidden, plain))
     flipped = attention()
     with torch.no_grad():
-        flipped.query.weight.neg_()
-        flipped.query.bias.neg_()
+        flipped.project.query.weight.neg_()
+        flipped.project.query.bias.neg_()
     torch.testing.assert_close(module(hidden, one), flipped(hidden, plain))
 
 
@@ -125,23 +130,23 @@ class Recorder:
 
 
 def test_cache_gets_normalized_and_rotated_keys_of_key_heads() -> None:
-    module = attention(AttentionConfig(kernel="reference", query_key_norm=RMSNormConfig()))
+    module = attention(MultiHeadAttentionConfig(kernel="reference", query_key_norm=RMSNormConfig()))
     hidden, cache = torch.randn(B, T, D, dtype=torch.float64), Recorder()
-    prepared = module.kernel.prepare(AttentionMask(), None, T + 1, hidden)
-    out = module(hidden, AttentionContext(prepared, lambda q, k: (q, 3 * k)), None, cache)
-    keys = module.key(hidden).unflatten(-1, (2, 6)).transpose(1, 2)
+    rotated = context("reference", AttentionMask(), T + 1)._replace(rotate=lambda q, k: (q, 3 * k))
+    out = module(hidden, rotated, None, cache)
+    keys = module.project.key(hidden).unflatten(-1, (2, 6)).transpose(1, 2)
     torch.testing.assert_close(cache.keys, 3 * module.key_norm(keys))
     assert out.shape == (B, T, D)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_dropout_is_of_weights_and_in_training_only(kernel: str) -> None:
-    module = attention(AttentionConfig(kernel=kernel), dropout=0.5)
+    module = attention(MultiHeadAttentionConfig(kernel=kernel), dropout=0.5)
     hidden = torch.randn(B, T, D, dtype=torch.float64)
-    plain = context(module, AttentionMask())
+    plain = context(kernel, AttentionMask())
     assert torch.equal(module.eval()(hidden, plain), module(hidden, plain))
     assert not torch.equal(module.train()(hidden, plain), module(hidden, plain))
-    still = attention(AttentionConfig(kernel=kernel)).train()
+    still = attention(MultiHeadAttentionConfig(kernel=kernel)).train()
     torch.testing.assert_close(still(hidden, plain), module.eval()(hidden, plain))
 
 
@@ -151,7 +156,7 @@ def test_dropout_is_of_weights_and_in_training_only(kernel: str) -> None:
         ({"kernel": "flash"}, r"kernel: unknown kernel 'flash' \(legal: reference, sdpa\)"),
         (
             {"kernel": "sdpa", "cap": 30.0},
-            r"kernel: kernel 'sdpa' cannot cap scores \(cap=30.0\); use one of: reference",
+            r"kernel: kernel 'sdpa' cannot do cap=30.0; use one of: reference",
         ),
         ({"cap": 0.0}, "cap: 0.0 must be above 0"),
         ({"window": -1}, "window: -1 must be at least 0"),
@@ -159,4 +164,4 @@ def test_dropout_is_of_weights_and_in_training_only(kernel: str) -> None:
 )
 def test_refusals(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        AttentionConfig(**settings)  # type: ignore[arg-type]
+        MultiHeadAttentionConfig(**settings)  # type: ignore[arg-type]

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zoo.nn.attend import Prepared
+from zoo.nn.attend import KERNELS, Prepared
 from zoo.nn.attention import AttentionContext, no_rotation
-from zoo.nn.block import Block, BlockInputs, BlockParts, NoCrossAttention
+from zoo.nn.block import Absent, Block, BlockInputs
 
 
 class Recorder(nn.Module):
@@ -26,21 +26,21 @@ class Recorder(nn.Module):
         return hidden_BTD * 10 + self.number
 
 
-OWN = AttentionContext(Prepared(None), no_rotation)
-OTHER = AttentionContext(Prepared(None, causal=True), no_rotation)
+OWN = AttentionContext(KERNELS["reference"], Prepared(None), no_rotation)
+OTHER = AttentionContext(KERNELS["reference"], Prepared(None, causal=True), no_rotation)
 
 
 @pytest.mark.parametrize("cross", [False, True])
 def test_order_and_arguments(cross: bool) -> None:
-    parts = BlockParts(Recorder(1), Recorder(2) if cross else NoCrossAttention(), Recorder(3))
+    parts = (Recorder(1), Recorder(2) if cross else Absent(), Recorder(3))
     memory, cache = torch.zeros(1, 2, 3), object()
     inputs = BlockInputs(OWN, memory, OTHER) if cross else BlockInputs(OWN)
-    out = Block(parts)(torch.zeros(1, 1, 1), inputs, cache)
+    out = Block(*parts)(torch.zeros(1, 1, 1), inputs, cache)
     assert out.item() == (123 if cross else 13)
-    assert parts.self_attention.calls == [(OWN, None, cache)]
-    assert parts.feed_forward.calls == [()]
-    if cross:
-        assert parts.cross_attention.calls == [(OTHER, memory)]
+    assert parts[0].calls == [(OWN, None, cache)]
+    assert parts[2].calls == [()]
+    if isinstance(parts[1], Recorder):
+        assert parts[1].calls == [(OTHER, memory)]
 
 
 def test_forward_has_no_branch() -> None:

@@ -12,6 +12,7 @@ from zoo.nn.feed_forward import (
     ACTIVATIONS,
     FeedForward,
     FeedForwardConfig,
+    FeedForwardShape,
     GatedFeedForward,
     GatedFeedForwardConfig,
     PlainFeedForwardConfig,
@@ -29,7 +30,7 @@ FORMULAS = {
 
 
 def filled(config: FeedForwardConfig, dropout: float = 0.0) -> FeedForward:
-    module = config.build(DIM, INNER, dropout, num_branches=2).double()
+    module = config.build(FeedForwardShape(DIM, INNER, dropout)).double()
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.normal_()

@@ -15,7 +15,7 @@ from zoo.nn.init import (
     XavierInitializationConfig,
     initialize,
 )
-from zoo.nn.linear import Role, Site
+from zoo.nn.linear import Depth, Role, Site
 
 WIDE: dict[str, Any] = {
     "kind": "decoder",
@@ -56,7 +56,7 @@ GLOROT = math.sqrt(2 / (OUT + IN))
 
 @pytest.mark.parametrize("role", ROLES)
 def test_bert(role: Role) -> None:
-    site = Site(role, 12, HEAD)
+    site = Site(role, Depth(6), HEAD)
     assert std_of(BertInitializationConfig(std=0.02), site) == pytest.approx(0.02 * CUT_AT_TWO, rel=0.02)
     assert drawn(BertInitializationConfig(std=0.1), site).abs().max() <= 0.2
 
@@ -69,7 +69,7 @@ def test_gpt2(role: Role) -> None:
         "position_embedding": 0.01,
     }.get(role, 0.02)
     config = GPT2InitializationConfig(std=0.02, position_std=0.01)
-    assert std_of(config, Site(role, 12, HEAD)) == pytest.approx(expected, rel=0.02)
+    assert std_of(config, Site(role, Depth(6), HEAD)) == pytest.approx(expected, rel=0.02)
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -81,15 +81,17 @@ def test_t5(role: Role) -> None:
         "position_embedding": 1.0,
         "relative_bias": GLOROT,
     }.get(role, 1 / math.sqrt(IN))
-    assert std_of(T5InitializationConfig(), Site(role, 12, HEAD)) == pytest.approx(expected, rel=0.02)
-    assert std_of(T5InitializationConfig(factor=3.0), Site(role, 12, HEAD)) == pytest.approx(3 * expected, rel=0.02)
+    assert std_of(T5InitializationConfig(), Site(role, Depth(6), HEAD)) == pytest.approx(expected, rel=0.02)
+    assert std_of(T5InitializationConfig(factor=3.0), Site(role, Depth(6), HEAD)) == pytest.approx(
+        3 * expected, rel=0.02
+    )
 
 
 @pytest.mark.parametrize("role", ROLES)
 def test_xavier(role: Role) -> None:
     table = role.endswith("embedding") or role == "relative_bias"
     expected = 1 / math.sqrt(IN) if table else GLOROT
-    site = Site(role, 12, HEAD)
+    site = Site(role, Depth(6), HEAD)
     assert std_of(XavierInitializationConfig(), site) == pytest.approx(expected, rel=0.02)
     assert std_of(XavierInitializationConfig(gain=0.5), site) == pytest.approx(expected / 2, rel=0.02)
     if not table:

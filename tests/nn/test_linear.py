@@ -5,17 +5,17 @@ import torch
 from torch.nn import functional
 
 from zoo.errors import DataError
-from zoo.nn.linear import Embedding, Linear, Site
+from zoo.nn.linear import Depth, Embedding, Linear, Site
 
 
 def test_linear_is_torchs_once_filled() -> None:
-    layer = Linear(3, 2, site=Site("query", 4, 8))
+    layer = Linear(3, 2, site=Site("query", Depth(2), 8))
     with torch.no_grad():
         for parameter in layer.parameters():
             parameter.normal_()
     x = torch.randn(5, 3)
     assert torch.equal(layer(x), functional.linear(x, layer.weight, layer.bias))
-    assert layer.site == ("query", 4, 8)
+    assert layer.site == ("query", Depth(2), 8, 0)
     assert Linear(3, 2, False, site=Site("key")).bias is None
 
 

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from zoo.nn.norm import LayerNormConfig
-from zoo.nn.residual import PLACEMENTS, Placement, Residual
+from zoo.nn.residual import PLACEMENTS, Placement, Residual, Wrapping
+from zoo.nn.residual_sum import PlainResidualConfig
 
 DIM = 6
 FORMULAS = {
@@ -26,7 +27,7 @@ class Shift(nn.Module):
 
 
 def residual(placement: Placement, dropout: float = 0.0) -> Residual:
-    module = Residual(Shift(), placement, LayerNormConfig(), DIM, dropout).double()
+    module = Residual(Shift(), placement, Wrapping(LayerNormConfig(), DIM, dropout, PlainResidualConfig())).double()
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.normal_()

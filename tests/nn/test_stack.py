@@ -8,12 +8,14 @@ from torch import Tensor, nn
 
 from zoo.errors import ConfigError
 from zoo.nn.attend import KERNELS
-from zoo.nn.attention import AttentionConfig, LayerCache
+from zoo.nn.attention import LayerCache, MultiHeadAttentionConfig
 from zoo.nn.init import BertInitializationConfig, initialize
+from zoo.nn.layer import DropoutConfig
+from zoo.nn.linear import Depth
 from zoo.nn.positions import PositionsConfig
 from zoo.nn.positions.rotary import RotaryConfig
 from zoo.nn.residual import PLACEMENTS, Residual
-from zoo.nn.stack import DropoutConfig, Memory, Stack, StackConfig
+from zoo.nn.stack import Memory, Stack, StackConfig
 
 B, T, D = 2, 8, 16
 ROW = torch.arange(T)[None]
@@ -24,9 +26,17 @@ POSITIONS = torch.tensor([[0, 0, 1, 2, 0, 1, 2, 0], [0, 1, 2, 3, 4, 0, 1, 0]])
 def stack(causal: bool = True, cross: bool = False, **settings: Any) -> Stack:
     """In float64, every weight random."""
     sizes = {"dim": D, "num_layers": 2, "num_heads": 4, "feed_forward_dim": 16, "max_length": 32}
-    module = Stack(StackConfig(**{**sizes, **settings}), causal=causal, cross=cross).double()
+    config = StackConfig(**{**sizes, **settings})
+    module = Stack(
+        config, causal=causal, memory_dim=D if cross else None, depth=depth_of(config, causal, cross)
+    ).double()
     initialize(module, BertInitializationConfig(std=0.3), seed=0)
     return module
+
+
+def depth_of(config: StackConfig, causal: bool, cross: bool) -> Depth:
+    layers = config.num_layers
+    return Depth(layers if cross or not causal else 0, layers if causal else 0, causal)
 
 
 def hidden(length: int = T) -> Tensor:
@@ -47,7 +57,7 @@ def reach(module: Stack, place: int, **inputs: Any) -> Tensor:
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("place", range(T))
 def test_causal_stacks_do_not_see_the_future(kernel: str, place: int) -> None:
-    seen = reach(stack(attention=AttentionConfig(kernel=kernel)), place)
+    seen = reach(stack(attention=MultiHeadAttentionConfig(kernel=kernel)), place)
     assert (seen[:, : place + 1] > 0).all()
     assert (seen[:, place + 1 :] == 0).all()
 
@@ -56,7 +66,7 @@ def test_causal_stacks_do_not_see_the_future(kernel: str, place: int) -> None:
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("place", range(T))
 def test_documents_do_not_see_each_other(kernel: str, causal: bool, place: int) -> None:
-    module = stack(causal, attention=AttentionConfig(kernel=kernel))
+    module = stack(causal, attention=MultiHeadAttentionConfig(kernel=kernel))
     seen = reach(module, place, documents_BT=DOCUMENTS, positions_BT=POSITIONS)
     here = DOCUMENTS[:, place, None]
     expected = (here == DOCUMENTS) & (here >= 0)
@@ -69,7 +79,7 @@ def test_documents_do_not_see_each_other(kernel: str, causal: bool, place: int) 
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("window", [0, 1, 3])
 def test_window_of_one_layer(causal: bool, window: int) -> None:
-    module = stack(causal, num_layers=1, attention=AttentionConfig(window=window))
+    module = stack(causal, num_layers=1, attention=MultiHeadAttentionConfig(window=window))
     for place in range(T):
         distance = place - ROW.expand(B, T)
         expected = (distance <= window) & (distance >= (0 if causal else -window))
@@ -78,9 +88,9 @@ def test_window_of_one_layer(causal: bool, window: int) -> None:
 
 @pytest.mark.parametrize("causal", [False, True])
 def test_a_wide_window_is_none(causal: bool) -> None:
-    wide, full = stack(causal, attention=AttentionConfig(window=T)), stack(causal)
+    wide, full = stack(causal, attention=MultiHeadAttentionConfig(window=T)), stack(causal)
     torch.testing.assert_close(wide(hidden(), ROW), full(hidden(), ROW))
-    narrow = stack(causal, attention=AttentionConfig(window=1))
+    narrow = stack(causal, attention=MultiHeadAttentionConfig(window=1))
     assert not torch.allclose(narrow(hidden(), ROW), full(hidden(), ROW))
 
 
@@ -97,7 +107,7 @@ def test_prefix_sees_both_ways() -> None:
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("positions", PositionsConfig.choices)
 def test_padding_is_never_nan(kernel: str, positions: str) -> None:
-    module = stack(attention=AttentionConfig(kernel=kernel), positions=PositionsConfig.choice(positions)())
+    module = stack(attention=MultiHeadAttentionConfig(kernel=kernel), positions=PositionsConfig.choice(positions)())
     x = hidden().requires_grad_()
     out = module(x, ROW, torch.full((B, T), -1))
     out.sum().backward()
@@ -119,7 +129,7 @@ def reach_of_memory(module: Stack, place: int, documents: Tensor | None, memory_
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_memory_is_seen_by_its_own_document(kernel: str) -> None:
-    module = stack(cross=True, attention=AttentionConfig(kernel=kernel))
+    module = stack(cross=True, attention=MultiHeadAttentionConfig(kernel=kernel))
     of_memory = torch.tensor([[1, 1, 0, -1, 7], [2, 5, 2, -1, -1]])
     for place in range(T):
         here = DOCUMENTS[:, place, None]
@@ -189,7 +199,7 @@ class Cache:
 @pytest.mark.parametrize("window", [None, 2])
 @pytest.mark.parametrize("chunks", [(1,) * T, (5, 3), (3, 1, 4)])
 def test_cached_equals_whole(positions: str, kernel: str, window: int | None, chunks: tuple[int, ...]) -> None:
-    attention = AttentionConfig(kernel=kernel, window=window)
+    attention = MultiHeadAttentionConfig(kernel=kernel, window=window)
     module = stack(positions=PositionsConfig.choice(positions)(), attention=attention, num_kv_heads=2)
     for documents, where in ((None, ROW), (DOCUMENTS, POSITIONS)):
         whole = module(hidden(), where, documents)
@@ -220,14 +230,14 @@ def test_layers_and_branches(cross: bool) -> None:
     assert len(module.blocks) == 3
     branches = [part for part in module.modules() if isinstance(part, Residual)]
     assert len(branches) == 3 * (3 if cross else 2)
-    assert {part.site.num_branches for part in module.modules() if hasattr(part, "site")} == {len(branches), 0}
+    assert {part.site.depth.num_branches for part in module.modules() if hasattr(part, "site")} == {len(branches), 0}
 
 
 def test_widths() -> None:
     module = stack(num_heads=3, head_dim=5, feed_forward_dim=None, num_kv_heads=1)
     attention, feed_forward = module.blocks[0].self_attention.sublayer, module.blocks[0].feed_forward.sublayer
-    assert attention.query.weight.shape == (15, D)
-    assert attention.key.weight.shape == attention.value.weight.shape == (5, D)
+    assert attention.project.query.weight.shape == (15, D)
+    assert attention.project.key.weight.shape == attention.project.value.weight.shape == (5, D)
     assert attention.output.weight.shape == (D, 15)
     assert feed_forward.input.weight.shape == (4 * D, D)
     assert module(hidden(), ROW).shape == (B, T, D)

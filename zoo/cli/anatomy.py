@@ -61,7 +61,7 @@ def place(name: str) -> tuple[tuple[str, ...], str]:
     `backbone.stack.blocks.3.feed_forward.sublayer.input.weight` → (stack, blocks, feed_forward), 3.
     """
     words = name.removeprefix("backbone.").split(".")[:-1]
-    layer = next((word for word in words if word.isdecimal()), "")
+    layer = next((word for word, group in zip(words[1:], words, strict=False) if group == BLOCKS), "")
     path = [word for word in words if not word.isdecimal()]
     return tuple(path[: 3 if BLOCKS in path[:2] else 2]), layer
 

@@ -15,9 +15,9 @@ from zoo.interop.base import (
 from zoo.models import ModelConfig
 
 LAYER = {
-    "attention.self.query": "self_attention.sublayer.query",
-    "attention.self.key": "self_attention.sublayer.key",
-    "attention.self.value": "self_attention.sublayer.value",
+    "attention.self.query": "self_attention.sublayer.project.query",
+    "attention.self.key": "self_attention.sublayer.project.key",
+    "attention.self.value": "self_attention.sublayer.project.value",
     "attention.output.dense": "self_attention.sublayer.output",
     "attention.output.LayerNorm": "self_attention.outer",
     "intermediate.dense": "feed_forward.sublayer.input",
@@ -32,7 +32,7 @@ def weights(config: ModelConfig) -> tuple[Rule, ...]:
     shared = ("cls.predictions.decoder",) if has_output else ()
     return (
         Rule("bert.embeddings.word_embeddings", ("backbone.embedding.tokens",), also=shared),
-        Rule("bert.embeddings.position_embeddings", ("backbone.stack.positions.table",)),
+        Rule("bert.embeddings.position_embeddings", ("backbone.stack.schemes.0.table",)),
         Rule("bert.embeddings.token_type_embeddings", ("backbone.embedding.segments",)),
         Rule("bert.embeddings.LayerNorm", ("backbone.embedding.norm",)),
         *under("bert.encoder.layer.{layer}", "backbone.stack.blocks.{layer}", LAYER),

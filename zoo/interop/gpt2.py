@@ -29,10 +29,10 @@ MATRICES = {
 def weights(config: ModelConfig) -> tuple[Rule, ...]:
     """Where each module of GPT-2 is with us."""
     tied = config.heads["language_model"].tied  # type: ignore[attr-defined]
-    fused = tuple(f"{BLOCK}.self_attention.sublayer.{part}" for part in ("query", "key", "value"))
+    fused = tuple(f"{BLOCK}.self_attention.sublayer.project.{part}" for part in ("query", "key", "value"))
     return (
         Rule("transformer.wte", ("backbone.embedding.tokens",), also=("lm_head",) if tied else ()),
-        Rule("transformer.wpe", ("backbone.stack.positions.table",)),
+        Rule("transformer.wpe", ("backbone.stack.schemes.0.table",)),
         Rule("transformer.h.{layer}.attn.c_attn", fused, transposed=True),
         *under("transformer.h.{layer}", BLOCK, MATRICES, transposed=True),
         *under("transformer.h.{layer}", BLOCK, NORMS),

@@ -21,9 +21,9 @@ from zoo.interop.base import (
 from zoo.models import ModelConfig
 
 LAYER = {
-    "self_attn.q_proj": "self_attention.sublayer.query",
-    "self_attn.k_proj": "self_attention.sublayer.key",
-    "self_attn.v_proj": "self_attention.sublayer.value",
+    "self_attn.q_proj": "self_attention.sublayer.project.query",
+    "self_attn.k_proj": "self_attention.sublayer.project.key",
+    "self_attn.v_proj": "self_attention.sublayer.project.value",
     "self_attn.o_proj": "self_attention.sublayer.output",
     "mlp.gate_proj": "feed_forward.sublayer.gate",
     "mlp.up_proj": "feed_forward.sublayer.input",

@@ -19,7 +19,7 @@ from zoo.interop.base import (
 )
 from zoo.models import ModelConfig
 
-PROJECTIONS = {"q": "query", "k": "key", "v": "value", "o": "output"}
+PROJECTIONS = {"q": "project.query", "k": "project.key", "v": "project.value", "o": "output"}
 FEED_FORWARDS = {
     "relu": {"kind": "plain", "activation": "relu"},
     "gated-gelu": {"kind": "gated", "activation": "gelu_tanh"},
@@ -59,7 +59,7 @@ def weights(config: ModelConfig) -> tuple[Rule, ...]:
             rules += under(f"{layer}.{theirs}", f"{block}.sublayer", modules)
             rules.append(Rule(f"{layer}.layer_norm", (f"{block}.before",)))
         bias = f"{stack}.block.0.layer.0.SelfAttention.relative_attention_bias"
-        rules.append(Rule(bias, (f"backbone.{stack}.positions.table",)))
+        rules.append(Rule(bias, (f"backbone.{stack}.schemes.0.table",)))
         rules.append(Rule(f"{stack}.final_layer_norm", (f"backbone.{stack}.norm",)))
     return tuple(rules)
 

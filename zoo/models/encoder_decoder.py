@@ -15,7 +15,7 @@ from zoo.config import setting
 from zoo.errors import ConfigError
 from zoo.models.base import Backbone, ModelConfig, row_positions
 from zoo.nn.embedding import TokenEmbedding
-from zoo.nn.linear import Embedding
+from zoo.nn.linear import Depth, Embedding
 from zoo.nn.stack import Memory, Stack, StackCache
 
 
@@ -56,10 +56,11 @@ class EncoderDecoder(Backbone):
         super().__init__()
         table, dropout = config.token_table(), config.dropout.embedding
         decoder = dataclasses.replace(config, num_layers=config.num_decoder_layers or config.num_layers)
+        depth = Depth(config.num_layers, decoder.num_layers)
         self.encoder_embedding = TokenEmbedding(config.embedding, table, config.norm, dropout)
-        self.encoder = Stack(config, causal=False)
+        self.encoder = Stack(config, causal=False, depth=depth)
         self.decoder_embedding = TokenEmbedding(config.embedding, table, config.norm, dropout)
-        self.decoder = Stack(decoder, causal=True, cross=True)
+        self.decoder = Stack(decoder, causal=True, memory_dim=config.dim, depth=depth._replace(in_decoder=True))
 
     @property
     def tokens(self) -> Embedding:

@@ -73,10 +73,9 @@ def _attention_flops(residual: nn.Module, num_queries: int, num_keys: int) -> fl
     flops = 0.0
     for module in residual.modules():
         if isinstance(module, Attention):
-            queries = module.query.weight.numel() + module.output.weight.numel()
-            keys = module.key.weight.numel() + module.value.weight.numel()
-            products = 2 * module.query.out_features * num_queries * num_keys
-            flops += 2 * (queries * num_queries + keys * num_keys + products)
+            keys = sum(layer.weight.numel() for layer in module.project.memory_layers())
+            queries = _weights(module) - keys
+            flops += 2 * (queries * num_queries + keys * num_keys + module.products * num_queries * num_keys)
     return flops
 
 

@@ -48,14 +48,43 @@ class Scoring(NamedTuple):
     dropout: float = 0.0
 
 
+class Request(NamedTuple):
+    """What a stack asks of a kernel in one forward.
+
+    Attributes:
+        mask: who sees whom.
+        bias: (B or 1, H, T, S) added to the scores, or None.
+        num_keys: S.
+        query: (B, T, …), gives length, dtype and device.
+        features: what is asked beyond the plain softmax, by name.
+    """
+
+    mask: AttentionMask
+    bias: Tensor | None
+    num_keys: int
+    query: Tensor
+    features: frozenset[str] = frozenset()
+
+    def visible(self) -> Tensor | None:
+        """The mask as a tensor, (B or 1, 1, T, S) bool; None where everything sees everything."""
+        return self.mask.dense(self.query.shape[1], self.num_keys, self.query.device)
+
+
 class Kernel:
-    """One implementation of attention."""
+    """One implementation of attention.
 
-    caps = True
-    """Whether the kernel can cap scores."""
+    Attributes:
+        features: what it can do beyond the plain softmax, by name: what a Scoring may ask for.
+    """
 
-    def prepare(self, mask: AttentionMask, bias: Tensor | None, num_keys: int, query: Tensor) -> Prepared:
-        """Mask and bias (B or 1, H, T, S) in the kernel's own form; `query` (B, T, …) gives length and device."""
+    features: frozenset[str] = frozenset()
+
+    def pick(self, request: Request) -> Kernel:
+        """The kernel that serves this request: this one, but for a kernel that chooses."""
+        return self
+
+    def prepare(self, request: Request) -> Prepared:
+        """Mask and bias in the kernel's own form."""
         raise NotImplementedError
 
     def attend(self, q_BHTK: Tensor, k_BGSK: Tensor, v_BGSK: Tensor, prepared: Prepared, scoring: Scoring) -> Tensor:
@@ -66,9 +95,11 @@ class Kernel:
 class ReferenceKernel(Kernel):
     """The formula, step by step."""
 
-    def prepare(self, mask: AttentionMask, bias: Tensor | None, num_keys: int, query: Tensor) -> Prepared:
+    features = frozenset({"cap", "dropout"})
+
+    def prepare(self, request: Request) -> Prepared:
         """Keeps the boolean mask and the bias apart."""
-        return Prepared(mask.dense(query.shape[1], num_keys, query.device), bias)
+        return Prepared(request.visible(), request.bias)
 
     def attend(self, q_BHTK: Tensor, k_BGSK: Tensor, v_BGSK: Tensor, prepared: Prepared, scoring: Scoring) -> Tensor:
         """Score: scale, soft cap, bias, mask; then softmax, dropout, sum."""
@@ -90,13 +121,14 @@ class ReferenceKernel(Kernel):
 class SDPAKernel(Kernel):
     """torch's scaled_dot_product_attention, which picks a fused implementation where it has one."""
 
-    caps = False
+    features = frozenset({"dropout"})
 
-    def prepare(self, mask: AttentionMask, bias: Tensor | None, num_keys: int, query: Tensor) -> Prepared:
+    def prepare(self, request: Request) -> Prepared:
         """A causal flag where that is all there is, else one tensor: boolean, or the bias with −inf where masked."""
-        if bias is None and mask.is_plain_causal and query.shape[1] == num_keys:
+        bias = request.bias
+        if bias is None and request.mask.is_plain_causal and request.query.shape[1] == request.num_keys:
             return Prepared(None, causal=True)
-        visible = mask.dense(query.shape[1], num_keys, query.device)
+        visible = request.visible()
         if bias is None or visible is None:
             return Prepared(bias if visible is None else visible)
         return Prepared(torch.where(visible, bias, -math.inf))

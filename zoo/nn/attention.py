@@ -1,7 +1,8 @@
 """The one attention: self or cross, multi-head or grouped-query, of every model in the zoo.
 
-Multi-head: Vaswani et al. 2017, arXiv:1706.03762, section 3.2. Grouped-query: Ainslie et al. 2023, arXiv:2305.13245.
-The order is: project, normalize queries and keys, rotate, cache; then the kernel scores, caps, biases and masks.
+The order is: project, normalize queries and keys, rotate, cache; then the kernel scores, caps, biases and masks; then
+what the heads found is gated and projected back. Each of these is a slot that is filled when the module is built. How
+queries, keys and values come about is the `kind` of the attention (`projection.py`, one file a kind beside it).
 """
 
 from __future__ import annotations
@@ -14,19 +15,17 @@ from torch import Tensor, nn
 
 from zoo.config import Config, setting
 from zoo.errors import ConfigError
-from zoo.nn.attend import KERNELS, Prepared, Scoring
-from zoo.nn.linear import Linear, Role, Site
+from zoo.nn.attend import KERNELS, Kernel, Prepared, Scoring
+from zoo.nn.linear import Linear
 from zoo.nn.norm import NormConfig
-from zoo.registry import unknown_name
+from zoo.nn.projection import AttentionShape, Biases, MultiHeadProjections, Projections
+from zoo.registry import Choice, unknown_name
 
 
 @dataclass(frozen=True, kw_only=True)
-class AttentionConfig(Config):
-    """What attention does, the same in every layer."""
+class AttentionConfig(Config, Choice, noun="attention"):
+    """Which attention a layer has; the fields here are those of every kind."""
 
-    query_bias: bool = setting(True, "bias of the query projection")
-    key_bias: bool = setting(True, "bias of the key projection")
-    value_bias: bool = setting(True, "bias of the value projection")
     output_bias: bool = setting(True, "bias of the output projection")
     scale: float | None = setting(None, "factor on the scores; null: 1/√head_dim (T5: 1)", above=0)
     cap: float | None = setting(None, "soft cap of the scores, cap · tanh(scores / cap); null: none", above=0)
@@ -38,19 +37,43 @@ class AttentionConfig(Config):
         """Refuses a kernel that is unknown or cannot do what is asked."""
         if self.kernel not in KERNELS:
             raise ConfigError(unknown_name("kernel", self.kernel, KERNELS), "kernel")
-        if self.cap is not None and not KERNELS[self.kernel].caps:
-            able = ", ".join(name for name, kernel in KERNELS.items() if kernel.caps)
-            raise ConfigError(
-                f"kernel {self.kernel!r} cannot cap scores (cap={self.cap}); use one of: {able}", "kernel"
-            )
+        self.check_kernel(self.features)
+
+    def check_kernel(self, features: dict[str, object]) -> None:
+        """Raises ConfigError where the kernel lacks one of these features (name → the setting that asks for it)."""
+        for feature, value in features.items():
+            if feature not in KERNELS[self.kernel].features:
+                able = ", ".join(name for name, kernel in KERNELS.items() if feature in kernel.features)
+                raise ConfigError(
+                    f"kernel {self.kernel!r} cannot do {feature}={value}; use one of: {able}",
+                    "kernel",
+                )
+
+    @property
+    def features(self) -> dict[str, object]:
+        """What is asked of the kernel beyond the plain softmax: feature → the setting that asks for it."""
+        return {} if self.cap is None else {"cap": self.cap}
+
+    def build_projections(self, shape: AttentionShape) -> Projections:
+        """The module (hidden, memory) → queries (B, H, T, K), keys (B, G, S, K), values (B, G, S, V)."""
+        raise NotImplementedError
+
+    def value_dim(self, shape: AttentionShape) -> int:
+        """Width V of the values of one head."""
+        return shape.heads.head_dim
 
 
-class Heads(NamedTuple):
-    """How the width of the model is shared out over heads: H query heads, G key and value heads, K wide each."""
+@dataclass(frozen=True, kw_only=True)
+class MultiHeadAttentionConfig(AttentionConfig, kind="multi_head"):
+    """A matrix each for queries, keys and values; `num_kv_heads` shares keys and values among query heads."""
 
-    num_heads: int
-    num_kv_heads: int
-    head_dim: int
+    query_bias: bool = setting(True, "bias of the query projection")
+    key_bias: bool = setting(True, "bias of the key projection")
+    value_bias: bool = setting(True, "bias of the value projection")
+
+    def build_projections(self, shape: AttentionShape) -> Projections:
+        """The three matrices."""
+        return MultiHeadProjections(Biases(self.query_bias, self.key_bias, self.value_bias), shape)
 
 
 class LayerCache(Protocol):
@@ -61,13 +84,15 @@ class LayerCache(Protocol):
 
 
 class AttentionContext(NamedTuple):
-    """What the stack prepares once a forward and every layer of it shares.
+    """What the stack prepares once a forward and every layer of the same sort shares.
 
     Attributes:
+        kernel: what computes.
         prepared: mask and bias in the kernel's form.
         rotate: rotates queries and keys by their positions (rotary schemes), or hands them back.
     """
 
+    kernel: Kernel
     prepared: Prepared
     rotate: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -81,41 +106,24 @@ class Attention(nn.Module):
     """Attention of a hidden state over itself, or over a memory.
 
     Args:
-        config: biases, scale, cap, norm, kernel.
-        dim: width D of the hidden state.
-        heads: how D is shared out; grouped heads share keys and values.
-        memory_dim: width of the memory in cross-attention; None: dim.
+        config: which slots are filled with what.
+        shape: the numbers of the layer.
         dropout: probability of dropping an attention weight.
-        num_branches: residual branches of the stack, for depth-scaled initializations.
     """
 
-    def __init__(
-        self,
-        config: AttentionConfig,
-        dim: int,
-        heads: Heads,
-        memory_dim: int | None = None,
-        dropout: float = 0.0,
-        num_branches: int = 0,
-    ) -> None:
+    def __init__(self, config: AttentionConfig, shape: AttentionShape, dropout: float = 0.0) -> None:
         super().__init__()
-        memory_dim = memory_dim or dim
-        query_width, key_width = heads.num_heads * heads.head_dim, heads.num_kv_heads * heads.head_dim
-
-        def site(role: Role) -> Site:
-            return Site(role, num_branches, heads.head_dim)
-
-        self.query = Linear(dim, query_width, config.query_bias, site=site("query"))
-        self.key = Linear(memory_dim, key_width, config.key_bias, site=site("key"))
-        self.value = Linear(memory_dim, key_width, config.value_bias, site=site("value"))
-        self.output = Linear(query_width, dim, config.output_bias, site=site("attention_output"))
+        heads = shape.heads
+        self.project = config.build_projections(shape)
         norm = config.query_key_norm
         self.query_norm = norm.build(heads.head_dim) if norm else nn.Identity()
         self.key_norm = norm.build(heads.head_dim) if norm else nn.Identity()
-        self.head_dim = heads.head_dim
-        self.kernel = KERNELS[config.kernel]
         self.scoring = Scoring(config.scale or heads.head_dim**-0.5, config.cap, dropout)
         self.scoring_in_evaluation = self.scoring._replace(dropout=0.0)
+        value_width = heads.num_heads * config.value_dim(shape)
+        self.products = heads.num_heads * heads.head_dim + value_width
+        """Multiplications for one query and one key, over all heads: scores and weighted values."""
+        self.output = Linear(value_width, shape.dim, config.output_bias, site=shape.site("attention_output"))
 
     def forward(
         self,
@@ -128,20 +136,14 @@ class Attention(nn.Module):
 
         Args:
             hidden_BTD: where the queries come from, and without a memory the keys and values too.
-            context: mask, bias and rotation, prepared by the stack.
+            context: kernel, mask, bias and rotation, prepared by the stack.
             memory_BSD: where keys and values come from in cross-attention.
             cache: keys and values of earlier positions.
         """
         memory_BSD = hidden_BTD if memory_BSD is None else memory_BSD
-        q_BHTK = self.query_norm(self._split(self.query(hidden_BTD)))
-        k_BGSK = self.key_norm(self._split(self.key(memory_BSD)))
-        v_BGSK = self._split(self.value(memory_BSD))
-        q_BHTK, k_BGSK = context.rotate(q_BHTK, k_BGSK)
-        k_BGSK, v_BGSK = (k_BGSK, v_BGSK) if cache is None else cache.extend(k_BGSK, v_BGSK)
+        q_BHTK, k_BGSK, v_BGSV = self.project(hidden_BTD, memory_BSD)
+        q_BHTK, k_BGSK = context.rotate(self.query_norm(q_BHTK), self.key_norm(k_BGSK))
+        k_BGSK, v_BGSV = (k_BGSK, v_BGSV) if cache is None else cache.extend(k_BGSK, v_BGSV)
         scoring = self.scoring if self.training else self.scoring_in_evaluation
-        out_BHTK = self.kernel.attend(q_BHTK, k_BGSK, v_BGSK, context.prepared, scoring)
-        return self.output(out_BHTK.transpose(1, 2).flatten(2))
-
-    def _split(self, projected_BTX: Tensor) -> Tensor:
-        """(B, T, heads · K) → (B, heads, T, K)."""
-        return projected_BTX.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+        out_BHTV = context.kernel.attend(q_BHTK, k_BGSK, v_BGSV, context.prepared, scoring)
+        return self.output(out_BHTV.transpose(1, 2).flatten(2))

@@ -9,13 +9,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor, nn
 from torch.nn import functional
 
 from zoo.config import Config, setting
 from zoo.errors import ConfigError
-from zoo.nn.linear import Linear, Site
+from zoo.nn.linear import Depth, Linear, Role, Site
 from zoo.registry import Choice, Registry, unknown_name
 
 Activation = Callable[[Tensor], Tensor]
@@ -33,6 +34,26 @@ ACTIVATIONS: Registry[Activation] = Registry(
 """Activations by name; each maps a tensor elementwise."""
 
 
+class FeedForwardShape(NamedTuple):
+    """The numbers of the layer around a feed-forward.
+
+    Attributes:
+        dim: width D of the hidden state.
+        inner_dim: inner width F.
+        dropout: probability of dropping an inner activation (T5).
+        depth: of the model, for depth-scaled initializations.
+    """
+
+    dim: int
+    inner_dim: int
+    dropout: float = 0.0
+    depth: Depth = Depth()
+
+    def site(self, role: Role) -> Site:
+        """Where a weight of this feed-forward stands."""
+        return Site(role, self.depth, dim=self.dim)
+
+
 @dataclass(frozen=True, kw_only=True)
 class FeedForwardConfig(Config, Choice, noun="feed_forward"):
     """Which feed-forward every block has."""
@@ -45,8 +66,8 @@ class FeedForwardConfig(Config, Choice, noun="feed_forward"):
         if self.activation not in ACTIVATIONS:
             raise ConfigError(unknown_name("activation", self.activation, ACTIVATIONS), "activation")
 
-    def build(self, dim: int, inner_dim: int, dropout: float, num_branches: int) -> nn.Module:
-        """The sublayer (…, dim) → (…, dim); `dropout` acts on the inner activations (T5)."""
+    def build(self, shape: FeedForwardShape) -> nn.Module | None:
+        """The sublayer (…, D) → (…, D), its weights unset; None: the block has no such sublayer."""
         raise NotImplementedError
 
 
@@ -54,9 +75,9 @@ class FeedForwardConfig(Config, Choice, noun="feed_forward"):
 class PlainFeedForwardConfig(FeedForwardConfig, kind="plain"):
     """output(activation(input(x))): 2 · dim · inner weights."""
 
-    def build(self, dim: int, inner_dim: int, dropout: float, num_branches: int) -> nn.Module:
+    def build(self, shape: FeedForwardShape) -> nn.Module:
         """The plain sublayer."""
-        return FeedForward(self, dim, inner_dim, dropout, num_branches)
+        return FeedForward(self, shape)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +86,9 @@ class GatedFeedForwardConfig(FeedForwardConfig, kind="gated"):
 
     activation: str = setting("silu", f"the nonlinearity of the gate: {', '.join(ACTIVATIONS)}")
 
-    def build(self, dim: int, inner_dim: int, dropout: float, num_branches: int) -> nn.Module:
+    def build(self, shape: FeedForwardShape) -> nn.Module:
         """The gated sublayer."""
-        return GatedFeedForward(self, dim, inner_dim, dropout, num_branches)
+        return GatedFeedForward(self, shape)
 
 
 class FeedForward(nn.Module):
@@ -75,19 +96,15 @@ class FeedForward(nn.Module):
 
     Args:
         config: activation and bias.
-        dim, inner_dim: widths D and F.
-        dropout: probability of dropping an inner activation.
-        num_branches: residual branches of the stack, for depth-scaled initializations.
+        shape: widths and dropout.
     """
 
-    def __init__(
-        self, config: FeedForwardConfig, dim: int, inner_dim: int, dropout: float = 0.0, num_branches: int = 0
-    ) -> None:
+    def __init__(self, config: FeedForwardConfig, shape: FeedForwardShape) -> None:
         super().__init__()
         self.activation = ACTIVATIONS[config.activation]
-        self.input = Linear(dim, inner_dim, config.bias, site=Site("feed_forward_input", num_branches))
-        self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
-        self.output = Linear(inner_dim, dim, config.bias, site=Site("feed_forward_output", num_branches))
+        self.input = Linear(shape.dim, shape.inner_dim, config.bias, site=shape.site("feed_forward_input"))
+        self.dropout = nn.Dropout(shape.dropout) if shape.dropout else nn.Identity()
+        self.output = Linear(shape.inner_dim, shape.dim, config.bias, site=shape.site("feed_forward_output"))
 
     def forward(self, hidden_BTD: Tensor) -> Tensor:
         """(B, T, D) → (B, T, D), each position by itself."""
@@ -97,11 +114,9 @@ class FeedForward(nn.Module):
 class GatedFeedForward(FeedForward):
     """output(dropout(activation(gate(x)) · input(x))); arguments as in FeedForward."""
 
-    def __init__(
-        self, config: FeedForwardConfig, dim: int, inner_dim: int, dropout: float = 0.0, num_branches: int = 0
-    ) -> None:
-        super().__init__(config, dim, inner_dim, dropout, num_branches)
-        self.gate = Linear(dim, inner_dim, config.bias, site=Site("feed_forward_gate", num_branches))
+    def __init__(self, config: FeedForwardConfig, shape: FeedForwardShape) -> None:
+        super().__init__(config, shape)
+        self.gate = Linear(shape.dim, shape.inner_dim, config.bias, site=shape.site("feed_forward_gate"))
 
     def forward(self, hidden_BTD: Tensor) -> Tensor:
         """(B, T, D) → (B, T, D), each position by itself."""

@@ -2,13 +2,15 @@
 
 Every parameter is drawn from a generator of its own, keyed by (seed, name of the parameter): the global random stream
 is not touched, and changing one part of a model leaves the initial weights of all others as they were, which is what a
-paired ablation wants. Norm weights start at 1, biases at 0, the padding row at 0, in every scheme.
+paired ablation wants. Norm weights start at 1, biases at 0, the padding row at 0, in every scheme; a module whose
+parameters start elsewhere says so in its `starts`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -56,7 +58,7 @@ class GPT2InitializationConfig(InitializationConfig, kind="gpt2"):
         """Normal, depth-scaled on the residual branches."""
         std = self.position_std if site.role == "position_embedding" else self.std
         if site.role in ("attention_output", "feed_forward_output"):
-            std = std / math.sqrt(max(site.num_branches, 1))
+            std = std / math.sqrt(max(site.depth.num_branches, 1))
         nn.init.normal_(weight, std=std, generator=generator)
 
 
@@ -124,7 +126,16 @@ def initialize(model: nn.Module, config: InitializationConfig, seed: int) -> Non
                 module.weight[module.padding_idx].zero_()
         else:
             for parameter_name, parameter in module.named_parameters(recurse=False):
-                parameter.fill_(0.0 if parameter_name == "bias" else 1.0)
+                parameter.fill_(start_of(module, parameter_name))
+
+
+def start_of(module: nn.Module, name: str) -> float:
+    """The number that a parameter outside projections and tables starts at.
+
+    A module says so in its `starts`, by name; without that a bias starts at 0 and anything else at 1.
+    """
+    starts: Mapping[str, float] = getattr(module, "starts", {})
+    return starts.get(name, 0.0 if name == "bias" else 1.0)
 
 
 def _key(seed: int, name: str) -> int:

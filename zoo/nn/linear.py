@@ -32,18 +32,43 @@ Role = Literal[
 ]
 
 
+class Depth(NamedTuple):
+    """How deep a model is, and on which side of it a stack stands.
+
+    Attributes:
+        encoder_layers, decoder_layers: blocks of each side; 0 where the model has no such side.
+        in_decoder: whether the stack is the decoder.
+    """
+
+    encoder_layers: int = 0
+    decoder_layers: int = 0
+    in_decoder: bool = False
+
+    @property
+    def num_layers(self) -> int:
+        """Blocks of the stack."""
+        return self.decoder_layers if self.in_decoder else self.encoder_layers
+
+    @property
+    def num_branches(self) -> int:
+        """Residual branches that the stack sums up: 2 for each block, 3 where blocks look at an encoder too."""
+        return self.num_layers * (3 if self.in_decoder and self.encoder_layers else 2)
+
+
 class Site(NamedTuple):
     """Where a weight stands, as far as an initialization cares.
 
     Attributes:
         role: what the weight is for.
-        num_branches: how many residual branches the stack around it sums up (2 for each GPT-2 layer); 0 outside a
-        stack. head_dim: width of one attention head; 0 outside attention.
+        depth: of the stack around it; empty outside a stack.
+        head_dim: width of one attention head; 0 outside attention.
+        dim: width of the hidden state around it.
     """
 
     role: Role
-    num_branches: int = 0
+    depth: Depth = Depth()
     head_dim: int = 0
+    dim: int = 0
 
 
 class Linear(nn.Linear):

@@ -2,7 +2,8 @@
 
     outer(skip · x + scale · dropout(after(sublayer(before(x)))))
 
-Each of the three slots is a norm or the identity, chosen at construction; the forward has no branch.
+Each slot is a norm or the identity, chosen at construction; the forward has no branch. How the sum weighs skip and
+branch is `residual_sum.py`'s.
 
 | placement     | before | after | outer | used by                                                |
 |---------------|--------|-------|-------|--------------------------------------------------------|
@@ -17,10 +18,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
+from zoo.nn.linear import Depth
 from zoo.nn.norm import NormConfig
+from zoo.nn.residual_sum import ResidualConfig
 from zoo.registry import Registry
 
 
@@ -50,50 +52,60 @@ PLACEMENTS: Registry[Placement] = Registry(
 """Norm placements by name; a new one is a row here."""
 
 
-class Weights(NamedTuple):
-    """Factors of the residual sum: DeepNorm raises the skip, LayerScale and its kin scale the branch."""
+class Wrapping(NamedTuple):
+    """What the residual branches of one layer share.
 
-    skip: float = 1.0
-    scale: float = 1.0
+    Attributes:
+        norm: which norm the slots hold.
+        dim: width D.
+        dropout: probability of dropping an element of a branch before it is added.
+        residual: how skip and branch are summed.
+        depth: of the model.
+        layer: number of the layer, from 0.
+    """
 
-    def add(self, hidden_BTD: Tensor, branch_BTD: Tensor) -> Tensor:
-        """skip · hidden + scale · branch."""
-        return self.skip * hidden_BTD + self.scale * branch_BTD
+    norm: NormConfig
+    dim: int
+    dropout: float
+    residual: ResidualConfig
+    depth: Depth = Depth()
+    layer: int = 0
 
 
-PLAIN_SUM = Weights()
-
-
-class Residual(nn.Module):
-    """A sublayer on a residual branch.
+class Branch(nn.Module):
+    """dropout(after(sublayer(before(x)))): what a sublayer adds to the residual stream.
 
     Args:
         sublayer: maps (B, T, D) and whatever else it is called with to (B, T, D).
         placement: which slots hold a norm.
-        norm: which norm that is.
-        dim: width D.
-        dropout: probability of dropping an element of the branch before it is added.
-        weights: factors of the sum.
+        wrapping: norm, width, dropout.
     """
 
-    def __init__(
-        self,
-        sublayer: nn.Module,
-        placement: Placement,
-        norm: NormConfig,
-        dim: int,
-        dropout: float,
-        weights: Weights = PLAIN_SUM,
-    ) -> None:
+    def __init__(self, sublayer: nn.Module, placement: Placement, wrapping: Wrapping) -> None:
         super().__init__()
+        norm, dim, dropout = wrapping.norm, wrapping.dim, wrapping.dropout
         self.before = norm.build(dim) if placement.before else nn.Identity()
         self.sublayer = sublayer
         self.after = norm.build(dim) if placement.after else nn.Identity()
         self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
-        self.outer = norm.build(dim) if placement.outer else nn.Identity()
-        self.add = torch.add if weights == PLAIN_SUM else weights.add
+
+    def branch(self, hidden_BTD: Tensor, *arguments: Any) -> Tensor:
+        """(B, T, D) → (B, T, D), not added yet; `arguments` go on to the sublayer."""
+        return self.dropout(self.after(self.sublayer(self.before(hidden_BTD), *arguments)))
+
+    def forward(self, hidden_BTD: Tensor, *arguments: Any) -> Tensor:
+        """The branch."""
+        return self.branch(hidden_BTD, *arguments)
+
+
+class Residual(Branch):
+    """A sublayer on a residual branch, added to the stream; arguments as in Branch."""
+
+    def __init__(self, sublayer: nn.Module, placement: Placement, wrapping: Wrapping) -> None:
+        super().__init__(sublayer, placement, wrapping)
+        self.sum = wrapping.residual.build(wrapping.dim, wrapping.depth)
+        self.outer = wrapping.norm.build(wrapping.dim) if placement.outer else nn.Identity()
 
     def forward(self, hidden_BTD: Tensor, *arguments: Any) -> Tensor:
         """(B, T, D) → (B, T, D); `arguments` go on to the sublayer."""
-        branch_BTD = self.sublayer(self.before(hidden_BTD), *arguments)
-        return self.outer(self.add(hidden_BTD, self.dropout(self.after(branch_BTD))))
+        return self.outer(self.sum(hidden_BTD, self.branch(hidden_BTD, *arguments)))

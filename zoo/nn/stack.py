@@ -1,86 +1,49 @@
-"""N blocks, their positional scheme, and the final norm where the placement asks for one.
+"""N blocks, their positional schemes, and the final norm where the placement asks for one.
 
-A stack prepares rotation tables, bias and mask once a forward and hands them to its blocks.
+A stack prepares rotation tables, bias and mask once a forward for each distinct sort of layer (one, unless `layers` in
+its config changes windows, positions or kernels for some of them) and hands them to its blocks.
 """
 
 from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor, nn
 
-from zoo.config import Config, setting
-from zoo.errors import ConfigError
-from zoo.nn.attend import KERNELS
-from zoo.nn.attention import Attention, AttentionConfig, AttentionContext, Heads, LayerCache, no_rotation
-from zoo.nn.block import Block, BlockInputs, BlockParts, NoCrossAttention
-from zoo.nn.feed_forward import FeedForwardConfig, PlainFeedForwardConfig
+from zoo.config import setting
+from zoo.nn.attend import KERNELS, Kernel, Request
+from zoo.nn.attention import AttentionContext, LayerCache, no_rotation
+from zoo.nn.block import BlockInputs
+from zoo.nn.layer import LayerConfig, Place, build_layer
+from zoo.nn.layer_changes import changed_layers
+from zoo.nn.linear import Depth
 from zoo.nn.mask import AttentionMask
-from zoo.nn.norm import LayerNormConfig, NormConfig
-from zoo.nn.positions import PositionsConfig, PositionsShape
-from zoo.nn.positions.learned import LearnedConfig
-from zoo.nn.residual import PLACEMENTS, Residual
-from zoo.registry import unknown_name
+from zoo.nn.padding import padding_aware, tell_padding
+from zoo.nn.positions import Positions, PositionsConfig
+from zoo.nn.residual import PLACEMENTS
+from zoo.nn.sharing import OwnWeightsConfig, SharingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class DropoutConfig(Config):
-    """Probability of dropping an element, at each place by itself; 0: nothing is dropped."""
+class StackConfig(LayerConfig):
+    """The shape of a stack and the layers it is made of."""
 
-    embedding: float = setting(0.0, "of the embeddings", minimum=0, below=1)
-    attention: float = setting(0.0, "of the attention weights", minimum=0, below=1)
-    residual: float = setting(0.0, "of each residual branch before it is added", minimum=0, below=1)
-    feed_forward: float = setting(0.0, "of the inner activations of the feed-forward (T5)", minimum=0, below=1)
-    final: float = setting(0.0, "of the output of the stack (T5)", minimum=0, below=1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class StackConfig(Config):
-    """The shape of a stack and the parts it is made of."""
-
-    dim: int = setting(128, "width of the hidden state", minimum=1)
-    num_layers: int = setting(4, "blocks of the stack", minimum=1)
-    num_heads: int = setting(4, "query heads", minimum=1)
-    num_kv_heads: int | None = setting(None, "key and value heads, a divisor of num_heads; null: num_heads", minimum=1)
-    head_dim: int | None = setting(None, "width of one head; null: dim / num_heads", minimum=1)
-    feed_forward_dim: int | None = setting(None, "inner width of the feed-forward; null: 4 · dim", minimum=1)
-    max_length: int = setting(128, "most positions of one row", minimum=1)
-    attention: AttentionConfig = setting(AttentionConfig(), "attention")
-    feed_forward: FeedForwardConfig = setting(PlainFeedForwardConfig(), "feed-forward")
-    norm: NormConfig = setting(LayerNormConfig(), "the norm, at every place that has one")
-    placement: str = setting("pre", f"where the norms stand: {', '.join(PLACEMENTS)}")
-    positions: PositionsConfig = setting(LearnedConfig(), "positional scheme")
-    dropout: DropoutConfig = setting(DropoutConfig(), "dropout, place by place")
+    num_layers: int = setting(4, "blocks of the stack", minimum=1, maximum=10_000)
+    layers: dict[str, Any] = setting(
+        {}, "changes for some layers, by Python slices of their numbers: {'3::4': {attention: {window: null}}}"
+    )
+    sharing: SharingConfig = setting(OwnWeightsConfig(), "which layers share their weights")
 
     def validate(self) -> None:
-        """Refuses an unknown placement, and heads that do not divide what they share."""
-        if self.placement not in PLACEMENTS:
-            raise ConfigError(unknown_name("norm placement", self.placement, PLACEMENTS), "placement")
-        if self.head_dim is None and self.dim % self.num_heads:
-            raise ConfigError(
-                f"{self.num_heads} heads do not divide dim={self.dim}; choose a divisor or set head_dim", "num_heads"
-            )
-        if self.num_heads % self.attention_heads.num_kv_heads:
-            legal = ", ".join(str(count) for count in range(1, self.num_heads + 1) if self.num_heads % count == 0)
-            raise ConfigError(
-                f"{self.num_kv_heads} does not divide num_heads={self.num_heads} (legal: {legal})", "num_kv_heads"
-            )
+        """Refuses what no layer can be, changes that change nothing, and layers that share weights but differ."""
+        super().validate()
+        self.sharing.check(self.layer_configs())
 
-    @property
-    def attention_heads(self) -> Heads:
-        """Query heads, key and value heads, and the width of one."""
-        return Heads(self.num_heads, self.num_kv_heads or self.num_heads, self.head_dim or self.dim // self.num_heads)
-
-    @property
-    def inner_dim(self) -> int:
-        """Inner width F of the feed-forward."""
-        return self.feed_forward_dim or 4 * self.dim
-
-    def positions_shape(self, causal: bool) -> PositionsShape:
-        """The numbers that a positional scheme may need."""
-        return PositionsShape(self.dim, self.num_heads, self.attention_heads.head_dim, self.max_length, causal)
+    def layer_configs(self) -> tuple[LayerConfig, ...]:
+        """What each layer is; raises ConfigError where a change does not fit."""
+        return changed_layers(self, self.layers, self.num_layers)
 
 
 class StackCache(Protocol):
@@ -109,28 +72,55 @@ class Memory(NamedTuple):
     documents_BS: Tensor | None
 
 
+class Sort(NamedTuple):
+    """What layers have in common that can share mask, bias and rotation.
+
+    Attributes:
+        scheme: number of the positional scheme among those of the stack.
+        window: how many places before and after itself a query sees; None on a side: no limit.
+        kernel: what computes. features: what is asked of it beyond the plain softmax.
+    """
+
+    scheme: int
+    window: tuple[int | None, int | None]
+    kernel: str
+    features: frozenset[str]
+
+
 class Stack(nn.Module):
     """Blocks one after the other, then the final norm and dropout.
 
     Args:
         config: shape and parts.
         causal: whether a position sees only itself and earlier ones.
-        cross: whether each block also attends to a memory of the same width.
+        memory_dim: width of the memory that each block also attends to; None: there is none.
+        depth: of the whole model; None: the stack is all there is.
     """
 
-    def __init__(self, config: StackConfig, *, causal: bool, cross: bool = False) -> None:
+    def __init__(
+        self, config: StackConfig, *, causal: bool, memory_dim: int | None = None, depth: Depth | None = None
+    ) -> None:
         super().__init__()
+        depth = depth or (Depth(0, config.num_layers, True) if causal else Depth(config.num_layers, 0, False))
+        layers = config.layer_configs()
         self.causal = causal
-        window = config.attention.window
-        self.window = (window, 0 if causal else window) if window is not None else (None, None)
-        shape = config.positions_shape(causal)
-        config.positions.check(shape)
-        self.positions = config.positions.build(shape)
-        self.blocks = nn.ModuleList(build_block(config, cross) for _ in range(config.num_layers))
+        schemes = list(dict.fromkeys((config.positions, *(layer.positions for layer in layers))))
+        self.schemes = nn.ModuleList(_build_scheme(scheme, config, causal) for scheme in schemes)
+        self.sorts = [_sort_of(layer, schemes.index(layer.positions), causal) for layer in layers]
+        self.order = config.sharing.order(config.num_layers)
+        firsts = [self.order.index(number) for number in range(max(self.order) + 1)]
+        self.blocks = nn.ModuleList(build_layer(layers[first], Place(depth, first, memory_dim)) for first in firsts)
         placement = PLACEMENTS[config.placement]
         self.norm = config.norm.build(config.dim) if placement.needs_final_norm else nn.Identity()
         self.dropout = nn.Dropout(config.dropout.final) if config.dropout.final else nn.Identity()
-        self.kernel = KERNELS[config.attention.kernel]
+        self.padding_aware = padding_aware(self)
+
+    @property
+    def positions(self) -> Positions:
+        """The scheme that acts at the embedding; layers may have others."""
+        scheme = self.schemes[0]
+        assert isinstance(scheme, Positions)
+        return scheme
 
     def forward(
         self,
@@ -152,63 +142,67 @@ class Stack(nn.Module):
             prefix_BS: bool, places that see each other both ways in a causal stack.
             cache: earlier places of the same rows.
         """
+        tell_padding(self.padding_aware, documents_BT)
         offset, key_positions, key_documents = 0, positions_BT, documents_BT
         if cache is not None:
             offset = cache.length
             key_positions, key_documents = cache.append(positions_BT, documents_BT)
-        mask = AttentionMask(self.causal, prefix_BS, documents_BT, key_documents, self.window, offset)
-        bias = self.positions.bias(positions_BT, key_positions, hidden_BTD.dtype)
-        inputs = BlockInputs(
-            AttentionContext(
-                self.kernel.prepare(mask, bias, key_positions.shape[1], hidden_BTD),
-                functools.partial(self.positions.rotate, tables=self.positions.prepare(positions_BT, hidden_BTD.dtype)),
-            ),
-            *self._memory_inputs(hidden_BTD, documents_BT, memory),
-        )
-        for index, block in enumerate(self.blocks):
-            hidden_BTD = block(hidden_BTD, inputs, None if cache is None else cache.layer(index))
+        mask = AttentionMask(self.causal, prefix_BS, documents_BT, key_documents, offset=offset)
+        row = _Row(hidden_BTD, positions_BT, key_positions, mask)
+        cross = _memory_mask(hidden_BTD, documents_BT, memory)
+        inputs = {sort: self._inputs(sort, row, memory, cross) for sort in dict.fromkeys(self.sorts)}
+        for layer, (sort, number) in enumerate(zip(self.sorts, self.order, strict=True)):
+            hidden_BTD = self.blocks[number](hidden_BTD, inputs[sort], None if cache is None else cache.layer(layer))
         return self.dropout(self.norm(hidden_BTD))
 
-    def _memory_inputs(
-        self, hidden_BTD: Tensor, documents_BT: Tensor | None, memory: Memory | None
-    ) -> tuple[Tensor | None, AttentionContext | None]:
-        """The memory and who may see what of it: a document sees its own part only."""
+    def _inputs(self, sort: Sort, row: _Row, memory: Memory | None, cross: AttentionMask) -> BlockInputs:
+        """What the layers of one sort share."""
+        scheme, dtype = self.schemes[sort.scheme], row.hidden_BTD.dtype
+        assert isinstance(scheme, Positions)
+        bias = scheme.bias(row.positions_BT, row.key_positions_BS, dtype)
+        mask = row.mask & AttentionMask(window=sort.window, offset=row.mask.offset)
+        request = Request(mask, bias, row.key_positions_BS.shape[1], row.hidden_BTD, sort.features)
+        rotate = functools.partial(scheme.rotate, tables=scheme.prepare(row.positions_BT, dtype))
+        own = _context(KERNELS[sort.kernel], request, rotate)
         if memory is None:
-            return None, None
-        query_documents, key_documents = documents_BT, memory.documents_BS
-        if query_documents is None and key_documents is not None:
-            query_documents = key_documents.new_zeros(hidden_BTD.shape[:2])
-        if key_documents is None and query_documents is not None:
-            key_documents = query_documents.new_zeros(memory.hidden_BSD.shape[:2])
-        mask = AttentionMask(query_documents=query_documents, key_documents=key_documents)
-        prepared = self.kernel.prepare(mask, None, memory.hidden_BSD.shape[1], hidden_BTD)
-        return memory.hidden_BSD, AttentionContext(prepared, no_rotation)
+            return BlockInputs(own)
+        request = Request(cross, None, memory.hidden_BSD.shape[1], row.hidden_BTD, sort.features)
+        return BlockInputs(own, memory.hidden_BSD, _context(KERNELS[sort.kernel], request, no_rotation))
 
 
-def build_block(config: StackConfig, cross: bool) -> Block:
-    """One block of the stack: its sublayers, each in a Residual."""
-    num_branches = config.num_layers * (3 if cross else 2)
+class _Row(NamedTuple):
+    """The rows of one forward, as every sort of layer needs them."""
 
-    def residual(sublayer: nn.Module) -> Residual:
-        return Residual(sublayer, PLACEMENTS[config.placement], config.norm, config.dim, config.dropout.residual)
+    hidden_BTD: Tensor
+    positions_BT: Tensor
+    key_positions_BS: Tensor
+    mask: AttentionMask
 
-    def attention() -> Residual:
-        return residual(
-            Attention(
-                config.attention,
-                config.dim,
-                config.attention_heads,
-                dropout=config.dropout.attention,
-                num_branches=num_branches,
-            )
-        )
 
-    return Block(
-        BlockParts(
-            self_attention=attention(),
-            cross_attention=attention() if cross else NoCrossAttention(),
-            feed_forward=residual(
-                config.feed_forward.build(config.dim, config.inner_dim, config.dropout.feed_forward, num_branches)
-            ),
-        )
-    )
+def _build_scheme(scheme: PositionsConfig, config: StackConfig, causal: bool) -> Positions:
+    shape = config.positions_shape(causal)
+    scheme.check(shape)
+    return scheme.build(shape)
+
+
+def _sort_of(layer: LayerConfig, scheme: int, causal: bool) -> Sort:
+    window = layer.attention.window
+    limits = (None, None) if window is None else (window, 0 if causal else window)
+    return Sort(scheme, limits, layer.attention.kernel, frozenset(layer.kernel_features))
+
+
+def _context(kernel: Kernel, request: Request, rotate: Any) -> AttentionContext:
+    kernel = kernel.pick(request)
+    return AttentionContext(kernel, kernel.prepare(request), rotate)
+
+
+def _memory_mask(hidden_BTD: Tensor, documents_BT: Tensor | None, memory: Memory | None) -> AttentionMask:
+    """Who may see what of the memory: a document sees its own part only."""
+    if memory is None:
+        return AttentionMask()
+    query_documents, key_documents = documents_BT, memory.documents_BS
+    if query_documents is None and key_documents is not None:
+        query_documents = key_documents.new_zeros(hidden_BTD.shape[:2])
+    if key_documents is None and query_documents is not None:
+        key_documents = query_documents.new_zeros(memory.hidden_BSD.shape[:2])
+    return AttentionMask(query_documents=query_documents, key_documents=key_documents)

@@ -11,7 +11,7 @@ case. Schemes whose bias depends on the content of queries and keys would need a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +39,9 @@ class PositionsShape(NamedTuple):
 @dataclass(frozen=True, kw_only=True)
 class PositionsConfig(Config, Choice, noun="positions"):
     """Which positional scheme a stack has."""
+
+    by_layer: ClassVar[bool] = True
+    """Whether the scheme acts inside the layers, and so may differ from layer to layer."""
 
     def build(self, shape: PositionsShape) -> Positions:
         """The scheme as a module."""

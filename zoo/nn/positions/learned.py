@@ -7,6 +7,7 @@ an error, never a wrapped or clamped index.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -17,6 +18,8 @@ from zoo.nn.positions.base import Positions, PositionsConfig, PositionsShape
 @dataclass(frozen=True, kw_only=True)
 class LearnedConfig(PositionsConfig, kind="learned"):
     """A trained table of `max_length` rows."""
+
+    by_layer: ClassVar[bool] = False
 
     def build(self, shape: PositionsShape) -> Positions:
         """The table as a module."""

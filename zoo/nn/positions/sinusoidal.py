@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -20,6 +21,8 @@ from zoo.nn.positions.base import Positions, PositionsConfig, PositionsShape
 @dataclass(frozen=True, kw_only=True)
 class SinusoidalConfig(PositionsConfig, kind="sinusoidal"):
     """The original Transformer's positions."""
+
+    by_layer: ClassVar[bool] = False
 
     base: float = setting(10_000.0, "ratio of the longest to the shortest wavelength", above=1)
 

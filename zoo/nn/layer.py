@@ -1,0 +1,139 @@
+"""What one layer of a stack is, and how it is built.
+
+A stack has one `LayerConfig` for all its layers, and `layers` in its config changes parts of it for some of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import nn
+
+from zoo.config import Config, setting
+from zoo.errors import ConfigError
+from zoo.nn.attention import Attention, AttentionConfig, MultiHeadAttentionConfig
+from zoo.nn.block import BlockConfig, Placements, SequentialBlockConfig, Sublayers
+from zoo.nn.feed_forward import FeedForwardConfig, FeedForwardShape, PlainFeedForwardConfig
+from zoo.nn.linear import Depth
+from zoo.nn.norm import LayerNormConfig, NormConfig
+from zoo.nn.positions import PositionsConfig, PositionsShape
+from zoo.nn.positions.learned import LearnedConfig
+from zoo.nn.projection import AttentionShape, Heads
+from zoo.nn.residual import PLACEMENTS, Wrapping
+from zoo.nn.residual_sum import PlainResidualConfig, ResidualConfig
+from zoo.registry import unknown_name
+
+
+@dataclass(frozen=True, kw_only=True)
+class DropoutConfig(Config):
+    """Probability of dropping an element, at each place by itself; 0: nothing is dropped."""
+
+    embedding: float = setting(0.0, "of the embeddings", minimum=0, below=1)
+    attention: float = setting(0.0, "of the attention weights", minimum=0, below=1)
+    residual: float = setting(0.0, "of each residual branch before it is added", minimum=0, below=1)
+    feed_forward: float = setting(0.0, "of the inner activations of the feed-forward (T5)", minimum=0, below=1)
+    final: float = setting(0.0, "of the output of the stack (T5)", minimum=0, below=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerConfig(Config):
+    """The shape of a layer and the parts it is made of."""
+
+    dim: int = setting(128, "width of the hidden state", minimum=1)
+    num_heads: int = setting(4, "query heads", minimum=1)
+    num_kv_heads: int | None = setting(None, "key and value heads, a divisor of num_heads; null: num_heads", minimum=1)
+    head_dim: int | None = setting(None, "width of one head; null: dim / num_heads", minimum=1)
+    feed_forward_dim: int | None = setting(None, "inner width of the feed-forward; null: 4 · dim", minimum=1)
+    max_length: int = setting(128, "most positions of one row", minimum=1)
+    block: BlockConfig = setting(SequentialBlockConfig(), "how a layer puts its sublayers together")
+    attention: AttentionConfig = setting(MultiHeadAttentionConfig(), "attention")
+    feed_forward: FeedForwardConfig = setting(PlainFeedForwardConfig(), "feed-forward")
+    norm: NormConfig = setting(LayerNormConfig(), "the norm, at every place that has one")
+    placement: str = setting("pre", f"where the norms stand: {', '.join(PLACEMENTS)}")
+    attention_placement: str | None = setting(
+        None, "where those of self-attention stand; null: as `placement` says (ModernBERT's first layer: none)"
+    )
+    residual: ResidualConfig = setting(PlainResidualConfig(), "how a branch is added to the residual stream")
+    positions: PositionsConfig = setting(LearnedConfig(), "positional scheme")
+    dropout: DropoutConfig = setting(DropoutConfig(), "dropout, place by place")
+
+    def validate(self) -> None:
+        """Refuses an unknown placement, heads that do not divide what they share, and a kernel that cannot drop."""
+        for field in ("placement", "attention_placement"):
+            placement = getattr(self, field)
+            if placement is not None and placement not in PLACEMENTS:
+                raise ConfigError(unknown_name("norm placement", placement, PLACEMENTS), field)
+        if self.attention_placement == self.placement:
+            raise ConfigError(f"{self.placement!r} is what placement says already; leave it out", "attention_placement")
+        self.block.check(self.placements)
+        if self.head_dim is None and self.dim % self.num_heads:
+            raise ConfigError(
+                f"{self.num_heads} heads do not divide dim={self.dim}; choose a divisor or set head_dim", "num_heads"
+            )
+        if self.num_heads % self.attention_heads.num_kv_heads:
+            legal = ", ".join(str(count) for count in range(1, self.num_heads + 1) if self.num_heads % count == 0)
+            raise ConfigError(
+                f"{self.num_kv_heads} does not divide num_heads={self.num_heads} (legal: {legal})", "num_kv_heads"
+            )
+        try:
+            self.attention.check_kernel(self.kernel_features)
+        except ConfigError as error:
+            raise error.under("attention") from None
+
+    @property
+    def attention_heads(self) -> Heads:
+        """Query heads, key and value heads, and the width of one."""
+        return Heads(self.num_heads, self.num_kv_heads or self.num_heads, self.head_dim or self.dim // self.num_heads)
+
+    @property
+    def kernel_features(self) -> dict[str, object]:
+        """What is asked of the kernel beyond the plain softmax: feature → the setting that asks for it."""
+        dropout = {"dropout": self.dropout.attention} if self.dropout.attention else {}
+        return {**self.attention.features, **dropout}
+
+    @property
+    def inner_dim(self) -> int:
+        """Inner width F of the feed-forward."""
+        return self.feed_forward_dim or 4 * self.dim
+
+    @property
+    def placements(self) -> Placements:
+        """Where the norms stand."""
+        return Placements(PLACEMENTS[self.attention_placement or self.placement], PLACEMENTS[self.placement])
+
+    def positions_shape(self, causal: bool) -> PositionsShape:
+        """The numbers that a positional scheme may need."""
+        return PositionsShape(self.dim, self.num_heads, self.attention_heads.head_dim, self.max_length, causal)
+
+
+class Place(NamedTuple):
+    """Where a layer stands.
+
+    Attributes:
+        depth: of the model.
+        layer: number of the layer in its stack, from 0.
+        memory_dim: width of the encoder's hidden states where the layer attends to them; None: it does not.
+    """
+
+    depth: Depth
+    layer: int = 0
+    memory_dim: int | None = None
+
+
+def build_layer(config: LayerConfig, place: Place) -> nn.Module:
+    """The block of one layer, its weights unset."""
+    shape = AttentionShape(config.dim, config.attention_heads, config.dim, place.depth, place.layer)
+    cross = None if place.memory_dim is None else shape._replace(memory_dim=place.memory_dim)
+    dropout = config.dropout
+    return config.block.build(
+        Sublayers(
+            self_attention=Attention(config.attention, shape, dropout.attention),
+            cross_attention=None if cross is None else Attention(config.attention, cross, dropout.attention),
+            feed_forward=config.feed_forward.build(
+                FeedForwardShape(config.dim, config.inner_dim, dropout.feed_forward, place.depth)
+            ),
+        ),
+        config.placements,
+        Wrapping(config.norm, config.dim, dropout.residual, config.residual, place.depth, place.layer),
+    )

@@ -1,0 +1,95 @@
+"""From hidden states to queries, keys and values, head by head.
+
+Multi-head: Vaswani et al. 2017, arXiv:1706.03762, section 3.2.2. Grouped-query: Ainslie et al. 2023, arXiv:2305.13245.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from zoo.nn.linear import Depth, Linear, Role, Site
+
+
+class Heads(NamedTuple):
+    """How the width of the model is shared out over heads: H query heads, G key and value heads, K wide each."""
+
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+
+
+class AttentionShape(NamedTuple):
+    """The numbers of the layer around an attention.
+
+    Attributes:
+        dim: width D of the hidden state.
+        heads: how D is shared out; grouped heads share keys and values.
+        memory_dim: width of what keys and values come from; D in self-attention.
+        depth: of the model, for depth-scaled initializations.
+        layer: number of the layer, from 0.
+    """
+
+    dim: int
+    heads: Heads
+    memory_dim: int
+    depth: Depth = Depth()
+    layer: int = 0
+
+    def site(self, role: Role) -> Site:
+        """Where a weight of this attention stands."""
+        return Site(role, self.depth, self.heads.head_dim, self.dim)
+
+
+class Projections(nn.Module):
+    """Hidden state and memory to queries, keys and values; the base of the kinds."""
+
+    def memory_layers(self) -> list[Linear]:
+        """The layers that are applied to the memory; all others are applied to the hidden state."""
+        raise NotImplementedError
+
+    def forward(self, hidden_BTD: Tensor, memory_BSD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries (B, H, T, K), keys (B, G, S, K) and values (B, G, S, V)."""
+        raise NotImplementedError
+
+
+class Biases(NamedTuple):
+    """Which of the three projections have biases."""
+
+    query: bool
+    key: bool
+    value: bool
+
+
+class MultiHeadProjections(Projections):
+    """One matrix each for queries, keys and values.
+
+    Args:
+        biases: which of them have biases.
+        shape: of the layer.
+    """
+
+    def __init__(self, biases: Biases, shape: AttentionShape) -> None:
+        super().__init__()
+        heads = shape.heads
+        query_width, key_width = heads.num_heads * heads.head_dim, heads.num_kv_heads * heads.head_dim
+        self.query = Linear(shape.dim, query_width, biases.query, site=shape.site("query"))
+        self.key = Linear(shape.memory_dim, key_width, biases.key, site=shape.site("key"))
+        self.value = Linear(shape.memory_dim, key_width, biases.value, site=shape.site("value"))
+        self.head_dim = heads.head_dim
+
+    def memory_layers(self) -> list[Linear]:
+        """Keys and values come from the memory."""
+        return [self.key, self.value]
+
+    def forward(self, hidden_BTD: Tensor, memory_BSD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries (B, H, T, K), keys and values (B, G, S, K)."""
+        projected = self.query(hidden_BTD), self.key(memory_BSD), self.value(memory_BSD)
+        q_BHTK, k_BGSK, v_BGSK = (split_heads(part, self.head_dim) for part in projected)
+        return q_BHTK, k_BGSK, v_BGSK
+
+
+def split_heads(projected_BTX: Tensor, head_dim: int) -> Tensor:
+    """(B, T, heads · K) → (B, heads, T, K)."""
+    return projected_BTX.unflatten(-1, (-1, head_dim)).transpose(1, 2)
