@@ -1,90 +1,14 @@
-"""Every kernel equals the formula: outputs and gradients, for every form of mask and bias, in every precision."""
+"""Every kernel equals the reference: outputs and gradients, for every form of mask and bias, in every precision."""
 
 import itertools
 import math
 
 import pytest
 import torch
-from torch import Tensor
 
-from zoo.nn.attend import KERNELS, Kernel, Request, Scoring
+from tests.nn.attend.cases import BIASES, DOCUMENTS, MASKS, TOLERANCES, B, H, K, S, T, assert_close, inputs, run
+from zoo.nn.attend import KERNELS, Request, Scoring
 from zoo.nn.mask import AttentionMask
-
-B, H, T, S, K = 2, 4, 6, 6, 8
-DOCUMENTS = torch.tensor([[0, 0, 0, 3, 3, -1], [-1, -1, 1, 1, 1, 0]])
-PREFIX = torch.tensor([[1, 1, 0, 1, 1, 0], [0, 0, 1, 1, 0, 1]]).bool()
-MASKS = {
-    "everything": AttentionMask(),
-    "causal": AttentionMask(causal=True),
-    "documents": AttentionMask(query_documents=DOCUMENTS, key_documents=DOCUMENTS),
-    "causal documents": AttentionMask(True, None, DOCUMENTS, DOCUMENTS),
-    "prefix": AttentionMask(True, PREFIX),
-    "prefix documents": AttentionMask(True, PREFIX, DOCUMENTS, DOCUMENTS),
-    "window": AttentionMask(window=(1, 1)),
-    "causal window": AttentionMask(causal=True, window=(2, 0)),
-    "all padding": AttentionMask(query_documents=torch.full((B, T), -1), key_documents=torch.full((B, S), -1)),
-}
-BIASES = {"no bias": None, "shared bias": (1, H, T, S), "bias of each row": (B, H, T, S)}
-
-# outputs and gradients, relative to the largest: bfloat16 keeps 8 bits, and errors of a few roundings add up
-TOLERANCES = {torch.float64: 1e-12, torch.float32: 2e-5, torch.bfloat16: 4e-2}
-
-
-def by_hand(
-    q: Tensor, k: Tensor, v: Tensor, visible: Tensor | None, bias: Tensor | None, scale: float, cap: float | None
-) -> Tensor:
-    """The formula, query by query and head by head."""
-    out = torch.zeros_like(q)
-    shared = q.shape[1] // k.shape[1]
-    for b, h, t in itertools.product(*map(range, q.shape[:3])):
-        scores = k[b, h // shared] @ q[b, h, t] * scale
-        scores = scores if cap is None else cap * torch.tanh(scores / cap)
-        scores = scores if bias is None else scores + bias[b % bias.shape[0], h, t]
-        seen = torch.ones(len(scores), dtype=torch.bool) if visible is None else visible[b % len(visible), 0, t]
-        if seen.any():
-            weights = torch.exp(scores[seen] - scores[seen].max())
-            out[b, h, t] = weights / weights.sum() @ v[b, h // shared][seen]
-    return out
-
-
-def inputs(groups: int = H, bias: tuple[int, ...] | None = None, dtype: torch.dtype = torch.float64) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(5)
-    shapes = [(B, H, T, K), (B, groups, S, K), (B, groups, S, K), *([bias] if bias else [])]
-    drawn = [torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes]
-    return [tensor.to(dtype).requires_grad_() for tensor in drawn]
-
-
-def run(kernel: Kernel, mask: AttentionMask, tensors: list[Tensor], scoring: Scoring) -> list[Tensor]:
-    """Output and gradients."""
-    q, k, v, *bias = tensors
-    hidden = torch.empty(B, T, 1, dtype=q.dtype)
-    prepared = kernel.prepare(Request(mask, bias[0] if bias else None, k.shape[2], hidden))
-    out = kernel.attend(q, k, v, prepared, scoring)
-    return [out, *gradients(out, tensors)]
-
-
-def gradients(out: Tensor, tensors: list[Tensor]) -> list[Tensor]:
-    direction = torch.randn(out.shape, generator=torch.Generator().manual_seed(6)).to(out.dtype)
-    return list(torch.autograd.grad((out * direction).sum(), tensors))
-
-
-def assert_close(found: list[Tensor], expected: list[Tensor], tolerance: float) -> None:
-    largest = max(tensor.abs().max().item() for tensor in expected) or 1.0
-    for one, other in zip(found, expected, strict=True):
-        assert one.isfinite().all()
-        assert (one.double() - other.double()).abs().max() <= tolerance * largest
-
-
-@pytest.mark.parametrize("bias", BIASES.values(), ids=BIASES)
-@pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS)
-@pytest.mark.parametrize("groups", [H, 2, 1])
-def test_reference_is_the_formula(mask: AttentionMask, bias: tuple[int, ...] | None, groups: int) -> None:
-    tensors = inputs(groups, bias)
-    for cap in (None, 1.5):
-        found = run(KERNELS["reference"], mask, tensors, Scoring(0.3, cap))
-        visible = mask.dense(T, S, torch.device("cpu"))
-        out = by_hand(*tensors[:3], visible, tensors[3] if bias else None, 0.3, cap)
-        assert_close(found, [out, *gradients(out, tensors)] if out.requires_grad else found, 1e-12)
 
 
 @pytest.mark.parametrize("name", KERNELS)

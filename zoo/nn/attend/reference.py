@@ -1,0 +1,43 @@
+"""The formula of attention, step by step: what every other kernel is held equal to.
+
+Scaled dot-product attention: Vaswani et al. 2017, arXiv:1706.03762, equation 1. Soft cap: Gemma 2, arXiv:2408.00118.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from zoo.nn.attend.base import KERNELS, Kernel, Prepared, Request, Scoring, for_each_query_head
+
+
+class ReferenceKernel(Kernel):
+    """The formula, step by step."""
+
+    features = frozenset({"cap", "dropout"})
+
+    def prepare(self, request: Request) -> Prepared:
+        """Keeps the boolean mask and the bias apart."""
+        return Prepared(request.visible(), request.bias)
+
+    def attend(self, q_BHTK: Tensor, k_BGSK: Tensor, v_BGSK: Tensor, prepared: Prepared, scoring: Scoring) -> Tensor:
+        """Score: scale, soft cap, bias, mask; then softmax, dropout, sum."""
+        k_BHSK, v_BHSK = for_each_query_head(q_BHTK, k_BGSK), for_each_query_head(q_BHTK, v_BGSK)
+        scores_BHTS = (q_BHTK @ k_BHSK.transpose(-2, -1)) * scoring.scale
+        if scoring.cap is not None:
+            scores_BHTS = scoring.cap * torch.tanh(scores_BHTS / scoring.cap)
+        if prepared.bias is not None:
+            scores_BHTS = scores_BHTS + prepared.bias
+        if prepared.mask is not None:
+            scores_BHTS = scores_BHTS.masked_fill(~prepared.mask, -math.inf)
+        weights_BHTS = torch.softmax(scores_BHTS, dim=-1)
+        if prepared.mask is not None:  # a softmax over nothing is NaN: such a query gets zeros
+            weights_BHTS = weights_BHTS.masked_fill(~prepared.mask, 0.0)
+        weights_BHTS = functional.dropout(weights_BHTS, scoring.dropout, training=scoring.dropout > 0)
+        return weights_BHTS.to(v_BHSK.dtype) @ v_BHSK
+
+
+KERNELS.add("reference", ReferenceKernel())
