@@ -32,14 +32,20 @@ class Scoring(NamedTuple):
     """The numbers of one attention.
 
     Attributes:
-        scale: factor on q kᵀ.
+        scale: factor on q kᵀ, or on the scores that stand in for it.
         cap: scores become cap · tanh(scores / cap); None: no cap.
         dropout: probability of dropping an attention weight in this call (0 in evaluation).
+        sinks: (H,) for each head a logit in the denominator of the softmax that no value belongs to; None: there is
+            none. It is neither scaled nor capped, and every query has it. Feature "sinks".
+        additive: (H, K) the vectors v of scores vᵀ tanh(q + k), which stand in for q kᵀ; None: the dot product.
+            Feature "additive".
     """
 
     scale: float
     cap: float | None = None
     dropout: float = 0.0
+    sinks: Tensor | None = None
+    additive: Tensor | None = None
 
 
 class Request(NamedTuple):
