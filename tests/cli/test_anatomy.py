@@ -73,3 +73,31 @@ def test_cost_of_a_token_is_six_for_each_weight_and_attention() -> None:
     attention = 4 * 2 * config.dim * config.max_length
     assert cost["training FLOPs a token"] == f"{6 * (weights + attention) / 1e6:.3g}M in rows of 128"
     assert cost["more for each scored token"] == f"{6 * 4096 * config.dim / 1e6:.3g}M"
+
+
+def words_of(**changes: object) -> dict[tuple[str, str], str]:
+    model = empty_model(model_config("gpt-nano", positions="rotary", **changes))
+    return {(where, part): words for where, part, words in layer_rows(model)}
+
+
+def test_words_of_layers_that_differ() -> None:
+    words = words_of(layers={"-1": {"feed_forward_dim": 8, "positions": "none", "attention": {"window": 5}}})
+    assert words["layers 1–3", "feed_forward"].startswith("plain gelu_tanh, 128 → 512 → 128")
+    assert words["layers 4", "feed_forward"].startswith("plain gelu_tanh, 128 → 8 → 128")
+    assert words["layers 4", "self_attention"].startswith("4 heads × 32, kernel sdpa, window 5, positions none; ")
+
+
+def test_words_of_layers_that_share_their_weights() -> None:
+    words = words_of(sharing={"kind": "cycle", "num_blocks": 2})
+    assert words["layers", "weights"] == "shared (cycle): layers run blocks 1 2 1 2"
+    assert ("layers 1–4", "self_attention") in words
+    assert ("layers", "weights") not in words_of()
+
+
+@pytest.mark.parametrize("shared_norm", [False, True])
+def test_words_of_a_parallel_block(shared_norm: bool) -> None:
+    words = words_of(block={"kind": "parallel", "shared_norm": shared_norm})
+    assert words["layers 1–4", "block"] == "parallel"
+    for part in ("self_attention", "feed_forward"):
+        assert words["layers 1–4", part].endswith("; layer_norm before")
+    assert words_of(block="parallel", placement="post")["layers 1–4", "feed_forward"].endswith("after the sum")

@@ -27,6 +27,9 @@ CHANGES: list[dict[str, Any]] = [
     {"feed_forward_dim": 40, "num_layers": 3},
     {"heads": {"language_model": {"transform": "gelu", "tied": False}}},
     {"placement": "sandwich", "positions": "rotary"},
+    {"block": "parallel"},
+    {"sharing": "all"},
+    {"layers": {"0": {"feed_forward_dim": 8, "num_heads": 2}}},
 ]
 
 

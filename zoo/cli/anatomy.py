@@ -12,8 +12,10 @@ from zoo.models import Model, ModelConfig
 from zoo.models.base import SelfBackbone
 from zoo.models.encoder_decoder import EncoderDecoder
 from zoo.models.flops import RowShape, training_flops
-from zoo.nn.residual import Residual
-from zoo.nn.stack import Stack
+from zoo.nn.block import SequentialBlockConfig
+from zoo.nn.layer import LayerConfig
+from zoo.nn.residual import Branch
+from zoo.nn.stack import Stack, StackConfig
 from zoo.training.progress import short_number
 
 BLOCKS = "blocks"
@@ -77,19 +79,24 @@ def _in_order(counts: dict[tuple[str, ...], int]) -> Iterator[tuple[tuple[str, .
 
 def layer_rows(model: Model) -> list[tuple[str, str, str]]:
     """(layers, part, what is in it), layers that are alike together."""
-    config, rows = model.config, []
+    rows = []
     for name, stack in stacks(model).items():
+        config = stack.config
         rows.append((name, "positions", f"{config.positions.kind}, up to {config.max_length}"))
+        if len(stack.blocks) < config.num_layers:
+            order = " ".join(str(number + 1) for number in stack.order)
+            rows.append((name, "weights", f"shared ({config.sharing.kind}): layers run blocks {order}"))
         number = 1
-        for _, group in groupby(stack.blocks, key=repr):
-            alike = list(group)
-            last = number + len(alike) - 1
-            which = f"{name} {number}" if len(alike) == 1 else f"{name} {number}–{last}"
-            rows += [(which, part, words) for part, words in _block_words(alike[0], config)]
+        layers = zip(stack.order, config.layer_configs(), strict=True)
+        for (_, layer), group in groupby((repr(stack.blocks[block]), layer) for block, layer in layers):
+            last = number + len(list(group)) - 1
+            which = f"{name} {number}" if number == last else f"{name} {number}–{last}"
+            block = stack.blocks[stack.order[number - 1]]
+            rows += [(which, part, words) for part, words in _block_words(block, layer, config)]
             number = last + 1
         if not isinstance(stack.norm, nn.Identity):
             rows.append((f"{name} end", "norm", config.norm.kind))
-    for head_name, head in config.heads.items():
+    for head_name, head in model.config.heads.items():
         tied = getattr(head, "tied", None)
         words = {None: "", True: ", its weight is the token table", False: ", a weight of its own"}[tied]
         rows.append(("head", head_name, f"{head.kind}{words}"))
@@ -105,28 +112,35 @@ def stacks(model: Model) -> dict[str, Stack]:
     return {"layers": backbone.stack}
 
 
-def _block_words(block: nn.Module, config: ModelConfig) -> Iterator[tuple[str, str]]:
-    heads = config.attention_heads
+def _block_words(block: nn.Module, layer: LayerConfig, stack: StackConfig) -> Iterator[tuple[str, str]]:
+    heads = layer.attention_heads
     grouped = f", {heads.num_kv_heads} for keys and values" if heads.num_kv_heads != heads.num_heads else ""
-    window = "" if config.attention.window is None else f", window {config.attention.window}"
-    inner = config.inner_dim
-    widths = f"{config.dim} → {inner} → {config.dim}"
-    attention = f"{heads.num_heads} heads × {heads.head_dim}{grouped}, kernel {config.attention.kernel}"
+    window = "" if layer.attention.window is None else f", window {layer.attention.window}"
+    positions = "" if layer.positions == stack.positions else f", positions {layer.positions.kind}"
+    widths = f"{layer.dim} → {layer.inner_dim} → {layer.dim}"
+    attention = f"{heads.num_heads} heads × {heads.head_dim}{grouped}, kernel {layer.attention.kernel}"
     words = {
-        "self_attention": attention + window,
+        "self_attention": attention + window + positions,
         "cross_attention": attention,
-        "feed_forward": f"{config.feed_forward.kind} {config.feed_forward.activation}, {widths}",
+        "feed_forward": f"{layer.feed_forward.kind} {layer.feed_forward.activation}, {widths}",
     }
-    for name, residual in block.named_children():
-        if isinstance(residual, Residual):
-            yield name, words.get(name, type(residual.sublayer).__name__) + _branch_words(residual, config)
+    if layer.block != stack.block or not isinstance(layer.block, SequentialBlockConfig):
+        yield "block", layer.block.kind
+    for name, branch in block.named_children():
+        if isinstance(branch, Branch):
+            yield name, words.get(name, type(branch.sublayer).__name__) + _branch_words(branch, block, layer)
 
 
-def _branch_words(residual: Residual, config: ModelConfig) -> str:
-    """Norms and dropout of a residual branch."""
-    norms = [words for slot, words in SLOTS.items() if not isinstance(getattr(residual, slot), nn.Identity)]
-    dropout = f"; dropout {residual.dropout.p:g}" if isinstance(residual.dropout, nn.Dropout) else ""
-    return (f"; {config.norm.kind} {' and '.join(norms)}" if norms else "; no norm") + dropout
+def _branch_words(branch: Branch, block: nn.Module, layer: LayerConfig) -> str:
+    """Norms and dropout of a residual branch; those of the block are around all of its branches."""
+    none = nn.Identity()
+    norms = [
+        words
+        for slot, words in SLOTS.items()
+        if not all(isinstance(getattr(part, slot, none), nn.Identity) for part in (branch, block))
+    ]
+    dropout = f"; dropout {branch.dropout.p:g}" if isinstance(branch.dropout, nn.Dropout) else ""
+    return (f"; {layer.norm.kind} {' and '.join(norms)}" if norms else "; no norm") + dropout
 
 
 # ----------------------------------------------------------------------------------------------------------------- cost

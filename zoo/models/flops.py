@@ -18,6 +18,7 @@ from zoo.models.encoder_decoder import EncoderDecoder
 from zoo.nn.attention import Attention
 from zoo.nn.block import Block
 from zoo.nn.linear import Linear
+from zoo.nn.parallel_block import ParallelBlock
 from zoo.nn.stack import Stack
 
 
@@ -61,8 +62,9 @@ def training_flops(model: Model, row: RowShape) -> float:
 
 def _stack_flops(stack: Stack, length: int, memory_length: int) -> float:
     flops = 0.0
-    for block in stack.blocks:
-        assert isinstance(block, Block)
+    for number in stack.order:
+        block = stack.blocks[number]
+        assert isinstance(block, Block | ParallelBlock)
         flops += _attention_flops(block.self_attention, length, length)
         flops += _attention_flops(block.cross_attention, length, memory_length)
         flops += 2 * length * _weights(block.feed_forward)

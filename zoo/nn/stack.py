@@ -103,6 +103,7 @@ class Stack(nn.Module):
         super().__init__()
         depth = depth or (Depth(0, config.num_layers, True) if causal else Depth(config.num_layers, 0, False))
         layers = config.layer_configs()
+        self.config = config
         self.causal = causal
         schemes = list(dict.fromkeys((config.positions, *(layer.positions for layer in layers))))
         self.schemes = nn.ModuleList(_build_scheme(scheme, config, causal) for scheme in schemes)
