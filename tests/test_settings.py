@@ -28,7 +28,7 @@ PLAIN: dict[str, Any] = {
     "dim": 8,
     "num_layers": 4,
     "num_heads": 2,
-    "head_dim": 4,
+    "head_dim": 32,
     "max_length": 32,
     "vocab_size": VOCAB_SIZE,
     "attention": {"kernel": "reference"},
@@ -38,9 +38,16 @@ PLAIN: dict[str, Any] = {
 CHANGE = 1e-9
 """Of float64: a relative change above this is an effect."""
 
+# what stands beside a kind so that its fields can act
+BESIDE: dict[tuple[str, str], dict[str, Any]] = {
+    ("positions.scaling", "longrope"): {"original_length": 16, "short_factor": [3.0] * 16, "long_factor": [2.0] * 16},
+    ("positions.scaling", "yarn"): {"original_length": 2048},
+}
+
 # fields without an effect of their own, and why that is right
 WITHOUT_EFFECT = {
-    "attention.kernel": "kernels are implementations of one function, equal under tests/test_contracts.py"
+    "positions.scaling.short_factor": "of the two lists, max_length > original_length asks for the other",
+    "attention.kernel": "kernels are implementations of one function, equal under tests/test_contracts.py",
 }
 
 
@@ -93,6 +100,7 @@ def settings_of(schema: type[Config], path: str, model: dict[str, Any]) -> Itera
             alternatives = list(inner.choices.values()) if issubclass(inner, Choice) else [inner]
             for alternative in alternatives:
                 chosen = {"kind": alternative.kind} if issubclass(alternative, Choice) else {}
+                chosen |= BESIDE.get((where, chosen.get("kind", "")), {})
                 yield from settings_of(alternative, f"{inside}.", changed(model, inside, chosen, keep=not chosen))
 
 
@@ -170,6 +178,8 @@ def variations(kind: Any, value: Any, refusal: str) -> list[Any]:
         found = [1, 2, 3, 6] if value is None else [value + 1, value * 2, value - 1]
     elif kind is float:
         found = [0.5, 1.5, 3.0, 1e6] if not value else [value * 2, value / 2]
+    elif origin is tuple:
+        found = [[2 * entry for entry in value]] if value else []
     elif kind is str:
         found = re.findall(r"\w+", refusal.partition("legal: ")[2])
     elif issubclass(kind, Choice):
@@ -262,7 +272,13 @@ def test_no_setting_is_ignored(name: str) -> None:
 
 def test_every_kind_of_every_choice_is_varied() -> None:
     paths = {setting.path for setting in SETTINGS.values()}
-    assert {"positions.theta", "positions.num_buckets", "norm.eps", "attention.query_key_norm.eps"} <= paths
+    assert {
+        "positions.theta",
+        "positions.num_buckets",
+        "positions.scaling.beta_fast",
+        "norm.eps",
+        "attention.query_key_norm.eps",
+    } <= paths
     assert {"heads.main.tied", "dropout.final", "embedding.scale", "initialization.gain"} <= paths
 
 

@@ -1,6 +1,6 @@
 """Positional schemes, one file each; this list is what registers them."""
 
-from zoo.nn.positions import alibi, learned, none, relative, rotary, sinusoidal
+from zoo.nn.positions import alibi, learned, none, relative, rotary, rotary_scaling, sinusoidal
 from zoo.nn.positions.base import Positions, PositionsConfig, PositionsShape
 
 __all__ = [
@@ -12,5 +12,6 @@ __all__ = [
     "none",
     "relative",
     "rotary",
+    "rotary_scaling",
     "sinusoidal",
 ]

@@ -75,3 +75,11 @@ class Positions(nn.Module):
     def bias(self, query_positions_BT: Tensor, key_positions_BS: Tensor, dtype: torch.dtype) -> Tensor | None:
         """What is added to the scores, (B or 1, H, T, S) of that dtype or finer, or None."""
         return None
+
+
+def angle_dtype(device: torch.device) -> torch.dtype:
+    """What angles are computed in: float64, or float32 on a device that has none finer (Apple's GPUs).
+
+    The angle of position 100,000 has an error of 0.004 in float32, whatever the model's own dtype.
+    """
+    return torch.float32 if device.type == "mps" else torch.float64
