@@ -12,7 +12,7 @@ from zoo.heads import HeadConfig
 from zoo.models import ModelConfig
 from zoo.models.create import model_config
 from zoo.nn.attend import KERNELS
-from zoo.nn.feed_forward import ACTIVATIONS, FeedForwardConfig
+from zoo.nn.feed_forward import ACTIVATIONS
 from zoo.nn.init import InitializationConfig
 from zoo.nn.norm import NormConfig
 from zoo.nn.positions import PositionsConfig
@@ -48,7 +48,7 @@ def axes() -> Axes:
         "positions": tuple(PositionsConfig.choices),
         "placement": tuple(PLACEMENTS),
         "norm": tuple(NormConfig.choices),
-        "feed_forward": tuple(itertools.product(FeedForwardConfig.choices, ACTIVATIONS)),
+        "feed_forward": (*itertools.product(("plain", "gated"), ACTIVATIONS), ("none",)),
         "kernel": tuple(KERNELS),
         "num_kv_heads": (None, 1, 2),
         "initialization": tuple(InitializationConfig.choices),
@@ -63,7 +63,7 @@ def axes() -> Axes:
 def config_of(cell: Cell) -> ModelConfig:
     """A tiny model with the choices of the cell; raises ConfigError where they do not go together."""
     choice = {name: values[0] for name, values in axes().items()} | PLAIN | cell
-    feed_forward, activation = choice["feed_forward"]
+    feed_forward = dict(zip(("kind", "activation"), choice["feed_forward"], strict=False))
     return model_config(
         {
             "kind": choice["family"],
@@ -72,13 +72,13 @@ def config_of(cell: Cell) -> ModelConfig:
             "num_heads": NUM_HEADS,
             "num_kv_heads": choice["num_kv_heads"],
             "head_dim": choice["head_dim"],
-            "feed_forward_dim": 24,
+            "feed_forward_dim": 24 if feed_forward["kind"] != "none" else None,
             "max_length": 32,
             "vocab_size": VOCAB_SIZE,
             "positions": choice["positions"],
             "placement": choice["placement"],
             "norm": choice["norm"],
-            "feed_forward": {"kind": feed_forward, "activation": activation},
+            "feed_forward": feed_forward,
             "attention": {name: choice[name] for name in ("kernel", "query_key_norm", "cap", "window")},
             "initialization": choice["initialization"],
             "heads": {"main": choice["head"]},

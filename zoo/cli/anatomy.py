@@ -117,18 +117,17 @@ def _block_words(block: nn.Module, layer: LayerConfig, stack: StackConfig) -> It
     grouped = f", {heads.num_kv_heads} for keys and values" if heads.num_kv_heads != heads.num_heads else ""
     window = "" if layer.attention.window is None else f", window {layer.attention.window}"
     positions = "" if layer.positions == stack.positions else f", positions {layer.positions.kind}"
-    widths = f"{layer.dim} → {layer.inner_dim} → {layer.dim}"
     attention = f"{heads.num_heads} heads × {heads.head_dim}{grouped}, kernel {layer.attention.kernel}"
     words = {
         "self_attention": attention + window + positions,
         "cross_attention": attention,
-        "feed_forward": f"{layer.feed_forward.kind} {layer.feed_forward.activation}, {widths}",
     }
     if layer.block != stack.block or not isinstance(layer.block, SequentialBlockConfig):
         yield "block", layer.block.kind
     for name, branch in block.named_children():
         if isinstance(branch, Branch):
-            yield name, words.get(name, type(branch.sublayer).__name__) + _branch_words(branch, block, layer)
+            inside = words.get(name) or branch.sublayer.extra_repr() or type(branch.sublayer).__name__
+            yield name, inside + _branch_words(branch, block, layer)
 
 
 def _branch_words(branch: Branch, block: nn.Module, layer: LayerConfig) -> str:

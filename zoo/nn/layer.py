@@ -95,7 +95,7 @@ class LayerConfig(Config):
 
     @property
     def inner_dim(self) -> int:
-        """Inner width F of the feed-forward."""
+        """What the layer says of the inner width of its feed-forward."""
         return self.feed_forward_dim or 4 * self.dim
 
     @property

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from torch import Tensor, nn
 
 from zoo.config import setting
+from zoo.errors import ConfigError
 from zoo.nn.attend import KERNELS, Kernel, Request
 from zoo.nn.attention import AttentionContext, LayerCache, no_rotation
 from zoo.nn.block import BlockInputs
@@ -37,9 +38,17 @@ class StackConfig(LayerConfig):
     sharing: SharingConfig = setting(OwnWeightsConfig(), "which layers share their weights")
 
     def validate(self) -> None:
-        """Refuses what no layer can be, changes that change nothing, and layers that share weights but differ."""
+        """Refuses what no layer can be, changes that change nothing, settings of what no layer has, and bad sharing."""
         super().validate()
-        self.sharing.check(self.layer_configs())
+        layers = self.layer_configs()
+        self.sharing.check(layers)
+        idle = {
+            "feed_forward_dim": (self.feed_forward_dim, "null"),
+            "dropout.feed_forward": (self.dropout.feed_forward, 0),
+        }
+        for key, (value, nothing) in idle.items():
+            if value and not any(layer.feed_forward.has_width for layer in layers):
+                raise ConfigError(f"{value} has no effect: feed_forward is none in every layer; use {nothing}", key)
 
     def layer_configs(self) -> tuple[LayerConfig, ...]:
         """What each layer is; raises ConfigError where a change does not fit."""
