@@ -5,10 +5,10 @@ import pytest
 from zoo.errors import ConfigError
 from zoo.interop import ARCHITECTURES, read_config
 from zoo.interop.base import HARMLESS, under
+from zoo.interop.layouts import Stacked
 
 
 def test_every_table_is_registered_under_its_name() -> None:
-    assert set(ARCHITECTURES) == {"bert", "gpt2", "llama", "t5"}
     assert all(table.name == name for name, table in ARCHITECTURES.items())
 
 
@@ -16,7 +16,9 @@ def test_every_table_is_registered_under_its_name() -> None:
 def test_a_field_is_read_or_required_or_harmless_but_only_one_of_them(name: str) -> None:
     table = ARCHITECTURES[name]
     read = {field.name for field in table.fields}
-    assert len(read) == len(table.fields)
+    together = [name for group in table.together for name in group.names]
+    read |= {*together}
+    assert len(read) == len(table.fields) + len(together)
     assert not read & set(table.required)
     assert not set(table.required) & table.harmless
     assert read & table.harmless <= {"initializer_range", "initializer_factor"}
@@ -34,5 +36,6 @@ def test_unknown_architecture() -> None:
 
 
 def test_rules_under_a_module() -> None:
-    (rule,) = under("h.{layer}", "blocks.{layer}", {"mlp.c_fc": "feed_forward.input"}, transposed=True)
-    assert rule == ("h.{layer}.mlp.c_fc", ("blocks.{layer}.feed_forward.input",), True, ())
+    layout = Stacked(transposed=True)
+    (rule,) = under("h.{layer}", "blocks.{layer}", {"mlp.c_fc": "feed_forward.input"}, layout)
+    assert rule == ("h.{layer}.mlp.c_fc", ("blocks.{layer}.feed_forward.input",), layout, (), False)

@@ -36,7 +36,7 @@ def test_presets_come_back(architecture: str, name: str) -> None:
         ({"attention": {"key_bias": False}}, "attention.key_bias"),
         ({"num_kv_heads": 1}, "num_kv_heads"),
         ({"head_dim": 16}, "head_dim"),
-        ({"norm": {"kind": "rms_norm"}}, "norm.bias"),
+        ({"norm": {"kind": "rms_norm"}}, "norm.kind"),
         ({"dropout": {"feed_forward": 0.1}}, "dropout.feed_forward"),
         ({"heads": {"next_sentence": None, "language_model": None}}, "heads"),
         ({"heads": {"language_model": {"transform": "relu"}}}, "heads.language_model.transform"),

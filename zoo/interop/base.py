@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from zoo.interop.layouts import Layout, Stacked
 from zoo.models import ModelConfig
 from zoo.registry import Registry
 
@@ -33,28 +34,47 @@ class Field(NamedTuple):
     values: Mapping[Any, Any] | None = None
 
 
+AS_IT_IS = Stacked()
+
+
+class Together(NamedTuple):
+    """Fields of the foreign config that mean something with us only together (the sorts of layers and their window).
+
+    Attributes:
+        names: their names, dotted where they are nested.
+        read: all fields of the foreign config, flattened, those left out with their defaults → settings of ours.
+        write: our config → the fields.
+    """
+
+    names: tuple[str, ...]
+    read: Callable[[Mapped], Mapped]
+    write: Callable[[ModelConfig], Mapped]
+
+
 class Rule(NamedTuple):
     """One foreign module and ours: each `weight` or `bias` that ours has is the foreign module's of that name.
 
     Attributes:
-        foreign: dotted name of the module; `{layer}` stands for the number of a layer.
-        ours: dotted name of our module, or several whose rows are stacked in this order in the foreign one.
-        transposed: whether the foreign matrix is (in, out) where ours is (out, in).
+        foreign: dotted name of the module, `{layer}` stands for the number of a layer; or several that hold ours.
+        ours: dotted name of our module, or several that the foreign one holds together.
+        layout: how the foreign one holds them; rows one after the other where nothing is said.
         also: further foreign modules that share these tensors.
+        tensors: whether all these are names of tensors and not of modules.
     """
 
-    foreign: str
+    foreign: str | tuple[str, ...]
     ours: tuple[str, ...]
-    transposed: bool = False
+    layout: Layout = AS_IT_IS
     also: tuple[str, ...] = ()
+    tensors: bool = False
 
 
-def under(foreign: str, ours: str, modules: Mapping[str, str], *, transposed: bool = False) -> tuple[Rule, ...]:
+def under(foreign: str, ours: str, modules: Mapping[str, str], layout: Layout = AS_IT_IS) -> tuple[Rule, ...]:
     """Rules for modules that all lie under one foreign and one of our modules: foreign name → our name."""
-    return tuple(Rule(f"{foreign}.{theirs}", (f"{ours}.{name}",), transposed) for theirs, name in modules.items())
+    return tuple(Rule(f"{foreign}.{theirs}", (f"{ours}.{name}",), layout) for theirs, name in modules.items())
 
 
-def as_it_is(config: Mapped) -> Mapped:
+def current(config: Mapped) -> Mapped:
     """The foreign config of an architecture that has never renamed a field."""
     return config
 
@@ -67,7 +87,8 @@ class Architecture:
         name: what its config calls it (`model_type`).
         classes: foreign classes and which of our heads each has; the first is meant where a config names none.
         constant: settings of ours that hold for every model of it; its `heads` are those that any class has.
-        fields: what is read from its config.
+        fields: what is read from its config, one by one.
+        together: what is read from several fields of its config at once.
         required: fields that must have one of these values where they are given.
         harmless: fields that do not change what a model computes.
         weights: the rules for a config of ours.
@@ -82,8 +103,9 @@ class Architecture:
     required: Mapping[str, tuple[Any, ...]]
     harmless: frozenset[str]
     weights: Callable[[ModelConfig], tuple[Rule, ...]]
+    together: tuple[Together, ...] = ()
     ignored: tuple[str, ...] = ()
-    modernize: Callable[[Mapped], Mapped] = as_it_is
+    modernize: Callable[[Mapped], Mapped] = current
 
 
 ARCHITECTURES: Registry[Architecture] = Registry("architecture")

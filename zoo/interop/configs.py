@@ -11,6 +11,7 @@ from zoo.errors import ConfigError
 from zoo.interop.base import ARCHITECTURES, Architecture, Field, Mapped
 from zoo.models import ModelConfig
 from zoo.models.encoder_decoder import EncoderDecoderConfig
+from zoo.nn.layer import LayerConfig
 from zoo.registry import unknown_name
 
 ABSENT = object()
@@ -37,6 +38,9 @@ def read_config(architecture: str, config: Mapping[str, Any]) -> ModelConfig:
         value = _to_ours(field, theirs.get(field.name, field.default))
         for path in _present(field, heads):
             _put(settings, path, value)
+    for group in table.together:
+        for path, value in group.read({field.name: field.default for field in table.fields} | theirs).items():
+            _put(settings, path, value)
     model = build(ModelConfig, settings)
     assert isinstance(model, ModelConfig)
     return model
@@ -57,6 +61,7 @@ def write_config(architecture: str, config: ModelConfig) -> Mapped:
     if not classes:
         able = "; ".join(f"{name}: {', '.join(heads)}" for name, heads in table.classes.items())
         raise ConfigError(f"{architecture} has no model with exactly {sorted(config.heads)} ({able})", "heads")
+    _refuse_other_kinds(table, config)
     ours = flatten(_spelled_out(config))
     theirs: Mapped = {"model_type": table.name, "architectures": classes[:1]}
     for field in table.fields:
@@ -64,6 +69,9 @@ def write_config(architecture: str, config: ModelConfig) -> Mapped:
         path, value = next(((path, value) for path, value in found if value is not ABSENT), ("", ABSENT))
         if value is not ABSENT:
             _put(theirs, field.name, _to_theirs(field, path, value))
+    for group in table.together:
+        for name, value in group.write(config).items():
+            _put(theirs, name, value)
     _refuse_loss(table.name, config, read_config(architecture, theirs))
     return theirs
 
@@ -85,7 +93,7 @@ def _heads(table: Architecture, classes: Any) -> tuple[str, ...]:
 
 def _refuse_unread(table: Architecture, theirs: Mapped) -> None:
     """Raises at the first field that is neither read nor harmless nor has the one value that we cover."""
-    read = {field.name for field in table.fields}
+    read = {*(field.name for field in table.fields), *(name for group in table.together for name in group.names)}
     required = {**table.required, "model_type": (table.name,)}
     for name, value in theirs.items():
         if name in required:
@@ -137,23 +145,57 @@ def _get(flat: Mapped, path: str) -> Any:
 
 def _spelled_out(config: ModelConfig) -> Mapped:
     """Our config as plain data, with the numbers that null stands for."""
-    settings: Mapped = to_mapping(config)
-    heads = config.attention_heads
-    settings["num_kv_heads"], settings["head_dim"] = heads.num_kv_heads, heads.head_dim
-    settings["feed_forward_dim"] = config.inner_dim
+    settings = _with_numbers(config)
     if isinstance(config, EncoderDecoderConfig):
         settings["num_decoder_layers"] = config.num_decoder_layers or config.num_layers
     return settings
 
 
-def _what_is_computed(config: ModelConfig) -> Mapped:
-    """What of our config decides outputs and gradients: not how weights were drawn, nor which kernel computes."""
+def _with_numbers(config: LayerConfig) -> Mapped:
+    settings: Mapped = to_mapping(config)
+    heads = config.attention_heads
+    settings["num_kv_heads"], settings["head_dim"] = heads.num_kv_heads, heads.head_dim
+    settings["feed_forward_dim"] = config.inner_dim
+    return settings
+
+
+OF_LAYERS = ("attention", "attention_placement", "block", "feed_forward", "feed_forward_dim", "residual")
+"""What only layers read: a stack that changes it for some of them means nothing else by it."""
+
+
+def _what_is_computed(config: ModelConfig, by_layer: bool) -> Mapped:
+    """What of our config decides outputs and gradients: not how weights were drawn, nor which kernel computes.
+
+    Args:
+        config: ours.
+        by_layer: whether each layer is listed by itself, as where `layers` changes some: it may do so in many ways.
+    """
     settings = _spelled_out(config)
     del settings["initialization"], settings["attention"]["kernel"]
+    if by_layer:
+        layers = [_with_numbers(layer) for layer in config.layer_configs()]
+        for layer in layers:
+            del layer["attention"]["kernel"]
+        for name in OF_LAYERS:
+            del settings[name]
+        settings["layers"] = {str(number): layer for number, layer in enumerate(layers)}
     return settings
+
+
+def _refuse_other_kinds(table: Architecture, config: ModelConfig) -> None:
+    """Raises where a setting that holds for every model of the architecture is another one."""
+    ours = flatten(_spelled_out(config))
+    for path, value in flatten(table.constant).items():
+        group = path.split(".")
+        if group[0] == "initialization" or (group[0] == "heads" and group[1] not in config.heads):
+            continue
+        if ours.get(path, ABSENT) != value:
+            raise ConfigError(f"{table.name} has no place for {ours.get(path)!r}; there it is {value!r}", path)
 
 
 def _refuse_loss(architecture: str, config: ModelConfig, again: ModelConfig) -> None:
     """Raises where what was written reads back as another model."""
-    for path, ours, theirs in difference(_what_is_computed(config), _what_is_computed(again)):
-        raise ConfigError(f"{architecture} has no place for {ours!r}; there it is {theirs!r}", path)
+    by_layer = bool(config.layers or again.layers)
+    ours, theirs = (_what_is_computed(model, by_layer) for model in (config, again))
+    for path, mine, other in difference(ours, theirs):
+        raise ConfigError(f"{architecture} has no place for {mine!r}; there it is {other!r}", path)

@@ -15,8 +15,10 @@ from zoo.interop.base import (
     Rule,
     under,
 )
+from zoo.interop.layouts import Stacked
 from zoo.models import ModelConfig
 
+IN_OUT = Stacked(transposed=True)
 BLOCK = "backbone.stack.blocks.{layer}"
 NORMS = {"ln_1": "self_attention.before", "ln_2": "feed_forward.before"}
 MATRICES = {
@@ -33,8 +35,8 @@ def weights(config: ModelConfig) -> tuple[Rule, ...]:
     return (
         Rule("transformer.wte", ("backbone.embedding.tokens",), also=("lm_head",) if tied else ()),
         Rule("transformer.wpe", ("backbone.stack.schemes.0.table",)),
-        Rule("transformer.h.{layer}.attn.c_attn", fused, transposed=True),
-        *under("transformer.h.{layer}", BLOCK, MATRICES, transposed=True),
+        Rule("transformer.h.{layer}.attn.c_attn", fused, IN_OUT),
+        *under("transformer.h.{layer}", BLOCK, MATRICES, IN_OUT),
         *under("transformer.h.{layer}", BLOCK, NORMS),
         Rule("transformer.ln_f", ("backbone.stack.norm",)),
         Rule("lm_head", ("heads.language_model.output",)),

@@ -12,6 +12,7 @@ from torch import Tensor
 from zoo.errors import CheckpointError
 from zoo.interop.base import ARCHITECTURES, Architecture, Rule
 from zoo.interop.configs import read_config, write_config
+from zoo.interop.layouts import Layout
 from zoo.models import ModelConfig
 
 Weights = Mapping[str, Tensor]
@@ -20,24 +21,23 @@ LAYER = "{layer}"
 
 
 class Link(NamedTuple):
-    """One foreign tensor and ours, by name.
+    """Foreign tensors and ours that hold the same numbers, by name.
 
     Attributes:
-        foreign: its name.
-        ours: our tensors, stacked along the rows in this order.
-        transposed: whether a matrix is the other way round there.
+        foreign, ours: their names; one of the two sides has one name only.
+        layout: how the ones hold the others.
     """
 
-    foreign: str
+    foreign: tuple[str, ...]
     ours: tuple[str, ...]
-    transposed: bool
+    layout: Layout
 
 
 class Plan(NamedTuple):
     """Everything that is needed to move the weights of one config, in either direction.
 
     Attributes:
-        links: one for each foreign tensor; together they name each of ours once.
+        links: together they name each of our tensors once.
         ours, foreign: shapes by name.
         our_copies, foreign_copies: further names of shared tensors: copy → the name in `ours` or `foreign`.
     """
@@ -71,8 +71,8 @@ def to_zoo(architecture: str, weights: Weights, config: Mapping[str, Any]) -> di
     given = _checked(weights, plan.foreign, plan.foreign_copies, f"these weights are not those of this {architecture}")
     result: dict[str, Tensor] = {}
     for link in plan.links:
-        tensor = _turned(given[link.foreign], link)
-        result.update(zip(link.ours, tensor.split([plan.ours[name][0] for name in link.ours]), strict=True))
+        parts = link.layout.to_ours([given[name] for name in link.foreign], [plan.ours[name] for name in link.ours])
+        result.update(zip(link.ours, parts, strict=True))
     return result | {copy: result[name] for copy, name in plan.our_copies.items()}
 
 
@@ -94,10 +94,10 @@ def from_zoo(architecture: str, weights: Weights, config: ModelConfig) -> dict[s
     write_config(architecture, config)
     plan = plan_of(ARCHITECTURES[architecture], config)
     given = _checked(weights, plan.ours, plan.our_copies, "these weights are not those of this config")
-    result = {}
+    result: dict[str, Tensor] = {}
     for link in plan.links:
-        parts = [given[name] for name in link.ours]
-        result[link.foreign] = _turned(parts[0] if len(parts) == 1 else torch.cat(parts), link).contiguous()
+        parts = link.layout.to_foreign([given[name] for name in link.ours])
+        result.update((name, part.contiguous()) for name, part in zip(link.foreign, parts, strict=True))
     return result | {copy: result[name] for copy, name in plan.foreign_copies.items()}
 
 
@@ -109,12 +109,13 @@ def plan_of(table: Architecture, config: ModelConfig) -> Plan:
     for rule in table.weights(config):
         for link, copies in _links(rule, ours):
             links.append(link)
-            foreign_copies.update(dict.fromkeys(copies, link.foreign))
+            foreign_copies.update(dict.fromkeys(copies, link.foreign[0]))
     claimed = [name for link in links for name in link.ours]
     if sorted(claimed) != sorted(ours):
         homeless, twice = sorted({*ours} - {*claimed}), sorted({n for n in claimed if claimed.count(n) > 1})
         raise CheckpointError(f"{table.name} has no weight for {_listed(homeless)}; several for {_listed(twice)}")
-    return Plan(links, ours, {link.foreign: _foreign_shape(link, ours) for link in links}, our_copies, foreign_copies)
+    foreign = {name: shape for link in links for name, shape in _foreign_shapes(link, ours)}
+    return Plan(links, ours, foreign, our_copies, foreign_copies)
 
 
 def _parameters(config: ModelConfig) -> tuple[Shapes, dict[str, str]]:
@@ -133,31 +134,30 @@ def _parameters(config: ModelConfig) -> tuple[Shapes, dict[str, str]]:
     return shapes, copies
 
 
-def _links(rule: Rule, ours: Shapes) -> Iterable[tuple[Link, list[str]]]:
+def _links(rule: Rule, ours: Shapes) -> Iterable[tuple[Link, tuple[str, ...]]]:
     """The tensors that a rule speaks of, each with the further foreign names of its own."""
-    module = _pattern(rule.ours[0])
+    first = _pattern(rule.ours[0])
+    foreign = (rule.foreign,) if isinstance(rule.foreign, str) else rule.foreign
     for name in ours:
-        stem, _, kind = name.rpartition(".")
-        match = module.fullmatch(stem)
+        stem, _, kind = (name, "", "") if rule.tensors else name.rpartition(".")
+        match = first.fullmatch(stem)
         if match:
-            layer = match["layer"] if "layer" in module.groupindex else ""
-            foreign, *parts = (f"{text.replace(LAYER, layer)}.{kind}" for text in (rule.foreign, *rule.ours))
-            copies = [f"{text.replace(LAYER, layer)}.{kind}" for text in rule.also]
-            yield Link(foreign, tuple(parts), rule.transposed), copies
+            layer = match["layer"] if "layer" in first.groupindex else ""
+            end = f".{kind}" if kind else ""
+            theirs, parts, copies = (
+                tuple(f"{text.replace(LAYER, layer)}{end}" for text in texts)
+                for texts in (foreign, rule.ours, rule.also)
+            )
+            yield Link(theirs, parts, rule.layout), copies
 
 
 def _pattern(name: str) -> re.Pattern[str]:
     return re.compile(re.escape(name).replace(re.escape(LAYER), r"(?P<layer>\d+)"))
 
 
-def _foreign_shape(link: Link, ours: Shapes) -> torch.Size:
-    rows = sum(ours[name][0] for name in link.ours)
-    shape = [rows, *ours[link.ours[0]][1:]]
-    return torch.Size(reversed(shape) if link.transposed else shape)
-
-
-def _turned(tensor: Tensor, link: Link) -> Tensor:
-    return tensor.T if link.transposed and tensor.ndim == 2 else tensor
+def _foreign_shapes(link: Link, ours: Shapes) -> Iterable[tuple[str, torch.Size]]:
+    parts = link.layout.to_foreign([torch.empty(ours[name], device="meta") for name in link.ours])
+    return ((name, part.shape) for name, part in zip(link.foreign, parts, strict=True))
 
 
 def _checked(weights: Weights, shapes: Shapes, copies: dict[str, str], refusal: str) -> dict[str, Tensor]:

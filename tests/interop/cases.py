@@ -1,0 +1,164 @@
+"""What is compared: foreign classes with odd-sized configs, and how each is called.
+
+A case is one foreign model. Its batches, its mutations and its round trip come from what our config of it is
+(`parity.py`, `mutations.py`): a new architecture needs a case here, and no test code.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+from transformers import BertConfig, GPT2Config, LlamaConfig, T5Config
+from transformers.models.bert.modeling_bert import BertForPreTraining
+from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
+from transformers.models.llama.modeling_llama import LlamaForCausalLM
+from transformers.models.t5.modeling_t5 import T5ForConditionalGeneration
+
+from tests.oracle import randomize
+
+VOCAB = 37
+PADDING = 0
+LENGTHS, LONGEST = (13, 8, 5), 13
+TARGET_LENGTHS, LONGEST_TARGET = (6, 9, 3), 9
+
+
+def as_built(model: nn.Module) -> None:
+    """Nothing to mend."""
+
+
+class Case(NamedTuple):
+    """A foreign class, its config, and the table that maps them.
+
+    Attributes:
+        architecture: name of the table.
+        model_class, config: of transformers.
+        takes_positions: whether its forward takes `position_ids`; else it counts from the start of the row.
+        mend: what must be done to a model of it before it can be compared.
+    """
+
+    architecture: str
+    model_class: Any
+    config: Any
+    takes_positions: bool = True
+    mend: Callable[[Any], None] = as_built
+
+
+def with_an_output_layer(model: Any) -> None:
+    """T5 v1.1's output layer is free, as in its files: transformers ties it whatever the config says."""
+    model.lm_head.weight = nn.Parameter(torch.empty_like(model.shared.weight))
+    randomize(model, seed=2)
+
+
+CASES = {
+    "bert": Case(
+        "bert",
+        BertForPreTraining,
+        BertConfig(
+            vocab_size=VOCAB,
+            hidden_size=21,
+            num_hidden_layers=3,
+            num_attention_heads=3,
+            intermediate_size=29,
+            max_position_embeddings=17,
+            layer_norm_eps=1e-3,
+        ),
+    ),
+    "gpt2": Case(
+        "gpt2",
+        GPT2LMHeadModel,
+        GPT2Config(
+            vocab_size=VOCAB, n_embd=15, n_layer=3, n_head=3, n_inner=23, n_positions=17, layer_norm_epsilon=1e-3
+        ),
+    ),
+    "gpt2 untied and unscaled": Case(
+        "gpt2",
+        GPT2LMHeadModel,
+        GPT2Config(
+            vocab_size=VOCAB,
+            n_embd=15,
+            n_layer=2,
+            n_head=3,
+            n_positions=17,
+            layer_norm_epsilon=1e-3,
+            activation_function="relu",
+            scale_attn_weights=False,
+            tie_word_embeddings=False,
+        ),
+    ),
+    "t5": Case(
+        "t5",
+        T5ForConditionalGeneration,
+        T5Config(
+            vocab_size=VOCAB,
+            d_model=18,
+            d_kv=5,
+            d_ff=27,
+            num_layers=3,
+            num_decoder_layers=2,
+            num_heads=3,
+            relative_attention_num_buckets=8,
+            relative_attention_max_distance=11,
+            layer_norm_epsilon=1e-3,
+            decoder_start_token_id=PADDING,
+        ),
+        takes_positions=False,
+    ),
+    "t5 v1.1": Case(
+        "t5",
+        T5ForConditionalGeneration,
+        T5Config(
+            vocab_size=VOCAB,
+            d_model=18,
+            d_kv=5,
+            d_ff=27,
+            num_layers=2,
+            num_heads=3,
+            relative_attention_num_buckets=8,
+            relative_attention_max_distance=11,
+            layer_norm_epsilon=1e-3,
+            feed_forward_proj="gated-gelu",
+            tie_word_embeddings=False,
+            decoder_start_token_id=PADDING,
+        ),
+        takes_positions=False,
+        mend=with_an_output_layer,
+    ),
+    "llama": Case(
+        "llama",
+        LlamaForCausalLM,
+        LlamaConfig(
+            vocab_size=VOCAB,
+            hidden_size=20,
+            intermediate_size=27,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            head_dim=6,
+            max_position_embeddings=17,
+            rms_norm_eps=1e-3,
+            rope_parameters={"rope_type": "default", "rope_theta": 500.0},
+        ),
+    ),
+    "llama tied with biases and a padding row": Case(
+        "llama",
+        LlamaForCausalLM,
+        LlamaConfig(
+            vocab_size=VOCAB,
+            hidden_size=18,
+            intermediate_size=25,
+            num_hidden_layers=2,
+            num_attention_heads=3,
+            num_key_value_heads=1,
+            max_position_embeddings=17,
+            rms_norm_eps=1e-3,
+            attention_bias=True,
+            mlp_bias=True,
+            tie_word_embeddings=True,
+            pad_token_id=PADDING,
+        ),
+    ),
+}
+
+FIRST = {case.architecture: name for name, case in reversed(CASES.items())}
+"""For each architecture its first case."""

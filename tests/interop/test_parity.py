@@ -1,0 +1,87 @@
+"""Every architecture equals transformers, only with the right config, and comes back bit for bit.
+
+These tests are the same for all; what is particular to one architecture is in its own file.
+"""
+
+import pytest
+import torch
+
+from tests.interop.cases import CASES, FIRST
+from tests.interop.mutations import MOVES, baseline, effect, effects, fields_of, mutated, why_unseen
+from tests.interop.parity import TOLERANCE, our_config, our_weights, parity, round_trip, with_kernel
+from zoo.errors import ConfigError
+from zoo.interop import ARCHITECTURES
+from zoo.nn import loss
+
+FIELDS = [
+    pytest.param(name, path, marks=() if name in FIRST.values() else pytest.mark.slow)
+    for name in CASES
+    for path in fields_of(baseline(name))
+]
+
+
+def test_every_architecture_has_a_case() -> None:
+    assert set(FIRST) == set(ARCHITECTURES)
+
+
+@pytest.mark.parametrize("kernel", ["reference", "sdpa"])
+@pytest.mark.parametrize("padding", ["left", "right"])
+@pytest.mark.parametrize("name", CASES)
+def test_parity(name: str, padding: str, kernel: str) -> None:
+    try:
+        with_kernel(our_config(name), kernel)
+    except ConfigError:
+        pytest.skip("this kernel refuses it")
+    assert max(parity(name, padding, kernel)) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_parity_of_the_loss_in_chunks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    vocab_size = our_config(name).vocab_size
+    assert vocab_size is not None
+    monkeypatch.setattr(loss, "CHUNK_ELEMENTS", 3 * vocab_size)
+    assert max(parity(name, "right", "reference")) < TOLERANCE
+    assert max(parity(name, "left", "reference", gather=True)) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_round_trip(name: str) -> None:
+    round_trip(name)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_no_change_moves_nothing(name: str) -> None:
+    """The baseline of the next tests: what they measure is the change, not how they measure."""
+    assert effect(name, baseline(name)) < TOLERANCE
+
+
+@pytest.mark.parametrize("name, path", FIELDS)
+def test_each_field_is_seen_or_refused(name: str, path: str) -> None:
+    moved = effects(name, path)
+    if why_unseen(name, path):
+        assert all(moves < MOVES for moves in moved)
+    else:
+        first = next(moved, None)
+        assert first is None or first > MOVES or any(moves > MOVES for moves in moved)
+
+
+def test_a_field_that_is_not_seen_is_caught() -> None:
+    """The check can fail: this model does not notice how many positions it may have."""
+    moved = [*effects("llama", "max_length")]
+    assert moved
+    assert max(moved) < MOVES
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_bias_that_cannot_be_seen_does_not_fit_all_the_same(name: str) -> None:
+    if not why_unseen(name, "attention.key_bias"):
+        return
+    has = our_config(name).attention.key_bias  # type: ignore[attr-defined]
+    model = mutated(our_config(name), "attention.key_bias", not has).build_unset()
+    with pytest.raises(RuntimeError, match=r"key\.bias"):
+        model.load_state_dict(our_weights(name))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_dtypes_stay(name: str) -> None:
+    assert {tensor.dtype for tensor in our_weights(name).values()} == {torch.float64}

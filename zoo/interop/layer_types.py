@@ -1,0 +1,44 @@
+"""Lists of the sort of each layer ("sliding_attention", "full_attention", …) to `layers` of our config, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+from zoo.errors import ConfigError
+
+Mapped = dict[str, Any]
+
+
+def changes_for(chosen: Sequence[bool], change: Mapped) -> Mapped:
+    """`layers` of our config: this change for the layers that are chosen, by as few slices as say it.
+
+    Args:
+        chosen: for each layer whether it is changed.
+        change: what differs there.
+    """
+    numbers = [number for number, is_chosen in enumerate(chosen) if is_chosen]
+    return dict.fromkeys(_slices(numbers, len(chosen)), change)
+
+
+def _slices(numbers: Sequence[int], num_layers: int) -> list[str]:
+    """Python slices of `range(num_layers)` that together are these numbers."""
+    if len(numbers) < 2:
+        return [str(number) for number in numbers]
+    start, step = numbers[0], numbers[1] - numbers[0]
+    if list(range(num_layers)[start::step]) == list(numbers):
+        return [f"{start}::{step}" if step > 1 else f"{start}:"]
+    if list(numbers) == list(range(start, numbers[-1] + 1)):
+        return [f"{start}:{numbers[-1] + 1}"]
+    return [str(number) for number in numbers]
+
+
+def type_of_each(types: Any, legal: Sequence[Hashable], num_layers: int, name: str) -> list[Any]:
+    """The list of a foreign config, checked: one of the legal types for each layer.
+
+    Raises:
+        ConfigError: another length, or a type that is not covered.
+    """
+    if not isinstance(types, list) or len(types) != num_layers or any(kind not in legal for kind in types):
+        raise ConfigError(f"{types!r} must say {' or '.join(map(repr, legal))} for each of {num_layers} layers", name)
+    return types
