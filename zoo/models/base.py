@@ -51,11 +51,14 @@ class ModelConfig(StackConfig, Choice, noun="model"):
                     f"head {head.kind!r} does not fit model {self.kind!r}; it fits: {', '.join(head.families)}",
                     f"heads.{name}",
                 )
-        for causal in self.stack_directions():
+        changed = {f"layers.{number}.positions": layer for number, layer in enumerate(self.layer_configs())}
+        for key, layer in {"positions": self, **changed}.items():
             try:
-                self.positions.check(self.positions_shape(causal))
+                layer.positions.check_sides(not all(self.stack_directions()))
+                for causal in self.stack_directions():
+                    layer.positions.check(layer.positions_shape(causal))
             except ConfigError as error:
-                raise error.under("positions") from None
+                raise error.under(key) from None
         padding = self.embedding.padding_token
         if padding is not None and self.vocab_size is not None and padding >= self.vocab_size:
             raise ConfigError(f"{padding} is not below vocab_size={self.vocab_size}", "embedding.padding_token")

@@ -109,7 +109,7 @@ class Embedding(nn.Embedding):
         """Rows of the table: (…) int64 → (…, embedding_dim)."""
         return nn.functional.embedding(index, self.weight, self.padding_idx)
 
-    def check(self, index: Tensor, noun: str, remedy: str) -> None:
+    def check(self, index: Tensor, noun: str, remedy: str, first: int = 0) -> None:
         """Raises DataError where an index lies outside the table.
 
         Reading indices back from a GPU would stall it, and a compiled graph would break; there the lookup itself
@@ -119,10 +119,12 @@ class Embedding(nn.Embedding):
             index: what is about to be looked up.
             noun: what it is called, "token id".
             remedy: what to do about it, as the end of a sentence.
+            first: the row that index 0 stands for.
         """
         if index.device.type != "cpu" or torch.compiler.is_compiling() or not index.numel():
             return
         lowest, highest = (int(bound) for bound in index.aminmax())
         wrong = lowest if lowest < 0 else highest
-        if not 0 <= wrong < self.num_embeddings:
-            raise DataError(f"{noun} {wrong} is outside 0 … {self.num_embeddings - 1}; {remedy}")
+        last = self.num_embeddings - first - 1
+        if not 0 <= wrong <= last:
+            raise DataError(f"{noun} {wrong} is outside 0 … {last}; {remedy}")

@@ -22,7 +22,7 @@ from zoo.nn.layer_changes import changed_layers
 from zoo.nn.linear import Depth
 from zoo.nn.mask import AttentionMask
 from zoo.nn.padding import padding_aware, tell_padding
-from zoo.nn.positions import Positions, PositionsConfig
+from zoo.nn.positions import Positions, PositionsConfig, PositionsShape
 from zoo.nn.residual import PLACEMENTS
 from zoo.nn.sharing import OwnWeightsConfig, SharingConfig
 
@@ -114,9 +114,12 @@ class Stack(nn.Module):
         layers = config.layer_configs()
         self.config = config
         self.causal = causal
-        schemes = list(dict.fromkeys((config.positions, *(layer.positions for layer in layers))))
-        self.schemes = nn.ModuleList(_build_scheme(scheme, config, causal) for scheme in schemes)
-        self.sorts = [_sort_of(layer, schemes.index(layer.positions), causal) for layer in layers]
+        schemes = [_scheme_of(layer, config, causal) for layer in (config, *layers)]
+        distinct = list(dict.fromkeys(schemes))
+        self.schemes = nn.ModuleList(_build_scheme(*scheme) for scheme in distinct)
+        self.sorts = [
+            _sort_of(layer, distinct.index(scheme), causal) for layer, scheme in zip(layers, schemes[1:], strict=True)
+        ]
         self.order = config.sharing.order(config.num_layers)
         firsts = [self.order.index(number) for number in range(max(self.order) + 1)]
         self.blocks = nn.ModuleList(build_layer(layers[first], Place(depth, first, memory_dim)) for first in firsts)
@@ -189,8 +192,13 @@ class _Row(NamedTuple):
     mask: AttentionMask
 
 
-def _build_scheme(scheme: PositionsConfig, config: StackConfig, causal: bool) -> Positions:
-    shape = config.positions_shape(causal)
+def _scheme_of(layer: LayerConfig, stack: StackConfig, causal: bool) -> tuple[PositionsConfig, PositionsShape]:
+    """Positional scheme and shape; one that acts at the embedding has the stack's shape, whatever the layer's heads."""
+    shaped = layer if layer.positions.by_layer else stack
+    return layer.positions, shaped.positions_shape(causal)
+
+
+def _build_scheme(scheme: PositionsConfig, shape: PositionsShape) -> Positions:
     scheme.check(shape)
     return scheme.build(shape)
 

@@ -50,6 +50,13 @@ class PositionsConfig(Config, Choice, noun="positions"):
     def check(self, shape: PositionsShape) -> None:
         """Raises ConfigError where the scheme cannot work in a stack of this shape."""
 
+    def check_sides(self, two_sided: bool) -> None:
+        """Raises ConfigError where a setting acts on a side that no stack of the model sees.
+
+        Args:
+            two_sided: whether the model has a stack that sees both ways.
+        """
+
 
 class Positions(nn.Module):
     """A positional scheme that does nothing; the base of those that do something.
