@@ -21,7 +21,10 @@ from zoo.config import Config, build, merged
 from zoo.errors import ConfigError
 from zoo.heads import HeadConfig
 from zoo.models import ModelConfig
-from zoo.registry import Choice
+from zoo.nn.attend import KERNELS
+from zoo.nn.feed_forward import ACTIVATIONS
+from zoo.nn.residual import PLACEMENTS
+from zoo.registry import Choice, Registry
 
 Cell = dict[str, str]
 Settings = dict[str, Any]
@@ -57,13 +60,17 @@ NO_AXIS = {
 SAMPLES: dict[str, tuple[Any, ...]] = {
     "head_dim": (4, 5),  # 4 heads of 4 fill the width of 16; 5 is odd and does not
     "num_kv_heads": (None, 1, 2),
-    "layers": ({}, {"1": {"attention": {"window": 2}}}),
-    "decoder": ({}, {"num_layers": 1}),
+    "layers": ({}, {"1": {"attention": {"window": 3}}}),
+    "num_decoder_layers": (None, 4),
+    "decoder": ({}, {"num_layers": 4}),
 }
 """Values of fields whose type does not tell which ones make a difference."""
 
 COMPANIONS: dict[str, Settings] = {"sharing": {"num_layers": 4}}
 """What a model needs besides, where an axis is not at its default."""
+
+REGISTRIES: tuple[Registry[Any], ...] = (ACTIVATIONS, KERNELS, PLACEMENTS)
+"""Names that text fields choose from."""
 
 ABSENT = object()
 """What an axis is at in a model that does not have it."""
@@ -82,9 +89,11 @@ class Found(typing.NamedTuple):
     settings: Settings
 
 
-def axes() -> Axes:
-    """Every axis with its kinds and other values, as registered now; variants are left out."""
-    return {axis: tuple(v.name for v in values if "/" not in v.name) for axis, values in _values().items()}
+def axes(with_variants: bool = False) -> Axes:
+    """Every axis with its kinds and other values, as registered now, with or without the variants."""
+    return {
+        axis: tuple(v.name for v in values if with_variants or "/" not in v.name) for axis, values in _values().items()
+    }
 
 
 def variants() -> list[Cell]:
@@ -93,6 +102,13 @@ def variants() -> list[Cell]:
 
 
 def _values() -> dict[str, tuple[Found, ...]]:
+    """Found anew only when something was registered."""
+    kinds = [(base.noun, *base.choices) for base in _subclasses(Choice) if "noun" in vars(base)]
+    return _values_of(tuple(kinds), tuple((registry.noun, *registry) for registry in REGISTRIES))
+
+
+@functools.lru_cache(maxsize=2)
+def _values_of(kinds: object, names: object) -> dict[str, tuple[Found, ...]]:
     found = {"family": tuple(Found(kind, {"kind": kind}) for kind in ModelConfig.choices)}
     for family in ModelConfig.choices.values():
         for axis, values in _axes_of(family, ""):
@@ -229,9 +245,9 @@ def config_of(cell: Cell) -> ModelConfig:
 def settings_of(cell: Cell) -> Settings:
     """The settings of a cell's model."""
     values = {axis: {value.name: value.settings for value in found} for axis, found in _values().items()}
-    settings = PLAIN
-    for axis in sorted(cell, key=lambda axis: (axis != "family", axis.count("."))):  # kinds before what stands in them
-        if cell[axis] != default_of(axis):  # some axes are of one family only: elsewhere they are at their default
+    settings = {**PLAIN, "kind": cell.get("family", PLAIN["kind"])}
+    for axis in sorted(cell, key=lambda axis: axis.count(".")):  # kinds before what stands in them
+        if axis != "family" and cell[axis] != default_of(axis):  # some axes are of one family only: elsewhere they are at their default
             settings = merged(merged(settings, values[axis][cell[axis]]), COMPANIONS.get(axis, {}))
     return settings
 
@@ -253,7 +269,7 @@ def default_of(axis: str) -> str:
 def needs(cell: Cell, depth: int = 3) -> Cell:
     """The cell with what it needs besides; raises ConfigError where no model has these choices.
 
-    What is tried are the values of the axes that the refusal speaks of.
+    What is tried are the families, and the values of the axes that the refusal speaks of.
     """
     try:
         config_of(cell)
@@ -264,7 +280,7 @@ def needs(cell: Cell, depth: int = 3) -> Cell:
         refusal = error
     words = set(re.findall(r"\w+", str(refusal)))
     for axis, values in axes().items():
-        if axis not in cell and axis.split(".")[-1] in words:
+        if axis not in cell and (axis == "family" or axis.split(".")[-1] in words):
             for value in values:
                 try:
                     config_of(cell | {axis: value})
@@ -294,8 +310,17 @@ def refusal(cell: Cell) -> str | None:
 
 
 def is_refused(cell: Cell) -> bool:
-    """Whether no model has these choices."""
+    """Whether no model has these choices. A default beside a choice that needs nothing else is known to be legal."""
+    unusual = {axis: value for axis, value in cell.items() if value != default_of(axis)}
+    if len(unusual) < 2 and _stands_alone(tuple(unusual.items()), _values_of.cache_info().misses):
+        return False
     return refusal(cell) is not None
+
+
+@functools.cache
+def _stands_alone(items: tuple[tuple[str, str], ...], version: int) -> bool:
+    """Whether these choices build with defaults for the rest; `version` counts changes of the registries."""
+    return builds(dict(items))
 
 
 def builds(cell: Cell) -> bool:
@@ -335,7 +360,10 @@ def pairs_of(cell: Cell) -> set[Pair]:
 
 
 def pairwise(
-    choices: Axes, refused: Callable[[Cell], bool], builds: Callable[[Cell], bool] = lambda cell: True
+    choices: Axes,
+    refused: Callable[[Cell], bool],
+    builds: Callable[[Cell], bool] = lambda cell: True,
+    with_needs: Callable[[Cell], Cell] = lambda cell: cell,
 ) -> tuple[list[Cell], list[Pair]]:
     """Few cells that together hold every pair of choices that is not refused by itself, and the pairs that are.
 
@@ -347,7 +375,7 @@ def pairwise(
     missing = dict.fromkeys(pair for pair in pairs(choices) if pair not in illegal)
     cells = []
     while missing:
-        cell = dict(next(iter(missing)))
+        cell = with_needs(dict(next(iter(missing))))
         for axis in sorted(choices, key=lambda name: -len(choices[name])):
             if axis not in cell:
                 cell[axis] = _best(axis, choices, cell, missing, illegal, builds)

@@ -28,6 +28,8 @@ class SharingConfig(Config, Choice, noun="sharing"):
         order = self.order(len(layers))
         for layer, block in enumerate(order):
             first = order.index(block)
+            if layers[first] == layers[layer]:
+                continue
             for key, one, other in difference(layers[first], layers[layer]):
                 raise ConfigError(
                     f"{self.kind!r} has layers {first} and {layer} share their weights, but `layers` makes them "
