@@ -40,7 +40,6 @@ PLAIN: Settings = {
     "num_layers": 2,
     "num_heads": NUM_HEADS,
     "head_dim": 4,
-    "feed_forward_dim": 24,
     "max_length": 32,
     "vocab_size": VOCAB_SIZE,
     "attention": {"kind": "multi_head", "kernel": "reference"},
@@ -79,7 +78,7 @@ PRODUCT = ("family", "positions", "placement", "norm", "feed_forward", "attentio
 """The axes whose full product the slow suite runs."""
 
 
-# ------------------------------------------------------------------------------------------------- axes from the configs
+# -------------------------------------------------------------------------------------------------- axes from configs
 
 
 class Found(typing.NamedTuple):
@@ -247,7 +246,9 @@ def settings_of(cell: Cell) -> Settings:
     values = {axis: {value.name: value.settings for value in found} for axis, found in _values().items()}
     settings = {**PLAIN, "kind": cell.get("family", PLAIN["kind"])}
     for axis in sorted(cell, key=lambda axis: axis.count(".")):  # kinds before what stands in them
-        if axis != "family" and cell[axis] != default_of(axis):  # some axes are of one family only: elsewhere they are at their default
+        if axis != "family" and cell[axis] != default_of(
+            axis
+        ):  # some axes are of one family only: elsewhere they are at their default
             settings = merged(merged(settings, values[axis][cell[axis]]), COMPANIONS.get(axis, {}))
     return settings
 
