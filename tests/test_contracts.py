@@ -129,7 +129,10 @@ class Outcome(NamedTuple):
 
 
 def build(config: ModelConfig) -> Model:
-    """The model in float64, its weights small (without a norm large ones explode) and none left at 0 or 1."""
+    """The model in float64, its weights small (without a norm large ones explode) and none left at 0 or 1.
+
+    Parts that mix rows in training (batch normalization) keep the laws in evaluation.
+    """
     model = config.build_unset().double()
     initialize(model, config.initialization, seed=0)
     generator = torch.Generator().manual_seed(11)
@@ -137,7 +140,7 @@ def build(config: ModelConfig) -> Model:
         for _, parameter in sorted(model.named_parameters()):
             noise = torch.rand(parameter.shape, generator=generator, dtype=torch.float64)
             parameter.mul_(0.3).add_(0.2 * noise - 0.1)
-    return model
+    return model.train(not config.parts_that_mix_rows())
 
 
 def outcome(model: Model, lay_out: Callable[[Model], list[Layout]]) -> Outcome:

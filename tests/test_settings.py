@@ -65,6 +65,7 @@ MATTERS_WITH = {
     "initialization.position_std": Condition("positions", {"learned"}, "there is no such table elsewhere"),
     "norm": Condition("placement", NORMED, "without one, no part of this model has a norm"),
     "norm.eps": Condition("placement", NORMED, "likewise"),
+    "norm.affine": Condition("placement", NORMED, "likewise"),
     "norm.bias": Condition("placement", NORMED, "likewise"),
 }
 
@@ -190,7 +191,10 @@ def variations(kind: Any, value: Any, refusal: str) -> list[Any]:
 
 
 def outputs(model: Any) -> list[Tensor]:
-    """Hidden states and logits in evaluation and in training, on rows with padding, far positions and segments."""
+    """Hidden states and logits in evaluation, in training, and in evaluation of what the training left behind.
+
+    The rows have padding, far positions and segments.
+    """
     tokens = (torch.arange(20) * 7 % VOCAB_SIZE).reshape(2, 10)
     positions = torch.tensor([[0, 1, 2, 3, 5, 8, 13, 21, 25, 31]]).expand(2, -1)
     documents = torch.tensor([[0] * 10, [0] * 8 + [-1] * 2])
@@ -200,7 +204,7 @@ def outputs(model: Any) -> list[Tensor]:
     if model.config.embedding.num_segments > 1:
         inputs["segments"] = tokens % 2
     found = []
-    for training in (False, True):
+    for training in (False, True, False):
         torch.manual_seed(0)
         model.train(training)
         hidden = model.backbone(**inputs)
@@ -229,9 +233,14 @@ def apart(one: Tensor, other: Tensor) -> bool:
 def has_effect(setting: Setting) -> bool | None:
     """Whether some other value of the setting has an effect.
 
-    None where every other value is refused by its name, or there is nothing else to choose.
+    None where every other value or the group that it stands in is refused by name, or there is nothing else to choose.
     """
-    config = build(ModelConfig, setting.model)
+    try:
+        config = build(ModelConfig, setting.model)
+    except ConfigError as error:
+        if error.key == setting.path.rpartition(".")[0]:
+            return None
+        raise
     value = value_at(config, setting.path)
     try:
         build(ModelConfig, changed(setting.model, setting.path, "no such value"))

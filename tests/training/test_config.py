@@ -33,6 +33,9 @@ from zoo.training.schedule import LinearConfig
         ("gpt", ["optimizer.learning_rate=.nan"], "optimizer.learning_rate"),
         ("gpt", ["seed=-1"], "seed"),
         ("gpt", ["trainer.batchsize=8"], "batch_size"),
+        ("gpt", ["model.norm={kind: batch_norm}", "trainer.accumulate=2"], r"accumulate: 2 .*model\.norm: batch_norm"),
+        ("gpt", ["model.norm={kind: batch_norm}", "trainer.devices=2"], r"trainer\.devices: 2 .*model\.norm"),
+        ("gpt", ["model.norm={kind: batch_norm}", "trainer.num_nodes=2"], r"trainer\.num_nodes: 2 .*model\.norm"),
     ],
 )
 def test_what_does_not_go_together(kind: str, settings: list[str], words: str, tmp_path: Path) -> None:

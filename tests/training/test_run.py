@@ -136,6 +136,15 @@ def test_broken_at_any_step_it_ends_the_same(step: int, break_at: Any, tmp_path:
     check_same_end(tmp_path)
 
 
+def test_running_statistics_survive_a_break(break_at: Any, tmp_path: Path) -> None:
+    config = tiny_run(tmp_path, "gpt", *SETTINGS, "model.norm={kind: batch_norm}")
+    pretrain(config, tmp_path / "unbroken")
+    assert any(name.endswith("running_variance") for name in weights(tmp_path / "unbroken"))
+    break_at(config, tmp_path / "run", 5)
+    pretrain(config, tmp_path / "run")
+    check_same_end(tmp_path)
+
+
 def check_same_end(folder: Path) -> None:
     run, unbroken = folder / "run", folder / "unbroken"
     assert same(weights(run), weights(unbroken))

@@ -6,19 +6,20 @@ that gives it what it needs, and is refused by name on one that does not.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from zoo.config import setting
+from zoo.config import Config, setting
 from zoo.errors import ConfigError
 from zoo.heads import HeadConfig, HeadShape
 from zoo.nn.embedding import EmbeddingConfig, TokenEmbedding
 from zoo.nn.init import BertInitializationConfig, InitializationConfig, initialize
 from zoo.nn.linear import Embedding, Site
+from zoo.nn.padding import padding_aware, tell_padding
 from zoo.nn.stack import Stack, StackCache, StackConfig
 from zoo.registry import Choice
 
@@ -67,6 +68,13 @@ class ModelConfig(StackConfig, Choice, noun="model"):
         """For each stack of the family, whether it is causal."""
         return (self.causal,)
 
+    def parts_that_mix_rows(self) -> dict[str, str]:
+        """Dotted key of each part whose result in training depends on the other rows of a microbatch → why."""
+        parts = dict(_mixing(self))
+        for number, layer in enumerate(self.layer_configs()):
+            parts |= {f"layers.{number}.{key}": why for key, why in _mixing(layer) if key not in parts}
+        return parts
+
     def token_table(self) -> Embedding:
         """A new token table (V, D); raises ConfigError where the vocabulary is not known yet."""
         if self.vocab_size is None:
@@ -95,8 +103,20 @@ class ModelConfig(StackConfig, Choice, noun="model"):
         return Model(self, backbone, {name: head.build(shape) for name, head in self.heads.items()})
 
 
+def _mixing(config: Config, prefix: str = "") -> Iterator[tuple[str, str]]:
+    for field in fields(config):
+        value, key = getattr(config, field.name), f"{prefix}{field.name}"
+        if isinstance(value, Config):
+            if reason := getattr(value, "mixes_rows", ""):
+                yield key, f"{getattr(value, 'kind', key)} {reason}"
+            yield from _mixing(value, f"{key}.")
+
+
 class Backbone(nn.Module):
     """Token ids to hidden states; the base of the families."""
+
+    output_side: ClassVar[str] = ""
+    """How the inputs begin whose places the hidden states are of: nothing, or "decoder_"."""
 
     @property
     def tokens(self) -> Embedding:
@@ -115,6 +135,7 @@ class SelfBackbone(Backbone):
         super().__init__()
         self.embedding = TokenEmbedding(config.embedding, config.token_table(), config.norm, config.dropout.embedding)
         self.stack = Stack(config, causal=config.causal)
+        self.padding_aware = padding_aware(self.embedding)
 
     @property
     def tokens(self) -> Embedding:
@@ -131,6 +152,7 @@ class SelfBackbone(Backbone):
     ) -> Tensor:
         """(B, T) ids → (B, T, D); what the families' forwards share."""
         positions = row_positions(tokens, options.get("cache")) if positions is None else positions
+        tell_padding(self.padding_aware, documents)
         hidden_BTD = self.embedding(tokens, positions, segments, self.stack.positions.embed)
         return self.stack(hidden_BTD, positions, documents, **options)
 
@@ -155,10 +177,12 @@ class Model(nn.Module):
         self.config = config
         self.backbone = backbone
         self.heads = nn.ModuleDict(heads)
+        self.padding_aware = padding_aware(self.heads)
 
     def forward(self, **inputs: Any) -> dict[str, Tensor]:
         """Logits of every head, by name; `inputs` as the backbone's forward takes them."""
         hidden_BTD = self.backbone(**inputs)
+        tell_padding(self.padding_aware, inputs.get(f"{self.backbone.output_side}documents"))
         return {name: head(hidden_BTD) for name, head in self.heads.items()}
 
     @property

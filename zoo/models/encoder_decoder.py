@@ -16,6 +16,7 @@ from zoo.errors import ConfigError
 from zoo.models.base import Backbone, ModelConfig, row_positions
 from zoo.nn.embedding import TokenEmbedding
 from zoo.nn.linear import Depth, Embedding
+from zoo.nn.padding import padding_aware, tell_padding
 from zoo.nn.stack import Memory, Stack, StackCache
 
 
@@ -52,6 +53,8 @@ class EncoderDecoder(Backbone):
         config: the model's config.
     """
 
+    output_side: ClassVar[str] = "decoder_"
+
     def __init__(self, config: EncoderDecoderConfig) -> None:
         super().__init__()
         table, dropout = config.token_table(), config.dropout.embedding
@@ -60,6 +63,8 @@ class EncoderDecoder(Backbone):
         self.encoder_embedding = TokenEmbedding(config.embedding, table, config.norm, dropout)
         self.encoder = Stack(config, causal=False, depth=depth)
         self.decoder_embedding = TokenEmbedding(config.embedding, table, config.norm, dropout)
+        self.encoder_padding_aware = padding_aware(self.encoder_embedding)
+        self.decoder_padding_aware = padding_aware(self.decoder_embedding)
         self.decoder = Stack(decoder, causal=True, memory_dim=config.dim, depth=depth._replace(in_decoder=True))
 
     @property
@@ -90,6 +95,7 @@ class EncoderDecoder(Backbone):
     def encode(self, tokens: Tensor, positions: Tensor | None = None, documents: Tensor | None = None) -> Memory:
         """What the decoder looks at: hidden states (B, S, D) of the input and its document ids."""
         positions = row_positions(tokens) if positions is None else positions
+        tell_padding(self.encoder_padding_aware, documents)
         hidden_BSD = self.encoder_embedding(tokens, positions, None, self.encoder.positions.embed)
         return Memory(self.encoder(hidden_BSD, positions, documents), documents)
 
@@ -103,5 +109,6 @@ class EncoderDecoder(Backbone):
     ) -> Tensor:
         """(B, T) ids of the output so far → (B, T, D) hidden states; arguments as in `forward`."""
         positions = row_positions(tokens, cache) if positions is None else positions
+        tell_padding(self.decoder_padding_aware, documents)
         hidden_BTD = self.decoder_embedding(tokens, positions, None, self.decoder.positions.embed)
         return self.decoder(hidden_BTD, positions, documents, memory, cache=cache)

@@ -34,10 +34,16 @@ class AttentionConfig(Config, Choice, noun="attention"):
     kernel: str = setting("sdpa", f"the implementation: {', '.join(KERNELS)}")
 
     def validate(self) -> None:
-        """Refuses a kernel that is unknown or cannot do what is asked."""
+        """Refuses a kernel that is unknown or cannot do what is asked, and a query-key norm that mixes rows."""
         if self.kernel not in KERNELS:
             raise ConfigError(unknown_name("kernel", self.kernel, KERNELS), "kernel")
         self.check_kernel(self.features)
+        if self.query_key_norm is not None and self.query_key_norm.mixes_rows:
+            raise ConfigError(
+                f"{self.query_key_norm.kind!r} {self.query_key_norm.mixes_rows}; queries and keys stand at different "
+                "places, of which it would have to know the padding: use another norm",
+                "query_key_norm",
+            )
 
     def check_kernel(self, features: dict[str, object]) -> None:
         """Raises ConfigError where the kernel lacks one of these features (name → the setting that asks for it)."""

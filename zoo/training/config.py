@@ -85,6 +85,7 @@ class RunConfig(Config):
                     f"model.heads.{head}",
                 )
         self._check_effects()
+        self._check_mixing()
         try:
             self.schedule.check(self.trainer.max_steps)
         except ConfigError as error:
@@ -96,6 +97,18 @@ class RunConfig(Config):
                 f"num_nodes); choose a multiple of {shares}",
                 "trainer.batch_size",
             )
+
+    def _check_mixing(self) -> None:
+        """Refuses to share a step out to several forwards where a part of the model depends on what is in one."""
+        for key, reason in self.model.parts_that_mix_rows().items():
+            for shares in ("accumulate", "devices", "num_nodes"):
+                value = getattr(self.trainer, shares)
+                if value > 1:
+                    raise ConfigError(
+                        f"{value} does not go with model.{key}: {reason}, so the result would depend on how a step is "
+                        "shared out; use 1, or another part there",
+                        f"trainer.{shares}",
+                    )
 
     def _check_effects(self) -> None:
         """Refuses settings that something else makes idle."""
