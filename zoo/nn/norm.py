@@ -89,6 +89,7 @@ class LayerNorm(nn.LayerNorm):
         super().__init__(dim, eps=config.eps, elementwise_affine=config.affine or config.bias, bias=config.bias)
         if not config.affine:
             self.register_parameter("weight", None)
+            self.elementwise_affine = False
 
 
 @dataclass(frozen=True, kw_only=True)
