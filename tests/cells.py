@@ -56,6 +56,9 @@ NO_AXIS = {
 }
 """Fields with alternatives that are no axis, and why."""
 
+REFUSED_ALONE = {"attention.query_key_norm": ("batch_norm",)}
+"""Kinds that no model can have at this place, whatever else it has; the tests of their files say so."""
+
 SAMPLES: dict[str, tuple[Any, ...]] = {
     "head_dim": (4, 5),  # 4 heads of 4 fill the width of 16; 5 is odd and does not
     "num_kv_heads": (None, 1, 2),
@@ -111,7 +114,8 @@ def _values_of(kinds: object, names: object) -> dict[str, tuple[Found, ...]]:
     found = {"family": tuple(Found(kind, {"kind": kind}) for kind in ModelConfig.choices)}
     for family in ModelConfig.choices.values():
         for axis, values in _axes_of(family, ""):
-            found.setdefault(axis, tuple(values))
+            refused = REFUSED_ALONE.get(axis, ())
+            found.setdefault(axis, tuple(value for value in values if value.name.partition("/")[0] not in refused))
     found["heads"] = tuple(
         Found(name, {"heads": {"main": value}}) for name, value in _kinds(HeadConfig, optional=False, deep=True)
     )
