@@ -1,6 +1,6 @@
 """BERT, from text to filled masks: tokenizer → token store → pretrain → try it.
 
-    python -m recipes.bert [key=value …]
+    python -m recipes.bert [key=value …] [--fresh]
 
 Reproduces the objectives of Devlin et al. 2018 (arXiv:1810.04805), masked language modelling and next sentence
 together, in nano size (4 layers × 128, 1.4 million parameters) on the documentation of Python's standard library.
@@ -10,25 +10,26 @@ Measured: about two minutes on 2 CPU cores, to a validation loss of 6.60 (masked
 together; 9.03 at the first step).
 """
 
-import sys
 from pathlib import Path
 
 import zoo
+from recipes.command_line import run
 from zoo.data.corpus import Corpus, cache_folder, find_or_train
 from zoo.data.split import split
 from zoo.data.store import build_store
 from zoo.training.run import Result, pretrain
 from zoo.training.shipped import load_run
 
+# Two minutes teach little more than which words are frequent: these want a frequent word.
 TEXTS = (
-    "return the length of the [MASK] .",
-    "raise an [MASK] if the file does not exist .",
-    "this function returns a list of [MASK] .",
+    "return the length of [MASK] list",
+    "the name of [MASK] file is the first argument of the function .",
+    "the value of the name is the same as [MASK] value of the type",
 )
 
 
-def main(overrides: list[str]) -> Result:
-    """Runs the pipeline; `overrides` are settings over configs/pretrain/bert-nano.yaml."""
+def main(overrides: list[str], *, fresh: bool = False) -> Result:
+    """Runs the pipeline; `overrides` are settings over configs/pretrain/bert-nano.yaml, `fresh` starts anew."""
     # 1. One typed, frozen config holds every choice: configs/pretrain/bert-nano.yaml, then what the command line says.
     config = load_run("bert-nano", overrides).config
 
@@ -42,7 +43,7 @@ def main(overrides: list[str]) -> Result:
 
     # 4. Rows [CLS] A [SEP] B [SEP], noise, loss, optimizer step, and a checkpoint now and then. The same call goes on
     #    where a stopped run was.
-    result = pretrain(config, corpus=corpus)
+    result = pretrain(config, fresh=fresh, corpus=corpus)
 
     # 5. The run folder opens by itself: weights, config and tokenizer.
     try_it(result.folder)
@@ -59,4 +60,4 @@ def try_it(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run(main, __doc__)

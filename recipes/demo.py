@@ -1,13 +1,12 @@
 """A BERT, a GPT and a T5, all made of the same blocks, learn from the documentation of the Python that runs them.
 
-    make demo          (or: python -m recipes.demo [key=value …])
+    make demo          (or: python -m recipes.demo [key=value …] [--fresh])
 
 Nothing is downloaded. Each of the three is pretrained in nano size, then tried: masks filled, a text continued, spans
 filled. At the end stand one table and one picture of the loss curves. Run it again and it finds the finished runs;
 stop it and it goes on where it was. It takes about six minutes on 2 CPU cores, most of it training.
 """
 
-import sys
 import time
 from pathlib import Path
 from types import ModuleType
@@ -16,9 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from recipes import bert, gpt, t5
-from zoo.errors import ZooError
+from recipes.command_line import run
 from zoo.training.curves import draw_curves
-from zoo.training.interrupt import Interrupted
 from zoo.training.run import Result
 
 FAMILIES: dict[str, ModuleType] = {
@@ -29,16 +27,18 @@ FAMILIES: dict[str, ModuleType] = {
 PICTURE = Path("runs/demo/loss-curves.png")
 
 
-def main(overrides: list[str]) -> None:
-    """Runs the three recipes; `overrides` go over the config of each."""
+def main(overrides: list[str], *, fresh: bool = False) -> None:
+    """Runs the three recipes; `overrides` go over the config of each, `fresh` starts all three anew."""
     console, began = Console(highlight=False), time.monotonic()
     results: dict[str, Result] = {}
     for family, recipe in FAMILIES.items():
         console.rule(f"[bold]{family}")
         name = f"name=demo-{recipe.__name__.rpartition('.')[2]}"
-        results[family] = recipe.main([name, *overrides])
+        results[family] = recipe.main([name, *overrides], fresh=fresh)
     console.rule("[bold]what came out")
     console.print(table(results))
+    for line in sums(results):
+        console.print(line)
     picture = draw_curves([result.folder for result in results.values()], PICTURE)
     console.print(f"loss curves: {picture}")
     console.print(f"the demo took {(time.monotonic() - began) / 60:.1f} minutes; the runs are in runs/demo-*")
@@ -60,10 +60,19 @@ def table(results: dict[str, Result]) -> Table:
     return lines
 
 
+def sums(results: dict[str, Result]) -> list[str]:
+    """A line for each loss that is a sum: validation losses compare between families only objective by objective."""
+    lines = []
+    for family, result in results.items():
+        parts = {
+            name.split("/")[1]: loss
+            for name, loss in result.metrics.items()
+            if name.startswith("validation/") and name.endswith("/loss") and name.count("/") == 2
+        }
+        if len(parts) > 1:
+            lines.append(f"{family}: the sum of {' and '.join(f'{name} {loss:.3f}' for name, loss in parts.items())}")
+    return lines
+
+
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except Interrupted as stopped:
-        sys.exit(f"{stopped} (make demo)")
-    except ZooError as error:
-        sys.exit(f"error: {error}")
+    run(main, __doc__)

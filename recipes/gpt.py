@@ -1,6 +1,6 @@
 """GPT, from text to continued text: tokenizer → token store → pretrain → try it.
 
-    python -m recipes.gpt [key=value …]
+    python -m recipes.gpt [key=value …] [--fresh]
 
 A decoder-only model with GPT-2's choices (Radford et al. 2019) in nano size (4 layers × 128, 1.3 million parameters)
 on the documentation of Python's standard library. `zoo pretrain gpt-nano` runs the same steps as one command; here
@@ -9,10 +9,10 @@ they stand one by one, to be read and changed.
 Measured: about two minutes on 2 CPU cores, to a validation loss of 5.33 (8.29 at the first step).
 """
 
-import sys
 from pathlib import Path
 
 import zoo
+from recipes.command_line import run
 from zoo.data.corpus import Corpus, cache_folder, find_or_train
 from zoo.data.split import split
 from zoo.data.store import build_store
@@ -22,8 +22,8 @@ from zoo.training.shipped import load_run
 PROMPTS = ("Return the number of ", "Raise ValueError if ")
 
 
-def main(overrides: list[str]) -> Result:
-    """Runs the pipeline; `overrides` are settings over configs/pretrain/gpt-nano.yaml."""
+def main(overrides: list[str], *, fresh: bool = False) -> Result:
+    """Runs the pipeline; `overrides` are settings over configs/pretrain/gpt-nano.yaml, `fresh` starts anew."""
     # 1. One typed, frozen config holds every choice: configs/pretrain/gpt-nano.yaml, then what the command line says.
     config = load_run("gpt-nano", overrides).config
 
@@ -37,7 +37,7 @@ def main(overrides: list[str]) -> Result:
 
     # 4. Documents are laid end to end and cut into rows; no document sees its neighbour. The same call goes on where a
     #    stopped run was.
-    result = pretrain(config, corpus=corpus)
+    result = pretrain(config, fresh=fresh, corpus=corpus)
 
     # 5. The run folder opens by itself: weights, config and tokenizer.
     try_it(result.folder)
@@ -53,4 +53,4 @@ def try_it(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run(main, __doc__)

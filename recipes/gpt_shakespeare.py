@@ -1,6 +1,6 @@
 """A GPT that writes Shakespeare letter by letter, with the settings of nanoGPT's CPU example.
 
-    python -m recipes.gpt_shakespeare data.source.path=input.txt [key=value …]
+    python -m recipes.gpt_shakespeare data.source.path=input.txt [key=value …] [--fresh]
 
 4 layers × 128, 64 characters of context, 12 rows a step, 2,000 steps: about a minute and a half on 2 CPU cores.
 Measured over the whole held-out tenth, three seeds: a validation loss of 1.777 to 1.793, where nanoGPT's loop leaves
@@ -8,17 +8,16 @@ Measured over the whole held-out tenth, three seeds: a validation loss of 1.777 
 (1.1 MB, public domain).
 """
 
-import sys
-
 import zoo
+from recipes.command_line import run
 from zoo.training.run import Result, pretrain
 from zoo.training.shipped import load_run
 
 
-def main(overrides: list[str]) -> Result:
-    """Trains, reports, writes; `overrides` are settings over configs/pretrain/gpt-shakespeare.yaml."""
+def main(overrides: list[str], *, fresh: bool = False) -> Result:
+    """Trains, reports, writes; `overrides` go over configs/pretrain/gpt-shakespeare.yaml, `fresh` starts anew."""
     config = load_run("gpt-shakespeare", overrides).config
-    result = pretrain(config)
+    result = pretrain(config, fresh=fresh)
     loss = result.metrics["validation/loss"]
     print(
         f"validation loss {loss:.3f} nats per character after {result.steps:,} steps of {result.seconds:.0f} s in all"
@@ -32,4 +31,4 @@ def main(overrides: list[str]) -> Result:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run(main, __doc__)

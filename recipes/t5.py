@@ -1,6 +1,6 @@
 """T5, from text to filled spans: tokenizer → token store → pretrain → try it.
 
-    python -m recipes.t5 [key=value …]
+    python -m recipes.t5 [key=value …] [--fresh]
 
 Reproduces the span corruption of Raffel et al. 2020 (arXiv:1910.10683), 15 % noise in spans of 3 tokens on average,
 in nano size (4 + 4 layers × 128, 2.4 million parameters) on the documentation of Python's standard library. `zoo
@@ -9,10 +9,10 @@ pretrain t5-nano` runs the same steps as one command; here they stand one by one
 Measured: about two minutes on 2 CPU cores, to a validation loss of 5.36 (8.70 at the first step).
 """
 
-import sys
 from pathlib import Path
 
 import zoo
+from recipes.command_line import run
 from zoo.data.corpus import Corpus, cache_folder, find_or_train
 from zoo.data.split import split
 from zoo.data.store import build_store
@@ -25,8 +25,8 @@ TEXTS = (
 )
 
 
-def main(overrides: list[str]) -> Result:
-    """Runs the pipeline; `overrides` are settings over configs/pretrain/t5-nano.yaml."""
+def main(overrides: list[str], *, fresh: bool = False) -> Result:
+    """Runs the pipeline; `overrides` are settings over configs/pretrain/t5-nano.yaml, `fresh` starts anew."""
     # 1. One typed, frozen config holds every choice: configs/pretrain/t5-nano.yaml, then what the command line says.
     config = load_run("t5-nano", overrides).config
 
@@ -42,7 +42,7 @@ def main(overrides: list[str]) -> Result:
 
     # 4. Pieces of documents are packed into rows; each is corrupted by itself, and the decoder's part of a piece looks
     #    at the encoder's part of the same piece only. The same call goes on where a stopped run was.
-    result = pretrain(config, corpus=corpus)
+    result = pretrain(config, fresh=fresh, corpus=corpus)
 
     # 5. The run folder opens by itself: weights, config and tokenizer.
     try_it(result.folder)
@@ -57,4 +57,4 @@ def try_it(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run(main, __doc__)

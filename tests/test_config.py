@@ -380,7 +380,10 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"": 4}, "unknown key '' (legal: axles"),
     ({"paint": {"color": "red"}}, "paint.color: unknown key 'color'; did you mean 'colour'? (legal: colour, layers)"),
     ({"engine": {"pressur": 3}}, "engine.pressur: unknown steam engine key 'pressur'; did you mean 'pressure'?"),
-    ({"engine": {"kind": "electric", "boilers": 2}}, "engine.boilers: unknown electric engine key 'boilers' (legal: p"),
+    (
+        {"engine": {"kind": "electric", "boilers": 2}},
+        "engine.boilers: unknown electric engine key 'boilers' (legal: kin",
+    ),
     (
         {"engine": {"kind": "stem"}},
         "engine.kind: unknown engine 'stem'; did you mean 'steam'? (legal: electric, steam)",

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
+import zoo
+from tests.training.tiny import shrink
 from zoo.cli.main import main
+from zoo.training.shipped import load_run
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -79,6 +84,45 @@ def test_first_lines_of_python_run(capsys: pytest.CaptureFixture[str]) -> None:
     code = section("First lines of Python").split("```python")[1].split("```")[0]
     exec(compile(code, "README.md", "exec"), {})
     assert "bert-base" in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def after_the_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the demo has run, with small models and a few steps."""
+    folder = tmp_path_factory.mktemp("readme")
+    with contextlib.chdir(folder):
+        for name in ("bert", "gpt"):
+            assert main(["pretrain", f"{name}-nano", f"name=demo-{name}", *shrink(folder)]) == 0
+    return folder
+
+
+def test_python_with_what_the_demo_trained_runs(after_the_demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(after_the_demo)
+    code = section("First lines of Python").split("```python")[2].split("```")[0]
+    exec(compile(code, "README.md", "exec"), {"zoo": zoo})
+
+
+def test_command_lines_run(
+    after_the_demo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In their order, each on what the demo and the lines before it left; training takes two steps of a small model."""
+    monkeypatch.chdir(after_the_demo)
+    lines = [shlex.split(line, comments=True)[1:] for line in section("The command line").split("```")[1].splitlines()]
+    lines = [line for line in lines if line]
+    assert len(lines) >= 7
+    for line in lines:
+        small = [*shrink(after_the_demo), "trainer.max_steps=2"] if line[0] == "pretrain" else []
+        assert main([*line, *small]) == 0, (line, capsys.readouterr().err)
+
+
+def test_settings_that_are_named_exist() -> None:
+    """Whatever is written as `key=value` fits some shipped config."""
+    named = re.findall(r"`((?:[a-z_]+\.)+[a-z_]+=[^`]+)`", README)
+    assert len(named) >= 5
+    for settings in named:
+        words = shlex.split(settings.replace("\n", " "))
+        if "accelerator=gpu" not in settings and "devices" not in settings:
+            load_run("bert-nano", words)
 
 
 def test_the_error_that_is_shown_is_the_error(capsys: pytest.CaptureFixture[str]) -> None:

@@ -291,14 +291,22 @@ def _build_config(schema: type[Config], value: Any) -> Config:
     fields = {field.name: field for field in dataclasses.fields(schema)}
     for name in value:
         if name not in fields:
-            beside = f"{schema.kind} {schema.noun} " if issubclass(schema, Choice) else ""
-            raise ConfigError(unknown_name(f"{beside}key", name, fields), name)
+            raise ConfigError(_unknown_key(schema, name, value[name]), name)
     missing = [name for name, field in fields.items() if name not in value and _required(field)]
     if missing:
         raise ConfigError(f"is required: {fields[missing[0]].metadata.get('doc', '')}", missing[0])
     kinds = _types_of(schema)
     value = {name: _over_default(fields[name], child) for name, child in value.items()}
     return schema(**{name: build(kinds[name], child, name) for name, child in value.items()})
+
+
+def _unknown_key(schema: type[Config], name: str, value: Any) -> str:
+    """One sentence about a key that a group does not have; a value that is a kind was meant as one."""
+    if not issubclass(schema, Choice):
+        return unknown_name("key", name, _keys(schema))
+    presets = ["preset"] if getattr(schema, "presets", None) else []
+    meant = "kind" if isinstance(value, str) and value in schema.choices else None
+    return unknown_name(f"{schema.kind} {schema.noun} key", name, ["kind", *presets, *_keys(schema)], meant)
 
 
 def _over_default(field: dataclasses.Field[Any], value: Any) -> Any:

@@ -17,10 +17,10 @@ from zoo.errors import ConfigError
 T = TypeVar("T")
 
 
-def unknown_name(noun: str, name: object, legal: Iterable[str]) -> str:
-    """One sentence that says that `name` is no `noun`, which name is nearest, and which names are legal."""
+def unknown_name(noun: str, name: object, legal: Iterable[str], meant: str | None = None) -> str:
+    """One sentence that says that `name` is no `noun`, which name is nearest (or `meant`), and which are legal."""
     names = sorted(legal)
-    nearest = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
+    nearest = [meant] if meant else difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
     hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
     return f"unknown {noun} {name!r}{hint} (legal: {', '.join(names) or 'none'})"
 

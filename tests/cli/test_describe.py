@@ -19,9 +19,10 @@ def test_preset(command: Command, name: str) -> None:
 
 
 def test_settings_change_it(command: Command) -> None:
-    out = command("describe", "gpt2", "model.positions=alibi", "model.attention.kernel=reference").out
+    out = command("describe", "gpt2", "positions=alibi", "attention.kernel=reference").out
     assert "alibi, up to 1024" in out
     assert "kernel reference" in out
+    assert command("describe", "gpt2", "model.positions=alibi", "attention.kernel=reference").out == out
 
 
 @pytest.mark.parametrize("family", MODELS)
@@ -55,4 +56,6 @@ def test_preset_wins_over_the_config_of_its_name_and_says_so(command: Command) -
     status, out, err = command("describe", "bert-nano")
     assert status == 0
     assert out.startswith("preset bert-nano")
-    assert "configs/pretrain/bert-nano.yaml" in err
+    suggested = err.rpartition(": ")[2].split()
+    assert suggested == ["zoo", "config", "bert-nano"]
+    assert command(*suggested[1:]).status == 0

@@ -87,6 +87,16 @@ MISTAKES = {
     "out of range": (["pretrain", "CONFIG", "trainer.max_steps=0"], 2, ["trainer.max_steps: 0 must be at least 1"]),
     "NaN": (["pretrain", "CONFIG", "optimizer.learning_rate=.nan"], 2, ["optimizer.learning_rate", "nan", "finite"]),
     "unknown kind": (["pretrain", "CONFIG", "model.positions=rotray"], 2, ["model.positions", "did you mean 'rotary'"]),
+    "a kind under another name": (
+        ["pretrain", "CONFIG", "model.family=decoder"],
+        2,
+        ["model.family", "did you mean 'kind'", " kind, ", " preset"],
+    ),
+    "warm-up past the end": (
+        ["pretrain", "CONFIG", "schedule.kind=linear", "schedule.warmup_steps=100", "trainer.max_steps=60"],
+        2,
+        ["schedule.warmup_steps", "100", "max_steps=60; add schedule.warmup_steps=6"],
+    ),
     "unknown preset": (["pretrain", "CONFIG", "model.preset=gpt3"], 2, ["model.preset", "'gpt3'", "gpt2"]),
     "heads that do not divide": (["pretrain", "CONFIG", "model.num_heads=3"], 2, ["model.num_heads", "3", "dim=16"]),
     "objective of another family": (
@@ -97,7 +107,9 @@ MISTAKES = {
     "interpolation": (["pretrain", "CONFIG", "name=${oc.env:HOME}"], 2, ["name", "interpolation"]),
     "missing text": (["pretrain", "CONFIG", "name=other", "data.source.path=gone.txt"], 1, ["gone.txt"]),
     "describe: unknown name": (["describe", "bert-bse"], 2, ["'bert-bse'", "did you mean 'bert-base'"]),
-    "describe: not a model's key": (["describe", "bert-nano", "dim=8"], 2, ["dim", "model."]),
+    "describe: not a model's key": (["describe", "bert-nano", "seed=8"], 2, ["seed", "'seed'", "(legal: ", "dim"]),
+    "describe: misspelt key": (["describe", "bert-nano", "dimm=8"], 2, ["error: dimm: ", "did you mean 'dim'"]),
+    "describe: wrong own value": (["describe", "bert-nano", "dim=0"], 2, ["error: dim: 0 must be at least 1"]),
     "describe: wrong value": (["describe", "bert-nano", "model.dim=0"], 2, ["model.dim: 0 must be at least 1"]),
     "describe: folder without a model": (["describe", "empty"], 1, ["empty", "holds no model"]),
     "list: nothing fits": (["list", "bret*"], 2, ["'bret*'", "bert-base"]),

@@ -47,8 +47,30 @@ def test_folder_and_fresh(workshop: Workshop, command: Command, tmp_path: Path) 
     first = (tmp_path / "here" / "result.json").stat().st_mtime_ns
     outcome = command(*arguments, "--fresh")
     assert outcome.status == 0, outcome.err
+    assert f"moved the older run to {tmp_path / 'here.old-1'}\n" in outcome.err
     assert (tmp_path / "here" / "result.json").stat().st_mtime_ns > first
     assert any(path.name.startswith("here.old") for path in tmp_path.iterdir())
+
+
+def test_run_that_failed_on_its_text_is_mended_with_what_the_error_says(
+    workshop: Workshop, command: Command, tmp_path: Path
+) -> None:
+    """Own text with BERT: one file is one document, in which there is no second one to draw a sentence from."""
+    text = tmp_path / "books" / "own.text.bak"
+    text.parent.mkdir()
+    text.write_text((workshop.folder / "text.txt").read_text(encoding="utf-8"), encoding="utf-8")
+    arguments = ("pretrain", "tiny-encoder.yaml", "--folder", tmp_path / "run", "data.source.document=file")
+    status, _, err = command(*arguments, f"data.source.path={text.parent}")
+    assert status == 1
+    assert f"'{text.parent}/*'" in err
+    status, _, err = command(*arguments, f"data.source.path={text.parent}/*")
+    assert status == 1
+    without = err.rpartition(": ")[2].split()
+    assert without == ["objectives.next_sentence=null", "model.heads.next_sentence=null"]
+    assert "data.source.document=blank_line" in err
+    for mended in (["data.source.document=blank_line"], [*without, "--fresh"]):
+        outcome = command(*arguments, f"data.source.path={text.parent}/*", *mended)
+        assert outcome.status == 0, outcome.err
 
 
 def test_folder_of_another_config_is_refused_with_the_difference(workshop: Workshop, command: Command) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.data.memory import ListConfig
-from zoo.data.split import Documents, split
+from zoo.data.split import Documents, counted, held_out_words, split
 from zoo.data.store import TokenStore, build_store
 from zoo.errors import ConfigError, DataError
 from zoo.tokenizer.train import BytesConfig, CharactersConfig
@@ -64,6 +64,20 @@ def test_few_documents_are_cut_by_position(tmp_path: Path, count: int) -> None:
     assert training.sentences is not None
     assert validation.sentences is not None
     assert training.sentences.max() < cut <= validation.sentences.min() == cut
+
+
+def test_what_validates_in_words(tmp_path: Path) -> None:
+    many, few, one = TEXTS, TEXTS[:5], ("a word " * 100,)
+    words = [
+        held_out_words(*split(store_of(tmp_path / str(n), texts), 0.05)) for n, texts in enumerate((many, few, one))
+    ]
+    assert words == [
+        "10 documents held out",
+        "the last 5.1 % of the text held out",
+        "its last 5 % held out",
+    ]
+    assert held_out_words(*split(store_of(tmp_path / "0"), 0)) == "nothing held out"
+    assert [counted(n, "row") for n in (0, 1, 2554)] == ["0 rows", "1 row", "2,554 rows"]
 
 
 def test_a_fraction_of_zero_holds_out_nothing(tmp_path: Path) -> None:

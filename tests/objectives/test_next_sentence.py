@@ -41,5 +41,10 @@ def test_refusals() -> None:
         NextSentenceConfig().build("nsp", SETUP._replace(tokenizer=SyntheticTokenizer("gpt")))
     with pytest.raises(ConfigError, match=r"max_length: 4 is too short"):
         NextSentenceConfig().build("nsp", SETUP._replace(max_length=4))
+    one = random_documents(1, 400)
+    with pytest.raises(DataError, match=r"0 of 1 documents|1 of 1 documents") as caught:
+        NextSentenceConfig().build("nsp", SETUP).row_maker(one)
+    for words in ("data.source.document=blank_line or line", "objectives.nsp=null model.heads.next_sentence=null"):
+        assert words in str(caught.value)
     with pytest.raises(DataError, match="sentences"):
         NextSentenceConfig().build("nsp", SETUP).row_maker(random_documents(50, 40, sentence=None))

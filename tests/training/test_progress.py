@@ -1,6 +1,7 @@
 """What a person sees while a run trains."""
 
 import io
+import re
 import sys
 import time
 from types import SimpleNamespace
@@ -9,8 +10,9 @@ import pytest
 from rich import console as rich_console
 
 from zoo.training import progress
-from zoo.training.progress import BarProgress, LineProgress, describe_row, make_progress, short_number
+from zoo.training.progress import BarProgress, LineProgress, describe_row, fit, make_progress, row_words, short_number
 
+COLOURS = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 ROW = {"train/loss": 2.3456, "validation/loss": 2.5, "tokens_per_second": 12_345.0, "mfu": 0.42}
 
 
@@ -36,7 +38,7 @@ def test_bar_has_loss_speed_and_time_left(monkeypatch: pytest.MonkeyPatch) -> No
     time.sleep(0.01)
     shown.say("a [word] above the bar")
     shown.close()
-    screen = buffer.getvalue()
+    screen = COLOURS.sub("", buffer.getvalue())
     for words in (
         "gpt-nano",
         "20/100",
@@ -44,11 +46,46 @@ def test_bar_has_loss_speed_and_time_left(monkeypatch: pytest.MonkeyPatch) -> No
         "validation 2.500",
         "12.3k tokens/s",
         "MFU 42 %",
-        "left",
+        " left",
         "0:00:0",
     ):
         assert words in screen, words
     assert "a [word] above the bar" in screen
+
+
+@pytest.mark.parametrize("title", ["gpt-nano", "a-run-with-a-rather-long-name"])
+def test_bar_fits_on_a_narrow_terminal(title: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    buffer = io.StringIO()
+    original = rich_console.Console
+    monkeypatch.setattr(
+        rich_console, "Console", lambda stderr: original(file=buffer, force_terminal=True, width=80, stderr=False)
+    )
+    shown = BarProgress(title, 0, 90_000)
+    shown.update(45_000, ROW)
+    buffer.truncate(0)
+    shown.close()
+    last = COLOURS.sub("", buffer.getvalue()).strip("\0\r\n").splitlines()[-1].rstrip()
+    assert len(last) <= 80
+    assert "…" not in last
+    assert "MFU" not in last
+    for words in (title, "45000/90000", "loss 2.346", "left"):
+        assert words in last
+
+
+@pytest.mark.parametrize(
+    "room, text, bar",
+    [
+        (90, "loss 2.346 · validation 2.500 · 12.3k tokens/s · MFU 42 %", 24),
+        (66, "loss 2.346 · validation 2.500 · 12.3k tokens/s · MFU 42 %", 9),
+        (64, "loss 2.346 · validation 2.500 · 12.3k tokens/s", 18),
+        (47, "loss 2.346 · validation 2.500 · 12.3k tokens/s", 1),
+        (46, "loss 2.346 · validation 2.500", 17),
+        (3, "loss 2.346", 1),
+    ],
+)
+def test_what_fits(room: int, text: str, bar: int) -> None:
+    """MFU goes before the bar becomes a stub, then the bar shrinks, then the speed goes; the loss never does."""
+    assert fit(row_words(ROW), room) == (text, bar)
 
 
 def test_continued_bar_begins_where_the_run_stands(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,11 +128,16 @@ def test_loss_goes_down(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("step", range(1, 9))
-def test_broken_at_any_step_it_ends_the_same(step: int, break_at: Any, tmp_path: Path) -> None:
+def test_broken_at_any_step_it_ends_the_same(
+    step: int, break_at: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = tiny_run(tmp_path, "bert", *SETTINGS)
     pretrain(config, tmp_path / "unbroken")
     break_at(config, tmp_path / "run", step)
+    capsys.readouterr()
     pretrain(config, tmp_path / "run")
+    saved = (step - 1) // 3 * 3
+    assert (f"continues from step {saved}\n" in capsys.readouterr().err) == (saved > 0)
     check_same_end(tmp_path)
 
 

@@ -8,7 +8,7 @@ import typer
 
 Settings = Annotated[
     list[str] | None,
-    typer.Argument(metavar="key=value", help="settings over the config, for example trainer.max_steps=100"),
+    typer.Argument(metavar="key=value", help="settings over the config, for example model.positions=alibi"),
 ]
 ConfigName = Annotated[
     str, typer.Argument(metavar="config", help="a shipped name (see `zoo list`) or the path of a .yaml file")

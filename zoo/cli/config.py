@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zoo.cli.arguments import ConfigName, Settings, examples
-from zoo.cli.screen import table, written
+from zoo.cli.screen import screen_width, table, written
 
 if TYPE_CHECKING:
     from zoo.config import Resolved
@@ -41,9 +41,9 @@ def run(
     if yaml:
         print(to_yaml(resolved.config), end="")
     elif docs:
-        from zoo.cli.documentation import document
+        from zoo.cli.documentation import document, page
 
-        table("", ("key", "default", "legal values", "meaning"), document(resolved.config))
+        print("\n".join(page(document(resolved.config), screen_width())))
     else:
         table("", ("key", "value", "from"), origin_rows(resolved))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from zoo.cli.arguments import Settings, examples
+from zoo.cli.arguments import examples
 from zoo.cli.screen import note, table
 from zoo.errors import ConfigError
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = examples(
     "zoo describe bert-base",
-    "zoo describe gpt2 model.positions=rotary model.attention.query_bias=false",
-    "zoo describe configs/pretrain/t5-nano.yaml",
+    "zoo describe gpt2 positions=rotary attention.query_bias=false",
+    "zoo describe configs/pretrain/t5-nano.yaml model.positions=alibi",
     "zoo describe runs/gpt-nano",
 )
 
@@ -33,7 +33,13 @@ def run(
     name: Annotated[
         str, typer.Argument(metavar="model", help="a model's name (see `zoo list`), a config, a run or model folder")
     ],
-    settings: Settings = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="key=value",
+            help="the model's settings, for example positions=rotary; those of a config: model.positions=rotary",
+        ),
+    ] = None,
 ) -> None:
     """Show what a model is made of.
 
@@ -66,7 +72,7 @@ def find_subject(name: str, settings: list[str]) -> Subject:
     if name in PRESETS:
         subject = Subject(f"preset {name}", _changed(name, settings))
         if name in shipped:
-            note(f"note: this is the preset; the config of the same name: zoo describe {shipped[name]}")
+            note(f"note: this is the preset; the config of the same name: zoo config {name}")
         return subject
     if is_path(name) or name in shipped:
         return _from_config(name, settings)
@@ -82,21 +88,16 @@ def _from_folder(folder: Path, settings: list[str]) -> Subject:
 
 
 def _changed(model: str | ModelConfig, settings: list[str]) -> ModelConfig:
-    """A preset or a model's config with settings `model.…=` over it."""
+    """A preset or a model's config with settings over it, written as in Python or, as for a run, behind `model.`."""
     from zoo.config import read_overrides
     from zoo.models.create import model_config
 
-    changes = read_overrides(settings).settings
-    for key in changes:
-        if key != "model":
-            raise ConfigError("does not belong to a model; write model.<key>=<value>", key)
-    over = changes.get("model", {})
-    if not isinstance(over, dict):
-        raise ConfigError(f"must be a group of settings, not {over!r}; write model.<key>=<value>", "model")
+    changes = read_overrides(setting.removeprefix("model.") for setting in settings).settings
     try:
-        return model_config(model, **over)
+        return model_config(model, **changes)
     except ConfigError as error:
-        raise error.under("model") from None
+        behind_model = any(setting.startswith(f"model.{error.key}") for setting in settings)
+        raise error.under("model" if behind_model else "") from None
 
 
 def _from_config(name: str, settings: list[str]) -> Subject:

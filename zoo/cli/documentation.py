@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import textwrap
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from zoo.cli.screen import written
@@ -35,6 +37,17 @@ def document(config: Config, prefix: str = "") -> Iterator[Row]:
                 yield from _group(f"{key}.{name}", child, first_line(type(child)))
         else:
             yield (key, default_of(field), legal_values(kinds[field.name], field.metadata), meaning)
+
+
+def page(rows: Iterable[Row], width: int) -> Iterator[str]:
+    """The rows as lines of at most `width` columns: a key with its default, below it what it means and may be."""
+    wrap = functools.partial(
+        textwrap.wrap, width=width, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False
+    )
+    for key, default, legal, meaning in rows:
+        yield f"{key} (default {default})" if default not in ("", "required") else f"{key} {default}".rstrip()
+        yield from wrap(meaning)
+        yield from wrap(legal)
 
 
 def _group(key: str, config: Config, meaning: str) -> Iterator[Row]:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli.arguments import ModelFolder, Settings, examples
+from zoo.cli.arguments import ModelFolder, examples
 from zoo.cli.screen import table
 
 EXAMPLES = examples(
@@ -22,7 +22,13 @@ EXAMPLES = examples(
 
 def run(
     folder: ModelFolder,
-    settings: Settings = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="key=value",
+            help="what is measured otherwise than in the run, for example data.source.path=other.txt",
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
 ) -> None:
     """Measure the loss on held-out text.

@@ -79,6 +79,11 @@ def summarize(config: RunConfig, result: Result) -> None:
             "validation loss",
             f"{metrics['validation/loss']:.3f}" if "validation/loss" in metrics else "nothing held out",
         ),
+        *(
+            (f"  {name}", f"{metrics[f'validation/{name}/loss']:.3f}")
+            for name in (config.objectives if len(config.objectives) > 1 else ())
+            if f"validation/{name}/loss" in metrics
+        ),
         ("tokens/s", None if speed is None else round(speed)),
         ("run folder", result.folder),
     ]

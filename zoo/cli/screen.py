@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+PAGE = 100
+"""Columns of running text at most."""
 ENDLESS = 10_000
 """Columns where stdout is no terminal: nothing is wrapped or cut, so that other programs can read it."""
 
@@ -40,6 +43,11 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
         print(title)
     for line in capture.get().splitlines():
         print(line.rstrip())
+
+
+def screen_width() -> int:
+    """Columns of the terminal, at most 100; 100 where stdout is none."""
+    return min(shutil.get_terminal_size().columns, PAGE) if sys.stdout.isatty() else PAGE
 
 
 def is_number(cell: Any) -> bool:

@@ -58,7 +58,10 @@ def _files_of_folder(folder: Path, suffixes: Sequence[str]) -> list[Path]:
         if not file.resolve().is_relative_to(inside):
             raise DataError(f"{file} is a link that leads out of {folder}; name the file itself, or a glob")
     if not files:
-        raise DataError(f"no file in {folder} ends in {', '.join(suffixes)} (or one of these with .gz)")
+        raise DataError(
+            f"no file in {folder} ends in {', '.join(suffixes)} (or one of these with .gz); files of other names are "
+            f"read where the path names one, or is a glob ('{folder}/*')"
+        )
     return sorted(files)
 
 

@@ -28,6 +28,10 @@ IS_NEXT, IS_RANDOM = 0, 1
 """The labels "next_sentence", as in the original."""
 
 
+class TooFewDocumentsError(DataError):
+    """There are not two documents of two sentences: nothing to draw a sentence of another document from."""
+
+
 class PairTokens(NamedTuple):
     """Ids of the special tokens of a pair."""
 
@@ -51,8 +55,8 @@ class PairRows:
         left_out: documents with a single sentence, which cannot give a pair.
 
     Raises:
-        DataError: the documents have no sentences, fewer than two of them have two sentences, or the text is shorter
-            than one row.
+        TooFewDocumentsError: fewer than two of them have two sentences. DataError: the documents have no sentences, or
+            the text is shorter than one row.
     """
 
     def __init__(self, documents: Documents, special: PairTokens, width: int, short_share: float, seed: int) -> None:
@@ -108,10 +112,11 @@ class PairRows:
         usable = counts >= 2
         self.left_out = int((~usable).sum())
         if usable.sum() < 2:
-            raise DataError(
+            raise TooFewDocumentsError(
                 "next-sentence pairs need two documents or more with two sentences or more each, but "
-                f"{int(usable.sum())} of {len(usable)} documents have that; give more documents, "
-                "or tell the source where documents begin"
+                f"{int(usable.sum())} of {len(usable)} documents have that; say where documents of a text begin "
+                "(data.source.document=blank_line or line), give more documents, or hold out more of them if these are "
+                "the held-out ones (data.validation_fraction)"
             )
         self.sentences = begins[usable[owner]]
         self.document_stops = stops[usable]

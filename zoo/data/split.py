@@ -67,6 +67,22 @@ def split(store: TokenStore, fraction: float) -> tuple[Documents, Documents]:
     return training, _side(store, starts[held], stops[held], f"only {name}")
 
 
+def counted(number: int, one: str, more: str = "") -> str:
+    """1 → "1 document", 2554 → "2,554 documents"."""
+    return f"{number:,} {one if number == 1 else more or one + 's'}"
+
+
+def held_out_words(training: Documents, validation: Documents) -> str:
+    """What validates, in words: so many documents, or, where the corpus was cut by position, its last part."""
+    if not len(validation.starts):
+        return "nothing held out"
+    if validation.starts[0] < training.stops[-1]:
+        return f"{counted(len(validation.starts), 'document')} held out"
+    sizes = [int((side.stops - side.starts).sum()) for side in (training, validation)]
+    share = f"{100 * sizes[1] / sum(sizes):.2g} %"
+    return f"its last {share} held out" if len(training.starts) == 1 else f"the last {share} of the text held out"
+
+
 def _held_out(keys: np.ndarray, fraction: float) -> np.ndarray:
     """(num_documents,) bool: the documents with the smallest keys, equal keys together."""
     order = np.argsort(keys, kind="stable")

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from zoo.config import setting
-from zoo.data.pairs import PairRows, PairTokens
+from zoo.data.pairs import PairRows, PairTokens, TooFewDocumentsError
 from zoo.data.rows import RowMaker, Rows
 from zoo.data.split import Documents
 from zoo.nn.loss import classification_loss
@@ -52,7 +52,11 @@ class NextSentence(Objective):
 
     def row_maker(self, documents: Documents) -> RowMaker:
         """Pairs; raises DataError where the documents have no sentences or too few of them."""
-        return PairRows(documents, self.special, self.setup.max_length, self.config.short_share, self.setup.seed)
+        try:
+            return PairRows(documents, self.special, self.setup.max_length, self.config.short_share, self.setup.seed)
+        except TooFewDocumentsError as error:
+            without = f"objectives.{self.name}=null model.heads.{self.config.head}=null"
+            raise TooFewDocumentsError(f"{error}; or train without next-sentence prediction: {without}") from None
 
     def noise(self, rows: Rows) -> Noised:
         """Nothing is changed; labels (B,): 0 = B follows A, 1 = B is from another document."""

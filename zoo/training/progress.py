@@ -6,6 +6,11 @@ import sys
 import time
 from typing import Protocol
 
+JOIN = " · "
+WIDEST_BAR, SHORT_BAR = 24, 8
+"""Columns of a bar that has room, and of one for which MFU is left out rather than that it shrinks further."""
+TIME_LEFT = len("0:00:00 left")
+
 
 class Progress(Protocol):
     """Shows how far a run is."""
@@ -27,6 +32,11 @@ def make_progress(title: str, start: int, max_steps: int) -> Progress:
 
 def describe_row(row: dict[str, float]) -> str:
     """Loss, tokens/s and MFU in a few words; what the row lacks is left out."""
+    return JOIN.join(row_words(row))
+
+
+def row_words(row: dict[str, float]) -> list[str]:
+    """What `describe_row` joins, the most important first."""
     words = [f"loss {row['train/loss']:.3f}"] if "train/loss" in row else []
     if "validation/loss" in row:
         words.append(f"validation {row['validation/loss']:.3f}")
@@ -34,7 +44,7 @@ def describe_row(row: dict[str, float]) -> str:
         words.append(f"{short_number(row['tokens_per_second'])} tokens/s")
     if "mfu" in row:
         words.append(f"MFU {100 * row['mfu']:.0f} %")
-    return " · ".join(words)
+    return words
 
 
 def short_number(number: float) -> str:
@@ -45,8 +55,17 @@ def short_number(number: float) -> str:
     return f"{number:.3g}"
 
 
+def fit(words: list[str], room: int) -> tuple[str, int]:
+    """What of the words, most important first, and how wide a bar fit into `room` columns side by side."""
+    kept = list(words)
+    while len(kept) > 1 and room - len(JOIN.join(kept)) < (SHORT_BAR if kept[-1].startswith("MFU") else 1):
+        kept.pop()
+    text = JOIN.join(kept)
+    return text, min(max(room - len(text), 1), WIDEST_BAR)
+
+
 class BarProgress:
-    """A rich bar with loss, tokens/s and the time left.
+    """A rich bar with loss, tokens/s and the time left, on one line of any terminal.
 
     Args:
         title: what runs.
@@ -56,28 +75,30 @@ class BarProgress:
 
     def __init__(self, title: str, start: int, max_steps: int) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as RichProgress
 
+        self._bar = BarColumn(bar_width=WIDEST_BAR)
         self._progress = RichProgress(
             TextColumn("[bold]{task.description}"),
-            BarColumn(bar_width=24),
+            self._bar,
             MofNCompleteColumn(),
             TextColumn("{task.fields[words]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
             TimeRemainingColumn(),
+            TextColumn("left"),
             console=Console(stderr=True),
             refresh_per_second=2,
         )
-        self._words = ""
+        self._words: list[str] = []
+        self._frame = len(f"{title}  {max_steps}/{max_steps}  ") + TIME_LEFT + len(" ")
         self._task = self._progress.add_task(title, total=max_steps, completed=start, words="")
         self._progress.start()
 
     def update(self, step: int, row: dict[str, float]) -> None:
         """Moves the bar."""
-        self._words = describe_row(row) or self._words
-        self._progress.update(self._task, completed=step, words=self._words)
+        self._words = row_words(row) or self._words
+        words, self._bar.bar_width = fit(self._words, self._progress.console.width - self._frame)
+        self._progress.update(self._task, completed=step, words=words)
 
     def say(self, text: str) -> None:
         """Prints a line above the bar."""

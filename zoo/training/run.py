@@ -19,6 +19,7 @@ from zoo.checkpoint.model import TRAINING_FORMAT
 from zoo.checkpoint.tensors import load_tree
 from zoo.config import to_mapping
 from zoo.data.corpus import Corpus, load_corpus
+from zoo.data.split import counted, held_out_words
 from zoo.errors import CheckpointError, ConfigError, TrainingError
 from zoo.models import ModelConfig
 from zoo.objectives.base import Setup
@@ -141,6 +142,8 @@ def pretrain(
     """
     check_launch(config.trainer, fresh)
     run = RunFolder(folder or Path("runs") / config.name, config, fresh)
+    if run.moved is not None:
+        print(f"moved the older run to {run.moved}", file=sys.stderr)
     try:
         if run.result.exists():
             return read_result(run.path)
@@ -169,6 +172,8 @@ def _train(config: RunConfig, run: RunFolder, corpus: Corpus | None) -> Result:
         conductor.load_state_dict(load_tree(newest, "trainer")["callbacks"][conductor.state_key])
     else:
         if run.is_owner:
+            if newest is not None:
+                print(f"{run.path} continues from step {checkpoint_step(newest)}", file=sys.stderr)
             tokenizer.save(run.path / "tokenizer")
         trainer = make_trainer(config, conductor, FolderCheckpointIO(module.model, tokenizer))
         _fit(trainer, module, _data_module(config, prepared.training), newest)
@@ -192,11 +197,13 @@ def _say_what_is_read(prepared: Prepared, run: RunFolder) -> None:
         return
     corpus, rows = prepared.corpus, sum(group.num_rows for group in prepared.training.groups)
     left_out = sum(getattr(group.row_maker, "left_out", 0) for group in prepared.training.groups)
-    print(
-        f"{len(corpus.training.starts):,} documents in {rows:,} rows an epoch, {len(corpus.validation.starts):,} held "
-        + (f"out; {left_out:,} documents or pieces are too short for a row and left out" if left_out else "out"),
-        file=sys.stderr,
-    )
+    words = [f"{counted(len(corpus.training.starts), 'document')} in {counted(rows, 'row')} an epoch"]
+    words.append(held_out_words(corpus.training, corpus.validation))
+    if left_out:
+        words.append(
+            f"{counted(left_out, 'document or piece', 'documents or pieces')} too short for a row and left out"
+        )
+    print(", ".join(words), file=sys.stderr)
 
 
 def _fit(trainer: lightning.Trainer, module: TrainingModule, data: DataModule, newest: Path | None) -> None:

@@ -32,7 +32,11 @@ class ScheduleConfig(Config, Choice, noun="schedule"):
     def check(self, max_steps: int) -> None:
         """Raises ConfigError where the phases do not fit into the run."""
         if self.warmup_steps > max_steps:
-            raise ConfigError(f"{self.warmup_steps} steps are more than max_steps={max_steps}", "warmup_steps")
+            tenth = max(max_steps // 10, 1)
+            raise ConfigError(
+                f"{self.warmup_steps} steps are more than max_steps={max_steps}; add schedule.warmup_steps={tenth}",
+                "warmup_steps",
+            )
 
     def progress(self, step: int, max_steps: int) -> float:
         """How much of the way from the end of the warm-up to the end of the run is done, 0 to 1."""
