@@ -122,7 +122,7 @@ def test_settings_that_are_named_exist() -> None:
     for settings in named:
         words = shlex.split(settings.replace("\n", " "))
         if "accelerator=gpu" not in settings and "devices" not in settings:
-            load_run("bert-nano", words)
+            load_run("bert-nano", ["data.source.kind=text", "data.source.path=text.txt", *words])
 
 
 def test_the_error_that_is_shown_is_the_error(capsys: pytest.CaptureFixture[str]) -> None:
