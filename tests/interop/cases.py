@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
-from transformers import BertConfig, GPT2Config, LlamaConfig, T5Config
+from transformers import BertConfig, BloomConfig, GPT2Config, GPTNeoXConfig, LlamaConfig, T5Config
 from transformers.models.bert.modeling_bert import BertForPreTraining
+from transformers.models.bloom.modeling_bloom import BloomForCausalLM, BloomGelu, bloom_gelu_forward
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
+from transformers.models.gpt_neox.modeling_gpt_neox import GPTNeoXForCausalLM
 from transformers.models.llama.modeling_llama import LlamaForCausalLM
 from transformers.models.t5.modeling_t5 import T5ForConditionalGeneration
 
@@ -50,6 +52,13 @@ def with_an_output_layer(model: Any) -> None:
     randomize(model, seed=2)
 
 
+def with_the_derivative_of_its_gelu(model: Any) -> None:
+    """BLOOM's GELU has a derivative of its own, with a constant of ten digits: good to 1e-10 only."""
+    for module in model.modules():
+        if isinstance(module, BloomGelu):
+            module.forward = bloom_gelu_forward
+
+
 CASES = {
     "bert": Case(
         "bert",
@@ -85,6 +94,45 @@ CASES = {
             scale_attn_weights=False,
             tie_word_embeddings=False,
         ),
+    ),
+    "gpt_neox": Case(
+        "gpt_neox",
+        GPTNeoXForCausalLM,
+        GPTNeoXConfig(
+            vocab_size=VOCAB,
+            hidden_size=21,
+            num_hidden_layers=3,
+            num_attention_heads=3,
+            intermediate_size=29,
+            max_position_embeddings=17,
+            layer_norm_eps=1e-3,
+            rope_parameters={"rope_type": "default", "rope_theta": 500.0, "partial_rotary_factor": 0.6},
+        ),
+    ),
+    "gpt_neox one after the other, tied, without biases": Case(
+        "gpt_neox",
+        GPTNeoXForCausalLM,
+        GPTNeoXConfig(
+            vocab_size=VOCAB,
+            hidden_size=18,
+            num_hidden_layers=2,
+            num_attention_heads=3,
+            intermediate_size=29,
+            max_position_embeddings=17,
+            layer_norm_eps=1e-3,
+            hidden_act="gelu_new",
+            use_parallel_residual=False,
+            attention_bias=False,
+            tie_word_embeddings=True,
+            rope_parameters={"rope_type": "linear", "rope_theta": 500.0, "factor": 3.0, "partial_rotary_factor": 1.0},
+        ),
+    ),
+    "bloom": Case(
+        "bloom",
+        BloomForCausalLM,
+        BloomConfig(vocab_size=VOCAB, hidden_size=15, n_layer=3, n_head=3, layer_norm_epsilon=1e-3),
+        takes_positions=False,
+        mend=with_the_derivative_of_its_gelu,
     ),
     "t5": Case(
         "t5",
@@ -156,6 +204,50 @@ CASES = {
             mlp_bias=True,
             tie_word_embeddings=True,
             pad_token_id=PADDING,
+        ),
+    ),
+    "llama 3.1": Case(
+        "llama",
+        LlamaForCausalLM,
+        LlamaConfig(
+            vocab_size=VOCAB,
+            hidden_size=20,
+            intermediate_size=27,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=2,
+            max_position_embeddings=17,
+            rms_norm_eps=1e-3,
+            rope_parameters={
+                "rope_type": "llama3",
+                "rope_theta": 50.0,
+                "factor": 4.0,
+                "low_freq_factor": 1.0,
+                "high_freq_factor": 3.0,
+                "original_max_position_embeddings": 9,
+            },
+        ),
+    ),
+    "llama with yarn": Case(
+        "llama",
+        LlamaForCausalLM,
+        LlamaConfig(
+            vocab_size=VOCAB,
+            hidden_size=20,
+            intermediate_size=27,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            max_position_embeddings=36,
+            rms_norm_eps=1e-3,
+            rope_parameters={
+                "rope_type": "yarn",
+                "rope_theta": 20.0,
+                "factor": 2.0,
+                "beta_fast": 0.5,
+                "beta_slow": 0.2,
+                "original_max_position_embeddings": 18,
+            },
         ),
     ),
 }

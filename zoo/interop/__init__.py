@@ -1,6 +1,6 @@
 """Foreign architectures, one mapping table a file, read in both directions. This list is what registers them."""
 
-from zoo.interop import bert, gpt2, llama, t5
+from zoo.interop import bert, bloom, gpt2, gpt_neox, llama, t5
 from zoo.interop.base import ARCHITECTURES, Architecture, Field, Rule
 from zoo.interop.configs import read_config, write_config
 from zoo.interop.weights import from_zoo, to_zoo
@@ -11,8 +11,10 @@ __all__ = [
     "Field",
     "Rule",
     "bert",
+    "bloom",
     "from_zoo",
     "gpt2",
+    "gpt_neox",
     "llama",
     "read_config",
     "t5",

@@ -1,11 +1,10 @@
 """Llama: Touvron et al. 2023, arXiv:2302.13971; grouped heads as in Llama 2, arXiv:2307.09288.
 
-Scaled rotary frequencies (Llama 3.1 and later) are not covered yet and are refused by name.
+Scaled rotary frequencies as in Llama 3.1, arXiv:2407.21783.
 """
 
 from __future__ import annotations
 
-from zoo.errors import ConfigError
 from zoo.interop.base import (
     ACTIVATION_NAMES,
     ARCHITECTURES,
@@ -14,10 +13,10 @@ from zoo.interop.base import (
     REQUIRED,
     Architecture,
     Field,
-    Mapped,
     Rule,
     under,
 )
+from zoo.interop.rope import modernize, rope
 from zoo.models import ModelConfig
 
 LAYER = {
@@ -44,19 +43,6 @@ def weights(config: ModelConfig) -> tuple[Rule, ...]:
     )
 
 
-def modernize(config: Mapped) -> Mapped:
-    """`rope_theta` and `rope_scaling` of older files, as `rope_parameters`."""
-    older = config.pop("rope_scaling", None) or {}
-    theta = config.pop("rope_theta", None)
-    rope = dict(config.pop("rope_parameters", None) or {})
-    if "type" in older:
-        older["rope_type"] = older.pop("type")
-    for name, value in {**older, **({} if theta is None else {"rope_theta": theta})}.items():
-        if rope.setdefault(name, value) != value:
-            raise ConfigError(f"{value!r} contradicts rope_parameters.{name}={rope[name]!r}", name)
-    return {**config, "rope_parameters": rope} if rope else config
-
-
 LLAMA = Architecture(
     name="llama",
     classes={"LlamaForCausalLM": ("language_model",)},
@@ -80,7 +66,6 @@ LLAMA = Architecture(
         Field("max_position_embeddings", ("max_length",), 2048),
         Field("hidden_act", ("feed_forward.activation",), "silu", ACTIVATION_NAMES),
         Field("rms_norm_eps", ("norm.eps",), 1e-6),
-        Field("rope_parameters.rope_theta", ("positions.theta",), 10_000.0),
         Field("attention_bias", ATTENTION_BIASES, False),
         Field("mlp_bias", ("feed_forward.bias",), False),
         Field("tie_word_embeddings", ("heads.language_model.tied",), False),
@@ -92,10 +77,10 @@ LLAMA = Architecture(
         **REQUIRED,
         "is_encoder_decoder": (False,),
         "rope_parameters.partial_rotary_factor": (1.0, 1, None),
-        "rope_parameters.rope_type": ("default",),
     },
     harmless=HARMLESS | {"pretraining_tp"},  # the same product, cut into slices
     weights=weights,
+    together=(rope(),),
     ignored=("model.layers.{layer}.self_attn.rotary_emb.inv_freq",),
     modernize=modernize,
 )

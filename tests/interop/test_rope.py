@@ -1,0 +1,85 @@
+"""Foreign rotation settings to ours and back; that the angles are the same is in test_parity.py."""
+
+from typing import Any
+
+import pytest
+
+from zoo.config import build
+from zoo.errors import ConfigError
+from zoo.interop import read_config, write_config
+from zoo.interop.rope import modernize
+from zoo.models import ModelConfig
+from zoo.models.create import model_config
+
+YARN = {"rope_type": "yarn", "rope_theta": 1e6, "factor": 4.0, "original_max_position_embeddings": 512}
+
+
+@pytest.mark.parametrize(
+    "rope",
+    [
+        {"rope_type": "default", "rope_theta": 500.0},
+        {"rope_type": "linear", "rope_theta": 500.0, "factor": 3.0},
+        {**YARN, "beta_fast": 16.0, "beta_slow": 2.0, "truncate": False},
+        {**YARN, "beta_fast": 32.0, "beta_slow": 1.0, "truncate": True, "mscale": 0.7, "mscale_all_dim": 1.1},
+        {**YARN, "beta_fast": 32.0, "beta_slow": 1.0, "truncate": True, "attention_factor": 1.5},
+    ],
+)
+def test_there_and_back(rope: dict[str, Any]) -> None:
+    config = read_config("llama", {"rope_parameters": rope, "max_position_embeddings": 2048})
+    assert write_config("llama", config)["rope_parameters"] == rope
+
+
+def test_the_original_length_is_the_longest_row_where_it_is_not_given() -> None:
+    rope = {name: value for name, value in YARN.items() if name != "original_max_position_embeddings"}
+    config = read_config("llama", {"rope_parameters": rope, "max_position_embeddings": 300})
+    assert config.positions.scaling.original_length == 300  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "head_dim, width", [(head_dim, width) for head_dim in range(2, 99) for width in range(2, head_dim + 1, 2)][::29]
+)
+def test_every_width_comes_back(head_dim: int, width: int) -> None:
+    config = build(
+        ModelConfig,
+        {
+            "kind": "decoder",
+            "dim": head_dim,
+            "num_heads": 1,
+            "block": "parallel",
+            "vocab_size": 5,
+            "positions": {"kind": "rotary", "width": None if width == head_dim else width},
+            "norm": {"kind": "layer_norm"},
+            "heads": {"language_model": {"kind": "language_model"}},
+        },
+    )
+    written = write_config("gpt_neox", config)
+    assert read_config("gpt_neox", written).positions == config.positions
+
+
+def test_older_spellings() -> None:
+    older = {"rope_theta": 500.0, "rope_scaling": {"type": "linear", "factor": 2.0}}
+    assert modernize(older) == {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 500.0}}
+    assert modernize({"rope_scaling": None}) == {}
+    with pytest.raises(ConfigError, match="contradicts"):
+        modernize({"rope_theta": 500.0, "rope_parameters": {"rope_theta": 600.0}})
+
+
+@pytest.mark.parametrize(
+    "rope, field",
+    [
+        ({"rope_type": "dynamic", "factor": 2.0}, "rope_type"),
+        ({"rope_type": "longrope", "factor": 2.0}, "rope_type"),
+        ({"rope_type": "linear"}, "factor"),
+        ({"rope_type": "linear", "factor": 2.0, "beta_fast": 2.0}, "beta_fast"),
+        ({"rope_type": "default", "spin": 2.0}, "spin"),
+    ],
+)
+def test_what_is_not_covered(rope: dict[str, Any], field: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_config("llama", {"rope_parameters": rope})
+    assert caught.value.key == f"rope_parameters.{field}"
+
+
+def test_a_scaling_without_a_foreign_name() -> None:
+    with pytest.raises(ConfigError, match=r"positions\.scaling\.kind: 'ntk' has no foreign rope_type"):
+        write_config("llama", model_config("llama-nano", positions={"kind": "rotary", "scaling": "ntk"}))
