@@ -17,6 +17,7 @@ import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from tests.nn.attend.cases import differentiable
 from zoo.config import Config, build, merged
 from zoo.errors import ConfigError
 from zoo.heads import HeadConfig
@@ -56,7 +57,10 @@ NO_AXIS = {
 }
 """Fields with alternatives that are no axis, and why."""
 
-REFUSED_ALONE = {"attention.query_key_norm": ("batch_norm",)}
+REFUSED_ALONE = {
+    "attention.query_key_norm": ("batch_norm",),
+    "attention.kernel": tuple(name for name in KERNELS if name not in differentiable()),  # they need a GPU
+}
 """Kinds that no model can have at this place, whatever else it has; the tests of their files say so."""
 
 SAMPLES: dict[str, tuple[Any, ...]] = {

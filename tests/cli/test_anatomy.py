@@ -50,7 +50,7 @@ def test_layers_that_are_alike_stand_together() -> None:
 
 def test_words_of_a_layer() -> None:
     llama = {part: words for _, part, words in layer_rows(empty_model(model_config("llama-nano")))}
-    assert llama["self_attention"] == "4 heads × 32, 2 for keys and values, kernel sdpa; rms_norm before"
+    assert llama["self_attention"] == "4 heads × 32, 2 for keys and values, kernel auto; rms_norm before"
     assert llama["feed_forward"].startswith("gated silu, 128 → 344 → 128")
     t5 = [row[0] for row in layer_rows(empty_model(model_config("t5-nano")))]
     assert {"encoder 1–4", "decoder 1–4", "encoder end"} <= set(t5)
@@ -84,7 +84,7 @@ def test_words_of_layers_that_differ() -> None:
     words = words_of(layers={"-1": {"feed_forward_dim": 8, "positions": "none", "attention": {"window": 5}}})
     assert words["layers 1–3", "feed_forward"].startswith("plain gelu_tanh, 128 → 512 → 128")
     assert words["layers 4", "feed_forward"].startswith("plain gelu_tanh, 128 → 8 → 128")
-    assert words["layers 4", "self_attention"].startswith("4 heads × 32, kernel sdpa, window 5, positions none; ")
+    assert words["layers 4", "self_attention"].startswith("4 heads × 32, kernel auto, window 5, positions none; ")
 
 
 def test_words_of_layers_that_share_their_weights() -> None:

@@ -15,7 +15,7 @@ def test_preset(command: Command, name: str) -> None:
     total = next(line for line in out.splitlines() if line.startswith("total"))
     assert total.split()[1] == f"{PRESETS[name].parameters:,}"
     assert "training FLOPs a token" in out
-    assert "kernel sdpa" in out
+    assert "kernel auto" in out
 
 
 def test_settings_change_it(command: Command) -> None:

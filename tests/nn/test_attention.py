@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tests.nn.attend.cases import DIFFERENTIABLE
 from zoo.errors import ConfigError
 from zoo.nn.attend import KERNELS, Request
 from zoo.nn.attention import Attention, AttentionConfig, AttentionContext, MultiHeadAttentionConfig, no_rotation
@@ -53,7 +54,7 @@ def part(layer: nn.Linear, x: Tensor, head: int) -> Tensor:
     return functional.linear(x, layer.weight[rows], None if layer.bias is None else layer.bias[rows])
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("kernel", DIFFERENTIABLE)
 @pytest.mark.parametrize("scale", [None, 1.0])
 @pytest.mark.parametrize("norm", [None, RMSNormConfig(), LayerNormConfig()], ids=["plain", "rms", "layer"])
 @pytest.mark.parametrize("causal", [False, True])
@@ -65,7 +66,7 @@ def test_self_attention(kernel: str, scale: float | None, norm: RMSNormConfig | 
     torch.testing.assert_close(module(hidden, context(kernel, AttentionMask(causal))), expected)
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("kernel", DIFFERENTIABLE)
 def test_cross_attention(kernel: str) -> None:
     module = attention(MultiHeadAttentionConfig(kernel=kernel), memory_dim=M)
     hidden, memory = torch.randn(B, T, D, dtype=torch.float64), torch.randn(B, S, M, dtype=torch.float64)
@@ -139,7 +140,7 @@ def test_cache_gets_normalized_and_rotated_keys_of_key_heads() -> None:
     assert out.shape == (B, T, D)
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("kernel", DIFFERENTIABLE)
 def test_dropout_is_of_weights_and_in_training_only(kernel: str) -> None:
     module = attention(MultiHeadAttentionConfig(kernel=kernel), dropout=0.5)
     hidden = torch.randn(B, T, D, dtype=torch.float64)
@@ -153,10 +154,10 @@ def test_dropout_is_of_weights_and_in_training_only(kernel: str) -> None:
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"kernel": "flash"}, r"kernel: unknown kernel 'flash' \(legal: reference, sdpa\)"),
+        ({"kernel": "flash"}, r"kernel: unknown kernel 'flash' \(legal: auto, flex, reference, sdpa, varlen\)"),
         (
             {"kernel": "sdpa", "cap": 30.0},
-            r"kernel: kernel 'sdpa' cannot do cap=30.0; use one of: reference",
+            r"kernel: kernel 'sdpa' cannot do cap=30.0; use one of: flex, reference, auto",
         ),
         ({"cap": 0.0}, "cap: 0.0 must be above 0"),
         ({"window": -1}, "window: -1 must be at least 0"),

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.nn.attend.cases import DIFFERENTIABLE
 from zoo.errors import ConfigError
-from zoo.nn.attend import KERNELS
 from zoo.nn.attention import LayerCache, MultiHeadAttentionConfig
 from zoo.nn.init import BertInitializationConfig, initialize
 from zoo.nn.layer import DropoutConfig
@@ -54,7 +54,7 @@ def reach(module: Stack, place: int, **inputs: Any) -> Tensor:
 # -------------------------------------------------------------------------------------------------------- who sees whom
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("kernel", DIFFERENTIABLE)
 @pytest.mark.parametrize("place", range(T))
 def test_causal_stacks_do_not_see_the_future(kernel: str, place: int) -> None:
     seen = reach(stack(attention=MultiHeadAttentionConfig(kernel=kernel)), place)
@@ -62,7 +62,7 @@ def test_causal_stacks_do_not_see_the_future(kernel: str, place: int) -> None:
     assert (seen[:, place + 1 :] == 0).all()
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("kernel", DIFFERENTIABLE)
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("place", range(T))
 def test_documents_do_not_see_each_other(kernel: str, causal: bool, place: int) -> None:
@@ -104,7 +104,7 @@ def test_prefix_sees_both_ways() -> None:
     torch.testing.assert_close(stack()(hidden(), ROW, prefix_BS=everything), stack(causal=False)(hidden(), ROW))
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("kernel", DIFFERENTIABLE)
 @pytest.mark.parametrize("positions", PositionsConfig.choices)
 def test_padding_is_never_nan(kernel: str, positions: str) -> None:
     module = stack(attention=MultiHeadAttentionConfig(kernel=kernel), positions=PositionsConfig.choice(positions)())
@@ -127,7 +127,7 @@ def reach_of_memory(module: Stack, place: int, documents: Tensor | None, memory_
     return memory.grad.abs().sum(-1) > 0
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("kernel", DIFFERENTIABLE)
 def test_memory_is_seen_by_its_own_document(kernel: str) -> None:
     module = stack(cross=True, attention=MultiHeadAttentionConfig(kernel=kernel))
     of_memory = torch.tensor([[1, 1, 0, -1, 7], [2, 5, 2, -1, -1]])
@@ -195,7 +195,7 @@ class Cache:
 
 
 @pytest.mark.parametrize("positions", PositionsConfig.choices)
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("kernel", DIFFERENTIABLE)
 @pytest.mark.parametrize("window", [None, 2])
 @pytest.mark.parametrize("chunks", [(1,) * T, (5, 3), (3, 1, 4)])
 def test_cached_equals_whole(positions: str, kernel: str, window: int | None, chunks: tuple[int, ...]) -> None:

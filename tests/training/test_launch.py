@@ -7,7 +7,7 @@ import pytest
 
 from zoo.errors import ConfigError
 from zoo.training.config import TrainerConfig
-from zoo.training.launch import check_launch
+from zoo.training.launch import check_launch, device_type
 
 ONE, FOUR = TrainerConfig(), TrainerConfig(devices=2, num_nodes=2)
 
@@ -55,3 +55,14 @@ def test_fresh_needs_a_first_rank_that_is_there_before_the_others(
 def test_fresh_on_several_machines() -> None:
     with pytest.raises(ConfigError, match="several machines"):
         check_launch(FOUR, fresh=True)
+
+
+def test_an_accelerator_is_the_device_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = {"cuda": False, "mps": False}
+    monkeypatch.setattr("torch.cuda.is_available", lambda: there["cuda"])
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: there["mps"])
+    assert [device_type(name) for name in ("auto", "cpu", "gpu", "mps")] == ["cpu", "cpu", "cuda", "mps"]
+    there["mps"] = True
+    assert device_type("auto") == "mps"
+    there["cuda"] = True
+    assert [device_type(name) for name in ("auto", "cpu", "gpu")] == ["cuda", "cpu", "cuda"]

@@ -31,7 +31,7 @@ class AttentionConfig(Config, Choice, noun="attention"):
     cap: float | None = setting(None, "soft cap of the scores, cap · tanh(scores / cap); null: none", above=0)
     query_key_norm: NormConfig | None = setting(None, "norm over each head of queries and keys; null: none")
     window: int | None = setting(None, "how many places away a query sees (causal: back only); null: all", minimum=0)
-    kernel: str = setting("sdpa", f"the implementation: {', '.join(KERNELS)}")
+    kernel: str = setting("auto", f"the implementation; auto: the fastest that can: {', '.join(KERNELS)}")
 
     def validate(self) -> None:
         """Refuses a kernel that is unknown or cannot do what is asked, and a query-key norm that mixes rows."""

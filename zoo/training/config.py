@@ -13,6 +13,7 @@ from zoo.models import ModelConfig
 from zoo.objectives.base import ObjectiveConfig
 from zoo.objectives.mixture import check_family, check_objectives
 from zoo.tokenizer.train import TokenizerConfig
+from zoo.training.kernels import DEVICES, check_kernels
 from zoo.training.optimizer import AdamWConfig, OptimizerConfig
 from zoo.training.schedule import ConstantConfig, ScheduleConfig
 
@@ -62,7 +63,10 @@ class RunConfig(Config):
     wandb: WandbConfig = setting(WandbConfig(), "Weights & Biases")
 
     def validate(self) -> None:
-        """Refuses objectives that do not go together or do not fit the model, heads that nothing trains, bad phases."""
+        """Refuses objectives that do not go together or do not fit the model, heads that nothing trains, bad phases.
+
+        Kernels that cannot be trained with in this precision, on no device that it may be, are refused too.
+        """
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._+=-]{0,199}", self.name):
             raise ConfigError(
                 f"{self.name!r} cannot name a folder; use letters, digits and . _ + = -, not more than 200", "name"
@@ -86,6 +90,7 @@ class RunConfig(Config):
                 )
         self._check_effects()
         self._check_mixing()
+        check_kernels(self.model, self.trainer.precision, DEVICES[self.trainer.accelerator])
         try:
             self.schedule.check(self.trainer.max_steps)
         except ConfigError as error:

@@ -13,6 +13,7 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 
 from zoo.errors import ConfigError
 from zoo.training.config import TrainerConfig
+from zoo.training.kernels import DEVICES
 
 
 def check_launch(config: TrainerConfig, fresh: bool) -> None:
@@ -36,6 +37,12 @@ def check_launch(config: TrainerConfig, fresh: bool) -> None:
             "--fresh does not go with ranks that torchrun, srun or several machines start: one may look for a "
             "checkpoint before another has moved the old run aside; move it away first, or give the run another name"
         )
+
+
+def device_type(accelerator: str) -> str:
+    """The type of device, as torch names it, that an accelerator is on this machine."""
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    return next((device for device in DEVICES[accelerator] if present[device]), DEVICES[accelerator][0])
 
 
 def _check_devices(config: TrainerConfig) -> None:

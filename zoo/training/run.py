@@ -29,7 +29,8 @@ from zoo.training.conductor import Conductor, checkpoint_step
 from zoo.training.config import RunConfig
 from zoo.training.datamodule import DataModule
 from zoo.training.interrupt import Interrupted
-from zoo.training.launch import check_launch
+from zoo.training.kernels import check_kernels
+from zoo.training.launch import check_launch, device_type
 from zoo.training.module import TrainingModule
 from zoo.training.run_folder import RunFolder, write_text
 from zoo.training.wandb_log import WandbLog
@@ -141,6 +142,7 @@ def pretrain(
             ranks together; the first reports them, the others end as if all were well.
     """
     check_launch(config.trainer, fresh)
+    check_kernels(config.model, config.trainer.precision, (device_type(config.trainer.accelerator),))
     run = RunFolder(folder or Path("runs") / config.name, config, fresh)
     if run.moved is not None:
         print(f"moved the older run to {run.moved}", file=sys.stderr)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from zoo.nn.attend import Kernel, Request, Scoring
+from zoo.nn.attend import KERNELS, Demand, Kernel, Request, Scoring
 from zoo.nn.mask import AttentionMask
 
 B, H, T, S, K = 2, 4, 6, 6, 8
@@ -26,6 +26,14 @@ BIASES = {"no bias": None, "shared bias": (1, H, T, S), "bias of each row": (B, 
 TOLERANCES = {torch.float64: 1e-12, torch.float32: 2e-5, torch.bfloat16: 4e-2}
 
 
+def differentiable() -> list[str]:
+    """The kernels, of those that are registered now, that can be trained with on a CPU."""
+    return [name for name, kernel in KERNELS.items() if kernel.refusal(Demand("cpu", torch.float64)) is None]
+
+
+DIFFERENTIABLE = differentiable()
+
+
 def inputs(groups: int = H, bias: tuple[int, ...] | None = None, dtype: torch.dtype = torch.float64) -> list[Tensor]:
     generator = torch.Generator().manual_seed(5)
     shapes = [(B, H, T, K), (B, groups, S, K), (B, groups, S, K), *([bias] if bias else [])]
@@ -37,7 +45,7 @@ def run(kernel: Kernel, mask: AttentionMask, tensors: list[Tensor], scoring: Sco
     """Output and gradients."""
     q, k, v, *bias = tensors
     hidden = torch.empty(B, T, 1, dtype=q.dtype)
-    prepared = kernel.prepare(Request(mask, bias[0] if bias else None, k.shape[2], hidden))
+    prepared = kernel.prepare(Request(mask, bias[0] if bias else None, k.shape[2], hidden, scoring.features))
     out = kernel.attend(q, k, v, prepared, scoring)
     return [out, *gradients(out, tensors)]
 

@@ -1,7 +1,23 @@
 """The kernels of attention, one file each; this list is what registers them."""
 
-from zoo.nn.attend import reference, sdpa
-from zoo.nn.attend.base import KERNELS, Kernel, Prepared, Request, Scoring
+from zoo.nn.attend import automatic, flex, reference, sdpa, varlen
+from zoo.nn.attend.automatic import explain
+from zoo.nn.attend.base import KERNELS, WIDEST_HEAD, Demand, Kernel, Prepared, Request, Scoring
 from zoo.nn.attend.reference import ReferenceKernel
 
-__all__ = ["KERNELS", "Kernel", "Prepared", "ReferenceKernel", "Request", "Scoring", "reference", "sdpa"]
+__all__ = [
+    "KERNELS",
+    "WIDEST_HEAD",
+    "Demand",
+    "Kernel",
+    "Prepared",
+    "ReferenceKernel",
+    "Request",
+    "Scoring",
+    "automatic",
+    "explain",
+    "flex",
+    "reference",
+    "sdpa",
+    "varlen",
+]

@@ -6,10 +6,12 @@ prepared. A query that may see nothing yields zeros in every kernel.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
+from zoo.errors import ConfigError
 from zoo.nn.mask import AttentionMask
 from zoo.registry import Registry
 
@@ -21,11 +23,13 @@ class Prepared(NamedTuple):
         mask: bool (B or 1, 1, T, S), or additive in the dtype of the bias (B or 1, H, T, S), or None.
         bias: (B or 1, H, T, S) where the kernel wants it apart from the mask, or None.
         causal: whether the kernel itself lets each query see only earlier keys.
+        form: the mask in a form of the kernel's own (flex: a block mask; varlen: sequences), or None.
     """
 
     mask: Tensor | None
     bias: Tensor | None = None
     causal: bool = False
+    form: Any = None
 
 
 class Scoring(NamedTuple):
@@ -47,6 +51,35 @@ class Scoring(NamedTuple):
     sinks: Tensor | None = None
     additive: Tensor | None = None
 
+    @property
+    def features(self) -> frozenset[str]:
+        """What it asks of a kernel beyond the plain softmax, by name."""
+        asked = {
+            "cap": self.cap is not None,
+            "dropout": self.dropout > 0,
+            "sinks": self.sinks is not None,
+            "additive": self.additive is not None,
+        }
+        return frozenset(name for name, is_asked in asked.items() if is_asked)
+
+
+class Demand(NamedTuple):
+    """What a kernel must be able to do, and where: all of a request that is known without data.
+
+    Attributes:
+        device: type of the device, as torch names it: cpu, cuda, …
+        dtype: of queries, keys and values in the kernel.
+        gradients: whether there may be a backward.
+        features: what is asked beyond the plain softmax, by name.
+        masked: whether documents, padding or a window keep queries from keys; the causal order alone does not count.
+    """
+
+    device: str
+    dtype: torch.dtype
+    gradients: bool = True
+    features: frozenset[str] = frozenset()
+    masked: bool = False
+
 
 class Request(NamedTuple):
     """What a stack asks of a kernel in one forward.
@@ -65,6 +98,20 @@ class Request(NamedTuple):
     query: Tensor
     features: frozenset[str] = frozenset()
 
+    def demand(self) -> Demand:
+        """What of it is known without data."""
+        features = {"bias": self.bias is not None, "prefix": self.mask.prefix is not None}
+        device, dtype = self.query.device.type, self.query.dtype
+        if dtype is torch.float32 and torch.is_autocast_enabled(device):
+            dtype = torch.get_autocast_dtype(device)
+        return Demand(
+            device,
+            dtype,
+            torch.is_grad_enabled(),
+            self.features.union(name for name, asked in features.items() if asked),
+            self.mask.query_documents is not None or self.mask.window != (None, None),
+        )
+
     def visible(self) -> Tensor | None:
         """The mask as a tensor, (B or 1, 1, T, S) bool; None where everything sees everything."""
         return self.mask.dense(self.query.shape[1], self.num_keys, self.query.device)
@@ -74,10 +121,25 @@ class Kernel:
     """One implementation of attention.
 
     Attributes:
-        features: what it can do beyond the plain softmax, by name: what a Scoring may ask for.
+        name: under which it is registered.
+        features: what it can do beyond the plain softmax over what a query sees in its order, document and window.
+            What there is: "bias" on the scores, "prefix" that sees both ways, "wide_heads" (of more than 256), and what
+            a Scoring may ask for: "cap", "dropout", "sinks", "additive".
     """
 
+    name: str
     features: frozenset[str] = frozenset()
+
+    def refusal(self, demand: Demand) -> str | None:
+        """Why this kernel cannot do that, as the rest of a sentence about it; None: it can."""
+        missing = sorted(demand.features - self.features)
+        return f"cannot do {', '.join(missing)}" if missing else None
+
+    def require(self, demand: Demand) -> None:
+        """Raises ConfigError where this kernel cannot do that."""
+        refusal = self.refusal(demand)
+        if refusal is not None:
+            raise ConfigError(f"kernel {self.name!r} {refusal}; use 'auto' or another kernel", "attention.kernel")
 
     def pick(self, request: Request) -> Kernel:
         """The kernel that serves this request: this one, but for a kernel that chooses."""
@@ -97,6 +159,9 @@ def for_each_query_head(q_BHTK: Tensor, k_BGSK: Tensor) -> Tensor:
     groups = q_BHTK.shape[1] // k_BGSK.shape[1]
     return k_BGSK if groups == 1 else k_BGSK.repeat_interleave(groups, dim=1)
 
+
+WIDEST_HEAD = 256
+"""Of a fused kernel, in channels; heads that are wider ask for the feature "wide_heads"."""
 
 KERNELS: Registry[Kernel] = Registry("kernel")
 """Kernels by name; each is stateless. Each file of this folder adds its own."""

@@ -18,7 +18,8 @@ from zoo.nn.attend.base import KERNELS, Kernel, Prepared, Request, Scoring, for_
 class ReferenceKernel(Kernel):
     """The formula, step by step."""
 
-    features = frozenset({"cap", "dropout", "sinks", "additive"})
+    name = "reference"
+    features = frozenset({"bias", "prefix", "wide_heads", "cap", "dropout", "sinks", "additive"})
 
     def prepare(self, request: Request) -> Prepared:
         """Keeps the boolean mask and the bias apart."""
@@ -57,4 +58,4 @@ def _softmax(scores_BHTS: Tensor, sinks_H: Tensor | None) -> Tensor:
     return torch.softmax(torch.cat((scores_BHTS, sinks_BHT1), dim=-1), dim=-1)[..., :-1]
 
 
-KERNELS.add("reference", ReferenceKernel())
+KERNELS.add(ReferenceKernel.name, ReferenceKernel())

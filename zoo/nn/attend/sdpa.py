@@ -18,7 +18,8 @@ from zoo.nn.attend.base import KERNELS, Kernel, Prepared, Request, Scoring, for_
 class SDPAKernel(Kernel):
     """torch's scaled_dot_product_attention, which picks a fused implementation where it has one."""
 
-    features = frozenset({"dropout", "sinks"})
+    name = "sdpa"
+    features = frozenset({"bias", "prefix", "wide_heads", "dropout", "sinks"})
 
     def prepare(self, request: Request) -> Prepared:
         """A causal flag where that is all there is, else one tensor: boolean, or the bias with −inf where masked."""
@@ -32,6 +33,7 @@ class SDPAKernel(Kernel):
 
     def attend(self, q_BHTK: Tensor, k_BGSK: Tensor, v_BGSK: Tensor, prepared: Prepared, scoring: Scoring) -> Tensor:
         """One call; the additive mask takes the dtype of the queries, as torch demands."""
+        assert scoring.features <= self.features, "the request did not say what the scoring asks"
         mask = prepared.mask
         if mask is not None and mask.dtype is not torch.bool:
             mask = mask.to(q_BHTK.dtype)
@@ -91,4 +93,4 @@ def _attend(rows: _Rows, scoring: Scoring) -> Tensor:
     )
 
 
-KERNELS.add("sdpa", SDPAKernel())
+KERNELS.add(SDPAKernel.name, SDPAKernel())

@@ -1,0 +1,36 @@
+"""Whether the attention kernels of a model can be trained with, on the devices and in the precision of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from zoo.errors import ConfigError
+from zoo.models import ModelConfig
+from zoo.nn.attend import KERNELS, Demand
+
+DTYPES = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16, "64-true": torch.float64}
+"""What attention computes in, by the precision of a run."""
+
+DEVICES = {"auto": ("cuda", "mps", "cpu"), "gpu": ("cuda",), "mps": ("mps",), "cpu": ("cpu",)}
+"""Types of device that an accelerator may turn out to be."""
+
+
+def check_kernels(model: ModelConfig, precision: str, devices: Sequence[str]) -> None:
+    """Raises ConfigError where a layer's kernel can be trained with on none of these devices.
+
+    Args:
+        model: whose layers say which kernels.
+        precision: of the run.
+        devices: types of device, as torch names them.
+    """
+    for number, layer in enumerate(model.layer_configs()):
+        kernel = KERNELS[layer.attention.kernel]
+        demands = [Demand(device, DTYPES[precision], True, frozenset(layer.kernel_features)) for device in devices]
+        refusals = [kernel.refusal(demand) for demand in demands]
+        if all(refusals):
+            where = f" of layer {number}" if model.layers else ""
+            raise ConfigError(
+                f"kernel {kernel.name!r}{where} {refusals[0]}; use auto, or another kernel", "model.attention.kernel"
+            )
