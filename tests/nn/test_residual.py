@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from zoo.errors import ConfigError
+from zoo.models.create import create_model
 from zoo.nn.norm import LayerNormConfig
-from zoo.nn.residual import PLACEMENTS, Placement, Residual, Wrapping
+from zoo.nn.residual import PLACEMENTS, Placement, Residual, StochasticDepth, Wrapping
 from zoo.nn.residual_sum import PlainResidualConfig
 
 DIM = 6
@@ -77,3 +79,52 @@ def test_dropout_acts_on_the_branch() -> None:
         assert not torch.allclose(module.eval()(x, 1.0), x)
     module = residual(PLACEMENTS["post"], dropout=0.999999)
     torch.testing.assert_close(module.train()(x, 1.0), module.outer(x))
+
+
+# ----------------------------------------------------------------------------------------------------- stochastic depth
+
+
+def test_stochastic_depth_drops_whole_rows_and_scales_the_rest() -> None:
+    x = torch.randn(400, 2, DIM, dtype=torch.float64)
+    torch.manual_seed(0)
+    found = StochasticDepth(0.3)(x)
+    dropped = (found == 0).all(dim=(1, 2))
+    assert 0.2 < dropped.double().mean() < 0.4
+    torch.testing.assert_close(found[~dropped], x[~dropped] / 0.7)
+    assert torch.equal(StochasticDepth(0.3).eval()(x), x)
+
+
+def test_stochastic_depth_comes_from_the_seeded_generator() -> None:
+    x = torch.randn(50, 2, DIM)
+    draws = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        draws.append(StochasticDepth(0.5)(x))
+    assert torch.equal(draws[0], draws[1])
+    assert not torch.equal(draws[0], draws[2])
+
+
+@pytest.mark.parametrize("name", PLACEMENTS)
+def test_a_dropped_branch_leaves_the_stream(name: str) -> None:
+    wrapping = Wrapping(LayerNormConfig(), DIM, 0.0, PlainResidualConfig(), branch_dropout=0.999999)
+    module, x = Residual(Shift(), PLACEMENTS[name], wrapping).double(), torch.randn(2, 3, DIM, dtype=torch.float64)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.normal_()
+    torch.testing.assert_close(module(x, 0.5), module.outer(x))
+    assert not torch.allclose(module.eval()(x, 0.5), module.outer(x))
+
+
+@pytest.mark.parametrize("block", ["sequential", "parallel"])
+def test_rates_grow_to_that_of_the_last_layer(block: str) -> None:
+    settings = {"kind": "encoder_decoder", "dim": 8, "num_layers": 4, "num_decoder_layers": 2, "num_heads": 2}
+    model = create_model({**settings, "vocab_size": 9, "block": block, "dropout": {"depth": 0.4}})
+    for side, num_layers, branches in (("encoder", 4, 2), ("decoder", 2, 3)):
+        for layer, part in enumerate(getattr(model.backbone, side).blocks):
+            rates = [module.rate for module in part.modules() if isinstance(module, StochasticDepth)]
+            assert rates == pytest.approx([0.4 * (layer + 1) / num_layers] * branches)
+
+
+def test_layers_that_share_weights_have_no_rates_of_their_own() -> None:
+    with pytest.raises(ConfigError, match=r"dropout\.depth: 0\.2 .*sharing: all"):
+        create_model({"kind": "decoder", "vocab_size": 9, "sharing": "all", "dropout": {"depth": 0.2}})

@@ -1,20 +1,95 @@
-"""Each sum equals its formula."""
+"""Each sum equals its formula and starts where its paper says; DeepNorm's alpha is the paper's."""
+
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 
+from zoo.config import build
+from zoo.models.create import create_model
+from zoo.nn.init import BertInitializationConfig, initialize
 from zoo.nn.linear import Depth
-from zoo.nn.residual_sum import ResidualConfig
+from zoo.nn.residual_sum import PlainSum, ResidualConfig, deepnorm_alpha
 
-FORMULAS = {"plain": lambda hidden, branch: hidden + branch}
+DIM = 4
+DEPTH = Depth(3)
+Formula = Callable[[Tensor, Tensor, Any], Tensor]
+FORMULAS: list[tuple[dict[str, Any], Formula]] = [
+    ({"kind": "plain"}, lambda hidden, branch, module: hidden + branch),
+    ({"kind": "deepnorm"}, lambda hidden, branch, module: 6**0.25 * hidden + branch),
+    ({"kind": "deepnorm", "alpha": 3.0}, lambda hidden, branch, module: 3 * hidden + branch),
+    ({"kind": "scaled_branch"}, lambda hidden, branch, module: hidden + branch / 6**0.5),
+    ({"kind": "scaled_branch", "scale": 0.2}, lambda hidden, branch, module: hidden + 0.2 * branch),
+    ({"kind": "layer_scale"}, lambda hidden, branch, module: hidden + module.weight * branch),
+    ({"kind": "rezero"}, lambda hidden, branch, module: hidden + module.weight * branch),
+    ({"kind": "off"}, lambda hidden, branch, module: branch),
+]
+
+
+def module_of(settings: dict[str, Any]) -> nn.Module:
+    module: nn.Module = build(ResidualConfig, settings).build(DIM, DEPTH).double()
+    initialize(module, BertInitializationConfig(), seed=0)
+    return module
 
 
 def test_every_kind_has_a_formula_here() -> None:
-    assert set(FORMULAS) == set(ResidualConfig.choices)
+    assert {settings["kind"] for settings, _ in FORMULAS} == set(ResidualConfig.choices)
 
 
-@pytest.mark.parametrize("kind", FORMULAS)
-def test_formula(kind: str) -> None:
-    hidden, branch = torch.randn(2, 3, 4, dtype=torch.float64), torch.randn(2, 3, 4, dtype=torch.float64)
-    module = ResidualConfig.choice(kind)().build(4, Depth(3)).double()
-    torch.testing.assert_close(module(hidden, branch), FORMULAS[kind](hidden, branch))
+@pytest.mark.parametrize("settings, formula", FORMULAS, ids=lambda case: str(case) if isinstance(case, dict) else "")
+def test_formula(settings: dict[str, Any], formula: Formula) -> None:
+    hidden, branch = torch.randn(2, 2, 3, DIM, dtype=torch.float64)
+    module = module_of(settings)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.normal_()
+    torch.testing.assert_close(module(hidden, branch), formula(hidden, branch, module))
+
+
+def test_starts() -> None:
+    assert module_of({"kind": "rezero"}).weight.tolist() == [0.0]
+    assert module_of({"kind": "layer_scale", "start": 1e-5}).weight.tolist() == [1e-5] * DIM
+
+
+@pytest.mark.parametrize(
+    "depth, alpha",
+    [  # the formulas of figure 2, worked out by hand
+        (Depth(8, 0), 2.0),
+        (Depth(0, 8, True), 2.0),
+        (Depth(1, 1), 0.81),
+        (Depth(16, 1), 0.81 * 2),
+        (Depth(1, 65536), 0.81 * 2),
+        (Depth(7, 27, True), 3.0),
+        (Depth(), 1.0),
+    ],
+)
+def test_deepnorm_alpha(depth: Depth, alpha: float) -> None:
+    assert deepnorm_alpha(depth) == pytest.approx(alpha)
+
+
+@pytest.mark.parametrize("family", ["encoder", "decoder", "encoder_decoder"])
+def test_depth_of_each_side_reaches_the_sums(family: str) -> None:
+    settings = {"kind": family, "dim": 8, "num_layers": 3, "num_heads": 2, "vocab_size": 11, "residual": "deepnorm"}
+    if family == "encoder_decoder":
+        settings["num_decoder_layers"] = 2
+    backbone = create_model(settings).backbone
+    found = {name.split(".")[0]: module.skip for name, module in backbone.named_modules() if hasattr(module, "skip")}
+    expected = {
+        "encoder": {"stack": 6**0.25},
+        "decoder": {"stack": 6**0.25},
+        "encoder_decoder": {"encoder": 0.81 * (81 * 2) ** (1 / 16), "decoder": 6**0.25},
+    }
+    assert found == pytest.approx(expected[family])
+
+
+def test_rezero_starts_as_the_identity() -> None:
+    settings = {"kind": "decoder", "dim": 8, "num_heads": 2, "vocab_size": 11, "placement": "none"}
+    model = create_model(settings, residual="rezero", positions="rotary")
+    tokens = torch.arange(5)[None]
+    assert torch.equal(model.backbone(tokens=tokens), model.backbone.tokens.weight[tokens])
+
+
+def test_the_plain_sum_has_nothing_to_train() -> None:
+    assert not [*PlainSum().parameters()]

@@ -58,7 +58,7 @@ KINDS: dict[str, tuple[tuple[str, str], str]] = {
 }
 """Model, special tokens and objectives by kind of run: the three families, and objectives that take rows in turn."""
 
-DROPOUT = [f"model.dropout.{place}=0.1" for place in ("embedding", "attention", "residual")]
+DROPOUT = [f"model.dropout.{place}=0.1" for place in ("embedding", "attention", "residual", "depth")]
 
 
 def write_text(path: Path, seed: int = 0, documents: int = 60) -> Path:

@@ -35,6 +35,16 @@ class DropoutConfig(Config):
     residual: float = setting(0.0, "of each residual branch before it is added", minimum=0, below=1)
     feed_forward: float = setting(0.0, "of the inner activations of the feed-forward (T5)", minimum=0, below=1)
     final: float = setting(0.0, "of the output of the stack (T5)", minimum=0, below=1)
+    depth: float = setting(
+        0.0,
+        "of a whole branch of a row in the last layer; layer l of L has l/L of it (stochastic depth)",
+        minimum=0,
+        below=1,
+    )
+
+    def of_branch(self, layer: int, num_layers: int) -> float:
+        """Probability of dropping a whole branch in a layer, numbered from 0."""
+        return self.depth * (layer + 1) / max(num_layers, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,5 +146,13 @@ def build_layer(config: LayerConfig, place: Place) -> nn.Module:
             ),
         ),
         config.placements,
-        Wrapping(config.norm, config.dim, dropout.residual, config.residual, place.depth, place.layer),
+        Wrapping(
+            config.norm,
+            config.dim,
+            dropout.residual,
+            config.residual,
+            place.depth,
+            place.layer,
+            dropout.of_branch(place.layer, place.depth.num_layers),
+        ),
     )

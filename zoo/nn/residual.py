@@ -62,6 +62,7 @@ class Wrapping(NamedTuple):
         residual: how skip and branch are summed.
         depth: of the model.
         layer: number of the layer, from 0.
+        branch_dropout: probability of dropping a whole branch of a row.
     """
 
     norm: NormConfig
@@ -70,10 +71,11 @@ class Wrapping(NamedTuple):
     residual: ResidualConfig
     depth: Depth = Depth()
     layer: int = 0
+    branch_dropout: float = 0.0
 
 
 class Branch(nn.Module):
-    """dropout(after(sublayer(before(x)))): what a sublayer adds to the residual stream.
+    """drop(dropout(after(sublayer(before(x))))): what a sublayer adds to the residual stream.
 
     Args:
         sublayer: maps (B, T, D) and whatever else it is called with to (B, T, D).
@@ -88,14 +90,35 @@ class Branch(nn.Module):
         self.sublayer = sublayer
         self.after = norm.build(dim) if placement.after else nn.Identity()
         self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
+        self.drop = StochasticDepth(wrapping.branch_dropout) if wrapping.branch_dropout else nn.Identity()
 
     def branch(self, hidden_BTD: Tensor, *arguments: Any) -> Tensor:
         """(B, T, D) → (B, T, D), not added yet; `arguments` go on to the sublayer."""
-        return self.dropout(self.after(self.sublayer(self.before(hidden_BTD), *arguments)))
+        return self.drop(self.dropout(self.after(self.sublayer(self.before(hidden_BTD), *arguments))))
 
     def forward(self, hidden_BTD: Tensor, *arguments: Any) -> Tensor:
         """The branch."""
         return self.branch(hidden_BTD, *arguments)
+
+
+class StochasticDepth(nn.Module):
+    """Drops the whole branch of a row in training, and scales up what is kept.
+
+    Huang et al. 2016, arXiv:1603.09382. Deviations: it draws for each row of a batch, where the paper draws once a
+    batch, and it scales in training, where the paper scales in evaluation.
+
+    Args:
+        rate: probability of dropping.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, branch_BTD: Tensor) -> Tensor:
+        """(B, T, D) of (B, T, D)."""
+        kept_B11 = branch_BTD.new_ones(branch_BTD.shape[0], 1, 1)
+        return branch_BTD * nn.functional.dropout(kept_B11, self.rate, self.training)
 
 
 class Residual(Branch):
