@@ -40,6 +40,7 @@ CHANGE = 1e-9
 
 # what stands beside a kind so that its fields can act
 BESIDE: dict[tuple[str, str], dict[str, Any]] = {
+    ("attention", "multi_head"): {"kernel": "reference"},
     ("positions.scaling", "longrope"): {"original_length": 16, "short_factor": [3.0] * 16, "long_factor": [2.0] * 16},
     ("positions.scaling", "yarn"): {"original_length": 2048},
 }
@@ -187,7 +188,7 @@ def variations(kind: Any, value: Any, refusal: str) -> list[Any]:
         found = list(kind.choices)
     else:
         found = []  # a group of settings: its fields are varied one by one
-    return [other for other in found if other != value]
+    return [other for other in found if other != (value.kind if isinstance(value, Choice) else value)]
 
 
 def outputs(model: Any) -> list[Tensor]:

@@ -15,6 +15,8 @@ from zoo.nn.attention import Attention, AttentionConfig, AttentionContext, Multi
 from zoo.nn.mask import AttentionMask
 from zoo.nn.norm import LayerNormConfig, RMSNormConfig
 from zoo.nn.projection import AttentionShape, Heads
+from zoo.nn.scale import ConstantScaleConfig, InverseSqrtScaleConfig, LearnedScaleConfig, ScaleConfig
+from zoo.nn.score import AdditiveScoreConfig
 
 B, T, S, D, M = 2, 5, 7, 12, 8
 HEADS = Heads(4, 2, 6)
@@ -55,14 +57,14 @@ def part(layer: nn.Linear, x: Tensor, head: int) -> Tensor:
 
 
 @pytest.mark.parametrize("kernel", DIFFERENTIABLE)
-@pytest.mark.parametrize("scale", [None, 1.0])
+@pytest.mark.parametrize("scale", [InverseSqrtScaleConfig(), ConstantScaleConfig()], ids=["inverse_sqrt", "one"])
 @pytest.mark.parametrize("norm", [None, RMSNormConfig(), LayerNormConfig()], ids=["plain", "rms", "layer"])
 @pytest.mark.parametrize("causal", [False, True])
-def test_self_attention(kernel: str, scale: float | None, norm: RMSNormConfig | None, causal: bool) -> None:
+def test_self_attention(kernel: str, scale: ScaleConfig, norm: RMSNormConfig | None, causal: bool) -> None:
     module = attention(MultiHeadAttentionConfig(kernel=kernel, scale=scale, query_key_norm=norm))
     hidden = torch.randn(B, T, D, dtype=torch.float64)
     visible = torch.ones(T, T).tril().bool() if causal else torch.ones(T, T).bool()
-    expected = by_hand(module, hidden, hidden, visible, scale or HEADS.head_dim**-0.5)
+    expected = by_hand(module, hidden, hidden, visible, scale.factor(HEADS.head_dim))
     torch.testing.assert_close(module(hidden, context(kernel, AttentionMask(causal))), expected)
 
 
@@ -158,6 +160,14 @@ def test_dropout_is_of_weights_and_in_training_only(kernel: str) -> None:
         (
             {"kernel": "sdpa", "cap": 30.0},
             r"kernel: kernel 'sdpa' cannot do cap=30.0; use one of: flex, reference, auto",
+        ),
+        (
+            {"score": AdditiveScoreConfig(), "kernel": "sdpa"},
+            r"kernel: kernel .sdpa. cannot do score=additive; use .*reference",
+        ),
+        (
+            {"score": AdditiveScoreConfig(), "scale": LearnedScaleConfig(), "kernel": "reference"},
+            "scale: 'learned' multiplies the queries, inside the tanh of score=additive",
         ),
         ({"cap": 0.0}, "cap: 0.0 must be above 0"),
         ({"window": -1}, "window: -1 must be at least 0"),

@@ -55,5 +55,5 @@ def test_refusals(settings: dict[str, Any], message: str) -> None:
 def test_what_is_asked_of_the_kernel() -> None:
     attention = MultiHeadAttentionConfig(kernel="reference", cap=3.0)
     config = LayerConfig(attention=attention, dropout=DropoutConfig(attention=0.1))
-    assert config.kernel_features == {"cap": 3.0, "dropout": 0.1}
-    assert dataclasses.replace(config, dropout=DropoutConfig()).kernel_features == {"cap": 3.0}
+    assert config.kernel_features == {"cap": "cap=3.0", "dropout": "dropout=0.1"}
+    assert dataclasses.replace(config, dropout=DropoutConfig()).kernel_features == {"cap": "cap=3.0"}

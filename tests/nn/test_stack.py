@@ -255,7 +255,7 @@ def test_dropout_acts_at_its_place_only(place: str) -> None:
     """Each field alone; `embedding` acts before the stack and is tested with the models."""
     module = stack(dropout=DropoutConfig(**{place: 0.5}))
     modules = [name for name, part in module.named_modules() if isinstance(part, nn.Dropout)]
-    attentions = [b.self_attention.sublayer.scoring.dropout for b in module.blocks]
+    attentions = [b.self_attention.sublayer.scoring.in_training.dropout for b in module.blocks]
     assert sum(rate > 0 for rate in attentions) + len(modules) == PLACES[place]
     assert (place == "attention") == all(rate == 0.5 for rate in attentions)
     assert all(place == "final" or f"{place}" in name or "dropout" in name for name in modules)

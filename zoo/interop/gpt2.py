@@ -26,6 +26,7 @@ MATRICES = {
     "mlp.c_fc": "feed_forward.sublayer.input",
     "mlp.c_proj": "feed_forward.sublayer.output",
 }
+SCALES = {True: {"kind": "inverse_sqrt"}, False: {"kind": "constant", "value": 1.0}}
 
 
 def weights(config: ModelConfig) -> tuple[Rule, ...]:
@@ -69,7 +70,7 @@ GPT2 = Architecture(
             {"gelu_new": "gelu_tanh"} | ACTIVATION_NAMES,
         ),
         Field("layer_norm_epsilon", ("norm.eps",), 1e-5),
-        Field("scale_attn_weights", ("attention.scale",), True, {True: None, False: 1.0}),
+        Field("scale_attn_weights", ("attention.scale",), True, SCALES),
         Field("tie_word_embeddings", ("heads.language_model.tied",), True),
         Field("resid_pdrop", ("dropout.residual",), 0.1),
         Field("embd_pdrop", ("dropout.embedding",), 0.1),

@@ -84,7 +84,7 @@ T5: Mapped = {
     "placement": "pre",
     "norm": {"kind": "rms_norm", "eps": 1e-6},
     "positions": {"kind": "relative"},
-    "attention": {**_attention_bias(False), "scale": 1.0},
+    "attention": {**_attention_bias(False), "scale": {"kind": "constant", "value": 1.0}},
     "feed_forward": {"kind": "plain", "activation": "relu", "bias": False},
     "dropout": _dropout(0.1, "embedding", "attention", "residual", "feed_forward", "final"),
     "heads": {"language_model": {"kind": "language_model", "tied": True, "scale": "inverse_sqrt_dim"}},

@@ -7,7 +7,7 @@ queries, keys and values come about is the `kind` of the attention (`projection.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -18,7 +18,10 @@ from zoo.errors import ConfigError
 from zoo.nn.attend import KERNELS, Kernel, Prepared, Scoring
 from zoo.nn.linear import Linear
 from zoo.nn.norm import NormConfig
-from zoo.nn.projection import AttentionShape, Biases, MultiHeadProjections, Projections
+from zoo.nn.projection import AttentionShape, Biases, Heads, MultiHeadProjections, Projections
+from zoo.nn.scale import InverseSqrtScaleConfig, ScaleConfig
+from zoo.nn.score import DotScoreConfig, ScoreConfig
+from zoo.nn.sinks import NoSinksConfig, SinksConfig
 from zoo.registry import Choice, unknown_name
 
 
@@ -27,14 +30,16 @@ class AttentionConfig(Config, Choice, noun="attention"):
     """Which attention a layer has; the fields here are those of every kind."""
 
     output_bias: bool = setting(True, "bias of the output projection")
-    scale: float | None = setting(None, "factor on the scores; null: 1/√head_dim (T5: 1)", above=0)
+    scale: ScaleConfig = setting(InverseSqrtScaleConfig(), "factor on the scores")
+    score: ScoreConfig = setting(DotScoreConfig(), "how a query and a key are compared")
     cap: float | None = setting(None, "soft cap of the scores, cap · tanh(scores / cap); null: none", above=0)
+    sinks: SinksConfig = setting(NoSinksConfig(), "what the softmax has in its denominator beside the keys")
     query_key_norm: NormConfig | None = setting(None, "norm over each head of queries and keys; null: none")
     window: int | None = setting(None, "how many places away a query sees (causal: back only); null: all", minimum=0)
     kernel: str = setting("auto", f"the implementation; auto: the fastest that can: {', '.join(KERNELS)}")
 
     def validate(self) -> None:
-        """Refuses a kernel that is unknown or cannot do what is asked, and a query-key norm that mixes rows."""
+        """Refuses a kernel that is unknown or cannot do what is asked, and parts that do not go together."""
         if self.kernel not in KERNELS:
             raise ConfigError(unknown_name("kernel", self.kernel, KERNELS), "kernel")
         self.check_kernel(self.features)
@@ -44,21 +49,28 @@ class AttentionConfig(Config, Choice, noun="attention"):
                 "places, of which it would have to know the padding: use another norm",
                 "query_key_norm",
             )
+        if self.scale.kind == "learned" and self.score.kind == "additive":
+            raise ConfigError(
+                "'learned' multiplies the queries, inside the tanh of score=additive, whose vectors are trained "
+                "factors already; choose another scale",
+                "scale",
+            )
 
-    def check_kernel(self, features: dict[str, object]) -> None:
+    def check_kernel(self, features: Mapping[str, str]) -> None:
         """Raises ConfigError where the kernel lacks one of these features (name → the setting that asks for it)."""
-        for feature, value in features.items():
+        for feature, asked in features.items():
             if feature not in KERNELS[self.kernel].features:
                 able = ", ".join(name for name, kernel in KERNELS.items() if feature in kernel.features)
                 raise ConfigError(
-                    f"kernel {self.kernel!r} cannot do {feature}={value}; use one of: {able}",
+                    f"kernel {self.kernel!r} cannot do {asked}; use one of: {able}",
                     "kernel",
                 )
 
     @property
-    def features(self) -> dict[str, object]:
+    def features(self) -> Mapping[str, str]:
         """What is asked of the kernel beyond the plain softmax: feature → the setting that asks for it."""
-        return {} if self.cap is None else {"cap": self.cap}
+        cap = {} if self.cap is None else {"cap": f"cap={self.cap}"}
+        return {**self.score.features, **self.sinks.features, **cap}
 
     def build_projections(self, shape: AttentionShape) -> Projections:
         """The module (hidden, memory) → queries (B, H, T, K), keys (B, G, S, K), values (B, G, S, V)."""
@@ -108,6 +120,28 @@ def no_rotation(q_BHTK: Tensor, k_BGSK: Tensor) -> tuple[Tensor, Tensor]:
     return q_BHTK, k_BGSK
 
 
+class Scores(nn.Module):
+    """What a kernel is told about the scores of one forward: fixed numbers, and parameters as they are now.
+
+    Args:
+        config: scale, cap, score and sinks.
+        heads: how many and how wide.
+        dropout: probability of dropping an attention weight in training.
+    """
+
+    def __init__(self, config: AttentionConfig, heads: Heads, dropout: float) -> None:
+        super().__init__()
+        self.in_training = Scoring(config.scale.factor(heads.head_dim), config.cap, dropout)
+        self.in_evaluation = self.in_training._replace(dropout=0.0)
+        self.score = config.score.build(heads)
+        self.sinks = config.sinks.build(heads.num_heads)
+
+    def forward(self, q_BHTK: Tensor) -> Scoring:
+        """For these queries."""
+        fixed = self.in_training if self.training else self.in_evaluation
+        return fixed._replace(sinks=self.sinks(q_BHTK), additive=self.score())
+
+
 class Attention(nn.Module):
     """Attention of a hidden state over itself, or over a memory.
 
@@ -124,8 +158,8 @@ class Attention(nn.Module):
         norm = config.query_key_norm
         self.query_norm = norm.build(heads.head_dim) if norm else nn.Identity()
         self.key_norm = norm.build(heads.head_dim) if norm else nn.Identity()
-        self.scoring = Scoring(config.scale or heads.head_dim**-0.5, config.cap, dropout)
-        self.scoring_in_evaluation = self.scoring._replace(dropout=0.0)
+        self.scale = config.scale.build(heads.num_heads)
+        self.scoring = Scores(config, heads, dropout)
         value_width = heads.num_heads * config.value_dim(shape)
         self.products = heads.num_heads * heads.head_dim + value_width
         """Multiplications for one query and one key, over all heads: scores and weighted values."""
@@ -150,6 +184,6 @@ class Attention(nn.Module):
         q_BHTK, k_BGSK, v_BGSV = self.project(hidden_BTD, memory_BSD)
         q_BHTK, k_BGSK = context.rotate(self.query_norm(q_BHTK), self.key_norm(k_BGSK))
         k_BGSK, v_BGSV = (k_BGSK, v_BGSV) if cache is None else cache.extend(k_BGSK, v_BGSV)
-        scoring = self.scoring if self.training else self.scoring_in_evaluation
-        out_BHTV = context.kernel.attend(q_BHTK, k_BGSK, v_BGSV, context.prepared, scoring)
+        scoring = self.scoring(q_BHTK)
+        out_BHTV = context.kernel.attend(self.scale(q_BHTK), k_BGSK, v_BGSV, context.prepared, scoring)
         return self.output(out_BHTV.transpose(1, 2).flatten(2))

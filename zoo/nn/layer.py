@@ -98,9 +98,9 @@ class LayerConfig(Config):
         return Heads(self.num_heads, self.num_kv_heads or self.num_heads, self.head_dim or self.dim // self.num_heads)
 
     @property
-    def kernel_features(self) -> dict[str, object]:
+    def kernel_features(self) -> dict[str, str]:
         """What is asked of the kernel beyond the plain softmax: feature → the setting that asks for it."""
-        dropout = {"dropout": self.dropout.attention} if self.dropout.attention else {}
+        dropout = {"dropout": f"dropout={self.dropout.attention}"} if self.dropout.attention else {}
         return {**self.attention.features, **dropout}
 
     @property
