@@ -20,6 +20,7 @@ from zoo.errors import ConfigError
 from zoo.models import ModelConfig
 from zoo.nn.positions import PositionsConfig
 from zoo.nn.residual import PLACEMENTS
+from zoo.nn.step import step_aware, watched
 from zoo.registry import Choice
 
 VOCAB_SIZE = 11
@@ -187,12 +188,12 @@ def variations(kind: Any, value: Any, refusal: str) -> list[Any]:
     elif issubclass(kind, Choice):
         found = list(kind.choices)
     else:
-        found = []  # a group of settings: its fields are varied one by one
+        found = [{}]  # a group of settings: its fields are varied one by one; where it may be null, it may be there
     return [other for other in found if other != (value.kind if isinstance(value, Choice) else value)]
 
 
 def outputs(model: Any) -> list[Tensor]:
-    """Hidden states and logits in evaluation, in training, and in evaluation of what the training left behind.
+    """Hidden states, logits, added losses and what they move, in evaluation, a training step, and evaluation again.
 
     The rows have padding, far positions and segments.
     """
@@ -208,8 +209,14 @@ def outputs(model: Any) -> list[Tensor]:
     for training in (False, True, False):
         torch.manual_seed(0)
         model.train(training)
-        hidden = model.backbone(**inputs)
-        found += [hidden, *(head(hidden) for head in model.heads.values())]
+        parts = step_aware(model) if training else []
+        with watched(parts) as losses:
+            hidden = model.backbone(**inputs)
+        found += [hidden, *(head(hidden) for head in model.heads.values()), *losses]
+        for part in parts:
+            if (counts := part.take_counts()) is not None:
+                part.settle(counts)
+            found += part.state_dict().values()
     return found
 
 

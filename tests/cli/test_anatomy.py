@@ -60,6 +60,17 @@ def test_words_of_a_layer() -> None:
         assert words in rows[1][2]
 
 
+def test_words_of_a_mixture() -> None:
+    dense = {"feed_forward": "gated", "feed_forward_dim": 40}
+    model = empty_model(model_config("gpt-nano", feed_forward="mixture", feed_forward_dim=24, layers={"0": dense}))
+    words = [words for _, part, words in layer_rows(model) if part == "feed_forward"]
+    assert words[0].startswith("gated silu, 128 → 40 → 128")
+    assert words[1].startswith("8 experts, 2 for each token, each gated silu, 128 → 24 → 128")
+    idle = 3 * 6 * (3 * 128 * 24 + 2 * 24 + 128)
+    assert dict(cost_rows(model))["parameters active for a token"] == f"{model.num_parameters - idle:,}"
+    assert cost_rows(empty_model(model_config("gpt-nano")))[0][0] == "training FLOPs a token"
+
+
 def test_nothing_is_allocated() -> None:
     model = empty_model(model_config("gpt2", dim=12 * 4096, num_layers=96))
     assert all(parameter.device == torch.device("meta") for parameter in model.parameters())

@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from zoo.models import ModelConfig
 from zoo.models.create import create_model, model_config
-from zoo.models.flops import RowShape, forward_flops, training_flops
+from zoo.models.flops import RowShape, active_parameters, forward_flops, training_flops
 
 SMALL: dict[str, Any] = {
     "dim": 16,
@@ -23,6 +23,9 @@ SMALL: dict[str, Any] = {
 CHANGES: list[dict[str, Any]] = [
     {},
     {"feed_forward": "gated"},
+    {"feed_forward": "none"},
+    {"feed_forward": {"kind": "mixture", "num_experts": 5, "top_k": 3, "expert": "plain"}},
+    {"feed_forward": {"kind": "mixture", "num_shared_experts": 2}, "layers": {"0": {"feed_forward": "plain"}}},
     {"num_kv_heads": 2},
     {"feed_forward_dim": 40, "num_layers": 3},
     {"heads": {"language_model": {"transform": "gelu", "tied": False}}},
@@ -60,6 +63,16 @@ def test_only_scored_positions_reach_the_output_layer() -> None:
 def test_a_training_step_is_three_forwards() -> None:
     model, row = create_model({**SMALL, "kind": "decoder"}), RowShape(20, 0, 20)
     assert training_flops(model, row) == 3 * forward_flops(model, row)
+
+
+def test_active_parameters() -> None:
+    """Of 8 experts a token goes through 2: six are idle in each of the layers that have them."""
+    settings = {**SMALL, "kind": "decoder"}
+    model = create_model(settings, feed_forward="mixture", layers={"0": {"feed_forward": "gated"}})
+    expert = 3 * 16 * 64 + 2 * 64 + 16
+    assert model.num_parameters - active_parameters(model) == 6 * expert
+    dense = create_model(settings)
+    assert active_parameters(dense) == dense.num_parameters
 
 
 def test_known_size() -> None:

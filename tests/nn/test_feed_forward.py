@@ -23,7 +23,7 @@ from zoo.nn.feed_forward import (
     GatedFeedForwardConfig,
     NoFeedForwardConfig,
     PlainFeedForwardConfig,
-    rounded_width,
+    inner_dim_by,
 )
 
 DIM, INNER = 4, 6
@@ -157,8 +157,9 @@ def test_equal_parameters(width: int) -> None:
     assert rounded % least == 0
 
 
-def test_rounded_width() -> None:
-    assert [rounded_width(width) for width in (0.1, 8, 11.9, 12.1, 2730.7, 7338.7)] == [8, 8, 8, 16, 2728, 7336]
+def test_inner_dim() -> None:
+    assert [inner_dim_by("equal_parameters", width, 3) for width in (1, 12, 17, 19, 4096)] == [8, 8, 8, 16, 2728]
+    assert inner_dim_by("as_given", 17, 3) == 17
 
 
 # ----------------------------------------------------------------------------------------------------------------- none

@@ -11,7 +11,7 @@ from torch import nn
 from zoo.models import Model, ModelConfig
 from zoo.models.base import SelfBackbone
 from zoo.models.encoder_decoder import EncoderDecoder
-from zoo.models.flops import RowShape, training_flops
+from zoo.models.flops import RowShape, active_parameters, training_flops
 from zoo.nn.block import SequentialBlockConfig
 from zoo.nn.layer import LayerConfig
 from zoo.nn.residual import Branch
@@ -153,7 +153,10 @@ def cost_rows(model: Model) -> list[tuple[str, str]]:
     scored = training_flops(model, RowShape(length, decoder_length, 1)) - unscored
     tokens = length + decoder_length
     row = f"{length} + {decoder_length}" if decoder_length else str(length)
+    active = active_parameters(model)
+    experts = [("parameters active for a token", f"{active:,}")] if active < model.num_parameters else []
     return [
+        *experts,
         ("training FLOPs a token", f"{short_number(unscored / tokens)} in rows of {row}"),
         ("more for each scored token", short_number(scored)),
         ("weights in float32", f"{short_number(4 * model.num_parameters)}B"),

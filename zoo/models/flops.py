@@ -2,7 +2,8 @@
 
 A product of (n, k) and (k, m) matrices counts 2 · n · k · m. Counted are the projections, the attention products (every
 query with every key: what a mask leaves out is not taken off, the convention of PaLM, arXiv:2204.02311, appendix B) and
-the output layer on the positions that are scored. Norms, activations and lookups are left out. A training step is three
+the output layer on the positions that are scored. Of a mixture of experts, those that a token goes through are counted.
+Norms, activations and lookups are left out. A training step is three
 forwards: the backward makes two products for each one of the forward.
 """
 
@@ -18,6 +19,7 @@ from zoo.models.encoder_decoder import EncoderDecoder
 from zoo.nn.attention import Attention
 from zoo.nn.block import Block
 from zoo.nn.linear import Linear
+from zoo.nn.mixture import Mixture
 from zoo.nn.parallel_block import ParallelBlock
 from zoo.nn.stack import Stack
 
@@ -82,4 +84,20 @@ def _attention_flops(residual: nn.Module, num_queries: int, num_keys: int) -> fl
 
 
 def _weights(module: nn.Module) -> int:
-    return sum(linear.weight.numel() for linear in module.modules() if isinstance(linear, Linear))
+    """Weights of the products that a token takes part in: of a mixture, those of its own experts."""
+    weights = sum(linear.weight.numel() for linear in module.modules() if isinstance(linear, Linear))
+    return weights - sum(mixture.num_idle * _weights(mixture.experts[0]) for mixture in _mixtures(module))
+
+
+def active_parameters(model: Model) -> int:
+    """The parameters that take part in what becomes of one token: all but those of the experts it does not reach."""
+    idle = sum(
+        mixture.num_idle * parameter.numel()
+        for mixture in _mixtures(model)
+        for parameter in mixture.experts[0].parameters()
+    )
+    return model.num_parameters - idle
+
+
+def _mixtures(module: nn.Module) -> list[Mixture]:
+    return [part for part in module.modules() if isinstance(part, Mixture)]

@@ -58,9 +58,20 @@ WidthRule = Literal["as_given", "equal_parameters"]
 feed-forward whose number of weights it then has."""
 
 
-def rounded_width(width: float) -> int:
-    """The nearest multiple of WIDTH_MULTIPLE, at least one of it."""
-    return WIDTH_MULTIPLE * max(1, round(width / WIDTH_MULTIPLE))
+def inner_dim_by(rule: WidthRule, width: int, num_matrices: int) -> int:
+    """The inner width F of a feed-forward.
+
+    Args:
+        rule: how `width` is meant.
+        width: `feed_forward_dim` of the layer.
+        num_matrices: how many matrices of D · F weights the feed-forward has; a plain one has 2.
+
+    Returns:
+        `width`, or the width for equal parameters: the nearest multiple of WIDTH_MULTIPLE, at least one of it.
+    """
+    if rule == "as_given":
+        return width
+    return WIDTH_MULTIPLE * max(1, round(2 * width / num_matrices / WIDTH_MULTIPLE))
 
 
 class FeedForwardShape(NamedTuple):
@@ -112,9 +123,6 @@ class ActivatedFeedForwardConfig(FeedForwardConfig):
     activation: str = setting("gelu", f"the nonlinearity: {', '.join(ACTIVATIONS)}")
     bias: bool = setting(True, "whether the projections have biases")
 
-    num_matrices: ClassVar[int]
-    """How many matrices of D · F weights it has."""
-
     def validate(self) -> None:
         """Refuses an unknown activation."""
         if self.activation not in ACTIVATIONS:
@@ -124,16 +132,10 @@ class ActivatedFeedForwardConfig(FeedForwardConfig):
         """The inner width F of a layer whose `feed_forward_dim` is `width`."""
         return width
 
-    def build(self, shape: FeedForwardShape) -> FeedForward:
-        """The sublayer."""
-        raise NotImplementedError
-
 
 @dataclass(frozen=True, kw_only=True)
 class PlainFeedForwardConfig(ActivatedFeedForwardConfig, kind="plain"):
     """output(activation(input(x))): 2 · dim · inner weights."""
-
-    num_matrices: ClassVar[int] = 2
 
     def build(self, shape: FeedForwardShape) -> FeedForward:
         """The plain sublayer."""
@@ -151,13 +153,9 @@ class GatedFeedForwardConfig(ActivatedFeedForwardConfig, kind="gated"):
         f"many weights, so that this one is 2/3 as wide, to the nearest multiple of {WIDTH_MULTIPLE}",
     )
 
-    num_matrices: ClassVar[int] = 3
-
     def inner_dim(self, width: int) -> int:
         """The inner width F: as given, or 2/3 of it."""
-        if self.width == "as_given":
-            return width
-        return rounded_width(width * PlainFeedForwardConfig.num_matrices / self.num_matrices)
+        return inner_dim_by(self.width, width, 3)
 
     def build(self, shape: FeedForwardShape) -> FeedForward:
         """The gated sublayer."""

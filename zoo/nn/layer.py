@@ -12,7 +12,7 @@ from torch import nn
 
 from zoo.config import Config, setting
 from zoo.errors import ConfigError
-from zoo.nn import parallel_block  # noqa: F401  (registers its kind)
+from zoo.nn import mixture, parallel_block  # noqa: F401  (registers their kinds)
 from zoo.nn.attention import Attention, AttentionConfig, MultiHeadAttentionConfig
 from zoo.nn.block import BlockConfig, Placements, SequentialBlockConfig, Sublayers
 from zoo.nn.feed_forward import FeedForwardConfig, FeedForwardShape, PlainFeedForwardConfig

@@ -23,6 +23,7 @@ Role = Literal[
     "feed_forward_input",
     "feed_forward_gate",
     "feed_forward_output",
+    "router",
     "token_embedding",
     "segment_embedding",
     "position_embedding",

@@ -42,6 +42,10 @@ class Logs(NamedTuple):
     wandb: WandbLog | None
 
 
+ADDED_LOSS = "train/added_loss"
+"""What parts of the model add to the loss (the balancing of experts); `train/loss` is that of the objectives alone."""
+
+
 def columns(module: TrainingModule) -> list[str]:
     """The columns of metrics.csv."""
     objectives = list(module.objectives)
@@ -54,6 +58,7 @@ def columns(module: TrainingModule) -> list[str]:
         "train/loss",
         *(f"train/{name}/loss" for name in objectives),
         *(f"train/{name}/targets" for name in objectives),
+        *([ADDED_LOSS] if any(part.adds_loss for part in module.step_aware) else []),
         "learning_rate",
         "gradient_norm",
         "tokens_per_second",
@@ -191,6 +196,8 @@ class Conductor(Checkpoint):
             row[f"train/{name}/loss"] = float(losses[number])
             row[f"train/{name}/targets"] = int(record.counts[number])
             row["train/loss"] += objective.config.weight * row[f"train/{name}/loss"]
+        if any(part.adds_loss for part in module.step_aware):
+            row[ADDED_LOSS] = float(record.added_loss)
         row["learning_rate"] = record.learning_rate
         row["gradient_norm"] = record.gradient_norm
         if self._interval_seconds > 0:

@@ -4,6 +4,9 @@ The loss of a step is Σ over objectives of weight · (sum over its targets) / (
 microbatches and ranks. The counts are known before the first backward, so each microbatch contributes its exact share
 of the mean, however the step is split. (Lightning's own accumulation averages the means of microbatches, which is
 another function as soon as they differ in targets.) Lightning's precision, strategy and callbacks stay in use.
+
+Parts of the model may add to the loss (the balancing of experts), the mean over the forwards of the step, and change
+after the update by what they counted in the whole step (`zoo/nn/step.py`).
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from torch import Tensor
 
 from zoo.errors import TrainingError
 from zoo.models.base import Model
+from zoo.nn.step import step_aware, watched
 from zoo.objectives.base import Objective
 from zoo.objectives.mixture import Part
 from zoo.training.datamodule import Step
@@ -35,11 +39,13 @@ class StepRecord:
 
     Attributes:
         losses: (objectives,) this rank's summed losses. counts: (objectives,) targets over all ranks.
+        added_loss: what parts of the model added to the step's loss, a scalar.
         gradient_norm: global norm before clipping. num_tokens: over all ranks. learning_rate: of the step.
     """
 
     losses: Tensor
     counts: Tensor
+    added_loss: Tensor
     gradient_norm: float
     num_tokens: int
     learning_rate: float
@@ -74,6 +80,7 @@ class TrainingModule(lightning.LightningModule):
         self.schedule = schedule
         self.gradient_clip = gradient_clip
         self.seed = seed
+        self.step_aware = step_aware(model)
         self.record = StepRecord()
         self.stop = StopFlag()
         self.stop_number = 0
@@ -89,15 +96,21 @@ class TrainingModule(lightning.LightningModule):
         counts = self._reduce_counts(parts, step.num_tokens)
         scales = self._scales(counts)
         losses = torch.zeros(len(self.objectives), device=self.device, dtype=torch.float64)
+        added_loss = torch.zeros((), device=self.device, dtype=torch.float64)
         with own_stream(self.device):
             for number, part in enumerate(parts):
                 seed_dropout(self.device, self.seed, done, self.global_rank, number)
-                loss = self._part_loss(part, scales, losses)
+                with watched(self.step_aware) as added:
+                    loss = self._part_loss(part, scales, losses)
+                for extra in added:
+                    loss = loss + extra / len(parts)
+                    added_loss += extra.detach() / len(parts)
                 last = number == len(parts) - 1
                 with self._gradient_sync(last), torch.autocast(self.device.type, enabled=False):
                     self.manual_backward(loss)
         self._update(done)
-        self.record.losses, self.record.counts = losses, counts
+        self._settle()
+        self.record.losses, self.record.counts, self.record.added_loss = losses, counts, added_loss
 
     def _reduce_counts(self, parts: list[Part], num_tokens: int) -> Tensor:
         """(objectives,) targets of the whole step; the stop flag and the tokens ride along."""
@@ -161,6 +174,15 @@ class TrainingModule(lightning.LightningModule):
         self.record.learning_rate = rate
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+
+    def _settle(self) -> None:
+        """Hands the parts of the model what they counted in the whole step, on all ranks."""
+        counts = {part: counted for part in self.step_aware if (counted := part.take_counts()) is not None}
+        if counts:
+            total = self.trainer.strategy.reduce(torch.cat(list(counts.values())), reduce_op="sum")
+            assert isinstance(total, Tensor)
+            for part, counted in zip(counts, total.split([len(each) for each in counts.values()]), strict=True):
+                part.settle(counted)
 
     @torch.no_grad()
     def evaluate_part(self, part: Part) -> dict[str, Tensor]:
