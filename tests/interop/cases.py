@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
-from transformers import BertConfig, BloomConfig, GPT2Config, GPTNeoXConfig, LlamaConfig, T5Config
+from transformers import BertConfig, BloomConfig, GPT2Config, GPTNeoXConfig, LlamaConfig, Qwen3Config, T5Config
 from transformers.models.bert.modeling_bert import BertForPreTraining
 from transformers.models.bloom.modeling_bloom import BloomForCausalLM, BloomGelu, bloom_gelu_forward
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 from transformers.models.gpt_neox.modeling_gpt_neox import GPTNeoXForCausalLM
 from transformers.models.llama.modeling_llama import LlamaForCausalLM
+from transformers.models.qwen3.modeling_qwen3 import Qwen3ForCausalLM
 from transformers.models.t5.modeling_t5 import T5ForConditionalGeneration
 
 from tests.oracle import randomize
@@ -36,6 +37,7 @@ class Case(NamedTuple):
         architecture: name of the table.
         model_class, config: of transformers.
         takes_positions: whether its forward takes `position_ids`; else it counts from the start of the row.
+        eager: whether only its plain attention does all that it should.
         mend: what must be done to a model of it before it can be compared.
     """
 
@@ -43,6 +45,7 @@ class Case(NamedTuple):
     model_class: Any
     config: Any
     takes_positions: bool = True
+    eager: bool = False
     mend: Callable[[Any], None] = as_built
 
 
@@ -133,6 +136,43 @@ CASES = {
         BloomConfig(vocab_size=VOCAB, hidden_size=15, n_layer=3, n_head=3, layer_norm_epsilon=1e-3),
         takes_positions=False,
         mend=with_the_derivative_of_its_gelu,
+    ),
+    "qwen3": Case(
+        "qwen3",
+        Qwen3ForCausalLM,
+        Qwen3Config(
+            vocab_size=VOCAB,
+            hidden_size=20,
+            intermediate_size=27,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            head_dim=6,
+            max_position_embeddings=17,
+            rms_norm_eps=1e-3,
+            use_sliding_window=True,
+            sliding_window=4,
+            max_window_layers=1,
+            rope_parameters={"rope_type": "default", "rope_theta": 500.0},
+        ),
+    ),
+    "qwen3 tied with biases": Case(
+        "qwen3",
+        Qwen3ForCausalLM,
+        Qwen3Config(
+            vocab_size=VOCAB,
+            hidden_size=18,
+            intermediate_size=25,
+            num_hidden_layers=2,
+            num_attention_heads=3,
+            num_key_value_heads=1,
+            head_dim=4,
+            max_position_embeddings=17,
+            rms_norm_eps=1e-3,
+            attention_bias=True,
+            tie_word_embeddings=True,
+            pad_token_id=PADDING,
+        ),
     ),
     "t5": Case(
         "t5",

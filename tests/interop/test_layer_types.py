@@ -1,11 +1,13 @@
 """Lists of layer types become as few slices as say the same."""
 
 import itertools
+from typing import Any
 
 import pytest
 
 from zoo.errors import ConfigError
-from zoo.interop.layer_types import changes_for, type_of_each
+from zoo.interop.layer_types import FULL, SLIDING, changes_for, read_windows, type_of_each, write_windows
+from zoo.models.create import model_config
 
 
 @pytest.mark.parametrize(
@@ -38,3 +40,19 @@ def test_a_type_for_each_layer() -> None:
     for wrong in (["a"], ["a", "c"], "ab", None):
         with pytest.raises(ConfigError, match=r"layer_types: .* must say 'a' or 'b' for each of 2 layers"):
             type_of_each(wrong, ("a", "b"), 2, "layer_types")
+
+
+def test_windows_there_and_back() -> None:
+    for types in itertools.product([SLIDING, FULL], repeat=3):
+        settings: dict[str, Any] = {"num_layers": 3}
+        for path, value in read_windows(list(types), 4, 3).items():
+            group, _, name = path.partition(".")
+            settings[group] = {name: value} if name else value
+        config = model_config("llama-nano", **settings)
+        assert write_windows(config) == (list(types), 4 if SLIDING in types else None)
+
+
+def test_two_windows_have_no_place() -> None:
+    layers = {"0": {"attention": {"window": 2}}, "1": {"attention": {"window": 3}}}
+    with pytest.raises(ConfigError, match=r"one window for all layers that have one, not \[2, 3\]"):
+        write_windows(model_config("llama-nano", layers=layers))

@@ -6,8 +6,10 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 from zoo.errors import ConfigError
+from zoo.interop.base import Mapped
+from zoo.models import ModelConfig
 
-Mapped = dict[str, Any]
+SLIDING, FULL = "sliding_attention", "full_attention"
 
 
 def changes_for(chosen: Sequence[bool], change: Mapped) -> Mapped:
@@ -42,3 +44,29 @@ def type_of_each(types: Any, legal: Sequence[Hashable], num_layers: int, name: s
     if not isinstance(types, list) or len(types) != num_layers or any(kind not in legal for kind in types):
         raise ConfigError(f"{types!r} must say {' or '.join(map(repr, legal))} for each of {num_layers} layers", name)
     return types
+
+
+def read_windows(types: Any, places: int | None, num_layers: int, name: str = "layer_types") -> Mapped:
+    """Settings of ours where layers of the sliding type see `places` places, themselves among them.
+
+    Args:
+        types: of each layer, sliding or full.
+        places: how many a causal layer sees; None: all.
+        num_layers: how many types there must be.
+        name: of the foreign field that has the types.
+    """
+    sliding = [kind == SLIDING for kind in type_of_each(types, (SLIDING, FULL), num_layers, name)]
+    if places is None or not any(sliding):
+        return {}
+    if all(sliding):
+        return {"attention.window": places - 1}
+    return {"layers": changes_for(sliding, {"attention": {"window": places - 1}})}
+
+
+def write_windows(config: ModelConfig) -> tuple[list[str], int | None]:
+    """The type of each layer and how many places a sliding one sees, itself among them."""
+    windows = [layer.attention.window for layer in config.layer_configs()]
+    widths = {window for window in windows if window is not None}
+    if len(widths) > 1:
+        raise ConfigError(f"one window for all layers that have one, not {sorted(widths)}", "layers")
+    return [FULL if window is None else SLIDING for window in windows], widths.pop() + 1 if widths else None

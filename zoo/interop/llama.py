@@ -5,6 +5,8 @@ Scaled rotary frequencies as in Llama 3.1, arXiv:2407.21783.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from zoo.interop.base import (
     ACTIVATION_NAMES,
     ARCHITECTURES,
@@ -19,28 +21,42 @@ from zoo.interop.base import (
 from zoo.interop.rope import modernize, rope
 from zoo.models import ModelConfig
 
-LAYER = {
+ATTENTION = {
     "self_attn.q_proj": "self_attention.sublayer.project.query",
     "self_attn.k_proj": "self_attention.sublayer.project.key",
     "self_attn.v_proj": "self_attention.sublayer.project.value",
     "self_attn.o_proj": "self_attention.sublayer.output",
+}
+FEED_FORWARD = {
     "mlp.gate_proj": "feed_forward.sublayer.gate",
     "mlp.up_proj": "feed_forward.sublayer.input",
     "mlp.down_proj": "feed_forward.sublayer.output",
+}
+QUERY_KEY_NORM = {
+    "self_attn.q_norm": "self_attention.sublayer.query_norm",
+    "self_attn.k_norm": "self_attention.sublayer.key_norm",
+}
+PRE_NORM = {
     "input_layernorm": "self_attention.before",
     "post_attention_layernorm": "feed_forward.before",
 }
+LAYER = ATTENTION | FEED_FORWARD | PRE_NORM
+
+
+def rules(config: ModelConfig, layer: Mapping[str, str]) -> tuple[Rule, ...]:
+    """Where each module of an architecture is with us whose modules have Llama's names, but for those of a layer."""
+    tied = config.heads["language_model"].tied  # type: ignore[attr-defined]
+    return (
+        Rule("model.embed_tokens", ("backbone.embedding.tokens",), also=("lm_head",) if tied else ()),
+        *under("model.layers.{layer}", "backbone.stack.blocks.{layer}", layer),
+        Rule("model.norm", ("backbone.stack.norm",)),
+        Rule("lm_head", ("heads.language_model.output",)),
+    )
 
 
 def weights(config: ModelConfig) -> tuple[Rule, ...]:
     """Where each module of Llama is with us."""
-    tied = config.heads["language_model"].tied  # type: ignore[attr-defined]
-    return (
-        Rule("model.embed_tokens", ("backbone.embedding.tokens",), also=("lm_head",) if tied else ()),
-        *under("model.layers.{layer}", "backbone.stack.blocks.{layer}", LAYER),
-        Rule("model.norm", ("backbone.stack.norm",)),
-        Rule("lm_head", ("heads.language_model.output",)),
-    )
+    return rules(config, LAYER)
 
 
 LLAMA = Architecture(

@@ -1,0 +1,88 @@
+"""Qwen3: Qwen Team 2025, arXiv:2505.09388. Llama with a norm over each head of queries and keys."""
+
+from __future__ import annotations
+
+from zoo.interop.base import (
+    ACTIVATION_NAMES,
+    ARCHITECTURES,
+    ATTENTION_BIASES,
+    HARMLESS,
+    REQUIRED,
+    Architecture,
+    Field,
+    Mapped,
+    Rule,
+    Together,
+)
+from zoo.interop.layer_types import FULL, SLIDING, read_windows, write_windows
+from zoo.interop.llama import LAYER, QUERY_KEY_NORM, rules
+from zoo.interop.rope import modernize, rope
+from zoo.models import ModelConfig
+
+
+def weights(config: ModelConfig) -> tuple[Rule, ...]:
+    """Where each module of Qwen3 is with us."""
+    return rules(config, LAYER | QUERY_KEY_NORM)
+
+
+def read_sliding(theirs: Mapped) -> Mapped:
+    """Sliding windows in the layers from `max_window_layers` on, or in those that are listed."""
+    num_layers = theirs["num_hidden_layers"]
+    places = theirs.get("sliding_window", 4096) if theirs.get("use_sliding_window") else None
+    first = theirs.get("max_window_layers", 28) if places is not None else num_layers
+    types = theirs.get("layer_types") or [FULL if layer < first else SLIDING for layer in range(num_layers)]
+    return read_windows(types, places, num_layers)
+
+
+def write_sliding(config: ModelConfig) -> Mapped:
+    """The layers with a window, listed."""
+    types, places = write_windows(config)
+    return {"layer_types": types, "sliding_window": places, "use_sliding_window": places is not None}
+
+
+QWEN3 = Architecture(
+    name="qwen3",
+    classes={"Qwen3ForCausalLM": ("language_model",)},
+    constant={
+        "kind": "decoder",
+        "placement": "pre",
+        "norm": {"kind": "rms_norm"},
+        "positions": {"kind": "rotary"},
+        "attention": {"query_key_norm": {"kind": "rms_norm"}},
+        "feed_forward": {"kind": "gated", "bias": False},
+        "heads": {"language_model": {"kind": "language_model"}},
+        "initialization": {"kind": "gpt2"},
+    },
+    fields=(
+        Field("vocab_size", ("vocab_size",), 151936),
+        Field("hidden_size", ("dim",), 4096),
+        Field("num_hidden_layers", ("num_layers",), 32),
+        Field("num_attention_heads", ("num_heads",), 32),
+        Field("num_key_value_heads", ("num_kv_heads",), 32),
+        Field("head_dim", ("head_dim",), 128),
+        Field("intermediate_size", ("feed_forward_dim",), 22016),
+        Field("max_position_embeddings", ("max_length",), 32768),
+        Field("hidden_act", ("feed_forward.activation",), "silu", ACTIVATION_NAMES),
+        Field("rms_norm_eps", ("norm.eps", "attention.query_key_norm.eps"), 1e-6),
+        Field("attention_bias", ATTENTION_BIASES, False),
+        Field("tie_word_embeddings", ("heads.language_model.tied",), False),
+        Field("pad_token_id", ("embedding.padding_token",)),
+        Field("attention_dropout", ("dropout.attention",), 0.0),
+        Field("initializer_range", ("initialization.std", "initialization.position_std"), 0.02),
+    ),
+    required={
+        **REQUIRED,
+        "is_encoder_decoder": (False,),
+        "rope_parameters.partial_rotary_factor": (1.0, 1, None),
+    },
+    harmless=HARMLESS,
+    weights=weights,
+    together=(
+        rope(),
+        Together(
+            ("use_sliding_window", "sliding_window", "max_window_layers", "layer_types"), read_sliding, write_sliding
+        ),
+    ),
+    modernize=modernize,
+)
+ARCHITECTURES.add(QWEN3.name, QWEN3)
