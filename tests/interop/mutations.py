@@ -174,13 +174,18 @@ def effect(name: str, config: ModelConfig) -> float:
 
 
 def effects(name: str, path: str) -> Iterator[float]:
-    """What each legal change of one field of a case moves; infinitely much where the model then refuses the batch."""
+    """What each legal change of one field of a case moves; infinitely much where the model then refuses the batch.
+
+    A kernel may say only when it runs that it cannot compute a setting here; such a change says nothing.
+    """
     config = baseline(name)
     for changed in changed_configs(config, path, fields_of(config)[path]):
         try:
             yield effect(name, changed)
         except DataError:
             yield math.inf
+        except ConfigError:
+            continue
 
 
 def why_unseen(name: str, path: str) -> str | None:
