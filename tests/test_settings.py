@@ -43,7 +43,6 @@ CHANGE = 1e-9
 BESIDE: dict[tuple[str, str], dict[str, Any]] = {
     ("attention", "multi_head"): {"kernel": "reference"},
     ("positions.scaling", "longrope"): {"original_length": 16, "short_factor": [3.0] * 16, "long_factor": [2.0] * 16},
-    ("positions.scaling", "yarn"): {"original_length": 2048},
 }
 
 # fields without an effect of their own, and why that is right

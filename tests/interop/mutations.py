@@ -56,11 +56,27 @@ def keys_meet_queries_as_they_are(config: ModelConfig) -> bool:
     return config.positions.kind != "rotary" and config.attention.query_key_norm is None
 
 
+def has_two_lists(config: ModelConfig) -> bool:
+    """Whether a list of rotary factors for short rows and one for long rows are there to choose from."""
+    return config.positions.kind == "rotary" and config.positions.scaling.kind == "longrope"  # type: ignore[attr-defined]
+
+
+def in_use(config: ModelConfig) -> str:
+    """Which of the two lists is."""
+    return "long" if config.max_length > config.positions.scaling.original_length else "short"  # type: ignore[attr-defined]
+
+
 UNSEEN = (
     Unseen("attention.kernel", "computes the same; parity is tested with each"),
     Unseen("dropout.*", "acts in training only"),
     Unseen("initialization.*", "is how weights are drawn"),
-    Unseen("max_length", "bounds the rows; learned tables refuse what lies past it"),
+    Unseen(
+        "max_length",
+        "bounds the rows; learned tables refuse what lies past it",
+        lambda config: not has_two_lists(config),
+    ),
+    Unseen("positions.scaling.short_factor", "the other list is in use", lambda config: in_use(config) == "long"),
+    Unseen("positions.scaling.long_factor", "the other list is in use", lambda config: in_use(config) == "short"),
     Unseen(
         "attention.key_bias",
         "adds the same to all scores of a query, which softmax takes out",

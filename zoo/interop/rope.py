@@ -1,14 +1,16 @@
 """The `rope_parameters` that many foreign configs have, and our rotary positions.
 
-Their `rope_type` is our kind of scaling. Left out, because they depend on the batch: `dynamic`, and `longrope`, which
-chooses its list of factors by the longest row.
+Their `rope_type` is our kind of scaling. `dynamic` is left out: it depends on the batch. So does their `longrope`: its
+list of factors is chosen by the longest row of the batch; ours is chosen by `max_position_embeddings`. The two agree on
+batches with a row past the original length, and in models that were never made longer.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
+from zoo.config import to_mapping
 from zoo.errors import ConfigError
 from zoo.interop.base import Mapped, Together
 from zoo.models import ModelConfig
@@ -17,22 +19,43 @@ from zoo.registry import unknown_name
 
 ROPE = "rope_parameters"
 LENGTH = {"original_max_position_embeddings": "original_length"}
-SCALINGS: dict[str, tuple[str, dict[str, str]]] = {
-    "default": ("none", {}),
-    "linear": ("linear", {"factor": "factor"}),
-    "llama3": (
+
+
+class Scaling(NamedTuple):
+    """What a `rope_type` is with us: our kind of scaling, and its numbers, their name → ours.
+
+    Attributes:
+        kind: ours.
+        required: numbers that must be given.
+        optional: numbers that may be left out.
+    """
+
+    kind: str
+    required: dict[str, str]
+    optional: dict[str, str]
+
+    @property
+    def names(self) -> dict[str, str]:
+        """All numbers."""
+        return {**self.required, **self.optional}
+
+
+SCALINGS = {
+    "default": Scaling("none", {}, {}),
+    "linear": Scaling("linear", {"factor": "factor"}, {}),
+    "llama3": Scaling(
         "llama3",
         {
             "factor": "factor",
             "low_freq_factor": "low_frequency_factor",
             "high_freq_factor": "high_frequency_factor",
-            **LENGTH,
         },
+        LENGTH,
     ),
-    "yarn": (
+    "yarn": Scaling(
         "yarn",
+        {"factor": "factor"},
         {
-            "factor": "factor",
             "beta_fast": "beta_fast",
             "beta_slow": "beta_slow",
             "truncate": "truncate",
@@ -42,10 +65,15 @@ SCALINGS: dict[str, tuple[str, dict[str, str]]] = {
             **LENGTH,
         },
     ),
+    "longrope": Scaling(
+        "longrope",
+        {"short_factor": "short_factor", "long_factor": "long_factor"},
+        {"attention_factor": "attention_factor", **LENGTH},
+    ),
 }
-"""For each `rope_type` our kind of scaling, and the names of its numbers: theirs → ours."""
+"""Our scaling for each `rope_type`."""
 
-NUMBERS = tuple(dict.fromkeys(name for _, names in SCALINGS.values() for name in names))
+NUMBERS = tuple(dict.fromkeys(name for scaling in SCALINGS.values() for name in scaling.names))
 
 
 def rope(theta: float = 10_000.0, *, partial: float | None = None) -> Together:
@@ -75,28 +103,47 @@ def rope(theta: float = 10_000.0, *, partial: float | None = None) -> Together:
 
 def _scaling(given: Mapped, theirs: Mapped) -> Mapped:
     """The scaling with all its numbers; those that its type does not read are refused."""
-    kind = given.pop("rope_type", "default")
-    if kind not in SCALINGS:
-        raise ConfigError(unknown_name("rope_type", kind, SCALINGS), f"{ROPE}.rope_type")
-    ours, names = SCALINGS[kind]
+    rope_type = given.pop("rope_type", "default")
+    if rope_type not in SCALINGS:
+        raise ConfigError(unknown_name("rope_type", rope_type, SCALINGS), f"{ROPE}.rope_type")
+    scaling = SCALINGS[rope_type]
+    if LENGTH.keys() <= scaling.names.keys():
+        given = dict.fromkeys(LENGTH, theirs["max_position_embeddings"]) | given
+    if rope_type == "longrope":
+        given = _with_attention_factor(given, theirs["max_position_embeddings"])
     for name in given:
-        if name not in names:
-            raise ConfigError(f"{given[name]!r} is not read where rope_type is {kind!r}", f"{ROPE}.{name}")
-    if ours != "none" and "factor" not in given:
-        raise ConfigError(f"rope_type {kind!r} needs a factor", f"{ROPE}.factor")
-    if "original_max_position_embeddings" in names:
-        given.setdefault("original_max_position_embeddings", theirs["max_position_embeddings"])
-    return {"positions.scaling": {"kind": ours, **{names[name]: value for name, value in given.items()}}}
+        if name not in scaling.names:
+            raise ConfigError(f"{given[name]!r} is not read where rope_type is {rope_type!r}", f"{ROPE}.{name}")
+    for name in scaling.required:
+        if name not in given:
+            raise ConfigError(f"rope_type {rope_type!r} needs it", f"{ROPE}.{name}")
+    numbers = {scaling.names[name]: value for name, value in given.items()}
+    return {"positions.scaling": {"kind": scaling.kind, **numbers}}
+
+
+def _with_attention_factor(given: Mapped, max_length: int) -> Mapped:
+    """LongRoPE's `factor` acts on the attention factor alone, which is ours already where it is that of the lengths."""
+    given = dict(given)
+    factor, original_length = given.pop("factor", None), given["original_max_position_embeddings"]
+    if factor is not None and factor != max_length / original_length:
+        growth = math.log(max(factor, 1.0)) / math.log(original_length)
+        given.setdefault("attention_factor", math.sqrt(1 + growth))
+    return given
 
 
 def _rope_type(positions: RotaryConfig) -> Mapped:
-    scaling = positions.scaling
-    for kind, (ours, names) in SCALINGS.items():
-        if ours == scaling.kind:
-            numbers = {f"{ROPE}.{theirs}": getattr(scaling, name) for theirs, name in names.items()}
-            return {f"{ROPE}.rope_type": kind} | {name: value for name, value in numbers.items() if value is not None}
+    """The scaling as theirs; raises ConfigError where there is none like it."""
+    for rope_type, scaling in SCALINGS.items():
+        if scaling.kind == positions.scaling.kind:
+            ours = to_mapping(positions.scaling)
+            numbers = {theirs: ours[name] for theirs, name in scaling.names.items() if ours[name] is not None}
+            for theirs, name in scaling.required.items():
+                if theirs not in numbers:
+                    raise ConfigError(f"is null; a foreign config spells it out: {theirs}", f"positions.scaling.{name}")
+            return {f"{ROPE}.{name}": value for name, value in {"rope_type": rope_type, **numbers}.items()}
     raise ConfigError(
-        f"{scaling.kind!r} has no foreign rope_type; it must be one of {sorted(ours for ours, _ in SCALINGS.values())}",
+        f"{positions.scaling.kind!r} has no foreign rope_type; it must be one of "
+        f"{sorted(scaling.kind for scaling in SCALINGS.values())}",
         "positions.scaling.kind",
     )
 

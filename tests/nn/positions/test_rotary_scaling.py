@@ -29,11 +29,6 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
         {"rope_type": "yarn", "factor": 6.0, **BEFORE},
         LONGEST,
     ),
-    "yarn, original length from the factor": (
-        {"kind": "yarn", "factor": 8.0},
-        {"rope_type": "yarn", "factor": 8.0, **BEFORE},
-        LONGEST,
-    ),
     "yarn, other borders": (
         {"kind": "yarn", "factor": 6.0, "original_length": ORIGINAL, "beta_fast": 20.0, "beta_slow": 3.0},
         {"rope_type": "yarn", "factor": 6.0, "beta_fast": 20.0, "beta_slow": 3.0, **BEFORE},

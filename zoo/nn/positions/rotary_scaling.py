@@ -98,9 +98,7 @@ class YarnScalingConfig(RotaryScalingConfig, kind="yarn"):
     """Slow pairs are interpolated, fast ones left alone, those between mixed ("NTK by parts"), and scores sharpened."""
 
     factor: float = setting(4.0, "how many times longer the context becomes", minimum=1)
-    original_length: int | None = setting(
-        None, "positions of the training before scaling; null: max_length / factor", minimum=1
-    )
+    original_length: int = setting(4096, "positions of the training before scaling", minimum=1)
     beta_fast: float = setting(32.0, "pairs that turn at least so often within it are left alone", above=0)
     beta_slow: float = setting(1.0, "pairs that turn at most so often within it are interpolated", above=0)
     truncate: bool = setting(True, "whether the borders between these are rounded outwards to whole pairs")
@@ -150,8 +148,7 @@ class YarnScalingConfig(RotaryScalingConfig, kind="yarn"):
 
     def _border(self, shape: RotaryShape, turns: float) -> float:
         """The pair, as a fraction, that turns so often within the original length."""
-        original = self.original_length or shape.max_length / self.factor
-        return shape.width * math.log(original / (2 * math.pi * turns)) / (2 * math.log(shape.theta))
+        return shape.width * math.log(self.original_length / (2 * math.pi * turns)) / (2 * math.log(shape.theta))
 
 
 @dataclass(frozen=True, kw_only=True)
