@@ -10,7 +10,7 @@ T5: Mapped = {
     "placement": "pre",
     "norm": {"kind": "rms_norm", "eps": 1e-6},
     "positions": {"kind": "relative"},
-    "attention": {**attention_bias(False), "scale": 1.0},
+    "attention": {**attention_bias(False), "scale": {"kind": "constant", "value": 1.0}},
     "feed_forward": {"kind": "plain", "activation": "relu", "bias": False},
     "dropout": dropout(0.1, "embedding", "attention", "residual", "feed_forward", "final"),
     "heads": {"language_model": {"kind": "language_model", "tied": True, "scale": "inverse_sqrt_dim"}},
