@@ -67,7 +67,6 @@ SAMPLES: dict[str, tuple[Any, ...]] = {
     "head_dim": (4, 5),  # 4 heads of 4 fill the width of 16; 5 is odd and does not
     "num_kv_heads": (None, 1, 2),
     "layers": ({}, {"1": {"attention": {"window": 3}}}),
-    "num_decoder_layers": (None, 4),
     "decoder": ({}, {"num_layers": 4}),
 }
 """Values of fields whose type does not tell which ones make a difference."""

@@ -38,14 +38,14 @@ def small(family: str, **changes: Any) -> ModelConfig:
 
 
 def build(config: ModelConfig) -> Model:
-    """In float64, with no weight left at 0 or 1."""
+    """In float64, without dropout, with no weight left at 0 or 1."""
     model = config.build_unset().double()
     initialize(model, config.initialization, seed=0)
     generator = torch.Generator().manual_seed(11)
     with torch.no_grad():
         for _, parameter in sorted(model.named_parameters()):
             parameter.add_(0.2 * torch.rand(parameter.shape, generator=generator, dtype=torch.float64) - 0.1)
-    return model
+    return model.eval()
 
 
 def assert_laws(config: ModelConfig) -> None:

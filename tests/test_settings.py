@@ -173,7 +173,7 @@ def variations(kind: Any, value: Any, refusal: str) -> list[Any]:
     elif origin is typing.Literal:
         found = list(arguments)
     elif origin is dict:
-        found = [{}, {"0": {"feed_forward_dim": 5}}] if Any in arguments else [{}]
+        found = [{}, {"0": {"feed_forward_dim": 5}}, {"feed_forward_dim": 5}] if Any in arguments else [{}]
     elif kind is bool:
         found = [True, False]
     elif kind is int:

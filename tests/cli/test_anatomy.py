@@ -112,3 +112,10 @@ def test_words_of_a_parallel_block(shared_norm: bool) -> None:
     for part in ("self_attention", "feed_forward"):
         assert words["layers 1–4", part].endswith("; layer_norm before")
     assert words_of(block="parallel", placement="post")["layers 1–4", "feed_forward"].endswith("after the sum")
+
+
+def test_words_of_sides_that_differ() -> None:
+    model = empty_model(model_config("t5-nano", decoder={"num_layers": 1, "feed_forward_dim": 64}))
+    words = {(where, part): text for where, part, text in layer_rows(model)}
+    assert words["encoder 1–4", "feed_forward"].startswith("plain relu, 128 → 512 → 128")
+    assert words["decoder 1", "feed_forward"].startswith("plain relu, 128 → 64 → 128")

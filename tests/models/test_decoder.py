@@ -80,4 +80,4 @@ def test_cached_equals_whole_and_counts_on(positions: str) -> None:
 def test_family() -> None:
     assert isinstance(create_model(SETTINGS).backbone, Decoder)
     assert DecoderConfig.causal
-    assert DecoderConfig().stack_directions() == (True,)
+    assert [side.causal for side in DecoderConfig().sides()] == [True]

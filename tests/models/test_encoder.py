@@ -35,4 +35,4 @@ def test_segments_matter() -> None:
 def test_family() -> None:
     assert isinstance(create_model(SETTINGS).backbone, Encoder)
     assert not EncoderConfig.causal
-    assert EncoderConfig().stack_directions() == (False,)
+    assert [side.causal for side in EncoderConfig().sides()] == [False]

@@ -54,6 +54,12 @@ def test_forward(family: str, changes: dict[str, Any]) -> None:
     assert forward_flops(model, row) == counted(model, row)
 
 
+def test_sides_that_differ() -> None:
+    changes = {"decoder": {"dim": 12, "num_heads": 3, "num_layers": 1}, "share_tokens": False}
+    model, row = create_model({**SMALL, "kind": "encoder_decoder"}, **changes), RowShape(12, 7, 7)
+    assert forward_flops(model, row) == counted(model, row)
+
+
 def test_only_scored_positions_reach_the_output_layer() -> None:
     model = create_model({**SMALL, "kind": "encoder"})
     all_of_them, few = (forward_flops(model, RowShape(20, 0, scored)) for scored in (20, 3))

@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from tests.laws import assert_laws, small
 from zoo.errors import ConfigError
 from zoo.nn.init import BertInitializationConfig, initialize
+from zoo.nn.positions import PositionsConfig
 from zoo.nn.positions.alibi import AlibiConfig
 from zoo.nn.positions.none import NoPositionsConfig
 from zoo.nn.positions.rotary import RotaryConfig
@@ -82,9 +84,16 @@ def test_layers_without_positions() -> None:
 
 def test_first_layer_without_its_norm() -> None:
     stack = build(config({"0": {"attention_placement": "none"}}))
-    firsts = [type(block.self_attention.before) for block in stack.blocks]
-    assert firsts == [nn.Identity] + [nn.LayerNorm] * 7
+    assert [isinstance(block.self_attention.before, nn.LayerNorm) for block in stack.blocks] == [False] + [True] * 7
     assert all(isinstance(block.feed_forward.before, nn.LayerNorm) for block in stack.blocks)
+
+
+@pytest.mark.parametrize("positions", PositionsConfig.choices)
+def test_layers_with_other_heads_have_positions_of_their_own(positions: str) -> None:
+    """Rotation tables are as wide as the heads, biases one for each head."""
+    changes = {"positions": positions, "layers": {"1": {"num_heads": 2, "head_dim": 6}}}
+    for family in ("encoder", "decoder"):
+        assert_laws(small(family, **changes))
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,8 @@ from zoo.nn.layer import DropoutConfig, LayerConfig, Place, build_layer
 from zoo.nn.linear import Depth
 from zoo.nn.norm import LayerNormConfig
 from zoo.nn.parallel_block import ParallelBlock, ParallelBlockConfig
-from zoo.nn.positions.rotary import RotaryPositions
+from zoo.nn.positions.base import PositionsShape
+from zoo.nn.positions.rotary import RotaryConfig
 from zoo.nn.residual import PLACEMENTS, Placement, Wrapping
 from zoo.nn.residual_sum import PlainResidualConfig
 
@@ -121,6 +122,7 @@ def test_dropout_is_of_each_branch() -> None:
     dropped = DropoutConfig(residual=0.999999)
     config = LayerConfig(dim=8, num_heads=2, block=ParallelBlockConfig(), placement="none", dropout=dropped)
     module = build_layer(config, Place(Depth(0, 1, True))).double()
+    randomize(module, 1)
     hidden = torch.randn(1, 3, 8, dtype=torch.float64)
     torch.testing.assert_close(module.train()(hidden, INPUTS), hidden)
     assert not torch.allclose(module.eval()(hidden, INPUTS), hidden)
@@ -146,6 +148,7 @@ def test_refusals(settings: dict[str, Any], message: str) -> None:
 
 NUM_HEADS, WIDTH, INNER, LENGTH = 2, 8, 12, 5
 HIDDEN = torch.randn(2, LENGTH, WIDTH, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+ROW = torch.arange(LENGTH)[None]
 CAUSAL = torch.ones(LENGTH, LENGTH).tril().bool()
 
 NEOX_NAMES = {
@@ -198,6 +201,13 @@ def run_ours(module: nn.Module, hidden: Tensor, rotate: Any = no_rotation) -> Te
     return out
 
 
+def rotation(config: RotaryConfig) -> tuple[Any, Any]:
+    """The tables of a row, and what turns queries and keys by them."""
+    scheme = config.build(PositionsShape(WIDTH, NUM_HEADS, WIDTH // NUM_HEADS, LENGTH, True))
+    tables = scheme.prepare(ROW, torch.float64)
+    return tables, lambda q, k: scheme.rotate(q, k, tables)
+
+
 def additive_mask() -> Tensor:
     return torch.zeros(1, 1, LENGTH, LENGTH, dtype=torch.float64).masked_fill(~CAUSAL, -1e300)
 
@@ -228,11 +238,10 @@ def test_gpt_neox() -> None:
         for name, index in stacked.items():
             for kind in ("weight", "bias"):
                 own[f"{name}.{kind}"].copy_(part(parameters[f"attention.query_key_value.{kind}"], index))
-    scheme = RotaryPositions(10_000.0, head)
-    tables = scheme.prepare(torch.arange(LENGTH)[None], torch.float64)
+    tables, rotate = rotation(RotaryConfig())
     with lifted():
         theirs = oracle(HIDDEN, additive_mask(), position_embeddings=tuple(table[:, 0] for table in tables))
-    mine = run_ours(module, HIDDEN, lambda q, k: scheme.rotate(q, k, tables))
+    mine = run_ours(module, HIDDEN, rotate)
     torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-12)
     for out in (mine, theirs):
         (out * torch.arange(WIDTH)).sum().backward()
@@ -245,7 +254,7 @@ def test_gpt_neox() -> None:
 
 
 def test_gptj() -> None:
-    """One norm, no biases in attention. All at position 0: its rotation pairs other channels than ours."""
+    """One norm, no biases in attention, rotation of half of each head whose pairs are neighbours."""
     config = GPTJConfig(
         n_embd=WIDTH, n_head=NUM_HEADS, n_inner=INNER, rotary_dim=2, n_positions=LENGTH, attn_implementation="eager"
     )
@@ -254,8 +263,8 @@ def test_gptj() -> None:
     copied = filled(module, dict(oracle.named_parameters()), GPTJ_NAMES)
     assert set(copied) == {name for name, _ in module.named_parameters()}
     with lifted():
-        theirs, _ = oracle(HIDDEN, attention_mask=additive_mask(), position_ids=torch.zeros(2, LENGTH).long())
-    mine = run_ours(module, HIDDEN)
+        theirs, _ = oracle(HIDDEN, attention_mask=additive_mask(), position_ids=ROW.expand(2, -1))
+    mine = run_ours(module, HIDDEN, rotation(RotaryConfig(width=2, layout="interleaved"))[1])
     torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-12)
     for out in (mine, theirs):
         (out * torch.arange(WIDTH)).sum().backward()

@@ -289,6 +289,12 @@ def test_text_that_is_none(content: bytes, words: str, tmp_path: Path) -> None:
         pretrain(config, tmp_path / "run")
 
 
+def test_a_decoder_must_take_its_rows(tmp_path: Path) -> None:
+    with pytest.raises(ZooError, match=r"model\.decoder\.max_length: 5 is too short for objectives\.\w+, whose rows"):
+        pretrain(tiny_run(tmp_path, "t5", "model.decoder.max_length=5"), tmp_path / "run")
+    assert pretrain(tiny_run(tmp_path, "t5", "model.decoder.max_length=64"), tmp_path / "run").steps == 4
+
+
 def test_vocabulary_may_be_wider_than_the_tokenizers(tmp_path: Path) -> None:
     result = pretrain(tiny_run(tmp_path, "gpt", "model.vocab_size=320", "trainer.max_steps=1"), tmp_path / "run")
     assert zoo.load(result.folder).config.vocab_size == 320

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from zoo.checkpoint import folder as folders
 from zoo.checkpoint.disk import ensure_space, read_json
 from zoo.checkpoint.tensors import DTYPES, open_tensors, save_tensors, usable_device
-from zoo.config import build, read_yaml, to_mapping, to_yaml
+from zoo.config import build, read_yaml, to_yaml
 from zoo.errors import CheckpointError, ConfigError
 from zoo.models import Model, ModelConfig
 from zoo.tokenizer.tokenizer import Tokenizer
@@ -230,14 +230,17 @@ def _build_empty(config: ModelConfig, folder: Path) -> Model:
     num_bytes = (folder / WEIGHTS_NAME).stat().st_size
     # Each block and each head has weights. A config that asks for more of them than the file can hold would keep Python
     # busy for hours before a shape is compared.
-    limits = dict.fromkeys(("num_layers", "num_decoder_layers"), num_tensors)
-    limits.update(dict.fromkeys(("num_heads", "num_kv_heads"), num_bytes))
-    settings = to_mapping(config)
-    for key, limit in limits.items():
-        if (settings.get(key) or 0) > limit:
-            raise CheckpointError(
-                f"{folder / CONFIG_NAME}: {key} is {settings[key]}, far more than {WEIGHTS_NAME} holds"
-            )
+    for side in config.sides():
+        stack, under = side.stack, f"{side.key}." if side.key else ""
+        num_blocks = len({*stack.sharing.order(stack.num_layers)})
+        asked = {"num_layers": (stack.num_layers, num_blocks, num_tensors)}
+        for key, heads in (("num_heads", stack.num_heads), ("num_kv_heads", stack.num_kv_heads or 0)):
+            asked[key] = (heads, heads, num_bytes)
+        for key, (value, needed, limit) in asked.items():
+            if needed > limit:
+                raise CheckpointError(
+                    f"{folder / CONFIG_NAME}: {under}{key} is {value}, far more than {WEIGHTS_NAME} holds"
+                )
     try:
         with torch.device("meta"):
             return config.build_unset()

@@ -148,7 +148,8 @@ def _branch_words(branch: Branch, block: nn.Module, layer: LayerConfig) -> str:
 def cost_rows(model: Model) -> list[tuple[str, str]]:
     """Floating-point operations of training on a token, and the size of the weights."""
     length = model.config.max_length
-    decoder_length = length if isinstance(model.backbone, EncoderDecoder) else 0
+    decoder = stacks(model).get("decoder")
+    decoder_length = 0 if decoder is None else decoder.config.max_length
     unscored = training_flops(model, RowShape(length, decoder_length, 0))
     scored = training_flops(model, RowShape(length, decoder_length, 1)) - unscored
     tokens = length + decoder_length

@@ -41,6 +41,8 @@ def read_config(architecture: str, config: Mapping[str, Any]) -> ModelConfig:
     for group in table.together:
         for path, value in group.read({field.name: field.default for field in table.fields} | theirs).items():
             _put(settings, path, value)
+    if "decoder" in settings:
+        settings["decoder"] = _what_differs(settings["decoder"], settings)
     model = build(ModelConfig, settings)
     assert isinstance(model, ModelConfig)
     return model
@@ -143,11 +145,16 @@ def _get(flat: Mapped, path: str) -> Any:
     return group or ABSENT
 
 
+def _what_differs(decoder: Mapped, encoder: Mapped) -> Mapped:
+    """Foreign configs say the numbers of both sides, ours those of the decoder only where they differ."""
+    return {name: value for name, value in decoder.items() if value is not None and value != encoder.get(name)}
+
+
 def _spelled_out(config: ModelConfig) -> Mapped:
-    """Our config as plain data, with the numbers that null stands for."""
+    """Our config as plain data, with the numbers that null stands for and all settings of a decoder."""
     settings = _with_numbers(config)
     if isinstance(config, EncoderDecoderConfig):
-        settings["num_decoder_layers"] = config.num_decoder_layers or config.num_layers
+        settings["decoder"] = _with_numbers(config.decoder_config())
     return settings
 
 
@@ -171,14 +178,17 @@ def _what_is_computed(config: ModelConfig, by_layer: bool) -> Mapped:
         by_layer: whether each layer is listed by itself, as where `layers` changes some: it may do so in many ways.
     """
     settings = _spelled_out(config)
-    del settings["initialization"], settings["attention"]["kernel"]
-    if by_layer:
-        layers = [_with_numbers(layer) for layer in config.layer_configs()]
-        for layer in layers:
-            del layer["attention"]["kernel"]
-        for name in OF_LAYERS:
-            del settings[name]
-        settings["layers"] = {str(number): layer for number, layer in enumerate(layers)}
+    del settings["initialization"]
+    for side in config.sides():
+        stack = settings[side.key] if side.key else settings
+        del stack["attention"]["kernel"]
+        if by_layer:
+            layers = [_with_numbers(layer) for layer in side.stack.layer_configs()]
+            for layer in layers:
+                del layer["attention"]["kernel"]
+            for name in OF_LAYERS:
+                del stack[name]
+            stack["layers"] = {str(number): layer for number, layer in enumerate(layers)}
     return settings
 
 

@@ -103,7 +103,7 @@ T5 = Architecture(
         Field("vocab_size", ("vocab_size",), 32128),
         Field("d_model", ("dim",), 512),
         Field("num_layers", ("num_layers",), 6),
-        Field("num_decoder_layers", ("num_decoder_layers",)),
+        Field("num_decoder_layers", ("decoder.num_layers",)),
         Field("num_heads", ("num_heads",), 8),
         Field("d_kv", ("head_dim",), 64),
         Field("d_ff", ("feed_forward_dim",), 2048),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from zoo.nn.embedding import EmbeddingConfig, TokenEmbedding
 from zoo.nn.init import BertInitializationConfig, InitializationConfig, initialize
 from zoo.nn.linear import Embedding, Site
 from zoo.nn.padding import padding_aware, tell_padding
-from zoo.nn.stack import Stack, StackCache, StackConfig
+from zoo.nn.stack import Scheme, Stack, StackCache, StackConfig
 from zoo.registry import Choice
 
 
@@ -52,35 +52,44 @@ class ModelConfig(StackConfig, Choice, noun="model"):
                     f"head {head.kind!r} does not fit model {self.kind!r}; it fits: {', '.join(head.families)}",
                     f"heads.{name}",
                 )
-        changed = {f"layers.{number}.positions": layer for number, layer in enumerate(self.layer_configs())}
-        for key, layer in {"positions": self, **changed}.items():
-            try:
-                layer.positions.check_sides(not all(self.stack_directions()))
-                for causal in self.stack_directions():
-                    layer.positions.check(layer.positions_shape(causal))
-            except ConfigError as error:
-                raise error.under(key) from None
+        self._check_positions()
         padding = self.embedding.padding_token
         if padding is not None and self.vocab_size is not None and padding >= self.vocab_size:
             raise ConfigError(f"{padding} is not below vocab_size={self.vocab_size}", "embedding.padding_token")
 
-    def stack_directions(self) -> tuple[bool, ...]:
-        """For each stack of the family, whether it is causal."""
-        return (self.causal,)
+    def _check_positions(self) -> None:
+        sides = self.sides()
+        two_sided = {scheme.config for side in sides if not side.causal for scheme in side.stack.schemes(False)}
+        for side in sides:
+            own = Scheme(side.stack.positions, side.stack.positions_shape(side.causal))
+            for layer, scheme in enumerate(side.stack.schemes(side.causal)):
+                try:
+                    scheme.config.check_sides(scheme.config in two_sided)
+                    scheme.config.check(scheme.shape)
+                except ConfigError as error:
+                    key = "positions" if scheme == own else f"layers.{layer}.positions"
+                    raise error.under(key).under(side.key) from None
 
     def parts_that_mix_rows(self) -> dict[str, str]:
         """Dotted key of each part whose result in training depends on the other rows of a microbatch → why."""
         parts = dict(_mixing(self))
-        for number, layer in enumerate(self.layer_configs()):
-            parts |= {f"layers.{number}.{key}": why for key, why in _mixing(layer) if key not in parts}
+        for side in self.sides():
+            under, mixing = f"{side.key}." if side.key else "", dict(_mixing(side.stack))
+            parts |= {f"{under}{key}": why for key, why in mixing.items() if key not in parts}
+            for number, layer in enumerate(side.stack.layer_configs()):
+                parts |= {f"{under}layers.{number}.{key}": why for key, why in _mixing(layer) if key not in mixing}
         return parts
 
-    def token_table(self) -> Embedding:
-        """A new token table (V, D); raises ConfigError where the vocabulary is not known yet."""
+    def sides(self) -> tuple[Side, ...]:
+        """The stacks of the family; heads read what comes out of the last."""
+        return (Side("", self, self.causal),)
+
+    def token_table(self, dim: int) -> Embedding:
+        """A new token table (V, dim); raises ConfigError where the vocabulary is not known yet."""
         if self.vocab_size is None:
             raise ConfigError("is not known; give it, for example vocab_size=4096", "vocab_size")
         padding = self.embedding.padding_token
-        return Embedding(self.vocab_size, self.dim, site=Site("token_embedding"), padding_index=padding)
+        return Embedding(self.vocab_size, dim, site=Site("token_embedding"), padding_index=padding)
 
     def build_backbone(self) -> Backbone:
         """The backbone, its weights unset."""
@@ -99,7 +108,8 @@ class ModelConfig(StackConfig, Choice, noun="model"):
     def build_unset(self) -> Model:
         """The model with its weights unset, for loading into or, under `torch.device("meta")`, for counting."""
         backbone = self.build_backbone()
-        shape = HeadShape(self.dim, backbone.tokens.num_embeddings, backbone.tokens, self.norm)
+        stack = self.sides()[-1].stack
+        shape = HeadShape(stack.dim, backbone.tokens.num_embeddings, backbone.tokens, stack.norm)
         return Model(self, backbone, {name: head.build(shape) for name, head in self.heads.items()})
 
 
@@ -110,6 +120,20 @@ def _mixing(config: Config, prefix: str = "") -> Iterator[tuple[str, str]]:
             if reason := getattr(value, "mixes_rows", ""):
                 yield key, f"{getattr(value, 'kind', key)} {reason}"
             yield from _mixing(value, f"{key}.")
+
+
+class Side(NamedTuple):
+    """One stack of a model.
+
+    Attributes:
+        key: where its settings stand in the model's config; "": beside those of the model.
+        stack: the settings.
+        causal: whether a position sees only itself and earlier ones.
+    """
+
+    key: str
+    stack: StackConfig
+    causal: bool
 
 
 class Backbone(nn.Module):
@@ -133,7 +157,8 @@ class SelfBackbone(Backbone):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.embedding = TokenEmbedding(config.embedding, config.token_table(), config.norm, config.dropout.embedding)
+        table = config.token_table(config.dim)
+        self.embedding = TokenEmbedding(config.embedding, table, config.norm, config.dropout.embedding)
         self.stack = Stack(config, causal=config.causal)
         self.padding_aware = padding_aware(self.embedding)
 

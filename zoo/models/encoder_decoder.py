@@ -1,45 +1,79 @@
 """Encoder-decoder models (the original Transformer, T5): a causal decoder that also looks at an encoded input.
 
-Vaswani et al. 2017, arXiv:1706.03762; Raffel et al. 2020, arXiv:1910.10683. Encoder and decoder share the token table.
+Vaswani et al. 2017, arXiv:1706.03762; Raffel et al. 2020, arXiv:1910.10683. Encoder and decoder share the token table
+unless they are told not to, and may differ in anything that a stack can be: a deep encoder with a shallow decoder
+(Kasai et al. 2020, arXiv:2006.10369), other widths, other positions.
+
+    decoder: {num_layers: 2, dim: 64, positions: rotary}
 """
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 
 from torch import Tensor
 
-from zoo.config import setting
+from zoo.config import build, merged, setting, to_mapping
 from zoo.errors import ConfigError
-from zoo.models.base import Backbone, ModelConfig, row_positions
+from zoo.models.base import Backbone, ModelConfig, Side, row_positions
 from zoo.nn.embedding import TokenEmbedding
 from zoo.nn.linear import Depth, Embedding
 from zoo.nn.padding import padding_aware, tell_padding
-from zoo.nn.stack import Memory, Stack, StackCache
+from zoo.nn.stack import Memory, Stack, StackCache, StackConfig
+from zoo.registry import unknown_name
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderDecoderConfig(ModelConfig, kind="encoder_decoder"):
-    """An encoder-decoder model; the stack's settings hold for both sides."""
+    """An encoder-decoder model; the stack's settings hold for both sides where `decoder` does not change them."""
 
     causal: ClassVar[bool] = True
 
-    num_decoder_layers: int | None = setting(None, "blocks of the decoder; null: num_layers", minimum=1)
+    decoder: dict[str, Any] = setting(
+        {}, "what differs in the decoder: any settings of a stack, as {num_layers: 2, dim: 64}; null takes one back"
+    )
+    share_tokens: bool = setting(True, "whether both sides look tokens up in the same table")
 
     def validate(self) -> None:
-        """Refuses segments, which neither side takes."""
+        """Refuses segments, which neither side takes, and one token table for sides of two widths."""
         super().validate()
+        width = self.decoder_config().dim
+        if self.share_tokens and width != self.dim:
+            raise ConfigError(
+                f"{width} is not the encoder's dim={self.dim}, so they cannot share a token table; set "
+                "share_tokens=false",
+                "decoder.dim",
+            )
         if self.embedding.num_segments:
             raise ConfigError(
                 f"model 'encoder_decoder' takes no segments: must be 0, not {self.embedding.num_segments}",
                 "embedding.num_segments",
             )
 
-    def stack_directions(self) -> tuple[bool, ...]:
+    def sides(self) -> tuple[Side, ...]:
         """The encoder sees both ways, the decoder the past only."""
-        return (False, True)
+        return Side("", self, False), Side("decoder", self.decoder_config(), True)
+
+    def decoder_config(self) -> StackConfig:
+        """The settings of the decoder's stack; raises ConfigError where a change does not fit or changes nothing."""
+        names = [field.name for field in fields(StackConfig)]
+        for name in self.decoder:
+            if name not in names:
+                told = "belongs to the whole model" if name in to_mapping(self) else unknown_name("key", name, names)
+                raise ConfigError(told, f"decoder.{name}")
+        settings = to_mapping(self)
+        same = {name: settings[name] for name in names}
+        try:
+            stack = build(StackConfig, merged(same, self.decoder))
+        except ConfigError as error:
+            raise error.under("decoder") from None
+        assert isinstance(stack, StackConfig)
+        if self.decoder and to_mapping(stack) == same:
+            raise ConfigError(
+                f"changes nothing: {self.decoder!r} holds for the encoder already; leave it out", "decoder"
+            )
+        return stack
 
     def build_backbone(self) -> Backbone:
         """Encoder and decoder, their weights unset."""
@@ -57,20 +91,21 @@ class EncoderDecoder(Backbone):
 
     def __init__(self, config: EncoderDecoderConfig) -> None:
         super().__init__()
-        table, dropout = config.token_table(), config.dropout.embedding
-        decoder = dataclasses.replace(config, num_layers=config.num_decoder_layers or config.num_layers)
+        decoder = config.decoder_config()
         depth = Depth(config.num_layers, decoder.num_layers)
-        self.encoder_embedding = TokenEmbedding(config.embedding, table, config.norm, dropout)
+        table = config.token_table(config.dim)
+        self.encoder_embedding = TokenEmbedding(config.embedding, table, config.norm, config.dropout.embedding)
         self.encoder = Stack(config, causal=False, depth=depth)
-        self.decoder_embedding = TokenEmbedding(config.embedding, table, config.norm, dropout)
+        table = table if config.share_tokens else config.token_table(decoder.dim)
+        self.decoder_embedding = TokenEmbedding(config.embedding, table, decoder.norm, decoder.dropout.embedding)
         self.encoder_padding_aware = padding_aware(self.encoder_embedding)
         self.decoder_padding_aware = padding_aware(self.decoder_embedding)
         self.decoder = Stack(decoder, causal=True, memory_dim=config.dim, depth=depth._replace(in_decoder=True))
 
     @property
     def tokens(self) -> Embedding:
-        """The token table (V, D)."""
-        return self.encoder_embedding.tokens
+        """The token table (V, D) of the decoder."""
+        return self.decoder_embedding.tokens
 
     def forward(
         self,
@@ -81,7 +116,7 @@ class EncoderDecoder(Backbone):
         decoder_positions: Tensor | None = None,
         decoder_documents: Tensor | None = None,
     ) -> Tensor:
-        """(B, S) and (B, T) ids → (B, T, D) hidden states of the decoder.
+        """(B, S) and (B, T) ids → (B, T, D) hidden states of the decoder, D its width.
 
         Args:
             tokens, decoder_tokens: (B, S) and (B, T) int64 ids in [0, vocab_size).

@@ -113,9 +113,16 @@ class LayerConfig(Config):
         """Where the norms stand."""
         return Placements(PLACEMENTS[self.attention_placement or self.placement], PLACEMENTS[self.placement])
 
-    def positions_shape(self, causal: bool) -> PositionsShape:
-        """The numbers that a positional scheme may need."""
-        return PositionsShape(self.dim, self.num_heads, self.attention_heads.head_dim, self.max_length, causal)
+    def positions_shape(self, causal: bool, embedding_dim: int | None = None) -> PositionsShape:
+        """The numbers that a positional scheme may need.
+
+        Args:
+            causal: whether queries see only earlier keys.
+            embedding_dim: width of the embeddings that the scheme adds to; None: dim.
+        """
+        return PositionsShape(
+            self.dim, self.num_heads, self.attention_heads.head_dim, self.max_length, causal, embedding_dim
+        )
 
 
 class Place(NamedTuple):

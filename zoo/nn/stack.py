@@ -64,6 +64,31 @@ class StackConfig(LayerConfig):
         """What each layer is; raises ConfigError where a change does not fit."""
         return changed_layers(self, self.layers, self.num_layers)
 
+    def schemes(self, causal: bool, embedding_dim: int | None = None) -> list[Scheme]:
+        """The positional scheme of each layer.
+
+        Args:
+            causal: whether queries see only earlier keys.
+            embedding_dim: width of the embeddings that a scheme adds to; None: dim.
+        """
+        own = self.positions_shape(causal, embedding_dim)
+        return [
+            Scheme(layer.positions, layer.positions_shape(causal, embedding_dim) if layer.positions.by_layer else own)
+            for layer in self.layer_configs()
+        ]
+
+
+class Scheme(NamedTuple):
+    """A positional scheme and the numbers of the layers that it serves."""
+
+    config: PositionsConfig
+    shape: PositionsShape
+
+    def build(self) -> Positions:
+        """The module; raises ConfigError where the scheme cannot work in such layers."""
+        self.config.check(self.shape)
+        return self.config.build(self.shape)
+
 
 class StackCache(Protocol):
     """Keys, values, positions and document ids of earlier calls, layer by layer."""
@@ -114,22 +139,28 @@ class Stack(nn.Module):
         causal: whether a position sees only itself and earlier ones.
         memory_dim: width of the memory that each block also attends to; None: there is none.
         depth: of the whole model; None: the stack is all there is.
+        embedding_dim: width of the embeddings that positions are added to; None: that of the stack.
     """
 
     def __init__(
-        self, config: StackConfig, *, causal: bool, memory_dim: int | None = None, depth: Depth | None = None
+        self,
+        config: StackConfig,
+        *,
+        causal: bool,
+        memory_dim: int | None = None,
+        depth: Depth | None = None,
+        embedding_dim: int | None = None,
     ) -> None:
         super().__init__()
         depth = depth or (Depth(0, config.num_layers, True) if causal else Depth(config.num_layers, 0, False))
         layers = config.layer_configs()
         self.config = config
         self.causal = causal
-        schemes = [_scheme_of(layer, config, causal) for layer in (config, *layers)]
+        schemes = config.schemes(causal, embedding_dim)
         distinct = list(dict.fromkeys(schemes))
-        self.schemes = nn.ModuleList(_build_scheme(*scheme) for scheme in distinct)
-        self.sorts = [
-            _sort_of(layer, distinct.index(scheme), causal) for layer, scheme in zip(layers, schemes[1:], strict=True)
-        ]
+        self.schemes = nn.ModuleList(scheme.build() for scheme in distinct)
+        numbers = map(distinct.index, schemes)
+        self.sorts = [_sort_of(layer, number, causal) for layer, number in zip(layers, numbers, strict=True)]
         self.order = config.sharing.order(config.num_layers)
         firsts = [self.order.index(number) for number in range(max(self.order) + 1)]
         self.blocks = nn.ModuleList(build_layer(layers[first], Place(depth, first, memory_dim)) for first in firsts)
@@ -140,7 +171,7 @@ class Stack(nn.Module):
 
     @property
     def positions(self) -> Positions:
-        """The scheme that acts at the embedding; layers may have others."""
+        """The scheme that acts at the embedding, the same for all layers where it does anything there."""
         scheme = self.schemes[0]
         assert isinstance(scheme, Positions)
         return scheme
@@ -200,17 +231,6 @@ class _Row(NamedTuple):
     positions_BT: Tensor
     key_positions_BS: Tensor
     mask: AttentionMask
-
-
-def _scheme_of(layer: LayerConfig, stack: StackConfig, causal: bool) -> tuple[PositionsConfig, PositionsShape]:
-    """Positional scheme and shape; one that acts at the embedding has the stack's shape, whatever the layer's heads."""
-    shaped = layer if layer.positions.by_layer else stack
-    return layer.positions, shaped.positions_shape(causal)
-
-
-def _build_scheme(scheme: PositionsConfig, shape: PositionsShape) -> Positions:
-    scheme.check(shape)
-    return scheme.build(shape)
 
 
 def _sort_of(layer: LayerConfig, scheme: int, causal: bool) -> Sort:

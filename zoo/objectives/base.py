@@ -105,7 +105,12 @@ class Objective:
         name: what the run calls it; also the name of its noise.
         config: its settings.
         setup: what all objectives of the run share.
+
+    Attributes:
+        decoder_width: places of a decoder's row; 0: the objective makes none.
     """
+
+    decoder_width: int = 0
 
     def __init__(self, name: str, config: ObjectiveConfig, setup: Setup) -> None:
         self.name = name

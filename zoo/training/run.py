@@ -96,6 +96,7 @@ def prepare(config: RunConfig, progress: bool = True, corpus: Corpus | None = No
     config = dataclasses.replace(config, model=_with_vocabulary(config, corpus))
     mixture = Mixture(config.objectives, Setup(corpus.tokenizer, config.model.max_length, config.seed))
     held_out = Mixture(config.objectives, Setup(corpus.tokenizer, config.model.max_length, EVALUATION_SEED))
+    _check_decoder_length(config.model, mixture)
     module = TrainingModule(
         config.model.build(config.seed),
         mixture.objectives,
@@ -106,6 +107,18 @@ def prepare(config: RunConfig, progress: bool = True, corpus: Corpus | None = No
     )
     validation = held_out.over(corpus.validation) if len(corpus.validation.starts) else None
     return Prepared(config, corpus, mixture.over(corpus.training), validation, module)
+
+
+def _check_decoder_length(model: ModelConfig, mixture: Mixture) -> None:
+    """Refuses rows that are longer than what a decoder was told to take."""
+    length = model.sides()[-1].stack.max_length
+    for name, objective in mixture.objectives.items():
+        if length != model.max_length and objective.decoder_width > length:
+            raise ConfigError(
+                f"{length} is too short for objectives.{name}, whose rows have {objective.decoder_width} places there; "
+                "lower its target_length or raise this",
+                "model.decoder.max_length",
+            )
 
 
 def _with_vocabulary(config: RunConfig, corpus: Corpus) -> ModelConfig:

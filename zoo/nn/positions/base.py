@@ -27,6 +27,7 @@ class PositionsShape(NamedTuple):
         dim: width D of the hidden state. num_heads: H. head_dim: K.
         max_length: most positions of one document; learned tables have that many rows.
         causal: whether queries see only earlier keys.
+        embedding_dim: width of what `embed` adds to, where it is not D (factorised embeddings).
     """
 
     dim: int
@@ -34,6 +35,12 @@ class PositionsShape(NamedTuple):
     head_dim: int
     max_length: int
     causal: bool
+    embedding_dim: int | None = None
+
+    @property
+    def embed_dim(self) -> int:
+        """Width of what `embed` adds to."""
+        return self.embedding_dim or self.dim
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,7 @@ class LearnedConfig(PositionsConfig, kind="learned"):
 
     def build(self, shape: PositionsShape) -> Positions:
         """The table as a module."""
-        return LearnedPositions(shape.max_length, shape.dim, self.offset)
+        return LearnedPositions(shape.max_length, shape.embed_dim, self.offset)
 
 
 class LearnedPositions(Positions):
@@ -35,7 +35,7 @@ class LearnedPositions(Positions):
 
     Args:
         max_length: how many positions there are.
-        dim: width D.
+        dim: width of the embeddings.
         offset: rows of the table before that of position 0.
     """
 

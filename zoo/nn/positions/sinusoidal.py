@@ -33,12 +33,12 @@ class SinusoidalConfig(PositionsConfig, kind="sinusoidal"):
 
     def check(self, shape: PositionsShape) -> None:
         """Refuses an odd width: sines and cosines come in pairs."""
-        if shape.dim % 2:
-            raise ConfigError(f"sinusoidal positions need an even dim, not dim={shape.dim}")
+        if shape.embed_dim % 2:
+            raise ConfigError(f"sinusoidal positions need an even dim, not dim={shape.embed_dim}")
 
     def build(self, shape: PositionsShape) -> Positions:
         """The scheme as a module without parameters."""
-        return SinusoidalPositions(self.base, shape.dim, self.layout)
+        return SinusoidalPositions(self.base, shape.embed_dim, self.layout)
 
 
 class SinusoidalPositions(Positions):
@@ -46,7 +46,7 @@ class SinusoidalPositions(Positions):
 
     Args:
         base: ratio of the longest to the shortest wavelength.
-        dim: width D, even.
+        dim: width of the embeddings, even.
         layout: in which order the columns stand, `interleaved` or `half`.
     """
 
