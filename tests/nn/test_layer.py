@@ -10,6 +10,7 @@ from zoo.nn.attention import MultiHeadAttentionConfig
 from zoo.nn.layer import DropoutConfig, LayerConfig, Place, build_layer
 from zoo.nn.linear import Depth
 from zoo.nn.norm import RMSNormConfig
+from zoo.nn.positions.alibi import AlibiConfig
 from zoo.nn.residual import PLACEMENTS, Residual
 
 PLACE = Place(Depth(2, 3, True), 1, memory_dim=6)
@@ -57,3 +58,15 @@ def test_what_is_asked_of_the_kernel() -> None:
     config = LayerConfig(attention=attention, dropout=DropoutConfig(attention=0.1))
     assert config.kernel_features == {"cap": "cap=3.0", "dropout": "dropout=0.1"}
     assert dataclasses.replace(config, dropout=DropoutConfig()).kernel_features == {"cap": "cap=3.0"}
+
+
+def test_what_a_fused_kernel_of_packed_rows_cannot_do_is_refused() -> None:
+    varlen = MultiHeadAttentionConfig(kernel="varlen")
+    LayerConfig(attention=varlen, head_dim=256)
+    for settings, said in (
+        ({"positions": AlibiConfig()}, "cannot do positions=alibi; use one of: flex"),
+        ({"head_dim": 257}, "cannot do heads of 257; use one of: "),
+        ({"dropout": DropoutConfig(attention=0.1)}, "cannot do dropout=0.1"),
+    ):
+        with pytest.raises(ConfigError, match=f"attention.kernel: kernel 'varlen' {said}"):
+            LayerConfig(attention=varlen, **settings)

@@ -8,11 +8,13 @@ from torch import Tensor, nn
 
 from tests.nn.attend.cases import DIFFERENTIABLE
 from zoo.errors import ConfigError
+from zoo.nn.attend import KERNELS, Kernel, Request
 from zoo.nn.attention import LayerCache, MultiHeadAttentionConfig
 from zoo.nn.init import BertInitializationConfig, initialize
 from zoo.nn.layer import DropoutConfig
 from zoo.nn.linear import Depth
 from zoo.nn.positions import PositionsConfig
+from zoo.nn.positions.alibi import AlibiConfig
 from zoo.nn.positions.rotary import RotaryConfig
 from zoo.nn.residual import PLACEMENTS, Residual
 from zoo.nn.stack import Memory, Stack, StackConfig
@@ -145,6 +147,19 @@ def test_absent_documents_are_document_zero() -> None:
     assert reach_of_memory(module, 2, own, None).all()
     assert not reach_of_memory(module, T - 1, own, None).any()  # padding sees no memory
     assert reach_of_memory(module, 2, None, None).all()
+
+
+def test_of_a_memory_no_bias_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Request] = []
+
+    class Asked(type(KERNELS["auto"])):
+        def pick(self, request: Request) -> Kernel:
+            asked.append(request)
+            return super().pick(request)
+
+    monkeypatch.setitem(KERNELS._entries, "auto", Asked())
+    stack(cross=True, positions=AlibiConfig())(hidden(), ROW, None, Memory(hidden(5), None))
+    assert [sorted(request.demand().features) for request in asked] == [["bias"], []]
 
 
 def test_memory_is_not_bent_by_positions() -> None:

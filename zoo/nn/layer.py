@@ -13,6 +13,7 @@ from torch import nn
 from zoo.config import Config, setting
 from zoo.errors import ConfigError
 from zoo.nn import mixture, parallel_block  # noqa: F401  (registers their kinds)
+from zoo.nn.attend import WIDEST_HEAD
 from zoo.nn.attention import Attention, AttentionConfig, MultiHeadAttentionConfig
 from zoo.nn.block import BlockConfig, Placements, SequentialBlockConfig, Sublayers
 from zoo.nn.feed_forward import FeedForwardConfig, FeedForwardShape, PlainFeedForwardConfig
@@ -101,7 +102,10 @@ class LayerConfig(Config):
     def kernel_features(self) -> dict[str, str]:
         """What is asked of the kernel beyond the plain softmax: feature → the setting that asks for it."""
         dropout = {"dropout": f"dropout={self.dropout.attention}"} if self.dropout.attention else {}
-        return {**self.attention.features, **dropout}
+        heads = self.attention_heads
+        widest = max(heads.head_dim, self.attention.value_dim(AttentionShape(self.dim, heads, self.dim)))
+        wide = {"wide_heads": f"heads of {widest}"} if widest > WIDEST_HEAD else {}
+        return {**self.attention.features, **self.positions.features, **dropout, **wide}
 
     @property
     def inner_dim(self) -> int:

@@ -220,7 +220,8 @@ class Stack(nn.Module):
         own = _context(KERNELS[sort.kernel], request, rotate)
         if memory is None:
             return BlockInputs(own)
-        request = Request(cross, None, memory.hidden_BSD.shape[1], row.hidden_BTD, sort.features)
+        features = sort.features - {"bias"}  # positions say nothing of how far a memory is
+        request = Request(cross, None, memory.hidden_BSD.shape[1], row.hidden_BTD, features)
         return BlockInputs(own, memory.hidden_BSD, _context(KERNELS[sort.kernel], request, no_rotation))
 
 

@@ -99,3 +99,10 @@ def test_precision_is_at_least_that_of_float32(kind: str) -> None:
     assert module.embed(torch.zeros(1, 4, 8, dtype=torch.bfloat16), positions).dtype in (torch.bfloat16, torch.float32)
     bias = module.bias(positions, positions, torch.bfloat16)
     assert bias is None or bias.dtype == torch.float32
+
+
+@pytest.mark.parametrize("kind", PositionsConfig.choices)
+def test_a_scheme_with_a_bias_asks_a_kernel_for_it(kind: str) -> None:
+    config = PositionsConfig.choice(kind)()
+    adds_one = type(config.build(SHAPE)).bias is not Positions.bias
+    assert dict(config.features) == ({"bias": f"positions={kind}"} if adds_one else {})

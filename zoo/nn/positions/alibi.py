@@ -9,7 +9,9 @@ BLOOM adds slope · key position instead; the two differ by a constant for each 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -22,6 +24,8 @@ from zoo.nn.positions.base import Positions, PositionsConfig, PositionsShape
 @dataclass(frozen=True, kw_only=True)
 class AlibiConfig(PositionsConfig, kind="alibi"):
     """Linear biases with the paper's geometric slopes."""
+
+    features: ClassVar[Mapping[str, str]] = {"bias": "positions=alibi"}
 
     right: float = setting(
         1.0, "factor on the slopes to the right of the query, where a stack sees both ways; 1: symmetric", minimum=0

@@ -10,6 +10,7 @@ case. Schemes whose bias depends on the content of queries and keys would need a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -49,6 +50,9 @@ class PositionsConfig(Config, Choice, noun="positions"):
 
     by_layer: ClassVar[bool] = True
     """Whether the scheme acts inside the layers, and so may differ from layer to layer."""
+
+    features: ClassVar[Mapping[str, str]] = {}
+    """What the scheme asks of a kernel beyond the plain softmax: feature → the setting that asks for it."""
 
     def build(self, shape: PositionsShape) -> Positions:
         """The scheme as a module."""

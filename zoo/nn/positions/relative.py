@@ -8,7 +8,9 @@ shares one table over the layers of a stack, as here, because the stack asks for
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -22,6 +24,8 @@ from zoo.nn.positions.base import Positions, PositionsConfig, PositionsShape
 @dataclass(frozen=True, kw_only=True)
 class RelativeConfig(PositionsConfig, kind="relative"):
     """Learned biases of bucketed distances."""
+
+    features: ClassVar[Mapping[str, str]] = {"bias": "positions=relative"}
 
     num_buckets: int = setting(32, "how many buckets, both sides together", minimum=4)
     max_distance: int = setting(128, "distances from here on share the last bucket, in positions", minimum=2)
