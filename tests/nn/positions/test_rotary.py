@@ -178,3 +178,15 @@ def test_a_part_of_an_odd_head_may_be_turned() -> None:
     assert torch.equal(module.rotate(x, x, tables)[0][..., 4], x[..., 4])
     config = {"kind": "decoder", "dim": 10, "num_heads": 2, "vocab_size": 5}
     assert model_config(config, positions={"kind": "rotary", "width": 4}).attention_heads.head_dim == 5
+
+
+def test_a_layer_that_does_not_fit_is_refused_with_its_number() -> None:
+    """When the config is loaded, not when the model is built; a layer is judged by its own heads."""
+    config = {"kind": "decoder", "dim": 12, "num_layers": 3, "num_heads": 2, "vocab_size": 5, "positions": "rotary"}
+    with pytest.raises(
+        ConfigError, match=r"layers\.2\.positions: rotary positions need an even head_dim, not head_dim=3"
+    ):
+        model_config(config, layers={"-1": {"head_dim": 3}})
+    with pytest.raises(ConfigError, match=r"layers\.1\.positions\.width: 8 must be even and at most head_dim=6"):
+        model_config(config, layers={"1": {"positions": {"width": 8}}})
+    assert model_config(config, layers={"1": {"positions": {"width": 8}, "head_dim": 8}})
