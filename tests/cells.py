@@ -58,7 +58,7 @@ NO_AXIS = {
 """Fields with alternatives that are no axis, and why."""
 
 REFUSED_ALONE = {
-    "attention.query_key_norm": ("batch_norm",),
+    "attention.query_key_norm": ("on/norm=batch_norm",),
     "attention.kernel": tuple(name for name in KERNELS if name not in differentiable()),  # they need a GPU
 }
 """Kinds that no model can have at this place, whatever else it has; the tests of their files say so."""
@@ -118,7 +118,8 @@ def _values_of(kinds: object, names: object) -> dict[str, tuple[Found, ...]]:
     for family in ModelConfig.choices.values():
         for axis, values in _axes_of(family, ""):
             refused = REFUSED_ALONE.get(axis, ())
-            found.setdefault(axis, tuple(value for value in values if value.name.partition("/")[0] not in refused))
+            legal = (v for v in values if v.name not in refused and v.name.partition("/")[0] not in refused)
+            found.setdefault(axis, tuple(legal))
     found["heads"] = tuple(
         Found(name, {"heads": {"main": value}}) for name, value in _kinds(HeadConfig, optional=False, deep=True)
     )

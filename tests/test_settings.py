@@ -292,7 +292,7 @@ def test_every_kind_of_every_choice_is_varied() -> None:
         "positions.num_buckets",
         "positions.scaling.beta_fast",
         "norm.eps",
-        "attention.query_key_norm.eps",
+        "attention.query_key_norm.norm.eps",
     } <= paths
     assert {"heads.main.tied", "dropout.final", "embedding.scale", "initialization.gain"} <= paths
 

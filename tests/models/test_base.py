@@ -108,7 +108,7 @@ PLACES = {"embedding": (1, 2), "attention": (2, 6), "residual": (4, 10), "feed_f
 def test_dropout_field_by_field(family: str, place: str) -> None:
     model, still = small(family, dropout={place: 0.5}), small(family)
     modules = sum(isinstance(part, nn.Dropout) for part in model.modules())
-    scores = sum(hasattr(part, "scoring") and part.scoring.dropout > 0 for part in model.modules())
+    scores = sum(hasattr(part, "scoring") and part.scoring.in_training.dropout > 0 for part in model.modules())
     assert modules + scores == PLACES[place][family == "encoder_decoder"]
     given = inputs(family)
     assert torch.equal(model.eval().backbone(**given), still.backbone(**given))
@@ -149,7 +149,9 @@ def test_weights_move_between_models(family: str) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_config_survives_yaml(family: str, tmp_path: Any) -> None:
-    config = model_config({**SMALL, "kind": family}, positions="relative", attention={"query_key_norm": "rms_norm"})
+    config = model_config(
+        {**SMALL, "kind": family}, positions="relative", attention={"query_key_norm": {"norm": "rms_norm"}}
+    )
     path = tmp_path / "config.yaml"
     path.write_text(to_yaml({"model": to_mapping(config)}))
     assert build(ModelConfig, read_yaml(path).settings["model"]) == config == model_config(config)

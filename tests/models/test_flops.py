@@ -32,6 +32,9 @@ CHANGES: list[dict[str, Any]] = [
     {"placement": "sandwich", "positions": "rotary"},
     {"block": "parallel"},
     {"sharing": "all"},
+    {"attention": {"gate": "head"}},
+    {"attention": {"gate": "element"}, "num_kv_heads": 1},
+    {"attention": {"shared_query_key": True}},
     {"layers": {"0": {"feed_forward_dim": 8, "num_heads": 2}}},
 ]
 

@@ -15,6 +15,7 @@ from zoo.nn.attention import Attention, AttentionConfig, AttentionContext, Multi
 from zoo.nn.mask import AttentionMask
 from zoo.nn.norm import LayerNormConfig, RMSNormConfig
 from zoo.nn.projection import AttentionShape, Heads
+from zoo.nn.query_key_norm import QueryKeyNormConfig
 from zoo.nn.scale import ConstantScaleConfig, InverseSqrtScaleConfig, LearnedScaleConfig, ScaleConfig
 from zoo.nn.score import AdditiveScoreConfig
 
@@ -61,7 +62,9 @@ def part(layer: nn.Linear, x: Tensor, head: int) -> Tensor:
 @pytest.mark.parametrize("norm", [None, RMSNormConfig(), LayerNormConfig()], ids=["plain", "rms", "layer"])
 @pytest.mark.parametrize("causal", [False, True])
 def test_self_attention(kernel: str, scale: ScaleConfig, norm: RMSNormConfig | None, causal: bool) -> None:
-    module = attention(MultiHeadAttentionConfig(kernel=kernel, scale=scale, query_key_norm=norm))
+    module = attention(
+        MultiHeadAttentionConfig(kernel=kernel, scale=scale, query_key_norm=norm and QueryKeyNormConfig(norm=norm))
+    )
     hidden = torch.randn(B, T, D, dtype=torch.float64)
     visible = torch.ones(T, T).tril().bool() if causal else torch.ones(T, T).bool()
     expected = by_hand(module, hidden, hidden, visible, scale.factor(HEADS.head_dim))
@@ -133,7 +136,7 @@ class Recorder:
 
 
 def test_cache_gets_normalized_and_rotated_keys_of_key_heads() -> None:
-    module = attention(MultiHeadAttentionConfig(kernel="reference", query_key_norm=RMSNormConfig()))
+    module = attention(MultiHeadAttentionConfig(kernel="reference", query_key_norm=QueryKeyNormConfig()))
     hidden, cache = torch.randn(B, T, D, dtype=torch.float64), Recorder()
     rotated = context("reference", AttentionMask(), T + 1)._replace(rotate=lambda q, k: (q, 3 * k))
     out = module(hidden, rotated, None, cache)

@@ -188,7 +188,7 @@ CHANGES: list[dict[str, Any]] = [
     {"vocab_size": 201},
     {"heads": {"language_model": {"tied": True}}},
     {"embedding": {"num_segments": 0}},
-    {"attention": {"query_key_norm": "rms_norm", "kernel": "reference"}},
+    {"attention": {"query_key_norm": {"norm": "rms_norm"}, "kernel": "reference"}},
 ]
 
 

@@ -283,11 +283,11 @@ def test_what_mixes_rows_is_listed() -> None:
 
 
 def test_queries_and_keys_cannot_be_batch_normalized() -> None:
-    with pytest.raises(ConfigError, match=r"attention.query_key_norm: 'batch_norm' normalizes by"):
-        model_config({"kind": "decoder", "attention": {"query_key_norm": "batch_norm"}})
+    with pytest.raises(ConfigError, match=r"attention.query_key_norm.norm: 'batch_norm' normalizes by"):
+        model_config({"kind": "decoder", "attention": {"query_key_norm": {"norm": "batch_norm"}}})
 
 
 @pytest.mark.parametrize("kind", [kind for kind, norm in NormConfig.choices.items() if not norm.mixes_rows])
 def test_queries_and_keys_take_every_other(kind: str) -> None:
-    found = model("decoder", norm="layer_norm", attention={"query_key_norm": kind})(**inputs("decoder"))
+    found = model("decoder", norm="layer_norm", attention={"query_key_norm": {"norm": kind}})(**inputs("decoder"))
     assert found["language_model"].isfinite().all()

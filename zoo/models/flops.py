@@ -68,17 +68,19 @@ def _stack_flops(stack: Stack, length: int, memory_length: int) -> float:
         block = stack.blocks[number]
         assert isinstance(block, Block | ParallelBlock)
         flops += _attention_flops(block.self_attention, length, length)
-        flops += _attention_flops(block.cross_attention, length, memory_length)
+        flops += _attention_flops(block.cross_attention, length, memory_length, cross=True)
         flops += 2 * length * _weights(block.feed_forward)
     return flops
 
 
-def _attention_flops(residual: nn.Module, num_queries: int, num_keys: int) -> float:
+def _attention_flops(residual: nn.Module, num_queries: int, num_keys: int, cross: bool = False) -> float:
     flops = 0.0
     for module in residual.modules():
         if isinstance(module, Attention):
             keys = sum(layer.weight.numel() for layer in module.project.memory_layers())
             queries = _weights(module) - keys
+            if cross:
+                keys += sum(layer.weight.numel() for layer in module.project.layers_for_both())
             flops += 2 * (queries * num_queries + keys * num_keys + module.products * num_queries * num_keys)
     return flops
 

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from zoo.config import Config, setting
 from zoo.errors import ConfigError
 from zoo.nn.attend import KERNELS, Kernel, Prepared, Scoring
+from zoo.nn.gate import GateConfig, NoGateConfig
 from zoo.nn.linear import Linear
-from zoo.nn.norm import NormConfig
-from zoo.nn.projection import AttentionShape, Biases, Heads, MultiHeadProjections, Projections
+from zoo.nn.projection import AttentionShape, Biases, Heads, MultiHeadProjections, Projections, SharedProjections
+from zoo.nn.query_key_norm import QueryKeyNormConfig
 from zoo.nn.scale import InverseSqrtScaleConfig, ScaleConfig
 from zoo.nn.score import DotScoreConfig, ScoreConfig
 from zoo.nn.sinks import NoSinksConfig, SinksConfig
@@ -34,7 +35,8 @@ class AttentionConfig(Config, Choice, noun="attention"):
     score: ScoreConfig = setting(DotScoreConfig(), "how a query and a key are compared")
     cap: float | None = setting(None, "soft cap of the scores, cap · tanh(scores / cap); null: none", above=0)
     sinks: SinksConfig = setting(NoSinksConfig(), "what the softmax has in its denominator beside the keys")
-    query_key_norm: NormConfig | None = setting(None, "norm over each head of queries and keys; null: none")
+    query_key_norm: QueryKeyNormConfig | None = setting(None, "norm of queries and keys; null: none")
+    gate: GateConfig = setting(NoGateConfig(), "what stands between what the heads found and the output projection")
     window: int | None = setting(None, "how many places away a query sees (causal: back only); null: all", minimum=0)
     kernel: str = setting("auto", f"the implementation; auto: the fastest that can: {', '.join(KERNELS)}")
 
@@ -43,12 +45,6 @@ class AttentionConfig(Config, Choice, noun="attention"):
         if self.kernel not in KERNELS:
             raise ConfigError(unknown_name("kernel", self.kernel, KERNELS), "kernel")
         self.check_kernel(self.features)
-        if self.query_key_norm is not None and self.query_key_norm.mixes_rows:
-            raise ConfigError(
-                f"{self.query_key_norm.kind!r} {self.query_key_norm.mixes_rows}; queries and keys stand at different "
-                "places, of which it would have to know the padding: use another norm",
-                "query_key_norm",
-            )
         if self.scale.kind == "learned" and self.score.kind == "additive":
             raise ConfigError(
                 "'learned' multiplies the queries, inside the tanh of score=additive, whose vectors are trained "
@@ -72,11 +68,14 @@ class AttentionConfig(Config, Choice, noun="attention"):
         cap = {} if self.cap is None else {"cap": f"cap={self.cap}"}
         return {**self.score.features, **self.sinks.features, **cap}
 
+    def check(self, heads: Heads) -> None:
+        """Raises ConfigError where it cannot have these heads."""
+
     def build_projections(self, shape: AttentionShape) -> Projections:
         """The module (hidden, memory) → queries (B, H, T, K), keys (B, G, S, K), values (B, G, S, V)."""
         raise NotImplementedError
 
-    def value_dim(self, shape: AttentionShape) -> int:
+    def value_width(self, shape: AttentionShape) -> int:
         """Width V of the values of one head."""
         return shape.heads.head_dim
 
@@ -88,10 +87,27 @@ class MultiHeadAttentionConfig(AttentionConfig, kind="multi_head"):
     query_bias: bool = setting(True, "bias of the query projection")
     key_bias: bool = setting(True, "bias of the key projection")
     value_bias: bool = setting(True, "bias of the value projection")
+    shared_query_key: bool = setting(False, "whether keys are projected as queries are, by the same matrix (Reformer)")
+
+    def check(self, heads: Heads) -> None:
+        """Refuses a shared matrix for queries and keys that differ in number or bias."""
+        super().check(heads)
+        if self.shared_query_key and heads.num_kv_heads != heads.num_heads:
+            raise ConfigError(
+                f"keys have the matrix of the queries, so num_kv_heads={heads.num_kv_heads} must be "
+                f"num_heads={heads.num_heads}",
+                "shared_query_key",
+            )
+        if self.shared_query_key and self.key_bias != self.query_bias:
+            raise ConfigError(
+                f"keys have the bias of the queries, so key_bias={self.key_bias} must be query_bias={self.query_bias}",
+                "shared_query_key",
+            )
 
     def build_projections(self, shape: AttentionShape) -> Projections:
-        """The three matrices."""
-        return MultiHeadProjections(Biases(self.query_bias, self.key_bias, self.value_bias), shape)
+        """The three matrices, or two."""
+        biases = Biases(self.query_bias, self.key_bias, self.value_bias)
+        return SharedProjections(biases, shape) if self.shared_query_key else MultiHeadProjections(biases, shape)
 
 
 class LayerCache(Protocol):
@@ -156,14 +172,19 @@ class Attention(nn.Module):
         heads = shape.heads
         self.project = config.build_projections(shape)
         norm = config.query_key_norm
-        self.query_norm = norm.build(heads.head_dim) if norm else nn.Identity()
-        self.key_norm = norm.build(heads.head_dim) if norm else nn.Identity()
+        self.query_norm, self.key_norm = (
+            nn.Identity() if norm is None else norm.build(count, heads.head_dim)
+            for count in (heads.num_heads, heads.num_kv_heads)
+        )
         self.scale = config.scale.build(heads.num_heads)
         self.scoring = Scores(config, heads, dropout)
-        value_width = heads.num_heads * config.value_dim(shape)
-        self.products = heads.num_heads * heads.head_dim + value_width
+        value_width = config.value_width(shape)
+        self.products = heads.num_heads * (heads.head_dim + value_width)
         """Multiplications for one query and one key, over all heads: scores and weighted values."""
-        self.output = Linear(value_width, shape.dim, config.output_bias, site=shape.site("attention_output"))
+        self.gate = config.gate.build(shape.dim, heads.num_heads, value_width, shape.site("attention_gate"))
+        self.output = Linear(
+            heads.num_heads * value_width, shape.dim, config.output_bias, site=shape.site("attention_output")
+        )
 
     def forward(
         self,
@@ -186,4 +207,4 @@ class Attention(nn.Module):
         k_BGSK, v_BGSV = (k_BGSK, v_BGSV) if cache is None else cache.extend(k_BGSK, v_BGSV)
         scoring = self.scoring(q_BHTK)
         out_BHTV = context.kernel.attend(self.scale(q_BHTK), k_BGSK, v_BGSV, context.prepared, scoring)
-        return self.output(out_BHTV.transpose(1, 2).flatten(2))
+        return self.output(self.gate(out_BHTV, hidden_BTD).transpose(1, 2).flatten(2))

@@ -54,7 +54,9 @@ class LayerConfig(Config):
 
     dim: int = setting(128, "width of the hidden state", minimum=1)
     num_heads: int = setting(4, "query heads", minimum=1)
-    num_kv_heads: int | None = setting(None, "key and value heads, a divisor of num_heads; null: num_heads", minimum=1)
+    num_kv_heads: int | None = setting(
+        None, "key and value heads, a divisor of num_heads (1: multi-query); null: num_heads", minimum=1
+    )
     head_dim: int | None = setting(None, "width of one head; null: dim / num_heads", minimum=1)
     feed_forward_dim: int | None = setting(None, "inner width of the feed-forward; null: 4 · dim", minimum=1)
     max_length: int = setting(128, "most positions of one row", minimum=1)
@@ -90,6 +92,7 @@ class LayerConfig(Config):
             )
         try:
             self.attention.check_kernel(self.kernel_features)
+            self.attention.check(self.attention_heads)
         except ConfigError as error:
             raise error.under("attention") from None
 

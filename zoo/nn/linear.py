@@ -19,6 +19,7 @@ Role = Literal[
     "query",
     "key",
     "value",
+    "attention_gate",
     "attention_output",
     "feed_forward_input",
     "feed_forward_gate",

@@ -1,6 +1,11 @@
 """From hidden states to queries, keys and values, head by head.
 
-Multi-head: Vaswani et al. 2017, arXiv:1706.03762, section 3.2.2. Grouped-query: Ainslie et al. 2023, arXiv:2305.13245.
+Multi-head: Vaswani et al. 2017, arXiv:1706.03762, section 3.2.2. Multi-query, one key and value head for all: Shazeer
+2019, arXiv:1911.02150. Grouped-query, between the two: Ainslie et al. 2023, arXiv:2305.13245. One matrix for queries
+and keys: Kitaev et al. 2020 (Reformer), arXiv:2001.04451, section 2.
+
+Deviation from Reformer: only the matrix is shared. A query may still see its own place, and keys keep their length (for
+keys of length 1, and queries too: `query_key_norm: {norm: l2_norm}`).
 """
 
 from __future__ import annotations
@@ -9,6 +14,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from zoo.errors import ConfigError
 from zoo.nn.linear import Depth, Linear, Role, Site
 
 
@@ -49,6 +55,10 @@ class Projections(nn.Module):
         """The layers that are applied to the memory; all others are applied to the hidden state."""
         raise NotImplementedError
 
+    def layers_for_both(self) -> list[Linear]:
+        """The layers that are applied to the hidden state and, where it is not the same, to the memory too."""
+        return []
+
     def forward(self, hidden_BTD: Tensor, memory_BSD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries (B, H, T, K), keys (B, G, S, K) and values (B, G, S, V)."""
         raise NotImplementedError
@@ -88,6 +98,47 @@ class MultiHeadProjections(Projections):
         projected = self.query(hidden_BTD), self.key(memory_BSD), self.value(memory_BSD)
         q_BHTK, k_BGSK, v_BGSK = (split_heads(part, self.head_dim) for part in projected)
         return q_BHTK, k_BGSK, v_BGSK
+
+
+class SharedProjections(Projections):
+    """One matrix for queries and keys, one for values.
+
+    Args:
+        biases: which of them have biases.
+        shape: of the layer.
+
+    Raises:
+        ConfigError: hidden state and memory differ in width.
+    """
+
+    def __init__(self, biases: Biases, shape: AttentionShape) -> None:
+        super().__init__()
+        if shape.memory_dim != shape.dim:
+            raise ConfigError(
+                f"one matrix cannot read queries of dim={shape.dim} and a memory of dim={shape.memory_dim}",
+                "attention.shared_query_key",
+            )
+        width = shape.heads.num_heads * shape.heads.head_dim
+        self.query = Linear(shape.dim, width, biases.query, site=shape.site("query"))
+        self.value = Linear(shape.dim, width, biases.value, site=shape.site("value"))
+        self.head_dim = shape.heads.head_dim
+
+    def memory_layers(self) -> list[Linear]:
+        """Values come from the memory."""
+        return [self.value]
+
+    def layers_for_both(self) -> list[Linear]:
+        """Keys too, by the matrix of the queries."""
+        return [self.query]
+
+    def forward(self, hidden_BTD: Tensor, memory_BSD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, (B, H, T or S, K) each; of itself a hidden state is projected once."""
+        query_BTX = self.query(hidden_BTD)
+        key_BSX = query_BTX if memory_BSD is hidden_BTD else self.query(memory_BSD)
+        q_BHTK, k_BHSK, v_BHSK = (
+            split_heads(part, self.head_dim) for part in (query_BTX, key_BSX, self.value(memory_BSD))
+        )
+        return q_BHTK, k_BHSK, v_BHSK
 
 
 def split_heads(projected_BTX: Tensor, head_dim: int) -> Tensor:
