@@ -106,7 +106,7 @@ class LayerConfig(Config):
         """What is asked of the kernel beyond the plain softmax: feature → the setting that asks for it."""
         dropout = {"dropout": f"dropout={self.dropout.attention}"} if self.dropout.attention else {}
         heads = self.attention_heads
-        widest = max(heads.head_dim, self.attention.value_dim(AttentionShape(self.dim, heads, self.dim)))
+        widest = max(heads.head_dim, self.attention.value_width(AttentionShape(self.dim, heads, self.dim)))
         wide = {"wide_heads": f"heads of {widest}"} if widest > WIDEST_HEAD else {}
         return {**self.attention.features, **self.positions.features, **dropout, **wide}
 
