@@ -27,6 +27,19 @@ if importlib.util.find_spec("hypothesis"):
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "zoo"))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The laws, for blocks that are not ours: docs/own_blocks.md."""
+    parser.addoption("--own-blocks", action="append", default=[], metavar="FILE", help="register a user's own blocks")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Registers own blocks before any test reads the registries."""
+    for file in config.getoption("--own-blocks"):
+        import zoo
+
+        zoo.import_blocks(file)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what is marked `gpu` where torch sees no CUDA device."""
     on_gpu = [item for item in items if item.get_closest_marker("gpu")]

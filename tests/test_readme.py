@@ -47,6 +47,7 @@ def real_paths() -> set[str]:
     """What the tree must name: every folder and file of the package and the recipes, and the top level."""
     top = {"pyproject.toml", "README.md", "Makefile", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "constraints.txt"}
     found = top | {"zoo/", "recipes/", "configs/", "configs/pretrain/", "benchmarks/", "tests/", ".ci/", ".ci/run"}
+    found |= {"docs/", *(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md"))}
     for folder in ("zoo", "recipes"):
         for path in (ROOT / folder).rglob("*"):
             name = path.relative_to(ROOT).as_posix()

@@ -9,12 +9,15 @@ names and the nearest one.
 from __future__ import annotations
 
 import difflib
+import weakref
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from zoo.errors import ConfigError
 
 T = TypeVar("T")
+
+_REGISTRIES: weakref.WeakSet[Registry[Any]] = weakref.WeakSet()
 
 
 def unknown_name(noun: str, name: object, legal: Iterable[str], meant: str | None = None) -> str:
@@ -31,6 +34,7 @@ class Registry(Generic[T]):
     def __init__(self, noun: str, entries: dict[str, T] | None = None) -> None:
         self.noun = noun
         self._entries: dict[str, T] = dict(entries or {})
+        _REGISTRIES.add(self)
 
     def add(self, name: str, entry: T) -> T:
         """Register `entry` under `name`; raises ConfigError where the name is taken."""
@@ -86,3 +90,17 @@ class Choice:
         if not isinstance(kind, str) or kind not in cls.choices:
             raise ConfigError(unknown_name(cls.noun, kind, cls.choices), "kind")
         return cls.choices[kind]
+
+
+def tables() -> Iterator[tuple[str, dict[str, Any]]]:
+    """(noun, entries by name) of every registry and every family of choices, as they are now."""
+    for registry in sorted(_REGISTRIES, key=lambda one: one.noun):
+        yield registry.noun, registry._entries
+    yield from _families(Choice)
+
+
+def _families(base: type[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for child in base.__subclasses__():
+        if "choices" in vars(child):
+            yield child.noun, child.choices
+        yield from _families(child)

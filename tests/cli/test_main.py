@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 import zoo
+from tests import own_blocks
 from tests.cli.tiny import Command, Workshop
 from tests.source_tree import ROOT
-from zoo.cli.main import VERBS, main, take_debug
+from zoo.cli.main import VERBS, main, take_debug, take_imports
 
 HEAVY = ("torch", "pytorch_lightning", "datasets", "matplotlib", "tokenizers", "omegaconf", "numpy", "rich", "wandb")
 
@@ -164,6 +165,46 @@ def test_debug_behind_two_dashes_is_text() -> None:
     assert take_debug(["--debug", "list"]) == (["list"], True)
     assert take_debug(["generate", "--debug", "runs/a", "text"]) == (["generate", "runs/a", "text"], True)
     assert take_debug(["generate", "runs/a", "--", "--debug"]) == (["generate", "runs/a", "--", "--debug"], False)
+
+
+@pytest.mark.parametrize(
+    "arguments, kept, files",
+    [
+        (["--import", "a.py", "list"], ["list"], ["a.py"]),
+        (["list", "--import=a.py", "x*", "--import", "b.py"], ["list", "x*"], ["a.py", "b.py"]),
+        (["generate", "runs/a", "--", "--import", "b.py"], ["generate", "runs/a", "--", "--import", "b.py"], []),
+        (["list", "--imports"], ["list", "--imports"], []),
+    ],
+)
+def test_imports_stand_anywhere(arguments: list[str], kept: list[str], files: list[str]) -> None:
+    assert take_imports(arguments) == (kept, files)
+
+
+@pytest.mark.parametrize("arguments", [["--import", "my_blocks.py", "list"], ["list", "--import=my_blocks.py"]])
+def test_imported_choice_is_listed(arguments: list[str], command: Command, tmp_path: Path) -> None:
+    path = str(own_blocks.write(tmp_path))
+    with own_blocks.forgotten():
+        arguments = [argument.replace("my_blocks.py", path) for argument in arguments]
+        assert "half" in command(*arguments, "--choices", "norm").out
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list", "--help"], ["--import", "twice.py", "--help"]])
+def test_help_imports_nothing_of_ones_own(arguments: list[str], command: Command) -> None:
+    assert command("--import", "nowhere.py", *arguments).status == 0
+    assert "--import file.py" in command("--help").out
+
+
+def test_import_is_one_sentence_where_it_fails(command: Command, tmp_path: Path) -> None:
+    assert command("list", "--import") == (
+        2,
+        "",
+        "error: --import needs a file, for example --import my_blocks.py\n",
+    )
+    path = own_blocks.write(tmp_path, "x = 1\nraise ValueError('no')\n")
+    assert command("list", "--import", path) == (2, "", f"error: {path}, line 2: ValueError: no\n")
+    status, _, err = command("list", "--import", path, "--debug")
+    assert status == 2
+    assert "Traceback" in err
 
 
 def test_mistake_of_ours_is_no_traceback(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
     model.safetensors      the weights; what is shared is stored once, under its first name
     config.yaml            the resolved ModelConfig
     tokenizer.json, special_tokens.json, card.json         where given
+    imports.json           name and SHA-256 of the own blocks that were imported, where there were any
     manifest.json          sizes and SHA-256 of the above
 
 Opening it reads data: no code runs, nothing outside the folder is touched, the network stays closed.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +27,7 @@ from zoo.checkpoint.tensors import DTYPES, open_tensors, save_tensors, usable_de
 from zoo.config import build, read_yaml, to_yaml
 from zoo.errors import CheckpointError, ConfigError
 from zoo.models import Model, ModelConfig
+from zoo.own_blocks import executed, in_words, made_with
 from zoo.tokenizer.tokenizer import Tokenizer
 
 FORMAT = "zoo-model"
@@ -33,6 +36,7 @@ TRAINING_FORMAT = "zoo-training-checkpoint"
 WEIGHTS_NAME = "model.safetensors"
 CONFIG_NAME = "config.yaml"
 CARD_NAME = "card.json"
+IMPORTS_NAME = "imports.json"
 TOKENIZER_NAME = "tokenizer.json"
 MAX_CONFIG_BYTES = 16 << 10  # deeper nesting than fits in here overflows the stack of the YAML library
 MAX_CARD_BYTES = 1 << 20
@@ -77,6 +81,9 @@ def save_model(
         (temporary / CONFIG_NAME).write_text(to_yaml(model.config), encoding="utf-8")
         if tokenizer is not None:
             tokenizer.save(temporary)
+        if executed():
+            imports = json.dumps([blocks.record for blocks in executed()], indent=1) + "\n"
+            (temporary / IMPORTS_NAME).write_text(imports, encoding="utf-8")
         if card_text is not None:
             (temporary / CARD_NAME).write_text(card_text, encoding="utf-8")
 
@@ -198,9 +205,30 @@ def read_config(folder: str | Path) -> ModelConfig:
             raise ConfigError(f"is longer than {MAX_CONFIG_BYTES:,} bytes")
         config = build(ModelConfig, read_yaml(path).settings)
     except ConfigError as error:
-        raise CheckpointError(f"{path} is no config of a model that this zoo knows: {error}") from None
+        hint = made_with(read_imports(folder))
+        raise CheckpointError(f"{path} is no config of a model that this zoo knows: {error}{hint}") from None
     assert isinstance(config, ModelConfig)
+    _warn_of_changed_imports(folder)
     return config
+
+
+def read_imports(folder: str | Path) -> list[dict[str, str]]:
+    """What a model was made with: "file" and "sha256" of each; [] where nothing was imported."""
+    path = Path(folder) / IMPORTS_NAME
+    records = read_json(path, MAX_CARD_BYTES) if path.exists() else []
+    if not isinstance(records, list) or not all(
+        isinstance(one, dict) and all(isinstance(one.get(name), str) for name in ("file", "sha256")) for one in records
+    ):
+        raise CheckpointError(f"{path} is damaged: it lists names and hashes of files")
+    return records
+
+
+def _warn_of_changed_imports(folder: str | Path) -> None:
+    """A file of the name that the model was made with, but not of the content, may compute something else."""
+    now = {blocks.path.name: blocks.sha256 for blocks in executed()}
+    changed = [one for one in read_imports(folder) if now.get(one["file"], one["sha256"]) != one["sha256"]]
+    if changed:
+        warnings.warn(f"{folder} was made with {in_words(changed)}, which has changed since", stacklevel=3)
 
 
 def read_card(folder: str | Path) -> dict[str, Any]:

@@ -74,6 +74,14 @@ def start(
     debug: Annotated[
         bool, typer.Option("--debug", help="show the traceback of an error; legal behind a verb too")
     ] = False,
+    imports: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--import",
+            metavar="file.py",
+            help="execute a file that registers own blocks; repeatable, legal behind a verb",
+        ),
+    ] = None,
 ) -> None:
     """Pretrain, inspect and use Transformers made of one block library: BERT, GPT, T5 and their relatives."""
 
@@ -105,6 +113,10 @@ def _guarded(arguments: list[str]) -> int:
         if not debug:
             warnings.showwarning = _show_warning
         try:
+            arguments, files = take_imports(arguments)
+            if "--help" not in arguments:
+                for file in files:
+                    zoo.import_blocks(file)
             return _run(arguments)
         except typer.Exit as end:
             return end.exit_code
@@ -134,6 +146,28 @@ def take_debug(arguments: Sequence[str]) -> tuple[list[str], bool]:
     end = arguments.index("--") if "--" in arguments else len(arguments)
     kept = [argument for argument in arguments[:end] if argument != "--debug"]
     return [*kept, *arguments[end:]], len(kept) < end
+
+
+def take_imports(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The arguments without `--import file` and `--import=file`, and these files; what stands behind `--` is text.
+
+    Raises:
+        ConfigError: nothing stands behind the last `--import`.
+    """
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    kept: list[str] = []
+    files: list[str] = []
+    before = iter(arguments[:end])
+    for argument in before:
+        name, equals, file = argument.partition("=")
+        if name != "--import":
+            kept.append(argument)
+            continue
+        file = file if equals else next(before, "")
+        if not file:
+            raise ConfigError("--import needs a file, for example --import my_blocks.py")
+        files.append(file)
+    return [*kept, *arguments[end:]], files
 
 
 def _show_warning(message: Warning | str, *place: Any, **more: Any) -> None:

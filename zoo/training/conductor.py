@@ -25,6 +25,7 @@ from zoo.objectives.mixture import MixedRows
 from zoo.training.config import TrainerConfig
 from zoo.training.datamodule import Step
 from zoo.training.evaluation import evaluate, metric_names
+from zoo.training.imports import check_ranks
 from zoo.training.interrupt import Interrupted
 from zoo.training.metrics_file import MetricsFile
 from zoo.training.module import TrainingModule
@@ -126,7 +127,8 @@ class Conductor(Checkpoint):
         self.last, self.first_loss = state["last"], state["first_loss"]
 
     def on_train_start(self, trainer: lightning.Trainer, module: Any) -> None:
-        """Opens the logs, measures the peak."""
+        """Checks that all ranks have the same own blocks, opens the logs, measures the peak."""
+        check_ranks(trainer)
         if trainer.is_global_zero:
             file = MetricsFile(self.folder.metrics, columns(module), trainer.global_step)
             progress = make_progress(self.folder.path.name, trainer.global_step, self.config.max_steps)

@@ -8,7 +8,7 @@ nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytorch_lightning as lightning
 import torch
@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from zoo.batch import PADDING_DOCUMENT, Batch
 from zoo.data.plan import Plan, check_shares, evaluation_batches
 from zoo.objectives.mixture import MixedRows, Part, RowGroup
+from zoo.own_blocks import execute, executed
 from zoo.training.interrupt import ignore_in_worker
 
 
@@ -53,6 +54,18 @@ class StepDataset(Dataset[Step]):
         draws = self.plan.microbatches(step, self.num_microbatches, self.rank, self.num_ranks)
         microbatches = [self.rows.collate(draw.epochs, draw.samples) for draw in draws]
         return Step(microbatches, sum(count_tokens(part.batch) for parts in microbatches for part in parts))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For a worker that is started anew (`spawn`): what is in the dataset may be of a class that a user's own file
+        registers, so the file comes first."""
+        return _without_rows, (tuple((str(blocks.path), blocks.sha256) for blocks in executed()),), vars(self)
+
+
+def _without_rows(imports: tuple[tuple[str, str], ...]) -> StepDataset:
+    """A dataset still to be filled, in a process that has executed these files (path, SHA-256)."""
+    for path, sha256 in imports:
+        execute(path, sha256)
+    return StepDataset.__new__(StepDataset)
 
 
 class StepSampler(Sampler[int]):

@@ -2,7 +2,8 @@
 
     runs/<name>/
         config.yaml        the resolved config; running it again continues or repeats the run
-        environment.json   versions, device, command
+        environment.json   versions, device, own blocks
+        imports/           own blocks as they were, for the record
         metrics.csv        the log
         tokenizer/         opens by itself
         checkpoints/       step-N folders
@@ -31,6 +32,7 @@ from zoo.checkpoint.folder import steps_of
 from zoo.config import difference, flatten, read_yaml, to_mapping, to_yaml
 from zoo.errors import CheckpointError, ConfigError
 from zoo.training.config import HARMLESS, RunConfig
+from zoo.training.imports import check_same_imports, keep, recorded, records
 
 PACKAGES = (
     "transformer-zoo",
@@ -109,10 +111,12 @@ class RunFolder:
             if not path.exists():
                 raise CheckpointError(f"{self.path} has a run but no config.yaml; choose another folder or use --fresh")
             check_same_run(self.path, flatten(read_yaml(path).settings), flatten(to_mapping(config)))
+            check_same_imports(self.path, recorded(self.path), records())
         default = Path("runs") / config.name
         where = "" if self.path == default else f" --folder {shlex.quote(str(self.path))}"
         write_text(path, f"# zoo pretrain {shlex.quote(str(path))}{where}\n{to_yaml(config)}")
         write_text(self.path / "environment.json", json.dumps(environment(), indent=2))
+        keep(self.path)
 
 
 def check_same_run(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
@@ -206,6 +210,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": versions,
+        "imports": records(),
         "threads": torch.get_num_threads(),
         "devices": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())] or ["cpu"],
     }
