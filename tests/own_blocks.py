@@ -68,6 +68,9 @@ def write(folder: Path, text: str = NORM, name: str = "my_blocks.py") -> Path:
 @contextlib.contextmanager
 def forgotten() -> Iterator[None]:
     """At its end nothing is registered, recorded or told to children that was not before."""
+    import zoo.models.presets
+    import zoo.training.config  # noqa: F401  (what zoo registers itself must not be forgotten)
+
     before = [(table, dict(table)) for _, table in tables()]
     executed, variable = dict(own_blocks._EXECUTED), os.environ.pop(own_blocks.VARIABLE, None)
     try:

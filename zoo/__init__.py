@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from zoo.models.create import create_model, model_config
     from zoo.models.presets import list_models
     from zoo.pretrained import Pretrained, load, save
-    from zoo.training.shipped import import_blocks, pretrain
+    from zoo.training.imports import import_blocks
+    from zoo.training.shipped import pretrain
 
 __version__ = "0.1.0"
 __all__ = ["Pretrained", "create_model", "import_blocks", "list_models", "load", "model_config", "pretrain", "save"]
@@ -26,7 +27,7 @@ _HOME = {
     "save": "zoo.pretrained",
     "Pretrained": "zoo.pretrained",
     "pretrain": "zoo.training.shipped",
-    "import_blocks": "zoo.training.shipped",
+    "import_blocks": "zoo.training.imports",
 }
 
 

@@ -17,7 +17,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from zoo.batch import PADDING_DOCUMENT, Batch
 from zoo.data.plan import Plan, check_shares, evaluation_batches
 from zoo.objectives.mixture import MixedRows, Part, RowGroup
-from zoo.own_blocks import execute, executed
+from zoo.own_blocks import executed
+from zoo.training.imports import import_blocks
 from zoo.training.interrupt import ignore_in_worker
 
 
@@ -64,7 +65,7 @@ class StepDataset(Dataset[Step]):
 def _without_rows(imports: tuple[tuple[str, str], ...]) -> StepDataset:
     """A dataset still to be filled, in a process that has executed these files (path, SHA-256)."""
     for path, sha256 in imports:
-        execute(path, sha256)
+        import_blocks(path, sha256)
     return StepDataset.__new__(StepDataset)
 
 

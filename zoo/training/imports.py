@@ -10,13 +10,34 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-
-import pytorch_lightning as lightning
+from typing import TYPE_CHECKING
 
 from zoo.errors import ConfigError
-from zoo.own_blocks import executed, in_words, short
+from zoo.own_blocks import OwnBlocks, execute, executed, in_words, short
+
+if TYPE_CHECKING:
+    import pytorch_lightning as lightning
 
 Records = list[dict[str, str]]
+
+
+def import_blocks(path: str | Path, expected: str | None = None) -> OwnBlocks:
+    """Registers a user's own blocks: what `--import` does on the command line, from Python.
+
+        zoo.import_blocks("my_blocks.py")
+
+    Args:
+        path: a file of Python that registers classes or entries; it is executed, once.
+        expected: the SHA-256 that its content must have; None: any, or what a parent process has imported.
+
+    Raises:
+        ConfigError: the file is missing, changed since, broken, or registers what is there already.
+    """
+    # What zoo itself registers comes first, so that of two claims on one name the file's is refused.
+    import zoo.models.presets
+    import zoo.training.config  # noqa: F401
+
+    return execute(path, expected)
 
 
 def records() -> Records:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from zoo.config import Resolved, Source, load_config, read_overrides, read_yaml
 from zoo.errors import ConfigError
-from zoo.own_blocks import OwnBlocks, execute, made_with
+from zoo.own_blocks import made_with
 from zoo.registry import unknown_name
 
 if TYPE_CHECKING:
@@ -84,24 +84,6 @@ def load_run(config: str | Path, overrides: Iterable[str] = ()) -> Resolved:
         from zoo.training.imports import recorded
 
         raise ConfigError(f"{error.reason}{made_with(recorded(path.parent))}", error.key) from None
-
-
-def import_blocks(path: str | Path) -> OwnBlocks:
-    """Registers a user's own blocks: what `--import` does on the command line, from Python.
-
-        zoo.import_blocks("my_blocks.py")
-
-    Args:
-        path: a file of Python that registers classes or entries; it is executed, once.
-
-    Raises:
-        ConfigError: the file is missing, changed since, broken, or registers what is there already.
-    """
-    # What zoo itself registers comes first, so that of two claims on one name the file's is refused.
-    import zoo.models.presets
-    import zoo.training.config  # noqa: F401
-
-    return execute(path)
 
 
 def pretrain(config: str | Path, *overrides: str, folder: str | Path | None = None, fresh: bool = False) -> Result:
