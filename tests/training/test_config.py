@@ -35,6 +35,16 @@ from zoo.training.schedule import LinearConfig
         ("gpt", ["trainer.batchsize=8"], "batch_size"),
         ("gpt", ["model.norm={kind: batch_norm}", "trainer.accumulate=2"], r"accumulate: 2 .*model\.norm: batch_norm"),
         ("gpt", ["model.norm={kind: batch_norm}", "trainer.devices=2"], r"trainer\.devices: 2 .*model\.norm"),
+        (
+            "experts",
+            ["model.feed_forward.router.balancing=loss", "trainer.accumulate=2"],
+            r"accumulate: 2 .*model\.feed_forward\.router\.balancing: loss has a loss on the loads of all tokens",
+        ),
+        (
+            "experts",
+            ["model.feed_forward.router.balancing=loss", "trainer.devices=2"],
+            r"trainer\.devices: 2 .*balancing",
+        ),
         ("gpt", ["model.norm={kind: batch_norm}", "trainer.num_nodes=2"], r"trainer\.num_nodes: 2 .*model\.norm"),
     ],
 )

@@ -14,7 +14,10 @@ from tests.training.tiny import DROPOUT, KINDS, distance, newest, same, tiny_run
 from zoo.batch import IGNORE_INDEX
 from zoo.data.plan import Plan
 from zoo.errors import TrainingError
+from zoo.nn.router import Router
+from zoo.nn.step import step_aware, watched
 from zoo.training.config import RunConfig
+from zoo.training.metrics_file import read_metrics
 from zoo.training.module import TrainingModule, own_stream, seed_dropout
 from zoo.training.run import Prepared, prepare, pretrain
 
@@ -103,6 +106,84 @@ def microbatch_targets(prepared: Prepared, step: int, number: int) -> dict[str, 
             for name, labels in part.batch.labels.items():
                 targets[name].append(int((labels != IGNORE_INDEX).sum()))
     return targets
+
+
+# ----------------------------------------------------------------------------------------- parts that have a part in it
+
+
+def biases(run: Path) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in weights(run).items() if name.endswith("balancing.bias")}
+
+
+def rows_of(prepared: Prepared, step: int) -> dict[str, Tensor]:
+    """The inputs of all rows of a step, of a run with one objective."""
+    config = prepared.config
+    draw = Plan(prepared.training.num_rows, config.trainer.batch_size, config.seed).step(step)
+    (part,) = prepared.training.collate(draw.epochs, draw.samples)
+    return part.batch.inputs
+
+
+def test_split_of_a_step_does_not_change_what_balances_experts(tmp_path: Path) -> None:
+    """The biases move by the loads of the whole step, to the same numbers bit for bit."""
+    for accumulate in (1, 2, 4):
+        settings = (f"trainer.accumulate={accumulate}", "trainer.precision=64-true", "optimizer.eps=1e-4")
+        pretrain(tiny_run(tmp_path, "experts", *settings), tmp_path / str(accumulate))
+    found = [biases(tmp_path / str(accumulate)) for accumulate in (1, 2, 4)]
+    assert len(found[0]) == 2
+    assert all(bias.any() for bias in found[0].values())
+    assert same(found[0], found[1])
+    assert same(found[0], found[2])
+    for accumulate in (2, 4):
+        assert distance(weights(tmp_path / str(accumulate)), weights(tmp_path / "1")) <= 1e-12
+
+
+def test_biases_move_by_the_signs_of_the_loads(tmp_path: Path) -> None:
+    """By hand, from one forward over all rows of the step."""
+    config = tiny_run(tmp_path, "experts", "trainer.precision=64-true", "trainer.max_steps=1", "trainer.accumulate=2")
+    pretrain(config, tmp_path / "run")
+    prepared = prepare(config)
+    model = prepared.module.model.double()
+    inputs = rows_of(prepared, step=0)
+    chosen: dict[str, Tensor] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, Router):
+            module.register_forward_hook(lambda _, __, routing, name=name: chosen.update({name: routing.experts_NK}))
+    model.backbone(**inputs)
+    real_N = (inputs["documents"] >= 0).flatten()
+    assert not real_N.all()
+    found = biases(tmp_path / "run")
+    for name, experts_NK in chosen.items():
+        loads_E = torch.tensor([(experts_NK[real_N] == expert).sum() for expert in range(4)]).double()
+        expected = 0.01 * (loads_E.mean() - loads_E).sign()
+        torch.testing.assert_close(found[f"{name}.balancing.bias"], expected)
+
+
+def test_loss_of_the_model_is_added_to_the_step(gradients_of: Any, tmp_path: Path) -> None:
+    """With the gradient by hand, and in the log; the loss of the objectives is logged by itself."""
+    balancing = "model.feed_forward.router.balancing={kind: loss, weight: 3.0, z_weight: 0.5}"
+    config = tiny_run(tmp_path, "experts", "trainer.precision=64-true", "trainer.max_steps=1", balancing)
+    (found,) = gradients_of(config)
+    prepared = prepare(config)
+    plain_gradient(prepared, step=0)
+    model = prepared.module.model
+    with watched(step_aware(model)) as added:
+        model.backbone(**rows_of(prepared, step=0))
+    first, second = added
+    (first + second).backward()
+    both = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    assert distance(found, both) <= 1e-12
+    row = read_metrics(tmp_path / "run" / "metrics.csv")[0]
+    assert float(row["train/added_loss"]) == pytest.approx((first + second).item(), rel=1e-6)
+    assert row["train/loss"] == row["train/causal_lm/loss"]
+    pretrain(tiny_run(tmp_path, "gpt", "trainer.max_steps=1"), tmp_path / "dense")
+    assert "train/added_loss" not in read_metrics(tmp_path / "dense" / "metrics.csv")[0]
+
+
+def test_validation_moves_no_bias(tmp_path: Path) -> None:
+    often, never = "trainer.validate_every=1", "data.validation_fraction=0.2"
+    for name, setting in (("often", often), ("never", never)):
+        pretrain(tiny_run(tmp_path, "experts", setting), tmp_path / name)
+    assert same(weights(tmp_path / "often"), weights(tmp_path / "never"))
 
 
 def test_mean_of_microbatch_means_is_another_function(gradients_of: Any, tmp_path: Path) -> None:

@@ -150,6 +150,15 @@ def test_running_statistics_survive_a_break(break_at: Any, tmp_path: Path) -> No
     check_same_end(tmp_path)
 
 
+def test_biases_of_experts_survive_a_break(break_at: Any, tmp_path: Path) -> None:
+    config = tiny_run(tmp_path, "experts", *SETTINGS)
+    pretrain(config, tmp_path / "unbroken")
+    assert any(name.endswith("balancing.bias") for name in weights(tmp_path / "unbroken"))
+    break_at(config, tmp_path / "run", 5)
+    pretrain(config, tmp_path / "run")
+    check_same_end(tmp_path)
+
+
 def check_same_end(folder: Path) -> None:
     run, unbroken = folder / "run", folder / "unbroken"
     assert same(weights(run), weights(unbroken))

@@ -44,11 +44,17 @@ ENCODER = (
     "bert",
 )
 DECODER = (f"{{preset: gpt-nano, {SIZE}}}", "gpt")
+MIXTURE = (
+    "{kind: mixture, num_experts: 4, num_shared_experts: 1, router: {scoring: sigmoid, balancing: "
+    "{kind: bias, rate: 0.01}}}"
+)
+EXPERTS = (f"{{preset: gpt-nano, feed_forward: {MIXTURE}, {SIZE}}}", "gpt")
 ENCODER_DECODER = (f"{{preset: t5-nano, head_dim: 8, {SIZE}}}", "t5")
 
 KINDS: dict[str, tuple[tuple[str, str], str]] = {
     "bert": (ENCODER, "{masked_lm: {kind: masked_lm, weight: 0.7}, next_sentence: {kind: next_sentence}}"),
     "gpt": (DECODER, "{causal_lm: {kind: causal_lm, packing: none}}"),
+    "experts": (EXPERTS, "{causal_lm: {kind: causal_lm, packing: none}}"),
     "t5": (ENCODER_DECODER, "{span_corruption: {kind: span_corruption, packing: none}}"),
     "shares": (
         ENCODER,
@@ -56,7 +62,7 @@ KINDS: dict[str, tuple[tuple[str, str], str]] = {
         "next_sentence: {kind: next_sentence, share: 0.4, weight: 0.5}}",
     ),
 }
-"""Model, special tokens and objectives by kind of run: the three families, and objectives that take rows in turn."""
+"""Model, special tokens and objectives by kind of run: three families, experts, objectives that take rows in turn."""
 
 DROPOUT = [f"model.dropout.{place}=0.1" for place in ("embedding", "attention", "residual", "depth")]
 

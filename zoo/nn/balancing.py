@@ -113,7 +113,7 @@ class LossBalancing(Balancing):
         """Leaves the loss of these tokens."""
         assert self.losses is not None
         num_tokens = max(len(routed.logits_NE), 1)
-        loads_E = loads(routed.experts_NK, self.num_experts) / max(routed.experts_NK.numel(), 1)
+        loads_E = loads(routed.experts_NK, self.num_experts).to(routed.scores_NE) / max(routed.experts_NK.numel(), 1)
         shares_NE = routed.scores_NE / routed.scores_NE.sum(1, keepdim=True)
         unequal = self.num_experts * (loads_E * shares_NE.sum(0) / num_tokens).sum()
         size = routed.logits_NE.logsumexp(1).square().sum() / num_tokens
