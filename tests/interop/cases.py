@@ -9,12 +9,26 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
-from transformers import BertConfig, BloomConfig, GPT2Config, GPTNeoXConfig, LlamaConfig, Qwen3Config, T5Config
+from transformers import (
+    BartConfig,
+    BertConfig,
+    BloomConfig,
+    GPT2Config,
+    GPTNeoXConfig,
+    LlamaConfig,
+    MarianConfig,
+    Olmo2Config,
+    Qwen3Config,
+    T5Config,
+)
+from transformers.models.bart.modeling_bart import BartForConditionalGeneration
 from transformers.models.bert.modeling_bert import BertForPreTraining
 from transformers.models.bloom.modeling_bloom import BloomForCausalLM, BloomGelu, bloom_gelu_forward
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 from transformers.models.gpt_neox.modeling_gpt_neox import GPTNeoXForCausalLM
 from transformers.models.llama.modeling_llama import LlamaForCausalLM
+from transformers.models.marian.modeling_marian import MarianMTModel, MarianSinusoidalPositionalEmbedding
+from transformers.models.olmo2.modeling_olmo2 import Olmo2ForCausalLM
 from transformers.models.qwen3.modeling_qwen3 import Qwen3ForCausalLM
 from transformers.models.t5.modeling_t5 import T5ForConditionalGeneration
 
@@ -60,6 +74,20 @@ def with_the_derivative_of_its_gelu(model: Any) -> None:
     for module in model.modules():
         if isinstance(module, BloomGelu):
             module.forward = bloom_gelu_forward
+
+
+@torch.no_grad()
+def with_a_bias_and_sinusoids(model: Any) -> None:
+    """The bias of the logits stays zero there and Marian's table is left as random as weights: both are filled here."""
+    bias = model.final_logits_bias
+    del model.final_logits_bias
+    generator = torch.Generator().manual_seed(2)
+    model.final_logits_bias = nn.Parameter(torch.randn(bias.shape, generator=generator, dtype=bias.dtype))
+    for module in model.modules():
+        if isinstance(module, MarianSinusoidalPositionalEmbedding):
+            length, dim = module.weight.shape
+            angles = torch.arange(length)[:, None] / 10_000 ** (torch.arange(0, dim, 2).double() / dim)
+            module.weight.copy_(torch.cat((angles.sin(), angles.cos()), dim=1))
 
 
 CASES = {
@@ -173,6 +201,124 @@ CASES = {
             tie_word_embeddings=True,
             pad_token_id=PADDING,
         ),
+    ),
+    "olmo2": Case(
+        "olmo2",
+        Olmo2ForCausalLM,
+        Olmo2Config(
+            vocab_size=VOCAB,
+            hidden_size=24,
+            intermediate_size=27,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=17,
+            rms_norm_eps=1e-3,
+            pad_token_id=PADDING,
+            rope_parameters={"rope_type": "default", "rope_theta": 500.0},
+        ),
+    ),
+    "olmo2 tied with biases": Case(
+        "olmo2",
+        Olmo2ForCausalLM,
+        Olmo2Config(
+            vocab_size=VOCAB,
+            hidden_size=18,
+            intermediate_size=25,
+            num_hidden_layers=2,
+            num_attention_heads=3,
+            max_position_embeddings=17,
+            rms_norm_eps=1e-3,
+            attention_bias=True,
+            tie_word_embeddings=True,
+            pad_token_id=None,
+            eos_token_id=1,
+        ),
+    ),
+    "bart": Case(
+        "bart",
+        BartForConditionalGeneration,
+        BartConfig(
+            vocab_size=VOCAB,
+            d_model=21,
+            encoder_layers=3,
+            decoder_layers=2,
+            encoder_attention_heads=3,
+            decoder_attention_heads=7,
+            encoder_ffn_dim=29,
+            decoder_ffn_dim=25,
+            max_position_embeddings=17,
+            scale_embedding=True,
+            pad_token_id=PADDING,
+            decoder_start_token_id=2,
+            forced_eos_token_id=None,
+        ),
+        takes_positions=False,
+        mend=with_a_bias_and_sinusoids,
+    ),
+    "bart with equal sides": Case(
+        "bart",
+        BartForConditionalGeneration,
+        BartConfig(
+            vocab_size=VOCAB,
+            d_model=15,
+            encoder_layers=2,
+            decoder_layers=2,
+            encoder_attention_heads=3,
+            decoder_attention_heads=3,
+            encoder_ffn_dim=29,
+            decoder_ffn_dim=29,
+            max_position_embeddings=17,
+            activation_function="relu",
+            pad_token_id=PADDING,
+            decoder_start_token_id=2,
+            forced_eos_token_id=None,
+        ),
+        takes_positions=False,
+        mend=with_a_bias_and_sinusoids,
+    ),
+    "marian": Case(
+        "marian",
+        MarianMTModel,
+        MarianConfig(
+            vocab_size=VOCAB,
+            d_model=18,
+            encoder_layers=2,
+            decoder_layers=3,
+            encoder_attention_heads=2,
+            decoder_attention_heads=6,
+            encoder_ffn_dim=29,
+            decoder_ffn_dim=25,
+            max_position_embeddings=17,
+            activation_function="swish",
+            scale_embedding=True,
+            pad_token_id=PADDING,
+            decoder_start_token_id=PADDING,
+            forced_eos_token_id=None,
+        ),
+        takes_positions=False,
+        mend=with_a_bias_and_sinusoids,
+    ),
+    "marian with a table for each side": Case(
+        "marian",
+        MarianMTModel,
+        MarianConfig(
+            vocab_size=VOCAB,
+            d_model=18,
+            encoder_layers=2,
+            decoder_layers=2,
+            encoder_attention_heads=2,
+            decoder_attention_heads=2,
+            encoder_ffn_dim=29,
+            decoder_ffn_dim=29,
+            max_position_embeddings=17,
+            pad_token_id=PADDING,
+            decoder_start_token_id=PADDING,
+            forced_eos_token_id=None,
+            share_encoder_decoder_embeddings=False,
+        ),
+        takes_positions=False,
+        mend=with_a_bias_and_sinusoids,
     ),
     "t5": Case(
         "t5",

@@ -37,6 +37,10 @@ MOVES = 1e-6
 """What a changed field moves logits, loss or gradients by, at least: far above the tolerance of parity."""
 
 
+REFUSED = -math.inf
+"""Stands where nothing can be measured, as the changed model refuses what it is given."""
+
+
 class Unseen(NamedTuple):
     """Fields that outputs and gradients do not depend on.
 
@@ -141,16 +145,25 @@ def other_values(config: ModelConfig, path: str, kind: Any) -> list[Any]:
         refusal = ""
     except ConfigError as error:
         refusal = str(error)
-    return variations(kind, value, refusal)
+    return [*variations(kind, value, refusal), *([1, 2] if type(value) is int else [])]  # also divisors of most numbers
 
 
 def changed_configs(config: ModelConfig, path: str, kind: Any) -> Iterator[ModelConfig]:
-    """The config with one field changed to each legal value that is tried."""
+    """The config with one field changed to each legal value that is tried and does not say the same."""
     for value in other_values(config, path, kind):
         try:
-            yield mutated(config, path, value)
+            changed = mutated(config, path, value)
         except ConfigError:
             continue
+        if spelled_out(changed) != spelled_out(config):
+            yield changed
+
+
+def spelled_out(config: ModelConfig) -> dict[str, Any]:
+    """The config as plain data, with the numbers that null stands for."""
+    heads = config.attention_heads
+    numbers = {"num_kv_heads": heads.num_kv_heads, "head_dim": heads.head_dim, "feed_forward_dim": config.inner_dim}
+    return {**to_mapping(config), **numbers}
 
 
 # -------------------------------------------------------------------------------------------------------------- effects
@@ -190,7 +203,7 @@ def effect(name: str, config: ModelConfig) -> float:
 
 
 def effects(name: str, path: str) -> Iterator[float]:
-    """What each legal change of one field of a case moves; infinitely much where the model then refuses the batch.
+    """What each legal change of one field of a case moves; REFUSED where the model then refuses the batch.
 
     A kernel may say only when it runs that it cannot compute a setting here; such a change says nothing.
     """
@@ -199,7 +212,7 @@ def effects(name: str, path: str) -> Iterator[float]:
         try:
             yield effect(name, changed)
         except DataError:
-            yield math.inf
+            yield REFUSED
         except ConfigError:
             continue
 

@@ -38,7 +38,7 @@ class Plan(NamedTuple):
 
     Attributes:
         links: together they name each of our tensors once.
-        ours, foreign: shapes by name.
+        ours, foreign: shapes by name, of parameters and of what else a state dict holds.
         our_copies, foreign_copies: further names of shared tensors: copy → the name in `ours` or `foreign`.
     """
 
@@ -103,7 +103,7 @@ def from_zoo(architecture: str, weights: Weights, config: ModelConfig) -> dict[s
 
 def plan_of(table: Architecture, config: ModelConfig) -> Plan:
     """Which tensor goes where, for a model of this config."""
-    ours, our_copies = _parameters(config)
+    ours, our_copies = _tensors(config)
     links: list[Link] = []
     foreign_copies: dict[str, str] = {}
     for rule in table.weights(config):
@@ -118,19 +118,19 @@ def plan_of(table: Architecture, config: ModelConfig) -> Plan:
     return Plan(links, ours, foreign, our_copies, foreign_copies)
 
 
-def _parameters(config: ModelConfig) -> tuple[Shapes, dict[str, str]]:
-    """Shapes of our parameters by name, and the further names of shared ones."""
+def _tensors(config: ModelConfig) -> tuple[Shapes, dict[str, str]]:
+    """Shapes of the tensors of our state dict by name, and the further names of shared ones."""
     with torch.device("meta"):
         model = config.build_unset()
     shapes: Shapes = {}
     first: dict[int, str] = {}
     copies: dict[str, str] = {}
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        if id(parameter) in first:
-            copies[name] = first[id(parameter)]
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if id(tensor) in first:
+            copies[name] = first[id(tensor)]
         else:
-            first[id(parameter)] = name
-            shapes[name] = parameter.shape
+            first[id(tensor)] = name
+            shapes[name] = tensor.shape
     return shapes, copies
 
 

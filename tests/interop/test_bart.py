@@ -1,0 +1,101 @@
+"""BART: what is particular to it. That it equals transformers is in test_parity.py."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from tests.interop.parity import foreign_config, oracle, our_config, our_weights
+from zoo.errors import ConfigError
+from zoo.interop import read_config, to_zoo, write_config
+
+PUBLISHED = {  # config.json of facebook/bart-base
+    "activation_dropout": 0.1,
+    "activation_function": "gelu",
+    "add_bias_logits": False,
+    "add_final_layer_norm": False,
+    "architectures": ["BartForConditionalGeneration"],
+    "attention_dropout": 0.1,
+    "bos_token_id": 0,
+    "classif_dropout": 0.1,
+    "classifier_dropout": 0.0,
+    "d_model": 768,
+    "decoder_attention_heads": 12,
+    "decoder_ffn_dim": 3072,
+    "decoder_layerdrop": 0.0,
+    "decoder_layers": 6,
+    "decoder_start_token_id": 2,
+    "dropout": 0.1,
+    "early_stopping": True,
+    "encoder_attention_heads": 12,
+    "encoder_ffn_dim": 3072,
+    "encoder_layerdrop": 0.0,
+    "encoder_layers": 6,
+    "eos_token_id": 2,
+    "forced_bos_token_id": 0,
+    "forced_eos_token_id": 2,
+    "gradient_checkpointing": False,
+    "init_std": 0.02,
+    "is_encoder_decoder": True,
+    "max_position_embeddings": 1024,
+    "model_type": "bart",
+    "no_repeat_ngram_size": 3,
+    "normalize_before": False,
+    "normalize_embedding": True,
+    "num_beams": 4,
+    "num_hidden_layers": 6,
+    "pad_token_id": 1,
+    "scale_embedding": False,
+    "use_cache": True,
+    "vocab_size": 50265,
+}
+
+
+def test_published_config() -> None:
+    config = read_config("bart", PUBLISHED)
+    assert config.decoder == {}  # type: ignore[attr-defined]
+    with torch.device("meta"):
+        num_parameters = config.build_unset().num_parameters
+    assert num_parameters == 139_420_416 + 50265  # what transformers counts, whose bias of the logits is no parameter
+
+
+def test_sides_that_differ() -> None:
+    changes = {"decoder_layers": 2, "decoder_attention_heads": 6}
+    config = read_config("bart", {**PUBLISHED, **changes})
+    assert config.decoder == {"num_layers": 2, "num_heads": 6}  # type: ignore[attr-defined]
+    written = write_config("bart", config)
+    assert {name: written[name] for name in ("encoder_layers", "encoder_attention_heads", *changes)} == {
+        "encoder_layers": 6,
+        "encoder_attention_heads": 12,
+        **changes,
+    }
+
+
+def test_the_bias_of_the_logits_is_a_row_there() -> None:
+    row = oracle("bart").state_dict()["final_logits_bias"]
+    assert torch.equal(our_weights("bart")["heads.language_model.bias"], row[0])
+    assert row.shape == (1, our_config("bart").vocab_size)
+
+
+def test_weights_may_stand_under_one_name_of_four() -> None:
+    weights = oracle("bart").state_dict()
+    copies = ("model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight", "lm_head.weight")
+    once = {name: tensor for name, tensor in weights.items() if name not in copies}
+    assert to_zoo("bart", once, foreign_config("bart")).keys() == our_weights("bart").keys()
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        ("normalize_before", True),
+        ("add_final_layer_norm", True),
+        ("encoder_layerdrop", 0.1),
+        ("tie_word_embeddings", False),
+        ("activation_function", "mish"),
+        ("static_position_embeddings", True),
+    ],
+)
+def test_fields_that_are_not_covered(field: str, value: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_config("bart", {**PUBLISHED, field: value})
+    assert caught.value.key == field

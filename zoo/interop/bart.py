@@ -1,0 +1,122 @@
+"""BART: Lewis et al. 2019, arXiv:1910.13461.
+
+Positions count from 2 in their table. The bias of the logits is a matrix of one row, and no parameter there: it stays
+at zero in training.
+"""
+
+from __future__ import annotations
+
+from zoo.interop.base import (
+    ACTIVATION_NAMES,
+    ARCHITECTURES,
+    HARMLESS,
+    REQUIRED,
+    Architecture,
+    Field,
+    Mapped,
+    Rule,
+    under,
+)
+from zoo.interop.layouts import AsRow
+from zoo.models import ModelConfig
+
+PROJECTIONS = {"q_proj": "project.query", "k_proj": "project.key", "v_proj": "project.value", "out_proj": "output"}
+SUBLAYERS = {
+    "encoder": {"self_attn": "self_attention"},
+    "decoder": {"self_attn": "self_attention", "encoder_attn": "cross_attention"},
+}
+FEED_FORWARD = {
+    "fc1": "feed_forward.sublayer.input",
+    "fc2": "feed_forward.sublayer.output",
+    "final_layer_norm": "feed_forward.outer",
+}
+
+
+def weights(config: ModelConfig) -> tuple[Rule, ...]:
+    """Where each module of BART is with us, and of Marian, which lacks some."""
+    rules = [
+        *_token_tables(config),
+        Rule("final_logits_bias", ("heads.language_model.bias",), AsRow(), tensors=True),
+    ]
+    for stack, attentions in SUBLAYERS.items():
+        layer, block = f"model.{stack}.layers.{{layer}}", f"backbone.{stack}.blocks.{{layer}}"
+        for theirs, ours in attentions.items():
+            rules += under(f"{layer}.{theirs}", f"{block}.{ours}.sublayer", PROJECTIONS)
+            rules.append(Rule(f"{layer}.{theirs}_layer_norm", (f"{block}.{ours}.outer",)))
+        rules += under(layer, block, FEED_FORWARD)
+        rules.append(Rule(f"model.{stack}.embed_positions", (f"backbone.{stack}.schemes.0.table",)))
+        rules.append(Rule(f"model.{stack}.layernorm_embedding", (f"backbone.{stack}_embedding.norm",)))
+    return tuple(rules)
+
+
+def _token_tables(config: ModelConfig) -> tuple[Rule, ...]:
+    """One table under four names, or one for each side (Marian)."""
+    encoder, decoder = "model.encoder.embed_tokens", "model.decoder.embed_tokens"
+    if config.share_tokens:  # type: ignore[attr-defined]
+        return (Rule("model.shared", ("backbone.encoder_embedding.tokens",), also=(encoder, decoder, "lm_head")),)
+    return (
+        Rule(encoder, ("backbone.encoder_embedding.tokens",)),
+        Rule(decoder, ("backbone.decoder_embedding.tokens",), also=("lm_head",)),
+    )
+
+
+BOTH: Mapped = {
+    "kind": "encoder_decoder",
+    "placement": "post",
+    "norm": {"kind": "layer_norm", "eps": 1e-5},
+    "feed_forward": {"kind": "plain"},
+    "heads": {"language_model": {"kind": "language_model", "tied": True, "bias": True}},
+    "initialization": {"kind": "bert"},
+}
+"""What holds for every BART and every Marian."""
+
+FIELDS = (
+    Field("d_model", ("dim",), 1024),
+    Field("encoder_layers", ("num_layers",), 12),
+    Field("decoder_layers", ("decoder.num_layers",), 12),
+    Field("encoder_attention_heads", ("num_heads",), 16),
+    Field("decoder_attention_heads", ("decoder.num_heads",), 16),
+    Field("encoder_ffn_dim", ("feed_forward_dim",), 4096),
+    Field("decoder_ffn_dim", ("decoder.feed_forward_dim",), 4096),
+    Field("max_position_embeddings", ("max_length",), 1024),
+    Field("activation_function", ("feed_forward.activation",), "gelu", ACTIVATION_NAMES),
+    Field("scale_embedding", ("embedding.scale",), False, {False: "none", True: "sqrt_dim"}),
+    Field("dropout", ("dropout.embedding", "dropout.residual"), 0.1),
+    Field("attention_dropout", ("dropout.attention",), 0.0),
+    Field("activation_dropout", ("dropout.feed_forward",), 0.0),
+    Field("init_std", ("initialization.std",), 0.02),
+)
+"""What BART and Marian read alike."""
+
+BART = Architecture(
+    name="bart",
+    classes={"BartForConditionalGeneration": ("language_model",)},
+    constant={**BOTH, "positions": {"kind": "learned", "offset": 2}, "embedding": {"norm": True}},
+    fields=(
+        Field("vocab_size", ("vocab_size",), 50265),
+        Field("pad_token_id", ("embedding.padding_token",), 1),
+        *FIELDS,
+    ),
+    required={
+        **REQUIRED,
+        "add_bias_logits": (False,),
+        "add_final_layer_norm": (False,),
+        "decoder_layerdrop": (0.0, 0),
+        "encoder_layerdrop": (0.0, 0),
+        "is_encoder_decoder": (True,),
+        "normalize_before": (False,),
+        "normalize_embedding": (True,),
+        "static_position_embeddings": (False,),
+        "tie_word_embeddings": (True,),
+    },
+    harmless=HARMLESS
+    | {
+        "classif_dropout",  # of heads for fine-tuning, like the next one
+        "classifier_dropout",
+        "extra_pos_embeddings",  # never read
+        "gradient_checkpointing",
+        "num_hidden_layers",  # repeats encoder_layers
+    },
+    weights=weights,
+)
+ARCHITECTURES.add(BART.name, BART)
