@@ -106,6 +106,23 @@ def test_whoever_opens_it_without_is_told_what_is_missing(tmp_path: Path) -> Non
         zoo.load(run)
 
 
+def test_evaluation_of_an_own_objective_needs_it_too(tmp_path: Path) -> None:
+    path, config = files.write(tmp_path, files.OBJECTIVE), write_config(tmp_path, "gpt")
+    objectives = "objectives={causal_lm: null, main: {kind: own, packing: none}}"
+    with files.forgotten():
+        arguments = ("pretrain", config, "--import", path, objectives, "--folder", tmp_path / "run")
+        assert run_command(*arguments).status == 0
+    assert (
+        run_command("generate", tmp_path / "run", "a", "--max-new-tokens=2").status == 0
+    )  # it is no part of the model
+    outcome = run_command("evaluate", tmp_path / "run")
+    assert outcome.status == 2
+    assert "unknown objective 'own'" in outcome.err
+    assert "it was made with --import my_blocks.py (sha256 " in outcome.err
+    with files.forgotten():
+        assert run_command("evaluate", tmp_path / "run", "--import", path).status == 0
+
+
 def test_nothing_in_a_folder_is_executed(tmp_path: Path) -> None:
     path, run = files.write(tmp_path), tmp_path / "run"
     assert train(tmp_path, "--import", str(path)).status == 0

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 import torch
 
-from zoo.checkpoint.model import load_weights, read_config
+from zoo.checkpoint.model import load_weights, read_config, read_imports
 from zoo.config import Source, load_config, read_overrides, read_yaml, to_mapping
 from zoo.errors import ConfigError, DataError
 from zoo.objectives.base import ObjectiveConfig
+from zoo.own_blocks import made_with
 from zoo.pretrained import model_folder
 from zoo.training.config import RunConfig
 from zoo.training.evaluation import evaluate
@@ -88,7 +89,10 @@ def evaluation_config(model: Path, settings: Iterable[str]) -> RunConfig:
             f"{model} belongs to no run that says what to measure; give objectives.<name>.kind=… (for this model: "
             f"{', '.join(legal)}) and data.source.kind=…"
         )
-    return load_config(RunConfig, sources).config
+    try:
+        return load_config(RunConfig, sources).config
+    except ConfigError as error:
+        raise ConfigError(f"{error.reason}{made_with(read_imports(model))}", error.key) from None
 
 
 def _check_changeable(settings: dict[str, Any]) -> None:
