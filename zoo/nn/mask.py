@@ -112,4 +112,6 @@ class AttentionMask:
 
 
 def _narrower(one: int | None, other: int | None) -> int | None:
-    return min((limit for limit in (one, other) if limit is not None), default=None)
+    if one is None or other is None:
+        return one if other is None else other
+    return min(one, other)
