@@ -13,7 +13,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -21,11 +21,14 @@ from torch import Tensor, nn
 
 from tests import cells
 from tests.cells import Cell
+from tests.nn.attend.cases import differentiable
 from zoo.batch import PADDING_DOCUMENT
+from zoo.config import build as build_config
+from zoo.config import merged
 from zoo.errors import ConfigError
 from zoo.generation.cache import GrowingCache
 from zoo.models import Model, ModelConfig
-from zoo.nn.attend import KERNELS, Prepared, ReferenceKernel, Request, Scoring
+from zoo.nn.attend import KERNELS, Demand, Prepared, ReferenceKernel, Request, Scoring
 from zoo.nn.embedding import TokenEmbedding
 from zoo.nn.init import initialize
 from zoo.nn.positions import Positions, PositionsConfig, PositionsShape
@@ -267,6 +270,44 @@ def test_variant(variant: Cell, family: str) -> None:
         assert_names(str(error), {"family": family} | variant)
         return
     check(cell)
+
+
+FORWARD_ONLY = [
+    name
+    for name, kernel in KERNELS.items()
+    if name not in differentiable() and kernel.refusal(Demand("cpu", torch.float64, gradients=False)) is None
+]
+
+
+@pytest.mark.parametrize("kernel", FORWARD_ONLY)
+@pytest.mark.parametrize("axis", cells.axes())
+def test_kernel_without_a_backward_here(axis: str, kernel: str) -> None:
+    """Beside every choice: hidden states of packed rows are the reference's, or the kernel is refused by name."""
+    for value in cells.axes()[axis]:
+        cell = cells.needs({axis: value})
+        model = build(cells.config_of(cell))
+        (layout,) = packed(model)
+        settings = merged(cells.settings_of(cell), {"attention": {"kernel": kernel}})
+        config = buildable(settings, kernel)
+        if config is not None:
+            other = config.build_unset().double().train(model.training)
+            other.load_state_dict(model.state_dict())
+            with torch.no_grad():
+                expected = model.backbone(**layout.inputs)
+                gap = (other.backbone(**layout.inputs) - expected).abs().max() / expected.abs().max()
+            assert gap < TOLERANCE, f"{kernel} beside {axis}={value}: hidden states differ by {gap:.1e}"
+
+
+def buildable(settings: dict[str, Any], kernel: str) -> ModelConfig | None:
+    """The config of these settings; None where it is refused, which must be by the kernel's name."""
+    try:
+        config = build_config(ModelConfig, settings)
+        assert isinstance(config, ModelConfig)
+        return config
+    except ConfigError as error:
+        refusal = str(error)
+    assert kernel in refusal, f"{refusal} does not name {kernel}"
+    return None
 
 
 def test_cells_hold_every_pair() -> None:
