@@ -4,26 +4,68 @@ Every parameter is drawn from a generator of its own, keyed by (seed, name of th
 is not touched, and changing one part of a model leaves the initial weights of all others as they were, which is what a
 paired ablation wants. Norm weights start at 1, biases at 0, the padding row at 0, in every scheme; a module whose
 parameters start elsewhere says so in its `starts`.
+
+A scheme may also say how the learning rate of a weight depends on its shape (muP), for the optimizer's groups.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from zoo.config import Config, setting
-from zoo.nn.linear import Embedding, Linear, Site
+from zoo.errors import ConfigError
+from zoo.nn.linear import Depth, Embedding, Linear, Role, Site
 from zoo.registry import Choice
+
+
+TABLES: frozenset[Role] = frozenset({"token_embedding", "segment_embedding", "position_embedding", "relative_bias"})
+"""Roles of what is looked up by row; all others are the matrices of projections."""
+
+RESIDUAL_OUTPUTS: frozenset[Role] = frozenset({"attention_output", "feed_forward_output"})
+"""Roles of what writes into the residual stream."""
+
+
+class WidthEntry(NamedTuple):
+    """A setting by which the width of a model scales something besides its weights.
+
+    Attributes:
+        key: its dotted name. value: what it is.
+        remedy: what it does with the width, and what to set.
+    """
+
+    key: str
+    value: object
+    remedy: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class InitializationConfig(Config, Choice, noun="initialization"):
     """How weights are drawn before training."""
+
+    zero_output: bool = setting(
+        False, "whether what writes into the residual stream starts at zero (Fixup, Zhang et al. 2019, arXiv:1901.09321)"
+    )
+
+    def check(self, entries: Iterable[WidthEntry]) -> None:
+        """Raises ConfigError where the scheme does not hold for a model with these settings."""
+
+    def learning_rate_factor(self, site: Site, weight: Tensor) -> float:
+        """Factor on the learning rate of a weight, (out, in) of a projection or (rows, dim) of a table."""
+        return 1.0
+
+    def draw(self, weight: Tensor, site: Site, generator: torch.Generator) -> None:
+        """Fills `weight` in place, by the scheme or with zeros; arguments as in `fill`."""
+        if self.zero_output and site.role in RESIDUAL_OUTPUTS:
+            weight.zero_()
+        else:
+            self.fill(weight, site, generator)
 
     def fill(self, weight: Tensor, site: Site, generator: torch.Generator) -> None:
         """Draws `weight` in place: (out, in) of a projection, (rows, dim) of a table.
@@ -57,7 +99,7 @@ class GPT2InitializationConfig(InitializationConfig, kind="gpt2"):
     def fill(self, weight: Tensor, site: Site, generator: torch.Generator) -> None:
         """Normal, depth-scaled on the residual branches."""
         std = self.position_std if site.role == "position_embedding" else self.std
-        if site.role in ("attention_output", "feed_forward_output"):
+        if site.role in RESIDUAL_OUTPUTS:
             std = std / math.sqrt(max(site.depth.num_branches, 1))
         nn.init.normal_(weight, std=std, generator=generator)
 
@@ -99,10 +141,104 @@ class XavierInitializationConfig(InitializationConfig, kind="xavier"):
 
     def fill(self, weight: Tensor, site: Site, generator: torch.Generator) -> None:
         """Xavier uniform for projections, normal for tables."""
-        if site.role in ("token_embedding", "segment_embedding", "position_embedding", "relative_bias"):
+        if site.role in TABLES:
             nn.init.normal_(weight, std=self.gain * weight.shape[1] ** -0.5, generator=generator)
         else:
             nn.init.xavier_uniform_(weight, gain=self.gain, generator=generator)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmallInitializationConfig(InitializationConfig, kind="small"):
+    """Nguyen & Salazar 2019, arXiv:1910.05895, section 2.2 (SmallInit): normal with variance 2 / (5 · dim).
+
+    It is Xavier's variance of a feed-forward four times as wide as the model, for every weight; the table of relative
+    biases has its heads for dim.
+    """
+
+    def fill(self, weight: Tensor, site: Site, generator: torch.Generator) -> None:
+        """Normal, the same for all weights of a model."""
+        nn.init.normal_(weight, std=math.sqrt(2 / (5 * _width(weight, site))), generator=generator)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MegatronInitializationConfig(InitializationConfig, kind="megatron"):
+    """Shoeybi et al. 2019, arXiv:1909.08053: normal, and what is added to the stream scaled by 1/√(2 · layers).
+
+    A standard deviation of √(1 / (3 · dim)) is that of MT-NLG, Smith et al. 2022, arXiv:2201.11990 (0.004 at 20480).
+    """
+
+    std: float | None = setting(None, "standard deviation; null: √(1 / (3 · dim))", above=0)
+
+    def fill(self, weight: Tensor, site: Site, generator: torch.Generator) -> None:
+        """Normal, depth-scaled on the residual branches."""
+        std = self.std or math.sqrt(1 / (3 * _width(weight, site)))
+        if site.role in RESIDUAL_OUTPUTS:
+            std = std / math.sqrt(2 * max(site.depth.num_layers, 1))
+        nn.init.normal_(weight, std=std, generator=generator)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeepNormInitializationConfig(InitializationConfig, kind="deepnorm"):
+    """Wang et al. 2022, arXiv:2203.00555: Xavier normal, with gain beta on values, attention output and feed-forward.
+
+    Made for `residual: deepnorm`. The paper leaves tables open; here they are normal with std dim^−½.
+    """
+
+    beta: float | None = setting(None, "the gain; null: the paper's, from the depth", above=0)
+
+    def fill(self, weight: Tensor, site: Site, generator: torch.Generator) -> None:
+        """Xavier normal for projections, normal for tables."""
+        if site.role in TABLES:
+            nn.init.normal_(weight, std=weight.shape[1] ** -0.5, generator=generator)
+            return
+        scaled = site.role in ("value", "attention_output") or site.role.startswith("feed_forward")
+        gain = (self.beta or deepnorm_beta(site.depth)) if scaled else 1.0
+        nn.init.xavier_normal_(weight, gain=gain, generator=generator)
+
+
+def deepnorm_beta(depth: Depth) -> float:
+    """Wang et al. 2022, figure 2: N encoder layers and M decoder layers; 1 outside of a stack."""
+    encoder, decoder = depth.encoder_layers, depth.decoder_layers
+    if encoder and decoder:
+        return float((12 * decoder) ** -0.25 if depth.in_decoder else 0.87 * (encoder**4 * decoder) ** (-1 / 16))
+    return float((8 * (encoder or decoder)) ** -0.25) if encoder or decoder else 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class MuPInitializationConfig(InitializationConfig, kind="mup"):
+    """Yang et al. 2022, arXiv:2203.03466, table 3 for Adam: what is learned keeps its size at every width.
+
+    | weight               | variance                    | learning rate  |
+    |----------------------|-----------------------------|----------------|
+    | tables, biases, norms| std²                        | 1              |
+    | hidden matrices      | std² · base_dim / fan-in    | base_dim/fan-in|
+    | output layers        | std² · (base_dim / fan-in)² | base_dim/fan-in|
+
+    The learning rate and all else are found at a small width and hold at a large one. Weight decay is divided by the
+    factor of the learning rate, so that it stays what it is.
+    """
+
+    std: float = setting(0.02, "standard deviation of tables, and of a matrix with base_dim inputs", above=0)
+    base_dim: int = setting(128, "the width at which the learning rate is that of the config", minimum=1)
+
+    def check(self, entries: Iterable[WidthEntry]) -> None:
+        """Refuses everything that scales with the width by itself."""
+        for key, value, remedy in entries:
+            raise ConfigError(f"{value} does not go with initialization mup: {remedy}", key)
+
+    def learning_rate_factor(self, site: Site, weight: Tensor) -> float:
+        """1 for tables, base_dim / fan-in for matrices."""
+        return 1.0 if site.role in TABLES else self.base_dim / weight.shape[1]
+
+    def fill(self, weight: Tensor, site: Site, generator: torch.Generator) -> None:
+        """Normal, by the table."""
+        power = 0.0 if site.role in TABLES else 1.0 if site.role == "head_output" else 0.5
+        nn.init.normal_(weight, std=self.std * (self.base_dim / weight.shape[1]) ** power, generator=generator)
+
+
+def _width(weight: Tensor, site: Site) -> int:
+    """Width of the model around a weight; outside of the stacks each weight has it for its last side."""
+    return site.dim or weight.shape[1]
 
 
 @torch.no_grad()
@@ -118,7 +254,7 @@ def initialize(model: nn.Module, config: InitializationConfig, seed: int) -> Non
         if isinstance(module, Linear | Embedding):
             generator = torch.Generator().manual_seed(_key(seed, name))
             weight = torch.empty(module.weight.shape, dtype=torch.float32)
-            config.fill(weight, module.site, generator)
+            config.draw(weight, module.site, generator)
             module.weight.copy_(weight)
             if isinstance(module, Linear) and module.bias is not None:
                 module.bias.zero_()
@@ -127,6 +263,12 @@ def initialize(model: nn.Module, config: InitializationConfig, seed: int) -> Non
         else:
             for parameter_name, parameter in module.named_parameters(recurse=False):
                 parameter.fill_(start_of(module, parameter_name))
+
+
+def learning_rate_factors(model: nn.Module, config: InitializationConfig) -> dict[nn.Parameter, float]:
+    """The factor on the learning rate of each weight of a projection or table; all other parameters have 1."""
+    parts = [module for module in model.modules() if isinstance(module, Linear | Embedding)]
+    return {module.weight: config.learning_rate_factor(module.site, module.weight) for module in parts}
 
 
 def start_of(module: nn.Module, name: str) -> float:

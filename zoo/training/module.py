@@ -87,7 +87,7 @@ class TrainingModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The one optimizer of the run."""
-        return self.optimizer_config.build(self.model)
+        return self.optimizer_config.build(self.model, self.model.config.initialization)
 
     def training_step(self, step: Step, index: int) -> None:
         """One optimizer step over all its microbatches."""
@@ -170,7 +170,7 @@ class TrainingModule(lightning.LightningModule):
             torch.nn.utils.clip_grads_with_norm_(self.model.parameters(), self.gradient_clip, norm)
         rate = self.optimizer_config.learning_rate * self.schedule.factor(done, self.trainer.max_steps)
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["rate_factor"]
         self.record.learning_rate = rate
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
