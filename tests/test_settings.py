@@ -52,6 +52,12 @@ WITHOUT_EFFECT = {
 }
 
 
+COMPANIONS: dict[str, dict[str, Any]] = {
+    "initialization=mup": {"attention.scale": "inverse", "heads.main.tied": False},
+}
+"""What a model needs besides to have a kind."""
+
+
 class Condition(NamedTuple):
     """A field matters only where `other` has one of these values; elsewhere it may do nothing."""
 
@@ -103,7 +109,10 @@ def settings_of(schema: type[Config], path: str, model: dict[str, Any]) -> Itera
             for alternative in alternatives:
                 chosen = {"kind": alternative.kind} if issubclass(alternative, Choice) else {}
                 chosen |= BESIDE.get((where, chosen.get("kind", "")), {})
-                yield from settings_of(alternative, f"{inside}.", changed(model, inside, chosen, keep=not chosen))
+                there = changed(model, inside, chosen, keep=not chosen)
+                for other, needed in COMPANIONS.get(f"{where}={chosen.get('kind')}", {}).items():
+                    there = changed(there, other, needed)
+                yield from settings_of(alternative, f"{inside}.", there)
 
 
 def configs_in(kind: Any) -> list[type[Config]]:

@@ -1,21 +1,28 @@
 """Initializations fill every weight with the variance that their scheme says, from numbers of each weight's own."""
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import pytest
 import torch
 
+from zoo.config import build
+from zoo.errors import ConfigError
 from zoo.models.create import create_model, model_config
 from zoo.nn.init import (
+    RESIDUAL_OUTPUTS,
+    TABLES,
     BertInitializationConfig,
     GPT2InitializationConfig,
     InitializationConfig,
     T5InitializationConfig,
     XavierInitializationConfig,
+    deepnorm_beta,
     initialize,
 )
-from zoo.nn.linear import Depth, Role, Site
+from zoo.nn.linear import Depth, Embedding, Linear, Role, Site
+from zoo.training.optimizer import AdamWConfig
 
 WIDE: dict[str, Any] = {
     "kind": "decoder",
@@ -31,6 +38,12 @@ WIDE: dict[str, Any] = {
     "heads": {"language_model": {"kind": "language_model", "tied": False, "bias": True, "transform": "gelu"}},
     "feed_forward": {"kind": "gated"},
 }
+MUP: dict[str, Any] = {
+    "attention": {"scale": "inverse"},
+    "heads": {"language_model": {"tied": False}},
+    "initialization": "mup",
+}
+"""What muP needs besides."""
 ROLES: tuple[Role, ...] = Role.__args__  # type: ignore[attr-defined]
 
 
@@ -108,13 +121,221 @@ def test_depth_counts_branches_of_the_whole_stack() -> None:
             assert weight.std().item() == pytest.approx(0.02 / math.sqrt(branches), rel=0.03)
 
 
+# ------------------------------------------------------------------------------------- every weight of a whole model
+
+
+class Weight(NamedTuple):
+    """A weight, by what the papers' formulas speak of: its fans, the width, and the depth around it."""
+
+    role: Role
+    fan_in: int
+    fan_out: int
+    depth: Depth
+    head_dim: int
+
+    @property
+    def is_table(self) -> bool:
+        return self.role in TABLES
+
+
+def depth_scaled(weight: Weight, branches: int) -> float:
+    return 1 / branches if weight.role in RESIDUAL_OUTPUTS else 1.0
+
+
+def branches(weight: Weight) -> int:
+    return (3 if weight.depth.in_decoder and weight.depth.encoder_layers else 2) * weight.depth.num_layers
+
+
+def glorot(weight: Weight) -> float:
+    return 2 / (weight.fan_in + weight.fan_out)
+
+
+def t5_variance(weight: Weight) -> float:
+    if weight.role == "relative_bias":
+        return glorot(weight)
+    if weight.is_table:
+        return 1.0
+    return 1 / (weight.fan_in * (weight.head_dim if weight.role == "query" else 1))
+
+
+def deepnorm_variance(weight: Weight) -> float:
+    if weight.is_table:
+        return 1 / weight.fan_in
+    with_gain = {"value", "attention_output", "feed_forward_input", "feed_forward_gate", "feed_forward_output"}
+    return glorot(weight) * (deepnorm_beta(weight.depth) ** 2 if weight.role in with_gain else 1.0)
+
+
+def mup_variance(weight: Weight) -> float:
+    if weight.is_table:
+        return 0.02**2
+    return 0.02**2 * (128 / weight.fan_in) ** (2 if weight.role == "head_output" else 1)
+
+
+def small_width(weight: Weight) -> int:
+    return weight.fan_in if weight.role == "relative_bias" else DIM
+
+
+DIM = 96
+VARIANCES: dict[str, Callable[[Weight], float]] = {
+    "bert": lambda weight: (0.02 * CUT_AT_TWO) ** 2,
+    "gpt2": lambda weight: 0.02**2 * depth_scaled(weight, branches(weight)),
+    "t5": t5_variance,
+    "xavier": lambda weight: 1 / weight.fan_in if weight.is_table else glorot(weight),
+    "small": lambda weight: 2 / (5 * small_width(weight)),
+    "megatron": lambda weight: depth_scaled(weight, 2 * weight.depth.num_layers) / (3 * small_width(weight)),
+    "deepnorm": deepnorm_variance,
+    "mup": mup_variance,
+}
+"""By kind: the variance of a weight, as the papers have it, at the default settings."""
+MODELS: dict[str, dict[str, Any]] = {
+    "decoder": {"kind": "decoder", "positions": "learned", "embedding": {"num_segments": 40}},
+    "encoder_decoder": {"kind": "encoder_decoder", "num_decoder_layers": 2, "positions": "relative"},
+}
+
+
+def test_every_kind_has_its_variances_here() -> None:
+    assert set(VARIANCES) == set(InitializationConfig.choices)
+
+
+@pytest.mark.parametrize("family", MODELS)
+@pytest.mark.parametrize("kind", VARIANCES)
+def test_variance_of_every_weight(kind: str, family: str) -> None:
+    settings = {
+        "dim": DIM,
+        "num_layers": 3,
+        "num_heads": 16,
+        "head_dim": 12,
+        "num_kv_heads": 8,
+        "feed_forward_dim": 160,
+        "max_length": 80,
+        "vocab_size": 200,
+        "feed_forward": "gated",
+        "attention": {"scale": "inverse"},
+        "heads": {"language_model": {"kind": "language_model", "tied": False, "transform": "gelu"}},
+        **MODELS[family],
+    }
+    model = create_model(settings, initialization=kind)
+    roles = set()
+    for name, part in model.named_modules():
+        if isinstance(part, Linear | Embedding):
+            weight, site = part.weight.detach(), part.site
+            roles.add(site.role)
+            fan_out, fan_in = weight.shape
+            expected = VARIANCES[kind](Weight(site.role, fan_in, fan_out, site.depth, site.head_dim))
+            # The variance of n normal numbers is known to √(2 / n); five times that, and cut or uniform ones to less.
+            assert weight.var().item() == pytest.approx(expected, rel=5 * math.sqrt(2 / weight.numel())), name
+            assert abs(weight.mean()) < 5 * math.sqrt(expected / weight.numel()), name
+    both = {"token_embedding", "head_transform", "head_output", *(set(ROLES) - TABLES)}
+    assert roles >= both | ({"relative_bias"} if family == "encoder_decoder" else {"position_embedding"})
+
+
+@pytest.mark.parametrize(
+    "depth, beta",
+    [  # the formulas of figure 2, worked out by hand
+        (Depth(2, 0), 0.5),
+        (Depth(0, 2, True), 0.5),
+        (Depth(1, 1), 0.87),
+        (Depth(16, 1), 0.87 / 2),
+        (Depth(1, 65536), 0.87 / 2),
+        (Depth(7, 108, True), 1 / 6),
+        (Depth(), 1.0),
+    ],
+)
+def test_deepnorm_beta(depth: Depth, beta: float) -> None:
+    assert deepnorm_beta(depth) == pytest.approx(beta)
+
+
+@pytest.mark.parametrize(
+    "settings, role, std",
+    [
+        ({"kind": "megatron", "std": 0.1}, "query", 0.1),
+        ({"kind": "megatron", "std": 0.1}, "attention_output", 0.1 / math.sqrt(12)),
+        ({"kind": "deepnorm", "beta": 0.5}, "value", GLOROT / 2),
+        ({"kind": "mup", "std": 0.3, "base_dim": 50}, "query", 0.3 * 0.5),
+        ({"kind": "mup", "std": 0.3, "base_dim": 50}, "head_output", 0.3 * 0.25),
+        ({"kind": "mup", "std": 0.3, "base_dim": 50}, "token_embedding", 0.3),
+    ],
+)
+def test_settings_act(settings: dict[str, Any], role: Role, std: float) -> None:
+    assert std_of(build(InitializationConfig, settings), Site(role, Depth(6), HEAD)) == pytest.approx(std, rel=0.02)
+
+
+@pytest.mark.parametrize("kind", InitializationConfig.choices)
+def test_zero_output(kind: str) -> None:
+    """What writes into the stream starts at zero, everything else as it does without."""
+    needed = {name: value for name, value in MUP.items() if name != "initialization"}
+    plain, zero = (
+        dict(create_model(WIDE, **needed, initialization={"kind": kind, "zero_output": value}).named_parameters())
+        for value in (False, True)
+    )
+    outputs = [name for name in plain if name.endswith("sublayer.output.weight")]
+    assert len(outputs) == 6
+    for name, weight in zero.items():
+        assert torch.equal(weight, torch.zeros_like(weight) if name in outputs else plain[name])
+
+
+# ---------------------------------------------------------------------------------------------------------------- muP
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"attention": {"scale": "inverse_sqrt"}}, "attention.scale: inverse_sqrt .* mup: .*attention.scale=inverse"),
+        ({"attention": {"scale": "learned"}}, "attention.scale: learned .*mup"),
+        ({"layers": {"1": {"attention": {"scale": "inverse_sqrt"}}}}, "layers.1.attention.scale: inverse_sqrt .*mup"),
+        ({"heads": {"language_model": {"tied": True}}}, "heads.language_model.tied: true .*mup: .*set false"),
+        ({"heads": {"language_model": {"scale": "inverse_sqrt_dim"}}}, "heads.language_model.scale: .*mup: .*set none"),
+        ({"embedding": {"scale": "sqrt_dim"}}, "embedding.scale: sqrt_dim .*mup: .*set none"),
+        ({"norm": "l2_norm"}, "norm: l2_norm .*mup: .*another norm"),
+    ],
+)
+def test_mup_refuses_what_scales_with_the_width(change: dict[str, Any], message: str) -> None:
+    base = model_config(WIDE, **MUP)
+    with pytest.raises(ConfigError, match=message):
+        model_config(base, **change)
+
+
+def sizes(width: int, steps: int, **settings: Any) -> dict[str, float]:
+    """Mean size of what each part gives, and of the logits, after some steps of Adam at one learning rate."""
+    shape = {"dim": width, "num_layers": 2, "num_heads": width // 8, "max_length": 16, "vocab_size": 32}
+    heads = {"language_model": {"kind": "language_model", "tied": False}}
+    model = create_model({"kind": "decoder", **shape, "heads": heads, "positions": "rotary"}, **settings)
+    optimizer = AdamWConfig(learning_rate=0.01).build(model, model.config.initialization)
+    tokens = torch.randint(32, (4, 16), generator=torch.Generator().manual_seed(0))
+    for _ in range(steps):
+        logits = model(tokens=tokens)["language_model"]
+        torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten()).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    found: dict[str, float] = {}
+    parts = {"attention": "stack.blocks.1.self_attention.sublayer", "feed": "stack.blocks.1.feed_forward.sublayer"}
+    for name, path in parts.items():
+        model.backbone.get_submodule(path).register_forward_hook(
+            lambda module, inputs, output, name=name: found.update({name: output.abs().mean().item()})
+        )
+    found["logits"] = model(tokens=tokens)["language_model"].abs().mean().item()
+    return found
+
+
+def test_coordinate_check() -> None:
+    """Activations after some steps keep their order of magnitude over widths with muP, and grow without it."""
+    standard = {"initialization": {"kind": "gpt2"}}
+    growth = {}
+    for name, settings in {"mup": {"attention": MUP["attention"], "initialization": "mup"}, "gpt2": standard}.items():
+        narrow, wide = (sizes(width, 4, **settings) for width in (64, 512))
+        growth[name] = {part: wide[part] / narrow[part] for part in narrow}
+    assert all(1 / 2 < ratio < 2 for ratio in growth["mup"].values()), growth
+    assert all(ratio > 3 for ratio in growth["gpt2"].values()), growth
+
+
 # ------------------------------------------------------------------------------------------------------ whole models
 
 
 @pytest.mark.parametrize("kind", InitializationConfig.choices)
 @pytest.mark.parametrize("positions", ["learned", "relative"])
 def test_every_parameter_is_filled(kind: str, positions: str) -> None:
-    config = model_config(WIDE, initialization=kind, positions=positions)
+    needed = MUP if kind == "mup" else {}
+    config = model_config(WIDE, **{**needed, "initialization": kind}, positions=positions)
     model = config.build_unset()
     with torch.no_grad():
         for parameter in model.parameters():
@@ -160,7 +381,7 @@ def test_a_tied_output_layer_trains_the_padding_row() -> None:
 def test_the_global_stream_is_untouched() -> None:
     for kind in InitializationConfig.choices:
         state = torch.get_rng_state()
-        create_model(WIDE, initialization=kind)
+        create_model(WIDE, **{**MUP, "initialization": kind})
         assert torch.equal(torch.get_rng_state(), state)
 
 

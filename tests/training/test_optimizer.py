@@ -6,12 +6,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.training.tiny import KINDS, tiny_run
+from tests.training.tiny import KINDS, newest, tiny_run
+from zoo.checkpoint.tensors import load_tree
 from zoo.errors import ConfigError
 from zoo.models.create import create_model
+from zoo.nn.init import BertInitializationConfig, MuPInitializationConfig
 from zoo.nn.linear import Linear, Site
 from zoo.training.optimizer import AdamWConfig, OptimizerConfig, parameter_groups
-from zoo.training.run import prepare
+from zoo.training.run import prepare, pretrain
 
 
 def adamw(weight: Tensor, gradients: list[Tensor], config: AdamWConfig) -> Tensor:
@@ -50,7 +52,7 @@ def test_only_projections_decay(name: str, tied: bool) -> None:
     model = create_model(
         name, dim=16, num_heads=2, num_kv_heads=1, num_layers=1, heads={"language_model": {"tied": tied}}
     )
-    decaying, resting = (set(map(id, group["params"])) for group in parameter_groups(model, 0.1))  # type: ignore[call-overload]
+    decaying, resting = (set(map(id, group["params"])) for group in parameter_groups(model, 0.1))
     assert not decaying & resting
     assert decaying | resting == {id(p) for p in model.parameters()}
     tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
@@ -63,14 +65,58 @@ def test_only_projections_decay(name: str, tied: bool) -> None:
 def test_tied_output_layer_does_not_decay() -> None:
     model = create_model("gpt-nano")
     _, resting = parameter_groups(model, 0.1)
-    assert any(parameter is model.backbone.tokens.weight for parameter in resting["params"])  # type: ignore[attr-defined]
+    assert any(parameter is model.backbone.tokens.weight for parameter in resting["params"])
     assert [group["weight_decay"] for group in parameter_groups(model, 0.1)] == [0.1, 0.0]
+
+
+MUP = {
+    "attention": {"scale": "inverse"},
+    "heads": {"language_model": {"tied": False}},
+    "initialization": {"kind": "mup", "base_dim": 16},
+}
+
+
+def test_groups_carry_the_factors_of_the_initialization() -> None:
+    """muP: base_dim / fan-in for matrices, whose decay is divided by it; 1 for everything else."""
+    model = create_model("gpt-nano", dim=32, feed_forward_dim=64, **MUP)
+    groups = parameter_groups(model, 0.1, model.config.initialization)
+    found = [(group["rate_factor"], group["weight_decay"]) for group in groups]
+    assert found == [(0.5, 0.2), (0.25, 0.4), (1.0, 0.0)]
+    named = {parameter: name for name, parameter in model.named_parameters()}
+    assert len(named) == sum(len(group["params"]) for group in groups)
+    wide = {named[parameter] for parameter in groups[1]["params"]}
+    assert wide == {name for name in named.values() if name.endswith("feed_forward.sublayer.output.weight")}
+    assert {parameter.shape[1] for parameter in groups[0]["params"]} == {32}
+
+
+def test_a_factor_scales_the_step_but_not_the_decay() -> None:
+    plain, scaled = projection(32, 4), projection(32, 4)
+    scaled.load_state_dict(plain.state_dict())
+    before = plain.weight.detach().clone()
+    mup = MuPInitializationConfig(base_dim=16)
+    for layer, initialization in ((plain, BertInitializationConfig()), (scaled, mup)):
+        optimizer = AdamWConfig(learning_rate=0.1, weight_decay=0.5).build(layer, initialization)
+        layer.weight.grad = torch.ones_like(layer.weight)
+        optimizer.step()
+    decayed = before * (1 - 0.1 * 0.5)
+    torch.testing.assert_close(plain.weight.detach(), decayed - 0.1)
+    torch.testing.assert_close(scaled.weight.detach(), decayed - 0.05)
+
+
+def test_a_run_multiplies_the_factor_onto_the_schedule(tmp_path: Path) -> None:
+    settings = ("attention.scale=inverse", "heads.language_model.tied=false", "initialization={kind: mup, base_dim: 8}")
+    config = tiny_run(tmp_path, "gpt", *(f"model.{setting}" for setting in settings), "trainer.max_steps=3")
+    pretrain(config, tmp_path / "run")
+    (state,) = load_tree(newest(tmp_path / "run"), "trainer")["optimizer_states"]
+    last = config.optimizer.learning_rate * config.schedule.factor(2, 3)
+    found = {group["rate_factor"]: group["lr"] for group in state["param_groups"]}
+    assert found == pytest.approx({0.5: last / 2, 0.25: last / 4, 1.0: last})
 
 
 def test_frozen_weights_are_left_out() -> None:
     model = create_model("gpt-nano")
     model.backbone.tokens.weight.requires_grad = False
-    assert sum(len(group["params"]) for group in parameter_groups(model, 0.1)) == len(list(model.parameters())) - 1  # type: ignore[arg-type]
+    assert sum(len(group["params"]) for group in parameter_groups(model, 0.1)) == len(list(model.parameters())) - 1
 
 
 @pytest.mark.parametrize("kind", KINDS)

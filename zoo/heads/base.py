@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
 from zoo.config import Config
+from zoo.nn.init import WidthEntry
 from zoo.nn.linear import Embedding
 from zoo.nn.norm import NormConfig
 from zoo.registry import Choice
@@ -35,6 +37,10 @@ class HeadConfig(Config, Choice, noun="head"):
 
     families: ClassVar[tuple[str, ...]]
     """The families of models whose backbone gives this head what it needs."""
+
+    def width_entries(self) -> Iterable[WidthEntry]:
+        """The settings by which the width scales something besides the head's own weights."""
+        return ()
 
     def build(self, shape: HeadShape) -> Head:
         """The head as a module."""

@@ -6,6 +6,7 @@ norm) and adds a bias; T5 scales it by 1/√dim where the table is tied.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -17,6 +18,7 @@ from zoo.config import setting
 from zoo.errors import ConfigError
 from zoo.heads.base import Head, HeadConfig, HeadShape
 from zoo.nn.feed_forward import ACTIVATIONS
+from zoo.nn.init import WidthEntry
 from zoo.nn.linear import Embedding, Linear, Site
 from zoo.registry import unknown_name
 
@@ -38,6 +40,15 @@ class LanguageModelConfig(HeadConfig, kind="language_model"):
         """Refuses an unknown activation."""
         if self.transform is not None and self.transform not in ACTIVATIONS:
             raise ConfigError(unknown_name("activation", self.transform, ACTIVATIONS), "transform")
+
+    def width_entries(self) -> Iterable[WidthEntry]:
+        """A tied table, and a scale."""
+        if self.tied:
+            yield WidthEntry(
+                "tied", "true", "output layers are drawn and trained otherwise than token tables; set false"
+            )
+        if self.scale != "none":
+            yield WidthEntry("scale", self.scale, "logits would shrink with the width; set none")
 
     def build(self, shape: HeadShape) -> Head:
         """The head as a module."""

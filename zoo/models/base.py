@@ -17,7 +17,7 @@ from zoo.config import Config, setting
 from zoo.errors import ConfigError
 from zoo.heads import HeadConfig, HeadShape
 from zoo.nn.embedding import EmbeddingConfig, TokenEmbedding
-from zoo.nn.init import BertInitializationConfig, InitializationConfig, initialize
+from zoo.nn.init import BertInitializationConfig, InitializationConfig, WidthEntry, initialize
 from zoo.nn.linear import Embedding, Site
 from zoo.nn.padding import padding_aware, tell_padding
 from zoo.nn.stack import Scheme, Stack, StackCache, StackConfig
@@ -56,6 +56,23 @@ class ModelConfig(StackConfig, Choice, noun="model"):
         padding = self.embedding.padding_token
         if padding is not None and self.vocab_size is not None and padding >= self.vocab_size:
             raise ConfigError(f"{padding} is not below vocab_size={self.vocab_size}", "embedding.padding_token")
+        self.initialization.check(self.width_entries())
+
+    def width_entries(self) -> Iterator[WidthEntry]:
+        """The settings by which the width scales something besides the weights."""
+        changed = {f"layers.{number}": layer for number, layer in enumerate(self.layer_configs())}
+        for key, layer in {"": self, **changed}.items():
+            scale, head_dim = layer.attention.scale, layer.attention_heads.head_dim
+            if scale.kind == "learned" or scale.factor(head_dim) * head_dim != 1:
+                remedy = "scores must shrink as 1/head_dim; set attention.scale=inverse"
+                yield WidthEntry(f"{key}.attention.scale".lstrip("."), scale.kind, remedy)
+        if self.embedding.scale != "none":
+            yield WidthEntry("embedding.scale", self.embedding.scale, "embeddings would grow with the width; set none")
+        if self.norm.kind == "l2_norm":
+            yield WidthEntry("norm", self.norm.kind, "what it gives shrinks with the width; set another norm")
+        for name, head in self.heads.items():
+            for key, value, remedy in head.width_entries():
+                yield WidthEntry(f"heads.{name}.{key}", value, remedy)
 
     def _check_positions(self) -> None:
         sides = self.sides()

@@ -24,7 +24,6 @@ from zoo.errors import ConfigError
 from zoo.nn.linear import Depth, Embedding, Linear, Role, Site
 from zoo.registry import Choice
 
-
 TABLES: frozenset[Role] = frozenset({"token_embedding", "segment_embedding", "position_embedding", "relative_bias"})
 """Roles of what is looked up by row; all others are the matrices of projections."""
 
@@ -50,7 +49,8 @@ class InitializationConfig(Config, Choice, noun="initialization"):
     """How weights are drawn before training."""
 
     zero_output: bool = setting(
-        False, "whether what writes into the residual stream starts at zero (Fixup, Zhang et al. 2019, arXiv:1901.09321)"
+        False,
+        "whether what writes into the residual stream starts at zero (Fixup, Zhang et al. 2019, arXiv:1901.09321)",
     )
 
     def check(self, entries: Iterable[WidthEntry]) -> None:
@@ -265,7 +265,7 @@ def initialize(model: nn.Module, config: InitializationConfig, seed: int) -> Non
                 parameter.fill_(start_of(module, parameter_name))
 
 
-def learning_rate_factors(model: nn.Module, config: InitializationConfig) -> dict[nn.Parameter, float]:
+def learning_rate_factors(model: nn.Module, config: InitializationConfig) -> dict[Tensor, float]:
     """The factor on the learning rate of each weight of a projection or table; all other parameters have 1."""
     parts = [module for module in model.modules() if isinstance(module, Linear | Embedding)]
     return {module.weight: config.learning_rate_factor(module.site, module.weight) for module in parts}

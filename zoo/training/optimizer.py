@@ -19,7 +19,6 @@ from zoo.nn.init import BertInitializationConfig, InitializationConfig, learning
 from zoo.nn.linear import Linear
 from zoo.registry import Choice
 
-
 STANDARD = BertInitializationConfig()
 """An initialization under which every parameter has the same learning rate."""
 
