@@ -288,7 +288,7 @@ def needs(cell: Cell, depth: int = 3) -> Cell:
             raise
         refusal = error
     words = set(re.findall(r"\w+", str(refusal)))
-    for axis, values in axes().items():
+    for axis, values in axes(with_variants=True).items():
         if axis not in cell and (axis == "family" or axis.split(".")[-1] in words):
             for value in values:
                 try:

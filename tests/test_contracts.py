@@ -314,7 +314,7 @@ def test_cells_hold_every_pair() -> None:
     held = set().union(*(cells.pairs_of(cell) for cell in PAIRWISE))
     wanted = cells.pairs(cells.axes())
     assert held.isdisjoint(REFUSED)
-    assert held | set(REFUSED) == set(wanted)
+    assert held | set(REFUSED) >= set(wanted)  # a cell may hold a variant that it needs
     assert len(PAIRWISE) < len(wanted) / 10
 
 

@@ -53,6 +53,7 @@ WITHOUT_EFFECT = {
 
 
 COMPANIONS: dict[str, dict[str, Any]] = {
+    "residual=deepnorm": {"placement": "post"},
     "initialization=mup": {"attention.scale": "inverse", "heads.main.tied": False},
 }
 """What a model needs besides to have a kind."""

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from zoo.config import build
-from zoo.models.create import create_model
+from zoo.errors import ConfigError
+from zoo.models.create import create_model, model_config
 from zoo.nn.init import BertInitializationConfig, initialize
 from zoo.nn.linear import Depth
 from zoo.nn.residual_sum import PlainSum, ResidualConfig, deepnorm_alpha
@@ -72,6 +73,7 @@ def test_deepnorm_alpha(depth: Depth, alpha: float) -> None:
 @pytest.mark.parametrize("family", ["encoder", "decoder", "encoder_decoder"])
 def test_depth_of_each_side_reaches_the_sums(family: str) -> None:
     settings = {"kind": family, "dim": 8, "num_layers": 3, "num_heads": 2, "vocab_size": 11, "residual": "deepnorm"}
+    settings["placement"] = "post"
     if family == "encoder_decoder":
         settings["num_decoder_layers"] = 2
     backbone = create_model(settings).backbone
@@ -82,6 +84,20 @@ def test_depth_of_each_side_reaches_the_sums(family: str) -> None:
         "encoder_decoder": {"encoder": 0.81 * (81 * 2) ** (1 / 16), "decoder": 6**0.25},
     }
     assert found == pytest.approx(expected[family])
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({}, "as with placement=pre; set placement=post"),
+        ({"placement": "post", "attention_placement": "none"}, "as with attention_placement=none; set"),
+        ({"attention_placement": "none"}, "as with placement=pre and attention_placement=none; set"),
+        ({"placement": "post", "norm": "none"}, "as with norm=none; set"),
+    ],
+)
+def test_deepnorm_needs_a_norm_after_the_sum(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=f"^residual: 'deepnorm' makes the stream grow .*{message}"):
+        model_config({"kind": "decoder", "residual": "deepnorm", **settings})
 
 
 def test_rezero_starts_as_the_identity() -> None:

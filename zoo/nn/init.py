@@ -31,6 +31,10 @@ RESIDUAL_OUTPUTS: frozenset[Role] = frozenset({"attention_output", "feed_forward
 """Roles of what writes into the residual stream."""
 
 
+WIDTH_ENDS: frozenset[Role] = frozenset({"head_output", "router"})
+"""Roles of matrices whose inputs grow with the width of a model, and whose outputs do not."""
+
+
 class WidthEntry(NamedTuple):
     """A setting by which the width of a model scales something besides its weights.
 
@@ -212,7 +216,7 @@ class MuPInitializationConfig(InitializationConfig, kind="mup"):
     |----------------------|-----------------------------|----------------|
     | tables, biases, norms| std²                        | 1              |
     | hidden matrices      | std² · base_dim / fan-in    | base_dim/fan-in|
-    | output layers        | std² · (base_dim / fan-in)² | base_dim/fan-in|
+    | outputs, routers     | std² · (base_dim / fan-in)² | base_dim/fan-in|
 
     The learning rate and all else are found at a small width and hold at a large one. Weight decay is divided by the
     factor of the learning rate, so that it stays what it is.
@@ -223,8 +227,9 @@ class MuPInitializationConfig(InitializationConfig, kind="mup"):
 
     def check(self, entries: Iterable[WidthEntry]) -> None:
         """Refuses everything that scales with the width by itself."""
-        for key, value, remedy in entries:
-            raise ConfigError(f"{value} does not go with initialization mup: {remedy}", key)
+        found = "; ".join(f"{key}={value} ({remedy})" for key, value, remedy in entries)
+        if found:
+            raise ConfigError(f"'mup' does not go with {found}", "initialization")
 
     def learning_rate_factor(self, site: Site, weight: Tensor) -> float:
         """1 for tables, base_dim / fan-in for matrices."""
@@ -232,7 +237,7 @@ class MuPInitializationConfig(InitializationConfig, kind="mup"):
 
     def fill(self, weight: Tensor, site: Site, generator: torch.Generator) -> None:
         """Normal, by the table."""
-        power = 0.0 if site.role in TABLES else 1.0 if site.role == "head_output" else 0.5
+        power = 0.0 if site.role in TABLES else 1.0 if site.role in WIDTH_ENDS else 0.5
         nn.init.normal_(weight, std=self.std * (self.base_dim / weight.shape[1]) ** power, generator=generator)
 
 

@@ -78,6 +78,8 @@ class LayerConfig(Config):
             placement = getattr(self, field)
             if placement is not None and placement not in PLACEMENTS:
                 raise ConfigError(unknown_name("norm placement", placement, PLACEMENTS), field)
+        if self.residual.needs_outer_norm:
+            self._check_outer_norm()
         if self.attention_placement == self.placement:
             raise ConfigError(f"{self.placement!r} is what placement says already; leave it out", "attention_placement")
         self.block.check(self.placements)
@@ -95,6 +97,18 @@ class LayerConfig(Config):
             self.attention.check(self.attention_heads)
         except ConfigError as error:
             raise error.under("attention") from None
+
+    def _check_outer_norm(self) -> None:
+        """Refuses placements without a norm after the sum, and a norm that is none."""
+        names = {"placement": self.placement, "attention_placement": self.attention_placement}
+        bare = [f"{field}={name}" for field, name in names.items() if name and not PLACEMENTS[name].outer]
+        bare += ["norm=none"] if self.norm.kind == "none" else []
+        if bare:
+            raise ConfigError(
+                f"{self.residual.kind!r} makes the stream grow from branch to branch where no norm comes after the sum, "
+                f"as with {' and '.join(bare)}; set placement=post and a norm",
+                "residual",
+            )
 
     @property
     def attention_heads(self) -> Heads:

@@ -9,13 +9,14 @@
 | rezero        | 1     | a trained number     | Bachlechner et al. 2020, arXiv:2003.04887                          |
 | off           | 0     | 1                    | ablations                                                          |
 
-Deviations: the papers behind deepnorm and rezero also say where norms stand; here that is `placement`. ReZero has one
-number for all branches of a layer, here each branch has its own.
+Deviations: ReZero has no norms and one number for all branches of a layer; here the norms are as `placement` says, and
+each branch has its own number.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,9 @@ from zoo.registry import Choice
 @dataclass(frozen=True, kw_only=True)
 class ResidualConfig(Config, Choice, noun="residual"):
     """How a branch is added to the residual stream."""
+
+    needs_outer_norm: ClassVar[bool] = False
+    """Whether the sum has to be normalized, because it would grow from branch to branch."""
 
     def build(self, dim: int, depth: Depth) -> nn.Module:
         """The module (hidden, branch) → sum, each (B, T, D).
@@ -61,7 +65,9 @@ class PlainSum(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class DeepNormResidualConfig(ResidualConfig, kind="deepnorm"):
-    """alpha · hidden + branch; made for `placement: post` and `initialization: deepnorm`."""
+    """alpha · hidden + branch, in a stack with `placement: post`; made for `initialization: deepnorm`."""
+
+    needs_outer_norm: ClassVar[bool] = True
 
     alpha: float | None = setting(None, "factor on the stream; null: the paper's, from the depth", above=0)
 
