@@ -117,7 +117,7 @@ def test_a_dropped_branch_leaves_the_stream(name: str) -> None:
 
 @pytest.mark.parametrize("block", ["sequential", "parallel"])
 def test_rates_grow_to_that_of_the_last_layer(block: str) -> None:
-    settings = {"kind": "encoder_decoder", "dim": 8, "num_layers": 4, "num_decoder_layers": 2, "num_heads": 2}
+    settings = {"kind": "encoder_decoder", "dim": 8, "num_layers": 4, "decoder": {"num_layers": 2}, "num_heads": 2}
     model = create_model({**settings, "vocab_size": 9, "block": block, "dropout": {"depth": 0.4}})
     for side, num_layers, branches in (("encoder", 4, 2), ("decoder", 2, 3)):
         for layer, part in enumerate(getattr(model.backbone, side).blocks):

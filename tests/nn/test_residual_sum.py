@@ -75,7 +75,7 @@ def test_depth_of_each_side_reaches_the_sums(family: str) -> None:
     settings = {"kind": family, "dim": 8, "num_layers": 3, "num_heads": 2, "vocab_size": 11, "residual": "deepnorm"}
     settings["placement"] = "post"
     if family == "encoder_decoder":
-        settings["num_decoder_layers"] = 2
+        settings["decoder"] = {"num_layers": 2}
     backbone = create_model(settings).backbone
     found = {name.split(".")[0]: module.skip for name, module in backbone.named_modules() if hasattr(module, "skip")}
     expected = {

@@ -56,20 +56,20 @@ class ModelConfig(StackConfig, Choice, noun="model"):
         padding = self.embedding.padding_token
         if padding is not None and self.vocab_size is not None and padding >= self.vocab_size:
             raise ConfigError(f"{padding} is not below vocab_size={self.vocab_size}", "embedding.padding_token")
-        self.initialization.check(self.width_entries())
+        self.initialization.check(self.model_width_entries())
 
-    def width_entries(self) -> Iterator[WidthEntry]:
-        """The settings by which the width scales something besides the weights."""
-        changed = {f"layers.{number}": layer for number, layer in enumerate(self.layer_configs())}
-        for key, layer in {"": self, **changed}.items():
-            scale, head_dim = layer.attention.scale, layer.attention_heads.head_dim
-            if scale.kind == "learned" or scale.factor(head_dim) * head_dim != 1:
-                remedy = "scores must shrink as 1/head_dim; set attention.scale=inverse"
-                yield WidthEntry(f"{key}.attention.scale".lstrip("."), scale.kind, remedy)
+    def model_width_entries(self) -> Iterator[WidthEntry]:
+        """The settings of all parts by which the width scales something besides the weights."""
+        for side in self.sides():
+            layers = {f"layers.{number}.": layer for number, layer in enumerate(side.stack.layer_configs())}
+            seen: set[object] = set()
+            for place, layer in {"": side.stack, **layers}.items():
+                for key, value, remedy in layer.width_entries():
+                    if (key, value) not in seen:
+                        yield WidthEntry(f"{side.key}.{place}{key}".lstrip("."), value, remedy)
+                        seen.add((key, value))
         if self.embedding.scale != "none":
             yield WidthEntry("embedding.scale", self.embedding.scale, "embeddings would grow with the width; set none")
-        if self.norm.kind == "l2_norm":
-            yield WidthEntry("norm", self.norm.kind, "what it gives shrinks with the width; set another norm")
         for name, head in self.heads.items():
             for key, value, remedy in head.width_entries():
                 yield WidthEntry(f"heads.{name}.{key}", value, remedy)

@@ -5,6 +5,7 @@ A stack has one `LayerConfig` for all its layers, and `layers` in its config cha
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from zoo.nn.attend import WIDEST_HEAD
 from zoo.nn.attention import Attention, AttentionConfig, MultiHeadAttentionConfig
 from zoo.nn.block import BlockConfig, Placements, SequentialBlockConfig, Sublayers
 from zoo.nn.feed_forward import FeedForwardConfig, FeedForwardShape, PlainFeedForwardConfig
+from zoo.nn.init import WidthEntry
 from zoo.nn.linear import Depth
 from zoo.nn.norm import LayerNormConfig, NormConfig
 from zoo.nn.positions import PositionsConfig, PositionsShape
@@ -105,10 +107,19 @@ class LayerConfig(Config):
         bare += ["norm=none"] if self.norm.kind == "none" else []
         if bare:
             raise ConfigError(
-                f"{self.residual.kind!r} makes the stream grow from branch to branch where no norm comes after the sum, "
+                f"{self.residual.kind!r} makes the stream grow from branch to branch where no norm follows the sum, "
                 f"as with {' and '.join(bare)}; set placement=post and a norm",
                 "residual",
             )
+
+    def width_entries(self) -> Iterator[WidthEntry]:
+        """The settings of a layer by which the width scales something besides the weights."""
+        scale, head_dim = self.attention.scale, self.attention_heads.head_dim
+        if scale.kind == "learned" or scale.factor(head_dim) * head_dim != 1:
+            remedy = "scores must shrink as 1/head_dim; set attention.scale=inverse"
+            yield WidthEntry("attention.scale", scale.kind, remedy)
+        if self.norm.kind == "l2_norm":
+            yield WidthEntry("norm", self.norm.kind, "what it gives shrinks with the width; set another norm")
 
     @property
     def attention_heads(self) -> Heads:
