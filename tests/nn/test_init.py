@@ -214,7 +214,7 @@ def small_model(family: str, kind: str) -> Model:
         "max_length": 80,
         "vocab_size": 200,
         "feed_forward": "gated",
-        "attention": {"scale": "inverse"},
+        "attention": {"scale": "inverse", "gate": "element"},
         "heads": {"language_model": {"kind": "language_model", "tied": False, "transform": "gelu"}},
         **MODELS[family],
     }
