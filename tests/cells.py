@@ -58,7 +58,9 @@ NO_AXIS = {
 """Fields with alternatives that are no axis, and why."""
 
 REFUSED_ALONE = {
+    "attention": ("latent/latent_norm=batch_norm",),
     "attention.query_key_norm": ("on/norm=batch_norm",),
+    "attention.differential": ("on/norm=batch_norm",),
     "attention.kernel": tuple(name for name in KERNELS if name not in differentiable()),  # they need a GPU
 }
 """Kinds that no model can have at this place, whatever else it has; the tests of their files say so."""
@@ -66,6 +68,7 @@ REFUSED_ALONE = {
 SAMPLES: dict[str, tuple[Any, ...]] = {
     "head_dim": (4, 5),  # 4 heads of 4 fill the width of 16; 5 is odd and does not
     "num_kv_heads": (None, 1, 2),
+    "DifferentialConfig.lambda_init": (None, 0.5),
     "layers": ({}, {"1": {"attention": {"window": 3}}}),
     "decoder": ({}, {"num_layers": 4}),
 }

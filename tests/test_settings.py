@@ -42,6 +42,7 @@ CHANGE = 1e-9
 # what stands beside a kind so that its fields can act
 BESIDE: dict[tuple[str, str], dict[str, Any]] = {
     ("attention", "multi_head"): {"kernel": "reference"},
+    ("attention", "latent"): {"kernel": "reference"},
     ("positions.scaling", "longrope"): {"original_length": 16, "short_factor": [3.0] * 16, "long_factor": [2.0] * 16},
 }
 
@@ -189,7 +190,7 @@ def variations(kind: Any, value: Any, refusal: str) -> list[Any]:
     elif kind is int:
         found = [1, 2, 3, 6] if value is None else [value + 1, value * 2, value - 1]
     elif kind is float:
-        found = [0.5, 1.5, 3.0, 1e6] if not value else [value * 2, value / 2]
+        found = [0.5, 1.5, 3.0, 1e6] if not value else [value * 2, value / 2, value * 1000]  # one eps hides in another
     elif origin is tuple:
         found = [[2 * entry for entry in value]] if value else []
     elif kind is str:

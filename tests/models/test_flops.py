@@ -35,6 +35,9 @@ CHANGES: list[dict[str, Any]] = [
     {"attention": {"gate": "head"}},
     {"attention": {"gate": "element"}, "num_kv_heads": 1},
     {"attention": {"shared_query_key": True}},
+    {"attention": {"differential": {}, "gate": "head"}, "num_kv_heads": 2},
+    {"attention": {"kind": "latent", "kernel": "reference", "value_dim": 5, "gate": "element"}},
+    {"attention": {"kind": "latent", "kernel": "reference", "query_rank": 7, "differential": {}}},
     {"layers": {"0": {"feed_forward_dim": 8, "num_heads": 2}}},
 ]
 

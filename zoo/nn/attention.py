@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from zoo.config import Config, setting
 from zoo.errors import ConfigError
 from zoo.nn.attend import KERNELS, Kernel, Prepared, Scoring
+from zoo.nn.differential import DifferentialConfig, DifferentialHeads, PlainHeads
 from zoo.nn.gate import GateConfig, NoGateConfig
 from zoo.nn.linear import Linear
 from zoo.nn.projection import AttentionShape, Biases, Heads, MultiHeadProjections, Projections, SharedProjections
@@ -37,6 +38,9 @@ class AttentionConfig(Config, Choice, noun="attention"):
     sinks: SinksConfig = setting(NoSinksConfig(), "what the softmax has in its denominator beside the keys")
     query_key_norm: QueryKeyNormConfig | None = setting(None, "norm of queries and keys; null: none")
     gate: GateConfig = setting(NoGateConfig(), "what stands between what the heads found and the output projection")
+    differential: DifferentialConfig | None = setting(
+        None, "whether heads work in pairs, of which one is subtracted from the other; null: each by itself"
+    )
     window: int | None = setting(None, "how many places away a query sees (causal: back only); null: all", minimum=0)
     kernel: str = setting("auto", f"the implementation; auto: the fastest that can: {', '.join(KERNELS)}")
 
@@ -70,14 +74,23 @@ class AttentionConfig(Config, Choice, noun="attention"):
 
     def check(self, heads: Heads) -> None:
         """Raises ConfigError where it cannot have these heads."""
+        if self.differential is not None:
+            try:
+                self.differential.check(heads)
+            except ConfigError as error:
+                raise error.under("differential") from None
 
     def build_projections(self, shape: AttentionShape) -> Projections:
         """The module (hidden, memory) → queries (B, H, T, K), keys (B, G, S, K), values (B, G, S, V)."""
         raise NotImplementedError
 
-    def value_width(self, shape: AttentionShape) -> int:
-        """Width V of the values of one head."""
-        return shape.heads.head_dim
+    def value_width(self, heads: Heads) -> int:
+        """Width V of the values of one head, as they are projected."""
+        return heads.head_dim
+
+    def found_width(self, heads: Heads) -> int:
+        """Width of what a kernel finds for one head: V, or that of both heads of a pair."""
+        return self.value_width(heads) * (1 if self.differential is None else DifferentialHeads.widening)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,12 +191,14 @@ class Attention(nn.Module):
         )
         self.scale = config.scale.build(heads.num_heads)
         self.scoring = Scores(config, heads, dropout)
-        value_width = config.value_width(shape)
-        self.products = heads.num_heads * (heads.head_dim + value_width)
+        found_width, pairs = config.found_width(heads), config.differential
+        self.heads: PlainHeads | DifferentialHeads = PlainHeads() if pairs is None else pairs.build(shape, found_width)
+        num_found = heads.num_heads // self.heads.widening
+        self.products = heads.num_heads * (heads.head_dim + found_width)
         """Multiplications for one query and one key, over all heads: scores and weighted values."""
-        self.gate = config.gate.build(shape.dim, heads.num_heads, value_width, shape.site("attention_gate"))
+        self.gate = config.gate.build(shape.dim, num_found, found_width, shape.site("attention_gate"))
         self.output = Linear(
-            heads.num_heads * value_width, shape.dim, config.output_bias, site=shape.site("attention_output")
+            num_found * found_width, shape.dim, config.output_bias, site=shape.site("attention_output")
         )
 
     def forward(
@@ -206,5 +221,5 @@ class Attention(nn.Module):
         q_BHTK, k_BGSK = context.rotate(self.query_norm(q_BHTK), self.key_norm(k_BGSK))
         k_BGSK, v_BGSV = (k_BGSK, v_BGSV) if cache is None else cache.extend(k_BGSK, v_BGSV)
         scoring = self.scoring(q_BHTK)
-        out_BHTV = context.kernel.attend(self.scale(q_BHTK), k_BGSK, v_BGSV, context.prepared, scoring)
+        out_BHTV = self.heads(context.kernel, self.scale(q_BHTK), k_BGSK, v_BGSV, context.prepared, scoring)
         return self.output(self.gate(out_BHTV, hidden_BTD).transpose(1, 2).flatten(2))

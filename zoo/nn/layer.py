@@ -13,7 +13,7 @@ from torch import nn
 
 from zoo.config import Config, setting
 from zoo.errors import ConfigError
-from zoo.nn import mixture, parallel_block  # noqa: F401  (registers their kinds)
+from zoo.nn import latent_attention, mixture, parallel_block  # noqa: F401  (registers their kinds)
 from zoo.nn.attend import WIDEST_HEAD
 from zoo.nn.attention import Attention, AttentionConfig, MultiHeadAttentionConfig
 from zoo.nn.block import BlockConfig, Placements, SequentialBlockConfig, Sublayers
@@ -131,7 +131,7 @@ class LayerConfig(Config):
         """What is asked of the kernel beyond the plain softmax: feature → the setting that asks for it."""
         dropout = {"dropout": f"dropout={self.dropout.attention}"} if self.dropout.attention else {}
         heads = self.attention_heads
-        widest = max(heads.head_dim, self.attention.value_width(AttentionShape(self.dim, heads, self.dim)))
+        widest = max(heads.head_dim, self.attention.found_width(heads))
         wide = {"wide_heads": f"heads of {widest}"} if widest > WIDEST_HEAD else {}
         return {**self.attention.features, **self.positions.features, **dropout, **wide}
 
