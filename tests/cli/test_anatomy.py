@@ -4,9 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from zoo.cli.anatomy import cost_rows, empty_model, layer_rows, part_rows, place, stacks
+from zoo.cli.anatomy import changes, cost_rows, empty_model, layer_rows, part_rows, place, ranges, stacks
+from zoo.config import load_config, read_overrides
 from zoo.models.create import create_model, model_config
 from zoo.models.presets import PRESETS
+from zoo.nn.attention import MultiHeadAttentionConfig
+from zoo.nn.feed_forward import GatedFeedForwardConfig
+from zoo.nn.layer import LayerConfig
+from zoo.nn.parallel_block import ParallelBlockConfig
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -40,20 +45,34 @@ def test_place() -> None:
 
 def test_layers_that_are_alike_stand_together() -> None:
     model = create_model("gpt-nano", dim=16, vocab_size=32, max_length=8)
-    assert [row[0] for row in layer_rows(model)] == ["layers", *["layers 1–4"] * 2, "layers end", "head"]
+    assert list(dict.fromkeys(row[0] for row in layer_rows(model))) == ["layers", "layers 0–3", "layers end", "head"]
     stack = stacks(model)["layers"]
     stack.blocks[2].feed_forward.dropout = nn.Dropout(0.5)
-    rows = layer_rows(model)
-    assert [row[0] for row in rows[1:-2]] == ["layers 1–2"] * 2 + ["layers 3"] * 2 + ["layers 4"] * 2
-    assert "dropout 0.5" in rows[4][2]
+    words = {(where, part): text for where, part, text in layer_rows(model)}
+    assert {where for where, _ in words} == {"layers", "layers 0–1, 3", "layers 2", "layers end", "head"}
+    assert "dropout 0.5" in words["layers 2", "feed_forward"]
+    assert "dropout" not in words["layers 0–1, 3", "feed_forward"]
+
+
+@pytest.mark.parametrize(
+    "numbers, words", [([0], "0"), ([0, 1], "0–1"), ([0, 2, 3, 4, 7], "0, 2–4, 7"), ([1, 3, 5], "1, 3, 5"), ([], "")]
+)
+def test_ranges(numbers: list[int], words: str) -> None:
+    assert ranges(numbers) == words
+
+
+def test_layers_are_numbered_as_in_the_setting() -> None:
+    words = words_of(layers={"1::2": {"attention": {"window": 5}}})
+    assert "window=5" in words["layers 1, 3", "set: attention"]
+    assert ("layers 0, 2", "set: attention") not in words
 
 
 def test_words_of_a_layer() -> None:
     llama = {part: words for _, part, words in layer_rows(empty_model(model_config("llama-nano")))}
-    assert llama["self_attention"] == "4 heads × 32, 2 for keys and values, kernel auto; rms_norm before"
+    assert llama["self_attention"] == "4 heads × 32, 2 for keys and values; rms_norm before"
     assert llama["feed_forward"].startswith("gated silu, 128 → 344 → 128")
     t5 = [row[0] for row in layer_rows(empty_model(model_config("t5-nano")))]
-    assert {"encoder 1–4", "decoder 1–4", "encoder end"} <= set(t5)
+    assert {"encoder 0–3", "decoder 0–3", "encoder end"} <= set(t5)
     norms = {"none": "no norm", "sandwich": "before and after", "post": "after the sum"}
     for placement, words in norms.items():
         rows = layer_rows(empty_model(model_config("gpt-nano", placement=placement)))
@@ -93,29 +112,98 @@ def words_of(**changes: object) -> dict[tuple[str, str], str]:
 
 def test_words_of_layers_that_differ() -> None:
     words = words_of(layers={"-1": {"feed_forward_dim": 8, "positions": "none", "attention": {"window": 5}}})
-    assert words["layers 1–3", "feed_forward"].startswith("plain gelu_tanh, 128 → 512 → 128")
-    assert words["layers 4", "feed_forward"].startswith("plain gelu_tanh, 128 → 8 → 128")
-    assert words["layers 4", "self_attention"].startswith("4 heads × 32, kernel auto, window 5, positions none; ")
+    assert words["layers 0–2", "feed_forward"].startswith("plain gelu_tanh, 128 → 512 → 128")
+    assert words["layers 3", "feed_forward"].startswith("plain gelu_tanh, 128 → 8 → 128")
+    assert (words["layers 0–2", "set: positions"], words["layers 3", "set: positions"]) == ("rotary", "none")
+    assert words["layers 3", "set: attention"] == "window=5"
 
 
 def test_words_of_layers_that_share_their_weights() -> None:
     words = words_of(sharing={"kind": "cycle", "num_blocks": 2})
-    assert words["layers", "weights"] == "shared (cycle): layers run blocks 1 2 1 2"
-    assert ("layers 1–4", "self_attention") in words
+    assert words["layers", "weights"] == "shared (cycle): layers run blocks 0 1 0 1"
+    assert ("layers 0–3", "self_attention") in words
     assert ("layers", "weights") not in words_of()
 
 
 @pytest.mark.parametrize("shared_norm", [False, True])
 def test_words_of_a_parallel_block(shared_norm: bool) -> None:
     words = words_of(block={"kind": "parallel", "shared_norm": shared_norm})
-    assert words["layers 1–4", "block"] == "parallel"
+    assert words["layers 0–3", "set: block"].startswith("parallel")
+    assert ("shared_norm" in words["layers 0–3", "set: block"]) == (shared_norm != ParallelBlockConfig().shared_norm)
     for part in ("self_attention", "feed_forward"):
-        assert words["layers 1–4", part].endswith("; layer_norm before")
-    assert words_of(block="parallel", placement="post")["layers 1–4", "feed_forward"].endswith("after the sum")
+        assert words["layers 0–3", part].endswith("; layer_norm before")
+    assert words_of(block="parallel", placement="post")["layers 0–3", "feed_forward"].endswith("after the sum")
 
 
 def test_words_of_sides_that_differ() -> None:
     model = empty_model(model_config("t5-nano", decoder={"num_layers": 1, "feed_forward_dim": 64}))
     words = {(where, part): text for where, part, text in layer_rows(model)}
-    assert words["encoder 1–4", "feed_forward"].startswith("plain relu, 128 → 512 → 128")
-    assert words["decoder 1", "feed_forward"].startswith("plain relu, 128 → 64 → 128")
+    assert words["encoder 0–3", "feed_forward"].startswith("plain relu, 128 → 512 → 128")
+    assert words["decoder 0", "feed_forward"].startswith("plain relu, 128 → 64 → 128")
+
+
+# ------------------------------------------------------------------------------------------------------------- settings
+
+
+def test_a_default_layer_has_no_changes() -> None:
+    assert list(changes(LayerConfig(), LayerConfig())) == []
+
+
+def test_a_default_field_is_told_of_beside_another_kind_only_if_it_was_changed() -> None:
+    gated = LayerConfig(feed_forward=GatedFeedForwardConfig(bias=False))
+    assert dict(changes(gated, LayerConfig())) == {"feed_forward": "gated", "feed_forward.bias": "false"}
+    optional = LayerConfig(num_kv_heads=2, attention=MultiHeadAttentionConfig(window=0))
+    assert dict(changes(optional, LayerConfig())) == {"num_kv_heads": "2", "attention.window": "0"}
+
+
+def test_changes_are_settings_that_give_the_layer_back() -> None:
+    """Every preset's layers, and one with much in it: what is told of them makes them again."""
+    much = {"feed_forward": {"kind": "gated", "bias": False}, "norm": {"kind": "rms_norm", "eps": 1e-3}, "layers": {}}
+    configs = [model_config(name) for name in PRESETS]
+    configs.append(
+        model_config("gpt-nano", attention={"query_key_norm": {"norm": "rms_norm"}, "cap": 5.0, "window": 3}, **much)
+    )
+    for config in configs:
+        for layer in set(config.layer_configs()):
+            told = [f"{key}={value}" for key, value in changes(layer, LayerConfig())]
+            assert load_config(LayerConfig, [read_overrides(told)]).config == layer
+
+
+# -------------------------------------------------------------------------------------------------------------- kernels
+
+
+@pytest.fixture
+def _no_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.accelerator.current_accelerator", lambda check_available: None)
+
+
+@pytest.mark.usefixtures("_no_accelerator")
+def test_which_kernel_serves_a_layer_and_why() -> None:
+    words = words_of(dropout={"attention": 0.0}, layers={"1": {"attention": {"cap": 5.0}}})
+    plain = "sdpa is torch's fused kernel"
+    assert words["layers 0, 2–3", "kernel, cpu float32"] == plain
+    packed = f"{plain}; packed or padded rows: varlen computes nothing between documents"
+    assert words["layers 0, 2–3", "kernel, cuda bfloat16"].startswith(packed)
+    assert words["layers 1", "kernel, cpu float32"] == "reference can do everything, step by step; sdpa cannot do cap"
+    assert words["layers 1", "kernel, cuda bfloat16"].startswith("flex has soft caps")
+
+
+@pytest.mark.usefixtures("_no_accelerator")
+def test_a_kernel_that_is_set_serves_or_says_why_not() -> None:
+    words = words_of(attention={"kernel": "flex"})
+    assert words["layers 0–3", "kernel, cpu float32"].startswith("flex has no gradients on CPUs")
+    assert words["layers 0–3", "kernel, cuda bfloat16"] == "flex is what the config says"
+
+
+def test_cross_attention_is_told_of_where_its_kernel_differs() -> None:
+    model = empty_model(model_config("t5-nano", dropout={"attention": 0.0}))
+    words = {(where, part): text for where, part, text in layer_rows(model)}
+    assert "packed or padded rows: varlen" in words["decoder 0–3", "kernel of cross_attention, cuda bfloat16"]
+    assert words["decoder 0–3", "kernel, cuda bfloat16"] == "sdpa is torch's fused kernel; varlen cannot do bias"
+    assert not [part for where, part in words if where == "encoder 0–3" and "cross" in part]
+
+
+def test_on_a_machine_with_an_accelerator_it_is_what_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    for device, there in (("mps", {"mps float32", "cuda bfloat16"}), ("cuda", {"cuda bfloat16"})):
+        monkeypatch.setattr("torch.accelerator.current_accelerator", lambda check_available, d=device: torch.device(d))
+        assert {part.partition(", ")[2] for _, part in words_of() if part.startswith("kernel, ")} == there

@@ -1,5 +1,7 @@
 """`zoo describe`."""
 
+import re
+
 import pytest
 
 from tests.cli.tiny import MODELS, Command, Workshop
@@ -15,13 +17,14 @@ def test_preset(command: Command, name: str) -> None:
     total = next(line for line in out.splitlines() if line.startswith("total"))
     assert total.split()[1] == f"{PRESETS[name].parameters:,}"
     assert "training FLOPs a token" in out
-    assert "kernel auto" in out
+    assert re.search(r"kernel, cuda bfloat16 +sdpa is torch's fused kernel", out)
 
 
 def test_settings_change_it(command: Command) -> None:
     out = command("describe", "gpt2", "positions=alibi", "attention.kernel=reference").out
     assert "alibi, up to 1024" in out
-    assert "kernel reference" in out
+    assert re.search(r"kernel, cuda bfloat16 +reference is what the config says", out)
+    assert re.search(r"set: attention +kernel=reference", out)
     assert command("describe", "gpt2", "model.positions=alibi", "attention.kernel=reference").out == out
 
 

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import groupby
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
+from zoo.config import Config
 from zoo.models import Model, ModelConfig
 from zoo.models.base import SelfBackbone
 from zoo.models.encoder_decoder import EncoderDecoder
 from zoo.models.flops import RowShape, active_parameters, training_flops
-from zoo.nn.block import SequentialBlockConfig
+from zoo.nn.attend import KERNELS, Demand, explain
 from zoo.nn.layer import LayerConfig
 from zoo.nn.residual import Branch
-from zoo.nn.stack import Stack, StackConfig
+from zoo.nn.stack import Sort, Stack
+from zoo.registry import Choice
 from zoo.training.progress import short_number
 
 BLOCKS = "blocks"
 SLOTS = {"before": "before", "after": "after", "outer": "after the sum"}
 """Where the norms of a residual branch stand, in words."""
+SHOWN = ("dim", "num_heads", "num_kv_heads", "head_dim", "feed_forward_dim", "max_length")
+"""Settings of a layer that the words for its parts tell."""
+WRITTEN = {"None": "null", "True": "true", "False": "false"}
+"""Values as they are written in YAML."""
 
 
 def empty_model(config: ModelConfig) -> Model:
@@ -78,22 +85,19 @@ def _in_order(counts: dict[tuple[str, ...], int]) -> Iterator[tuple[tuple[str, .
 
 
 def layer_rows(model: Model) -> list[tuple[str, str, str]]:
-    """(layers, part, what is in it), layers that are alike together."""
+    """(layers, part, what is in it), layers that are alike together, numbered from 0 as in the setting `layers`."""
     rows = []
     for name, stack in stacks(model).items():
         config = stack.config
         rows.append((name, "positions", f"{config.positions.kind}, up to {config.max_length}"))
         if len(stack.blocks) < config.num_layers:
-            order = " ".join(str(number + 1) for number in stack.order)
+            order = " ".join(map(str, stack.order))
             rows.append((name, "weights", f"shared ({config.sharing.kind}): layers run blocks {order}"))
-        number = 1
-        layers = zip(stack.order, config.layer_configs(), strict=True)
-        for (_, layer), group in groupby((repr(stack.blocks[block]), layer) for block, layer in layers):
-            last = number + len(list(group)) - 1
-            which = f"{name} {number}" if number == last else f"{name} {number}–{last}"
-            block = stack.blocks[stack.order[number - 1]]
-            rows += [(which, part, words) for part, words in _block_words(block, layer, config)]
-            number = last + 1
+        for numbers, layer in _alike(stack):
+            which, block = f"{name} {ranges(numbers)}", stack.blocks[stack.order[numbers[0]]]
+            rows += [(which, part, words) for part, words in _block_words(block, layer)]
+            rows += [(which, part, words) for part, words in _kernel_words(block, stack.sorts[numbers[0]])]
+            rows += [(which, f"set: {group}", words) for group, words in _setting_words(layer)]
         if not isinstance(stack.norm, nn.Identity):
             rows.append((f"{name} end", "norm", config.norm.kind))
     for head_name, head in model.config.heads.items():
@@ -101,6 +105,93 @@ def layer_rows(model: Model) -> list[tuple[str, str, str]]:
         words = {None: "", True: ", its weight is the token table", False: ", a weight of its own"}[tied]
         rows.append(("head", head_name, f"{head.kind}{words}"))
     return rows
+
+
+def _alike(stack: Stack) -> list[tuple[list[int], LayerConfig]]:
+    """Layers that are made alike, as (their numbers, their config), in the order of the first of each."""
+    found: dict[str, tuple[list[int], LayerConfig]] = {}
+    for number, (block, layer) in enumerate(zip(stack.order, stack.config.layer_configs(), strict=True)):
+        found.setdefault(f"{stack.blocks[block]!r} {layer!r}", ([], layer))[0].append(number)
+    return list(found.values())
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """`[0, 1, 2, 4]` → `0–2, 4`."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}–{run[-1]}" for run in runs)
+
+
+def _setting_words(layer: LayerConfig) -> Iterator[tuple[str, str]]:
+    """(field, what differs from the default in it) for each field of a layer that the words for its parts do not tell.
+
+    Read from the config alone, so that a new field is told of the day that it is there.
+    """
+    found: dict[str, list[str]] = {}
+    for path, value in changes(layer, LayerConfig()):
+        group, _, rest = path.partition(".")
+        found.setdefault(group, []).append(f"{rest}={value}" if rest else value)
+    yield from ((group, ", ".join(words)) for group, words in found.items() if group not in SHOWN)
+
+
+def changes(config: Config, default: Config | None, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """(dotted key, value) for each field that differs from its default; beside a `kind`, from the defaults of that.
+
+    Args:
+        config: what there is.
+        default: what would be there; None: nothing.
+        prefix: of the keys.
+    """
+    if isinstance(config, Choice) and config.kind != getattr(default, "kind", None):
+        yield prefix.removesuffix("."), config.kind
+        before = default_fields(type(config))
+    else:
+        before = {} if default is None else {f.name: getattr(default, f.name) for f in dataclasses.fields(default)}
+    for field in dataclasses.fields(config):
+        value, usual = getattr(config, field.name), before.get(field.name, dataclasses.MISSING)
+        if isinstance(value, Config):
+            yield from changes(value, usual if isinstance(usual, Config) else None, f"{prefix}{field.name}.")
+        elif value != usual:
+            yield f"{prefix}{field.name}", WRITTEN.get(str(value), str(value))
+
+
+def default_fields(schema: type[Config]) -> dict[str, Any]:
+    """The default of each field that has one."""
+    found = {}
+    for field in dataclasses.fields(schema):
+        if field.default is not dataclasses.MISSING:
+            found[field.name] = field.default
+        elif field.default_factory is not dataclasses.MISSING:
+            found[field.name] = field.default_factory()
+    return found
+
+
+def _kernel_words(block: nn.Module, sort: Sort) -> Iterator[tuple[str, str]]:
+    """(where, which kernel serves the attentions of a layer there and why), on the device that is here and on CUDA."""
+    here = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    crossed = any(name == "cross_attention" for name, part in block.named_children() if isinstance(part, Branch))
+    for device, dtype in {here.type: torch.float32, "cuda": torch.bfloat16}.items():
+        where = f"{device} {str(dtype).removeprefix('torch.')}"
+        demand = Demand(device, dtype, features=sort.features, masked=sort.window != (None, None))
+        own = _served_by(sort.kernel, demand)
+        memory = _served_by(sort.kernel, demand._replace(features=sort.features - {"bias"}, masked=False))
+        yield f"kernel, {where}", own
+        if crossed and memory != own:
+            yield f"kernel of cross_attention, {where}", memory
+
+
+def _served_by(kernel: str, demand: Demand) -> str:
+    """Which kernel a layer would be served by, and why; apart for packed or padded rows where that differs."""
+    if kernel != "auto":
+        return f"{kernel} {KERNELS[kernel].refusal(demand) or 'is what the config says'}"
+    plain, masked = explain(demand), explain(demand._replace(masked=True))
+    if plain[0] == masked[0]:
+        return " ".join(masked)
+    return f"{' '.join(plain)}; packed or padded rows: {' '.join(masked)}"
 
 
 def stacks(model: Model) -> dict[str, Stack]:
@@ -112,18 +203,11 @@ def stacks(model: Model) -> dict[str, Stack]:
     return {"layers": backbone.stack}
 
 
-def _block_words(block: nn.Module, layer: LayerConfig, stack: StackConfig) -> Iterator[tuple[str, str]]:
+def _block_words(block: nn.Module, layer: LayerConfig) -> Iterator[tuple[str, str]]:
     heads = layer.attention_heads
     grouped = f", {heads.num_kv_heads} for keys and values" if heads.num_kv_heads != heads.num_heads else ""
-    window = "" if layer.attention.window is None else f", window {layer.attention.window}"
-    positions = "" if layer.positions == stack.positions else f", positions {layer.positions.kind}"
-    attention = f"{heads.num_heads} heads × {heads.head_dim}{grouped}, kernel {layer.attention.kernel}"
-    words = {
-        "self_attention": attention + window + positions,
-        "cross_attention": attention,
-    }
-    if layer.block != stack.block or not isinstance(layer.block, SequentialBlockConfig):
-        yield "block", layer.block.kind
+    attention = f"{heads.num_heads} heads × {heads.head_dim}{grouped}"
+    words = {"self_attention": attention, "cross_attention": attention}
     for name, branch in block.named_children():
         if isinstance(branch, Branch):
             inside = words.get(name) or branch.sublayer.extra_repr() or type(branch.sublayer).__name__

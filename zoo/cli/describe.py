@@ -43,7 +43,8 @@ def run(
 ) -> None:
     """Show what a model is made of.
 
-    Parameters by part, what is in each layer, the kernel, and floating-point operations of training on a token.
+    Parameters by part, what is in each layer and every setting of it that differs from its default, which attention
+    kernel serves it and why, and floating-point operations of training on a token.
     """
     from zoo.cli.anatomy import cost_rows, empty_model, layer_rows, part_rows
 
@@ -51,7 +52,7 @@ def run(
     model = empty_model(subject.config)
     table(f"{subject.title}: {subject.config.kind}\n", ("part", "parameters", "share"), part_rows(model))
     print()
-    table("", ("layers", "part", "what is in it"), layer_rows(model))
+    table("", ("layers (from 0)", "part", "what is in it"), layer_rows(model))
     print()
     table("", ("cost", ""), cost_rows(model))
 
