@@ -55,6 +55,13 @@ def test_tells_child_processes_what_they_must_find(tmp_path: Path) -> None:
     assert "the file was changed in between" in result.stderr
 
 
+@pytest.mark.parametrize("value", ["nonsense", "[1]"])
+def test_variable_that_zoo_did_not_write(value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, value)
+    with pytest.raises(ConfigError, match="ZOO_IMPORTS is not what zoo writes there; unset it"):
+        execute(files.write(tmp_path))
+
+
 def test_changed_file_needs_a_new_process(tmp_path: Path) -> None:
     path = files.write(tmp_path)
     execute(path)

@@ -97,7 +97,13 @@ def _check_unchanged(path: Path, sha256: str, expected: str | None) -> None:
 
 
 def _told() -> dict[str, str]:
-    files: dict[str, str] = json.loads(os.environ.get(VARIABLE) or "{}")
+    """What the variable says; raises ConfigError where somebody else has written it."""
+    try:
+        files = json.loads(os.environ.get(VARIABLE) or "{}")
+    except ValueError:
+        files = None
+    if not isinstance(files, dict):
+        raise ConfigError(f"the environment variable {VARIABLE} is not what zoo writes there; unset it")
     return files
 
 
