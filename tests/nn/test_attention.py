@@ -156,6 +156,56 @@ def test_dropout_is_of_weights_and_in_training_only(kernel: str) -> None:
     torch.testing.assert_close(still(hidden, plain), module.eval()(hidden, plain))
 
 
+DROPPING = [name for name in DIFFERENTIABLE if "dropout" in KERNELS[name].features]
+CAPPING = [name for name in DIFFERENTIABLE if "cap" in KERNELS[name].features]
+
+
+@pytest.mark.parametrize("kernel", DROPPING)
+def test_dropout_keeps_the_mean_and_drops_as_often_as_it_says(kernel: str) -> None:
+    """Of equal weights and values of 1, what comes out counts the weights that are left."""
+    module = attention(MultiHeadAttentionConfig(kernel=kernel), Heads(1, 1, 6), dropout=0.25)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.zero_()
+        module.project.value.bias.fill_(1.0)
+        module.output.weight.copy_(torch.eye(D, 6))
+    length = 400
+    torch.manual_seed(3)
+    request = Request(AttentionMask(), None, length, torch.empty(B, length, 1), frozenset({"dropout"}))
+    around = AttentionContext(KERNELS[kernel], KERNELS[kernel].prepare(request), no_rotation)
+    left = module.train()(torch.zeros(B, length, D, dtype=torch.float64), around)[..., 0] * 0.75 * length
+    torch.testing.assert_close(left, left.round())
+    assert left.mean().item() == pytest.approx(0.75 * length, rel=0.01)
+    assert left.std().item() == pytest.approx(math.sqrt(0.25 * 0.75 * length), rel=0.1)
+
+
+@pytest.mark.parametrize("kernel", CAPPING)
+@pytest.mark.parametrize("cross", [False, True])
+def test_cap_bounds_scaled_scores(kernel: str, cross: bool) -> None:
+    module = attention(MultiHeadAttentionConfig(kernel=kernel, cap=0.7), memory_dim=M if cross else D)
+    hidden = torch.randn(B, T, D, dtype=torch.float64)
+    memory = torch.randn(B, S, M, dtype=torch.float64) if cross else hidden
+    heads = []
+    for h in range(HEADS.num_heads):
+        q, k = part(module.project.query, hidden, h), part(module.project.key, memory, h // 2)
+        scores = 0.7 * torch.tanh(q @ k.mT * HEADS.head_dim**-0.5 / 0.7)
+        heads.append(scores.softmax(-1) @ part(module.project.value, memory, h // 2))
+    request = Request(AttentionMask(), None, memory.shape[1], hidden, frozenset({"cap"}))
+    around = AttentionContext(KERNELS[kernel], KERNELS[kernel].prepare(request), no_rotation)
+    found = module(hidden, around, memory if cross else None)
+    torch.testing.assert_close(found, module.output(torch.cat(heads, dim=-1)))
+
+
+def test_one_key_head_serves_all_query_heads() -> None:
+    """Multi-query attention is that of all heads with the same keys and values."""
+    single, full = attention(heads=Heads(4, 1, 6)), attention(heads=Heads(4, 4, 6))
+    weights = single.state_dict()
+    shared = {n: w.repeat(4, *[1] * (w.ndim - 1)) for n, w in weights.items() if n.split(".")[1] in ("key", "value")}
+    full.load_state_dict(weights | shared)
+    hidden, around = torch.randn(B, T, D, dtype=torch.float64), context("reference", AttentionMask(causal=True))
+    torch.testing.assert_close(single(hidden, around), full(hidden, around))
+
+
 @pytest.mark.parametrize(
     "settings, message",
     [

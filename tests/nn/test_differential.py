@@ -91,7 +91,7 @@ def test_formula(kernel: str, cross: bool) -> None:
     pairs = module.heads
     assert isinstance(pairs, DifferentialHeads)
     start = 0.8 - 0.6
-    factor = math.exp(pairs.query_1 @ pairs.key_1) - math.exp(pairs.query_2 @ pairs.key_2) + start
+    factor = torch.exp(pairs.query_1 @ pairs.key_1) - torch.exp(pairs.query_2 @ pairs.key_2) + start
     found = []
     for p in (0, 2):
         weights = [
