@@ -61,6 +61,12 @@ def test_only_the_product_of_scale_and_queries_matters(kernel: str, memory_dim: 
         assert (gradient != 0).all()
 
 
+def test_queries_keep_their_dtype() -> None:
+    """Kernels take queries and keys of one dtype, and under autocast parameters have another."""
+    module = LearnedScaleConfig().build(2)
+    assert module(torch.ones(1, 2, 3, 4, dtype=torch.bfloat16)).dtype is torch.bfloat16
+
+
 def test_a_scale_is_above_zero() -> None:
     with pytest.raises(ConfigError, match=r"value: 0.0 must be above 0"):
         ConstantScaleConfig(value=0.0)

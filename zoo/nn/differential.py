@@ -101,5 +101,6 @@ class DifferentialHeads(nn.Module):
         return out_BHTW * (1 - self.lambda_init)
 
     def factor(self) -> Tensor:
-        """λ, a number."""
-        return torch.exp(self.query_1 @ self.key_1) - torch.exp(self.query_2 @ self.key_2) + self.lambda_init
+        """λ, a number; a sum of products, as autocast would round a matrix product to half precision."""
+        one, other = (self.query_1 * self.key_1).sum(), (self.query_2 * self.key_2).sum()
+        return torch.exp(one) - torch.exp(other) + self.lambda_init

@@ -88,5 +88,5 @@ class LearnedScale(nn.Module):
         self.weight = nn.Parameter(torch.empty(num_factors))
 
     def forward(self, q_BHTK: Tensor) -> Tensor:
-        """(B, H, T, K) → (B, H, T, K)."""
-        return q_BHTK * self.weight[:, None, None]
+        """(B, H, T, K) → (B, H, T, K), in the dtype of the queries, which is that of the keys under autocast too."""
+        return q_BHTK * self.weight.to(q_BHTK.dtype)[:, None, None]
