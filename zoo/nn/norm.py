@@ -165,7 +165,7 @@ class ScaleNorm(nn.Module):
 class L2NormConfig(NormConfig, kind="l2_norm"):
     """x / ‖x‖: queries and keys of length 1, whose scores are cosines (set the scale of the attention to suit)."""
 
-    eps: float = setting(1e-6, "added to ‖x‖²", above=0)
+    eps: float = setting(1e-5, "added to ‖x‖²", above=0)
 
     def build(self, dim: int) -> nn.Module:
         """The norm over the last axis of (…, dim)."""
