@@ -196,6 +196,11 @@ MODELS: dict[str, dict[str, Any]] = {
         "positions": "relative",
         "feed_forward": "mixture",
     },
+    "latent": {
+        "kind": "encoder",
+        "num_kv_heads": None,
+        "attention": {"kind": "latent", "query_rank": 48, "key_value_rank": 64, "scale": "inverse"},
+    },
 }
 
 
