@@ -58,6 +58,7 @@ NO_AXIS = {
 """Fields with alternatives that are no axis, and why."""
 
 REFUSED_ALONE = {
+    "heads": ("language_model/transform_bias=False",),  # a bias of a layer that is not there
     "attention": ("latent/latent_norm=batch_norm",),
     "attention.query_key_norm": ("on/norm=batch_norm",),
     "attention.differential": ("on/norm=batch_norm",),
@@ -124,7 +125,9 @@ def _values_of(kinds: object, names: object) -> dict[str, tuple[Found, ...]]:
             legal = (v for v in values if v.name not in refused and v.name.partition("/")[0] not in refused)
             found.setdefault(axis, tuple(legal))
     found["heads"] = tuple(
-        Found(name, {"heads": {"main": value}}) for name, value in _kinds(HeadConfig, optional=False, deep=True)
+        Found(name, {"heads": {"main": value}})
+        for name, value in _kinds(HeadConfig, optional=False, deep=True)
+        if name not in REFUSED_ALONE["heads"]
     )
     return found
 

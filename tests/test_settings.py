@@ -190,7 +190,8 @@ def variations(kind: Any, value: Any, refusal: str) -> list[Any]:
     elif kind is int:
         found = [1, 2, 3, 6] if value is None else [value + 1, value * 2, value - 1]
     elif kind is float:
-        found = [0.5, 1.5, 3.0, 1e6] if not value else [value * 2, value / 2, value * 1000]  # one eps hides in another
+        many = isinstance(value, float) and value
+        found = [value * 2, value / 2, value * 1000] if many else [0.5, 1.5, 3.0, 1e6]  # one eps hides in another
     elif origin is tuple:
         found = [[2 * entry for entry in value]] if value else []
     elif kind is str:

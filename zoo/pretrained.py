@@ -45,7 +45,7 @@ class Pretrained:
     """
 
     def __init__(self, model: Model, tokenizer: Tokenizer | None = None) -> None:
-        rows = model.backbone.tokens.num_embeddings
+        rows = model.backbone.tokens.num_embeddings - model.backbone.tokens.spare
         if tokenizer is not None and tokenizer.vocab_size > rows:
             raise ZooError(
                 f"the tokenizer has {tokenizer.vocab_size} ids but the model's vocabulary only {rows}: "

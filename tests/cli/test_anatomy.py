@@ -45,11 +45,17 @@ def test_place() -> None:
 
 def test_layers_that_are_alike_stand_together() -> None:
     model = create_model("gpt-nano", dim=16, vocab_size=32, max_length=8)
-    assert list(dict.fromkeys(row[0] for row in layer_rows(model))) == ["layers", "layers 0–3", "layers end", "head"]
+    assert list(dict.fromkeys(row[0] for row in layer_rows(model))) == [
+        "embedding",
+        "layers",
+        "layers 0–3",
+        "layers end",
+        "head",
+    ]
     stack = stacks(model)["layers"]
     stack.blocks[2].feed_forward.dropout = nn.Dropout(0.5)
     words = {(where, part): text for where, part, text in layer_rows(model)}
-    assert {where for where, _ in words} == {"layers", "layers 0–1, 3", "layers 2", "layers end", "head"}
+    assert {where for where, _ in words} == {"embedding", "layers", "layers 0–1, 3", "layers 2", "layers end", "head"}
     assert "dropout 0.5" in words["layers 2", "feed_forward"]
     assert "dropout" not in words["layers 0–1, 3", "feed_forward"]
 
@@ -76,7 +82,7 @@ def test_words_of_a_layer() -> None:
     norms = {"none": "no norm", "sandwich": "before and after", "post": "after the sum"}
     for placement, words in norms.items():
         rows = layer_rows(empty_model(model_config("gpt-nano", placement=placement)))
-        assert words in rows[1][2]
+        assert words in rows[2][2]
 
 
 def test_words_of_a_mixture() -> None:
@@ -207,3 +213,19 @@ def test_on_a_machine_with_an_accelerator_it_is_what_is_here(monkeypatch: pytest
     for device, there in (("mps", {"mps float32", "cuda bfloat16"}), ("cuda", {"cuda bfloat16"})):
         monkeypatch.setattr("torch.accelerator.current_accelerator", lambda check_available, d=device: torch.device(d))
         assert {part.partition(", ")[2] for _, part in words_of() if part.startswith("kernel, ")} == there
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({}, "4096 entries, as wide as the model"),
+        ({"vocab_size": 100, "vocab_multiple": 64}, "100 entries, padded to 128 rows, as wide as the model"),
+        ({"embedding": {"factorization": {"dim": 8}}}, "4096 entries, 8 wide; a matrix brings the sum to the width"),
+        (
+            {"embedding": {"factorization": {"order": "tokens"}}},
+            "4096 entries, 128 wide; a matrix brings the tok",
+        ),
+    ],
+)
+def test_words_of_the_token_table(changes: dict[str, object], words: str) -> None:
+    assert words_of(**changes)["embedding", "tokens"].startswith(words)

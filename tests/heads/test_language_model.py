@@ -12,15 +12,15 @@ from zoo.heads import HeadShape
 from zoo.heads.language_model import LanguageModelConfig, LanguageModelHead, Transform
 from zoo.models.create import create_model
 from zoo.nn.feed_forward import ACTIVATIONS
-from zoo.nn.linear import Embedding, Site
+from zoo.nn.linear import Embedding, Linear, Site
 from zoo.nn.norm import LayerNormConfig
 
 DIM, VOCAB_SIZE = 4, 7
 
 
-def head(config: LanguageModelConfig) -> tuple[LanguageModelHead, Embedding]:
-    table = Embedding(VOCAB_SIZE, DIM, site=Site("token_embedding")).double()
-    module = config.build(HeadShape(DIM, VOCAB_SIZE, table, LayerNormConfig())).double()
+def head(config: LanguageModelConfig, spare: int = 0, width: int = DIM) -> tuple[LanguageModelHead, Embedding]:
+    table = Embedding(VOCAB_SIZE + spare, width, site=Site("token_embedding"), spare=spare).double()
+    module = config.build(HeadShape(DIM, VOCAB_SIZE, table, LayerNormConfig(), width != DIM)).double()
     with torch.no_grad():
         for parameter in (table.weight, *module.parameters()):
             parameter.normal_()
@@ -30,8 +30,8 @@ def head(config: LanguageModelConfig) -> tuple[LanguageModelHead, Embedding]:
 
 @pytest.mark.parametrize("tied, bias", [*itertools.product([True, False], repeat=2)])
 @pytest.mark.parametrize("transform", [None, *ACTIVATIONS])
-@pytest.mark.parametrize("scale, factor", [("none", 1.0), ("inverse_sqrt_dim", 0.5)])
-def test_formula(tied: bool, bias: bool, transform: str | None, scale: str, factor: float) -> None:
+@pytest.mark.parametrize("scale, factor", [("none", 1.0), ("inverse_sqrt_dim", 0.5), (1.5, 1.5)])
+def test_formula(tied: bool, bias: bool, transform: str | None, scale: str | float, factor: float) -> None:
     config = LanguageModelConfig(tied=tied, bias=bias, transform=transform, scale=scale)  # type: ignore[arg-type]
     module, table = head(config)
     hidden = torch.randn(2, 3, DIM, dtype=torch.float64)
@@ -45,6 +45,49 @@ def test_formula(tied: bool, bias: bool, transform: str | None, scale: str, fact
     torch.testing.assert_close(module(hidden), expected)
     torch.testing.assert_close(functional.linear(module.features(hidden), module.weight, module.bias), expected)
     assert (module.bias is not None) == bias
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+def test_cap_and_spare_rows(tied: bool, bias: bool) -> None:
+    module, table = head(LanguageModelConfig(tied=tied, bias=bias, cap=2.0), spare=3)
+    hidden = torch.randn(2, 3, DIM, dtype=torch.float64)
+    weight = table.weight if tied else module.output.weight  # type: ignore[union-attr]
+    assert weight.shape == (VOCAB_SIZE + 3, DIM)
+    logits = hidden @ weight[:VOCAB_SIZE].T + (0 if module.bias is None else module.bias)
+    torch.testing.assert_close(module(hidden), 2 * torch.tanh(logits / 2))
+    module(hidden).sum().backward()
+    assert weight.grad is not None
+    assert (weight.grad[VOCAB_SIZE:] == 0).all()
+    assert (weight.grad[:VOCAB_SIZE] != 0).all()
+
+
+@pytest.mark.parametrize("transform", [None, "gelu"])
+def test_a_tied_table_of_another_width(transform: str | None) -> None:
+    """ALBERT comes to it through the transform, OPT through a plain matrix."""
+    module, table = head(LanguageModelConfig(transform=transform), width=3)
+    hidden = torch.randn(2, DIM, dtype=torch.float64)
+    assert module.transform(hidden).shape == (2, 3)
+    torch.testing.assert_close(module(hidden), module.transform(hidden) @ table.weight.T)
+    assert isinstance(module.transform, Linear if transform is None else Transform)
+    if isinstance(module.transform, Linear):
+        assert module.transform.bias is None
+    free, _ = head(LanguageModelConfig(tied=False, transform=transform), width=3)
+    assert free.weight.shape == (VOCAB_SIZE, DIM)
+
+
+def test_transform_without_bias() -> None:
+    module, _ = head(LanguageModelConfig(transform="gelu", transform_bias=False))
+    assert isinstance(module.transform, Transform)
+    assert module.transform.dense.bias is None
+    with pytest.raises(ConfigError, match="transform_bias: false takes the bias from a layer that transform=null"):
+        LanguageModelConfig(transform_bias=False)
+
+
+@pytest.mark.parametrize("field", ["cap", "scale"])
+def test_numbers_are_positive(field: str) -> None:
+    with pytest.raises(ConfigError, match=f"{field}: 0.0 must be above 0"):
+        LanguageModelConfig(**{field: 0.0})
 
 
 def test_tied_weights_are_one_tensor() -> None:

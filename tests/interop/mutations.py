@@ -71,6 +71,7 @@ def in_use(config: ModelConfig) -> str:
 
 
 UNSEEN = (
+    Unseen("vocab_multiple", "pads the table with rows that are never read"),
     Unseen("attention.kernel", "computes the same; parity is tested with each"),
     Unseen("dropout.*", "acts in training only"),
     Unseen("initialization.*", "is how weights are drawn"),

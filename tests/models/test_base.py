@@ -1,14 +1,18 @@
 """What every family keeps: its heads, its dropout, its counts, its precision, its refusals, and that it can learn."""
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+import zoo
+from tests import laws
 from zoo.config import build, read_yaml, to_mapping, to_yaml
 from zoo.errors import ConfigError, DataError
+from zoo.generation.generate import TokenRoles, generate
 from zoo.models import Model, ModelConfig
 from zoo.models.base import row_positions
 from zoo.models.create import create_model, model_config
@@ -229,3 +233,49 @@ def test_rows_longer_than_learned_positions(family: str) -> None:
 def test_unknown_family() -> None:
     with pytest.raises(ConfigError, match="kind: unknown model 'encodder'; did you mean 'encoder'"):
         build(ModelConfig, {"kind": "encodder"})
+
+
+# ------------------------------------------------------------------------------------------------- padded vocabularies
+
+
+@pytest.mark.parametrize("family", ModelConfig.choices)
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_padded_table_changes_nothing_but_its_size(family: str, tied: bool) -> None:
+    """The same weights where there are any, the same logits and gradients; spare rows are zero and stay it."""
+    heads = {"main": {"kind": "language_model", "tied": tied, "bias": True}}
+    plain, padded = (
+        laws.small(family, heads=heads, vocab_multiple=multiple).build(seed=3).double() for multiple in (1, 8)
+    )
+    tokens = torch.tensor([[1, 5, 2, 22]])
+    inputs = {"tokens": tokens} | ({"decoder_tokens": tokens} if family == "encoder_decoder" else {})
+    logits = [model(**inputs)["main"] for model in (plain, padded)]
+    assert logits[1].shape[-1] == 23
+    torch.testing.assert_close(*logits)
+    for each in logits:
+        each.logsumexp(-1).sum().backward()
+    for (name, one), (_, other) in zip(plain.named_parameters(), padded.named_parameters(), strict=True):
+        assert torch.equal(one, other[: len(one)]), name
+        assert one.grad is not None
+        assert other.grad is not None
+        torch.testing.assert_close(one.grad, other.grad[: len(one)])
+        if len(other) != len(one):
+            assert len(other) == 24
+            assert (other[23:] == 0).all()
+            assert (other.grad[23:] == 0).all()
+    assert padded.num_parameters - plain.num_parameters == 16 * (1 if tied else 2)
+
+
+def test_a_multiple_of_the_vocabulary_needs_no_padding() -> None:
+    assert laws.small("decoder", vocab_multiple=23).build().backbone.tokens.weight.shape == (23, 16)
+
+
+def test_padded_tables_are_stored_and_written_by(tmp_path: Path) -> None:
+    model = laws.small("decoder", vocab_multiple=64, heads={"language_model": "language_model"}).build()
+    zoo.save(model, tmp_path / "model")
+    loaded = zoo.load(tmp_path / "model")
+    assert loaded.model.backbone.tokens.weight.shape == (64, 16)
+    roles = TokenRoles(vocab_size=64, padding=0)
+    with torch.no_grad():  # were they ever predicted, this would make them win
+        loaded.model.backbone.tokens.weight[23:] = 100
+    written = generate(loaded.model, [[1, 2], [3]], roles, max_new_tokens=5)
+    assert all(token < 23 for row in written for token in row.tokens)

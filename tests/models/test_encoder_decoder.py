@@ -142,6 +142,12 @@ def test_all_at_once() -> None:
     assert_laws(small("encoder_decoder", decoder=OTHER, share_tokens=False))
 
 
+def test_sides_of_two_widths_share_a_factorized_table() -> None:
+    config = small("encoder_decoder", decoder={"dim": 32}, embedding={"factorization": {"dim": 8}})
+    assert config.build().backbone.tokens.weight.shape == (23, 8)
+    assert_laws(config)
+
+
 def test_each_side_is_built_as_its_settings_say() -> None:
     backbone = model(decoder={"dim": 12, "num_heads": 3, "feed_forward_dim": 5, "norm": "rms_norm"}, share_tokens=False)
     block = backbone.decoder.blocks[0]

@@ -173,7 +173,7 @@ def mup_variance(weight: Weight) -> float:
 
 
 def small_width(weight: Weight) -> int:
-    return weight.fan_in if weight.role == "relative_bias" else DIM
+    return weight.fan_in if weight.is_table or weight.role == "embedding_projection" else DIM
 
 
 DIM = 96
@@ -195,6 +195,7 @@ MODELS: dict[str, dict[str, Any]] = {
         "decoder": {"num_layers": 2},
         "positions": "relative",
         "feed_forward": "mixture",
+        "embedding": {"factorization": {"dim": 64}},
     },
     "latent": {
         "kind": "encoder",

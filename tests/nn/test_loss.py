@@ -1,6 +1,7 @@
 """The loss in chunks equals cross entropy over all logits: the sum, every gradient, and the count of correct ones."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -9,24 +10,32 @@ from torch.nn import functional
 
 from zoo.batch import IGNORE_INDEX
 from zoo.nn import loss
-from zoo.nn.loss import classification_loss, token_loss
+from zoo.nn.loss import Projection, classification_loss, token_loss
 
 N, D, V = 23, 6, 11
 ROWS = [1, 4, 23, 1000]
 
-# outputs and gradients, relative to the largest; bfloat16 keeps 8 bits of each product
-TOLERANCES = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 6e-2}
+# outputs and gradients, relative to the largest; bfloat16 keeps 8 bits of each product, and the gain's gradient cancels
+TOLERANCES = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 1e-1}
 
 
 class Output(nn.Module):
     """The smallest head that offers what the loss asks for."""
 
-    def __init__(self, bias: bool, dtype: torch.dtype = torch.float64) -> None:
+    def __init__(
+        self, bias: bool, dtype: torch.dtype = torch.float64, cap: float | None = None, spare: int = 0
+    ) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(4)
-        self.weight = nn.Parameter(torch.randn(V, D, generator=generator, dtype=torch.float64).to(dtype))
+        self.weight = nn.Parameter(torch.randn(V + spare, D, generator=generator, dtype=torch.float64).to(dtype))
+        self.cap = cap
         self.bias = nn.Parameter(torch.randn(V, generator=generator, dtype=torch.float64).to(dtype)) if bias else None
         self.gain = nn.Parameter(torch.tensor(0.5, dtype=dtype))
+
+    @property
+    def projection(self) -> Projection:
+        """From features to logits."""
+        return Projection(self.weight, self.bias, self.cap, V)
 
     def features(self, hidden: Tensor) -> Tensor:
         """Not the identity, so that gradients must pass through it."""
@@ -51,7 +60,8 @@ def outcome(total: Tensor, head: Output, hidden: Tensor) -> list[Tensor]:
 
 def whole(head: Output, hidden: Tensor, targets: Tensor) -> Tensor:
     """The definition."""
-    logits = functional.linear(head.features(hidden), head.weight, head.bias)
+    logits = functional.linear(head.features(hidden), head.weight[:V], head.bias)
+    logits = logits if head.cap is None else head.cap * torch.tanh(logits / head.cap)
     fine = torch.promote_types(logits.dtype, torch.float32)
     scored = targets != IGNORE_INDEX
     picked = logits.to(fine).log_softmax(-1).gather(1, targets.clamp(min=0)[:, None])[:, 0]
@@ -71,13 +81,20 @@ def rows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
     return request.param
 
 
+SHAPES = [{}, {"cap": 1.5}, {"spare": 5}, {"cap": 3.0, "spare": 1}]
+
+
 @pytest.mark.parametrize("dtype, tolerance", TOLERANCES.items(), ids=str)
 @pytest.mark.parametrize("ignored", [0.0, 0.4, 0.95])
 @pytest.mark.parametrize("bias", [True, False])
-def test_equals_cross_entropy(rows: int, bias: bool, ignored: float, dtype: torch.dtype, tolerance: float) -> None:
-    exact_head, exact_hidden = Output(bias, dtype).double(), hidden_states(dtype).detach().double().requires_grad_()
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_equals_cross_entropy(
+    rows: int, bias: bool, ignored: float, shape: dict[str, Any], dtype: torch.dtype, tolerance: float
+) -> None:
+    exact_head = Output(bias, dtype, **shape).double()
+    exact_hidden = hidden_states(dtype).detach().double().requires_grad_()
     expected = outcome(whole(exact_head, exact_hidden, labels(ignored)), exact_head, exact_hidden)
-    head, hidden = Output(bias, dtype), hidden_states(dtype)
+    head, hidden = Output(bias, dtype, **shape), hidden_states(dtype)
     found, correct = token_loss(head, hidden, labels(ignored))
     assert correct is None
     assert found.dtype == torch.promote_types(dtype, torch.float32)
@@ -92,12 +109,13 @@ def test_torch_agrees_with_the_definition() -> None:
     )
 
 
-def test_autocast(rows: int) -> None:
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_autocast(rows: int, shape: dict[str, Any]) -> None:
     """Weights in float32 under bfloat16 autocast: gradients come back in float32, close to exact ones."""
-    exact_head, exact_hidden = Output(True, torch.float32).double(), hidden_states(torch.float32).detach().double()
-    exact_hidden.requires_grad_()
+    exact_head = Output(True, torch.float32, **shape).double()
+    exact_hidden = hidden_states(torch.float32).detach().double().requires_grad_()
     expected = outcome(whole(exact_head, exact_hidden, labels(0.4)), exact_head, exact_hidden)
-    head, hidden = Output(True, torch.float32), hidden_states(torch.float32)
+    head, hidden = Output(True, torch.float32, **shape), hidden_states(torch.float32)
     with torch.autocast("cpu", torch.bfloat16):
         total, _ = token_loss(head, hidden, labels(0.4))
     found = outcome(total, head, hidden)
@@ -164,9 +182,13 @@ def test_a_sum_of_parts_is_the_whole(rows: int) -> None:
     assert_close(outcome(sum(parts), head, hidden), outcome(token_loss(head, hidden, targets)[0], head, hidden), 1e-12)
 
 
-def test_accuracy(rows: int) -> None:
-    head, hidden, targets = Output(True), hidden_states(), labels(0.4)
-    best = functional.linear(head.features(hidden), head.weight, head.bias).argmax(-1)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_accuracy(rows: int, shape: dict[str, Any]) -> None:
+    """Spare rows are never the best, however large they are."""
+    head, hidden, targets = Output(True, **shape), hidden_states(), labels(0.4)
+    with torch.no_grad():
+        head.weight[V:] *= 1000
+    best = functional.linear(head.features(hidden), head.weight[:V], head.bias).argmax(-1)
     targets[:6] = best[:6]
     _, correct = token_loss(head, hidden, targets, accuracy=True)
     assert correct is not None
@@ -174,16 +196,30 @@ def test_accuracy(rows: int) -> None:
     assert correct.item() >= 6
 
 
+@pytest.mark.parametrize("spare", [0, 5])
 @pytest.mark.parametrize("label", [-1, V, -99])
-def test_labels_outside_the_vocabulary(rows: int, label: int) -> None:
+def test_labels_outside_the_vocabulary(rows: int, label: int, spare: int) -> None:
     targets = labels(0.4)
     targets[7] = label
     with pytest.raises((IndexError, RuntimeError)):
-        token_loss(Output(True), hidden_states(), targets)
+        token_loss(Output(True, spare=spare), hidden_states(), targets)
 
 
-def test_gradient_check(rows: int) -> None:
-    head, targets = Output(True), labels(0.4)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_spare_rows_take_no_probability_and_get_no_gradient(rows: int, shape: dict[str, Any]) -> None:
+    head, hidden = Output(True, **shape), hidden_states()
+    total, _ = token_loss(head, hidden, labels(0.4))
+    total.backward()
+    assert head.weight.grad is not None
+    assert (head.weight.grad[V:] == 0).all()
+    with torch.no_grad():
+        head.weight[V:] = 1e6
+    torch.testing.assert_close(token_loss(head, hidden, labels(0.4))[0], total, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_gradient_check(rows: int, shape: dict[str, Any]) -> None:
+    head, targets = Output(True, **shape), labels(0.4)
     assert torch.autograd.gradcheck(lambda hidden: token_loss(head, hidden, targets)[0], hidden_states())
 
 

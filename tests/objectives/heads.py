@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from zoo.nn.loss import Projection
+
 
 class TokenHead(nn.Module):
     """features(hidden) @ weightᵀ + bias; remembers how many places went through it."""
@@ -13,6 +15,11 @@ class TokenHead(nn.Module):
         self.weight = nn.Parameter(torch.randn(vocab_size, dim, generator=generator, dtype=torch.float64))
         self.bias = nn.Parameter(torch.randn(vocab_size, generator=generator, dtype=torch.float64))
         self.projected = 0
+
+    @property
+    def projection(self) -> Projection:
+        """From features to logits."""
+        return Projection(self.weight, self.bias, None, len(self.bias))
 
     def features(self, hidden: Tensor) -> Tensor:
         """Nothing is changed."""

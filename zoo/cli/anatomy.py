@@ -86,7 +86,7 @@ def _in_order(counts: dict[tuple[str, ...], int]) -> Iterator[tuple[tuple[str, .
 
 def layer_rows(model: Model) -> list[tuple[str, str, str]]:
     """(layers, part, what is in it), layers that are alike together, numbered from 0 as in the setting `layers`."""
-    rows = []
+    rows = [("embedding", "tokens", _table_words(model.config))]
     for name, stack in stacks(model).items():
         config = stack.config
         rows.append((name, "positions", f"{config.positions.kind}, up to {config.max_length}"))
@@ -192,6 +192,17 @@ def _served_by(kernel: str, demand: Demand) -> str:
     if plain[0] == masked[0]:
         return " ".join(masked)
     return f"{' '.join(plain)}; packed or padded rows: {' '.join(masked)}"
+
+
+def _table_words(config: ModelConfig) -> str:
+    """How large the token table is, and how its width becomes that of the model."""
+    size, factorization = config.vocab_size or 0, config.embedding.factorization
+    spare = -size % config.vocab_multiple
+    rows = f"{size} entries" + (f", padded to {size + spare} rows" if spare else "")
+    if factorization is None:
+        return f"{rows}, as wide as the model"
+    what = "the sum" if factorization.order == "sum" else "the tokens"
+    return f"{rows}, {factorization.dim} wide; a matrix brings {what} to the width of the model"
 
 
 def stacks(model: Model) -> dict[str, Stack]:

@@ -20,15 +20,17 @@ class HeadShape(NamedTuple):
 
     Attributes:
         dim: width D of the hidden states.
-        vocab_size: V.
-        tokens: the token table (V, D), for a tied output layer.
+        vocab_size: V; the token table may have spare rows behind them.
+        tokens: the token table, for a tied output layer.
         norm: which norm the model uses.
+        factorized: whether the token table has a width of its own, from which a matrix leads to D.
     """
 
     dim: int
     vocab_size: int
     tokens: Embedding
     norm: NormConfig
+    factorized: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,8 @@
 """The output layer over the vocabulary: masked, causal and sequence-to-sequence language models share it.
 
 Tied to the token table: Press & Wolf 2016, arXiv:1608.05859. BERT transforms the hidden state first (dense, activation,
-norm) and adds a bias; T5 scales it by 1/√dim where the table is tied.
+norm) and adds a bias; T5 scales it by 1/√dim where the table is tied; Gemma 2 (arXiv:2408.00118) caps the logits. A
+tied table of another width than the model's is reached by the transform (ALBERT, ELECTRA) or by a plain matrix (OPT).
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from zoo.config import setting
 from zoo.errors import ConfigError
@@ -20,12 +20,13 @@ from zoo.heads.base import Head, HeadConfig, HeadShape
 from zoo.nn.feed_forward import ACTIVATIONS
 from zoo.nn.init import WidthEntry
 from zoo.nn.linear import Embedding, Linear, Site
+from zoo.nn.loss import Projection
 from zoo.registry import unknown_name
 
 
 @dataclass(frozen=True, kw_only=True)
 class LanguageModelConfig(HeadConfig, kind="language_model"):
-    """logits = scale · transform(hidden) @ weightᵀ + bias."""
+    """logits = capped(scale · transform(hidden) @ weightᵀ + bias)."""
 
     families: ClassVar[tuple[str, ...]] = ("encoder", "decoder", "encoder_decoder")
 
@@ -34,12 +35,26 @@ class LanguageModelConfig(HeadConfig, kind="language_model"):
     transform: str | None = setting(
         None, "activation of a dense layer and norm before the output (BERT: gelu); null: no such layer"
     )
-    scale: Literal["none", "inverse_sqrt_dim"] = setting("none", "factor on the hidden state: none, or 1/√dim (T5)")
+    transform_bias: bool = setting(True, "whether that dense layer has a bias (ModernBERT: not)")
+    scale: Literal["none", "inverse_sqrt_dim"] | float = setting(
+        "none", "factor on what the weight is applied to: none, 1/√dim (T5) or a number", above=0
+    )
+    cap: float | None = setting(
+        None, "soft cap of the logits, cap · tanh(logits / cap) (Gemma 2: 30); null: none", above=0
+    )
 
     def validate(self) -> None:
-        """Refuses an unknown activation."""
+        """Refuses an unknown activation, and a bias taken from a layer that is not there."""
         if self.transform is not None and self.transform not in ACTIVATIONS:
             raise ConfigError(unknown_name("activation", self.transform, ACTIVATIONS), "transform")
+        if self.transform is None and not self.transform_bias:
+            raise ConfigError("false takes the bias from a layer that transform=null leaves out", "transform_bias")
+
+    def factor(self, dim: int) -> float:
+        """The scale as a number, for hidden states of this width."""
+        if isinstance(self.scale, str):
+            return dim**-0.5 if self.scale == "inverse_sqrt_dim" else 1.0
+        return self.scale
 
     def width_entries(self) -> Iterable[WidthEntry]:
         """A tied table, and a scale."""
@@ -59,18 +74,20 @@ class Transform(nn.Module):
     """norm(activation(dense(x))), as BERT has it before its output layer.
 
     Args:
-        activation: name of the activation.
+        config: activation and bias.
         shape: width and norm of the model.
+        width: of what comes out.
     """
 
-    def __init__(self, activation: str, shape: HeadShape) -> None:
+    def __init__(self, config: LanguageModelConfig, shape: HeadShape, width: int) -> None:
         super().__init__()
-        self.dense = Linear(shape.dim, shape.dim, site=Site("head_transform"))
-        self.activation = ACTIVATIONS[activation]
-        self.norm = shape.norm.build(shape.dim)
+        assert config.transform is not None
+        self.dense = Linear(shape.dim, width, config.transform_bias, site=Site("head_transform"))
+        self.activation = ACTIVATIONS[config.transform]
+        self.norm = shape.norm.build(width)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """(…, D) → (…, D)."""
+        """(…, D) → (…, width)."""
         return self.norm(self.activation(self.dense(hidden)))
 
 
@@ -78,29 +95,48 @@ class LanguageModelHead(Head):
     """Hidden states to logits over the vocabulary.
 
     Args:
-        config: tied or free, bias, transform, scale.
+        config: tied or free, bias, transform, scale, cap.
         shape: what the model hands over.
     """
 
     def __init__(self, config: LanguageModelConfig, shape: HeadShape) -> None:
         super().__init__()
-        self.transform = Transform(config.transform, shape) if config.transform else nn.Identity()
-        self.scale = shape.dim**-0.5 if config.scale == "inverse_sqrt_dim" else 1.0
+        self.transform = _before_output(config, shape)
+        self.scale = config.factor(shape.dim)
+        self.cap = config.cap
+        self.vocab_size = shape.vocab_size
         # A tied table belongs to the embedding; the tuple keeps torch from registering it here a second time.
         self._tied: tuple[Embedding, ...] = (shape.tokens,) if config.tied else ()
-        self.output = None if config.tied else Linear(shape.dim, shape.vocab_size, False, site=Site("head_output"))
+        rows = shape.tokens.num_embeddings
+        spare = rows - shape.vocab_size
+        self.output = None if config.tied else Linear(shape.dim, rows, False, site=Site("head_output"), spare=spare)
         self.bias = nn.Parameter(torch.empty(shape.vocab_size)) if config.bias else None
 
     @property
     def weight(self) -> Tensor:
-        """The output matrix (V, D)."""
+        """The output matrix (V, D), with spare rows behind."""
         return self._tied[0].weight if self.output is None else self.output.weight
 
+    @property
+    def projection(self) -> Projection:
+        """From features to logits."""
+        return Projection(self.weight, self.bias, self.cap, self.vocab_size)
+
     def features(self, hidden: Tensor) -> Tensor:
-        """What the output matrix is applied to: (…, D) → (…, D)."""
+        """What the output matrix is applied to: (…, D) → (…, width of the matrix)."""
         features = self.transform(hidden)
         return features if self.scale == 1.0 else features * self.scale
 
     def forward(self, hidden_BTD: Tensor) -> Tensor:
         """(…, D) → (…, V)."""
-        return functional.linear(self.features(hidden_BTD), self.weight, self.bias)
+        return self.projection.logits(self.features(hidden_BTD))
+
+
+def _before_output(config: LanguageModelConfig, shape: HeadShape) -> nn.Module:
+    """What brings hidden states to the width of the output matrix."""
+    width = shape.tokens.embedding_dim if config.tied else shape.dim
+    if config.transform is not None:
+        return Transform(config, shape, width)
+    if config.tied and shape.factorized:
+        return Linear(shape.dim, width, False, site=Site("head_transform"))
+    return nn.Identity()

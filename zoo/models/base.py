@@ -37,6 +37,9 @@ class ModelConfig(StackConfig, Choice, noun="model"):
     vocab_size: int | None = setting(
         None, "entries of the vocabulary; null: in a run, as many as the tokenizer has", minimum=1
     )
+    vocab_multiple: int = setting(
+        1, "the table is padded to a multiple of so many rows, for speed; the spare rows stay zero", minimum=1
+    )
     embedding: EmbeddingConfig = setting(EmbeddingConfig(), "how tokens enter the model")
     heads: dict[str, HeadConfig] = setting({}, "what the model predicts: heads by name")
     initialization: InitializationConfig = setting(BertInitializationConfig(), "how weights are drawn before training")
@@ -78,8 +81,9 @@ class ModelConfig(StackConfig, Choice, noun="model"):
         sides = self.sides()
         two_sided = {scheme.config for side in sides if not side.causal for scheme in side.stack.schemes(False)}
         for side in sides:
-            own = Scheme(side.stack.positions, side.stack.positions_shape(side.causal))
-            for layer, scheme in enumerate(side.stack.schemes(side.causal)):
+            width = self.embedding.sum_dim(side.stack.dim)
+            own = Scheme(side.stack.positions, side.stack.positions_shape(side.causal, width))
+            for layer, scheme in enumerate(side.stack.schemes(side.causal, width)):
                 try:
                     scheme.config.check_sides(scheme.config in two_sided)
                     scheme.config.check(scheme.shape)
@@ -102,11 +106,12 @@ class ModelConfig(StackConfig, Choice, noun="model"):
         return (Side("", self, self.causal),)
 
     def token_table(self, dim: int) -> Embedding:
-        """A new token table (V, dim); raises ConfigError where the vocabulary is not known yet."""
+        """A new token table for a stack of this width; raises ConfigError where the vocabulary is not known yet."""
         if self.vocab_size is None:
             raise ConfigError("is not known; give it, for example vocab_size=4096", "vocab_size")
-        padding = self.embedding.padding_token
-        return Embedding(self.vocab_size, dim, site=Site("token_embedding"), padding_index=padding)
+        spare, padding = -self.vocab_size % self.vocab_multiple, self.embedding.padding_token
+        rows, width = self.vocab_size + spare, self.embedding.table_dim(dim)
+        return Embedding(rows, width, site=Site("token_embedding"), padding_index=padding, spare=spare)
 
     def build_backbone(self) -> Backbone:
         """The backbone, its weights unset."""
@@ -126,7 +131,8 @@ class ModelConfig(StackConfig, Choice, noun="model"):
         """The model with its weights unset, for loading into or, under `torch.device("meta")`, for counting."""
         backbone = self.build_backbone()
         stack = self.sides()[-1].stack
-        shape = HeadShape(stack.dim, backbone.tokens.num_embeddings, backbone.tokens, stack.norm)
+        tokens, factorized = backbone.tokens, self.embedding.factorization is not None
+        shape = HeadShape(stack.dim, tokens.num_embeddings - tokens.spare, tokens, stack.norm, factorized)
         return Model(self, backbone, {name: head.build(shape) for name, head in self.heads.items()})
 
 
@@ -175,13 +181,13 @@ class SelfBackbone(Backbone):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         table = config.token_table(config.dim)
-        self.embedding = TokenEmbedding(config.embedding, table, config.norm, config.dropout.embedding)
-        self.stack = Stack(config, causal=config.causal)
+        self.embedding = TokenEmbedding(config.embedding, table, config.norm, config.dropout.embedding, config.dim)
+        self.stack = Stack(config, causal=config.causal, embedding_dim=config.embedding.sum_dim(config.dim))
         self.padding_aware = padding_aware(self.embedding)
 
     @property
     def tokens(self) -> Embedding:
-        """The token table (V, D)."""
+        """The token table."""
         return self.embedding.tokens
 
     def run(
@@ -229,5 +235,5 @@ class Model(nn.Module):
 
     @property
     def num_parameters(self) -> int:
-        """How many numbers are trained; what is shared counts once."""
+        """How many numbers the model has; what is shared counts once, spare rows of a padded vocabulary count too."""
         return sum(parameter.numel() for parameter in self.parameters())

@@ -39,10 +39,10 @@ class EncoderDecoderConfig(ModelConfig, kind="encoder_decoder"):
         """Refuses segments, which neither side takes, and one token table for sides of two widths."""
         super().validate()
         width = self.decoder_config().dim
-        if self.share_tokens and width != self.dim:
+        if self.share_tokens and self.embedding.table_dim(width) != self.embedding.table_dim(self.dim):
             raise ConfigError(
                 f"{width} is not the encoder's dim={self.dim}, so they cannot share a token table; set "
-                "share_tokens=false",
+                "share_tokens=false, or embedding.factorization.dim to a width for both",
                 "decoder.dim",
             )
         if self.embedding.num_segments:
@@ -94,17 +94,23 @@ class EncoderDecoder(Backbone):
         decoder = config.decoder_config()
         depth = Depth(config.num_layers, decoder.num_layers)
         table = config.token_table(config.dim)
-        self.encoder_embedding = TokenEmbedding(config.embedding, table, config.norm, config.dropout.embedding)
-        self.encoder = Stack(config, causal=False, depth=depth)
+        self.encoder_embedding = _embedding(config, config, table)
+        self.encoder = Stack(config, causal=False, depth=depth, embedding_dim=config.embedding.sum_dim(config.dim))
         table = table if config.share_tokens else config.token_table(decoder.dim)
-        self.decoder_embedding = TokenEmbedding(config.embedding, table, decoder.norm, decoder.dropout.embedding)
+        self.decoder_embedding = _embedding(config, decoder, table)
         self.encoder_padding_aware = padding_aware(self.encoder_embedding)
         self.decoder_padding_aware = padding_aware(self.decoder_embedding)
-        self.decoder = Stack(decoder, causal=True, memory_dim=config.dim, depth=depth._replace(in_decoder=True))
+        self.decoder = Stack(
+            decoder,
+            causal=True,
+            memory_dim=config.dim,
+            depth=depth._replace(in_decoder=True),
+            embedding_dim=config.embedding.sum_dim(decoder.dim),
+        )
 
     @property
     def tokens(self) -> Embedding:
-        """The token table (V, D) of the decoder."""
+        """The token table of the decoder."""
         return self.decoder_embedding.tokens
 
     def forward(
@@ -147,3 +153,7 @@ class EncoderDecoder(Backbone):
         tell_padding(self.decoder_padding_aware, documents)
         hidden_BTD = self.decoder_embedding(tokens, positions, None, self.decoder.positions.embed)
         return self.decoder(hidden_BTD, positions, documents, memory, cache=cache)
+
+
+def _embedding(config: EncoderDecoderConfig, side: StackConfig, table: Embedding) -> TokenEmbedding:
+    return TokenEmbedding(config.embedding, table, side.norm, side.dropout.embedding, side.dim)

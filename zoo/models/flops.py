@@ -43,10 +43,13 @@ def forward_flops(model: Model, row: RowShape) -> float:
     backbone = model.backbone
     flops = 0.0
     if isinstance(backbone, EncoderDecoder):
+        flops += 2 * row.length * _weights(backbone.encoder_embedding)
         flops += _stack_flops(backbone.encoder, row.length, 0)
+        flops += 2 * row.decoder_length * _weights(backbone.decoder_embedding)
         flops += _stack_flops(backbone.decoder, row.decoder_length, row.length)
     else:
         assert isinstance(backbone, SelfBackbone)
+        flops += 2 * row.length * _weights(backbone.embedding)
         flops += _stack_flops(backbone.stack, row.length, 0)
     for head in model.heads.values():
         # A classifier reads one position of a row; the output layer is the token table or has its shape.

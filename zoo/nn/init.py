@@ -2,8 +2,8 @@
 
 Every parameter is drawn from a generator of its own, keyed by (seed, name of the parameter): the global random stream
 is not touched, and changing one part of a model leaves the initial weights of all others as they were, which is what a
-paired ablation wants. Norm weights start at 1, biases at 0, the padding row at 0, in every scheme; a module whose
-parameters start elsewhere says so in its `starts`.
+paired ablation wants. Norm weights start at 1, biases at 0, padding and spare rows at 0, in every scheme; a module
+whose parameters start elsewhere says so in its `starts`.
 
 A scheme may also say how the learning rate of a weight depends on its shape (muP), for the optimizer's groups.
 """
@@ -156,7 +156,7 @@ class SmallInitializationConfig(InitializationConfig, kind="small"):
     """Nguyen & Salazar 2019, arXiv:1910.05895, section 2.2 (SmallInit): normal with variance 2 / (5 · dim).
 
     It is Xavier's variance of a feed-forward four times as wide as the model, for every weight; the table of relative
-    biases has its heads for dim.
+    biases has its heads for dim, a token table of a width of its own that width.
     """
 
     def fill(self, weight: Tensor, site: Site, generator: torch.Generator) -> None:
@@ -258,9 +258,10 @@ def initialize(model: nn.Module, config: InitializationConfig, seed: int) -> Non
     for name, module in model.named_modules():
         if isinstance(module, Linear | Embedding):
             generator = torch.Generator().manual_seed(_key(seed, name))
-            weight = torch.empty(module.weight.shape, dtype=torch.float32)
+            rows, width = module.weight.shape
+            weight = torch.empty(rows - module.spare, width, dtype=torch.float32)
             config.draw(weight, module.site, generator)
-            module.weight.copy_(weight)
+            module.weight.zero_()[: rows - module.spare].copy_(weight)
             if isinstance(module, Linear) and module.bias is not None:
                 module.bias.zero_()
             if isinstance(module, Embedding) and module.padding_idx is not None:

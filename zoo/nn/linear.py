@@ -29,6 +29,7 @@ Role = Literal[
     "feed_forward_output",
     "router",
     "token_embedding",
+    "embedding_projection",
     "segment_embedding",
     "position_embedding",
     "relative_bias",
@@ -82,10 +83,12 @@ class Linear(nn.Linear):
     Args:
         in_features, out_features, bias: as in torch.
         site: where the weight stands.
+        spare: rows at the end that stand for nothing: they start at zero and get no gradient.
     """
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True, *, site: Site) -> None:
+    def __init__(self, in_features: int, out_features: int, bias: bool = True, *, site: Site, spare: int = 0) -> None:
         self.site = site
+        self.spare = spare
         super().__init__(in_features, out_features, bias)
 
     def reset_parameters(self) -> None:
@@ -99,12 +102,14 @@ class Embedding(nn.Embedding):
         num_embeddings, embedding_dim: the table's shape.
         site: where the table stands.
         padding_index: a row that starts at zero and that looking up does not train, or None.
+        spare: rows at the end that stand for nothing: they start at zero and are never looked up.
     """
 
     def __init__(
-        self, num_embeddings: int, embedding_dim: int, *, site: Site, padding_index: int | None = None
+        self, num_embeddings: int, embedding_dim: int, *, site: Site, padding_index: int | None = None, spare: int = 0
     ) -> None:
         self.site = site
+        self.spare = spare
         super().__init__(num_embeddings, embedding_dim, padding_idx=padding_index)
 
     def reset_parameters(self) -> None:
@@ -130,6 +135,6 @@ class Embedding(nn.Embedding):
             return
         lowest, highest = (int(bound) for bound in index.aminmax())
         wrong = lowest if lowest < 0 else highest
-        last = self.num_embeddings - first - 1
+        last = self.num_embeddings - self.spare - first - 1
         if not 0 <= wrong <= last:
             raise DataError(f"{noun} {wrong} is outside 0 … {last}; {remedy}")

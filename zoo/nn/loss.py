@@ -19,18 +19,48 @@ CHUNK_ELEMENTS = 1 << 24
 """Most logits alive at once (64 MiB in float32)."""
 
 
-class OutputLayer(Protocol):
-    """What a head must offer for its loss to be computed in chunks: logits = features(hidden) @ weightᵀ + bias."""
+class Projection(NamedTuple):
+    """From features to logits: cap · tanh((features @ weightᵀ + bias) / cap), the first V columns.
 
-    weight: Tensor
-    bias: Tensor | None
+    Attributes:
+        weight_RD: one row for each entry of the vocabulary, then spare ones: a product of 50,304 columns may be much
+            faster than one of 50,257.
+        bias_V: added to the logits; None: nothing is.
+        cap: soft cap of the logits; None: none.
+        vocab_size: V, at most R.
+    """
+
+    weight_RD: Tensor
+    bias_V: Tensor | None
+    cap: float | None
+    vocab_size: int
+
+    def logits(self, features: Tensor) -> Tensor:
+        """(…, D) → (…, V)."""
+        return self.capped(self.product(features)[..., : self.vocab_size])
+
+    def product(self, features: Tensor) -> Tensor:
+        """(…, D) → (…, R), before the cap; what spare columns hold means nothing."""
+        spare = len(self.weight_RD) - self.vocab_size
+        bias_R = None if self.bias_V is None else functional.pad(self.bias_V, (0, spare))
+        return functional.linear(features, self.weight_RD, bias_R)
+
+    def capped(self, logits: Tensor) -> Tensor:
+        """The soft cap, elementwise (Gemma 2, arXiv:2408.00118, section 2)."""
+        return logits if self.cap is None else self.cap * (logits / self.cap).tanh()
+
+
+class OutputLayer(Protocol):
+    """What a head must offer for its loss to be computed in chunks: logits = projection.logits(features(hidden))."""
+
+    projection: Projection
 
     def features(self, hidden: Tensor) -> Tensor:
         """What is multiplied by the weight, (…, D)."""
 
 
 def token_loss(
-    head: Any, hidden_ND: Tensor, labels_N: Tensor, *, accuracy: bool = False
+    head: OutputLayer, hidden_ND: Tensor, labels_N: Tensor, *, accuracy: bool = False
 ) -> tuple[Tensor, Tensor | None]:
     """Summed cross entropy of the labels that are not IGNORE_INDEX.
 
@@ -43,18 +73,18 @@ def token_loss(
     Returns:
         The sum (a float32 scalar, or finer as the hidden states are), and the number of correct predictions or None.
     """
-    features_ND = head.features(hidden_ND)
-    rows = max(1, CHUNK_ELEMENTS // head.weight.shape[0])
-    correct = _count_correct(features_ND, head, labels_N, rows) if accuracy else None
+    features_ND, projection = head.features(hidden_ND), head.projection
+    rows = max(1, CHUNK_ELEMENTS // len(projection.weight_RD))
+    correct = _count_correct(features_ND, projection, labels_N, rows) if accuracy else None
     if features_ND.shape[0] <= rows:
-        logits_NV = functional.linear(features_ND, head.weight, head.bias)
+        logits_NV = projection.product(features_ND)[:, : projection.vocab_size]
         fine = torch.promote_types(logits_NV.dtype, torch.float32)
-        return functional.cross_entropy(
-            logits_NV.to(fine), labels_N, reduction="sum", ignore_index=IGNORE_INDEX
-        ), correct
-    dtype = _compute_dtype(features_ND)
-    gradients = torch.is_grad_enabled()
-    return _ChunkedCrossEntropy.apply(features_ND, head.weight, head.bias, labels_N, rows, dtype, gradients), correct
+        logits_NV = projection.capped(logits_NV.to(fine))
+        return functional.cross_entropy(logits_NV, labels_N, reduction="sum", ignore_index=IGNORE_INDEX), correct
+    chunks = _Chunks(rows, _compute_dtype(features_ND), torch.is_grad_enabled(), projection.cap)
+    return _ChunkedCrossEntropy.apply(
+        features_ND, projection.weight_RD, projection.bias_V, labels_N, chunks, projection.vocab_size
+    ), correct
 
 
 def _compute_dtype(features_ND: Tensor) -> torch.dtype:
@@ -65,11 +95,20 @@ def _compute_dtype(features_ND: Tensor) -> torch.dtype:
 
 
 @torch.no_grad()
-def _count_correct(features_ND: Tensor, head: Any, labels_N: Tensor, rows: int) -> Tensor:
+def _count_correct(features_ND: Tensor, projection: Projection, labels_N: Tensor, rows: int) -> Tensor:
     correct = labels_N.new_zeros(())
     for features, labels in zip(features_ND.split(rows), labels_N.split(rows), strict=True):
-        correct += (functional.linear(features, head.weight, head.bias).argmax(dim=-1) == labels).sum()
+        correct += (projection.logits(features).argmax(dim=-1) == labels).sum()
     return correct
+
+
+class _Chunks(NamedTuple):
+    """How a loss is computed chunk by chunk: positions of a chunk, dtype of products, whether gradients are wanted."""
+
+    rows: int
+    dtype: torch.dtype
+    gradients: bool
+    cap: float | None
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
@@ -79,66 +118,64 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     def forward(
         ctx: Any,
         features_ND: Tensor,
-        weight_VD: Tensor,
+        weight_RD: Tensor,
         bias_V: Tensor | None,
         labels_N: Tensor,
-        rows: int,
-        dtype: torch.dtype,
-        gradients: bool,
+        chunks: _Chunks,
+        vocab_size: int,
     ) -> Tensor:
         with torch.autocast(features_ND.device.type, enabled=False):
-            bias_low = None if bias_V is None else bias_V.to(dtype)
-            projection = _Projection(features_ND.to(dtype), weight_VD.to(dtype), bias_low)
-            wanted = tuple(needed and gradients for needed in ctx.needs_input_grad[:3])
-            total, sums = _cross_entropy_in_chunks(projection, labels_N, rows, wanted)
-        pairs = zip(sums, (features_ND, weight_VD, bias_V), strict=True)
+            bias_low = None if bias_V is None else bias_V.to(chunks.dtype)
+            projection = Projection(weight_RD.to(chunks.dtype), bias_low, chunks.cap, vocab_size)
+            wanted = tuple(needed and chunks.gradients for needed in ctx.needs_input_grad[:3])
+            features = features_ND.to(chunks.dtype)
+            total, sums = _cross_entropy_in_chunks(features, projection, labels_N, chunks.rows, wanted)
+        pairs = zip(sums, (features_ND, weight_RD, bias_V), strict=True)
         ctx.save_for_backward(*(None if s is None or t is None else s.to(t.dtype) for s, t in pairs))
         return total
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         scaled = [None if saved is None else saved * grads[0].to(saved.dtype) for saved in ctx.saved_tensors]
-        return (*scaled, None, None, None, None)
-
-
-class _Projection(NamedTuple):
-    """logits = features @ weightᵀ + bias, all of one dtype."""
-
-    features_ND: Tensor
-    weight_VD: Tensor
-    bias_V: Tensor | None
+        return (*scaled, None, None, None)
 
 
 def _cross_entropy_in_chunks(
-    projection: _Projection, labels_N: Tensor, rows: int, wanted: tuple[bool, ...]
+    features_ND: Tensor, projection: Projection, labels_N: Tensor, rows: int, wanted: tuple[bool, ...]
 ) -> tuple[Tensor, list[Tensor | None]]:
     """The sum of cross entropies and, where wanted, its gradients by features, weight and bias; float32 or finer."""
-    features_ND, weight_VD, bias_V = projection
+    weight_RD, bias_V, cap, vocab_size = projection
     fine = torch.promote_types(features_ND.dtype, torch.float32)
     total = features_ND.new_zeros((), dtype=fine)
     sums = [
         torch.zeros_like(tensor, dtype=fine) if want and tensor is not None else None
-        for want, tensor in zip(wanted, projection, strict=True)
+        for want, tensor in zip(wanted, (features_ND, weight_RD, bias_V), strict=True)
     ]
     by_features, by_weight, by_bias = sums
     for start in range(0, len(features_ND), rows):
         part = slice(start, start + rows)
-        logits_NV = functional.linear(features_ND[part], weight_VD, bias_V).to(fine)
+        logits_NR = projection.product(features_ND[part]).to(fine)
+        logits_NV = projection.capped(logits_NR[:, :vocab_size])
         scored_N = labels_N[part] != IGNORE_INDEX
         target_N1 = labels_N[part].where(scored_N, 0)[:, None]
         log_sum_N = logits_NV.logsumexp(dim=-1)
         total += ((log_sum_N - logits_NV.gather(1, target_N1)[:, 0]) * scored_N).sum()
         if not any(wanted):
             continue
-        # d loss / d logits = softmax − one-hot, on scored rows
+        slope_NV = None if cap is None else 1 - (logits_NV / cap).square()
+        # d loss / d logits = softmax − one-hot, on scored rows; the logits are not needed any more
         grad_NV = logits_NV.sub_(log_sum_N[:, None]).exp_()
         grad_NV.scatter_add_(1, target_N1, grad_NV.new_full(target_N1.shape, -1.0))
         grad_NV.mul_(scored_N[:, None])
-        low_NV = grad_NV.to(features_ND.dtype)
+        if slope_NV is not None:
+            grad_NV.mul_(slope_NV)
+            logits_NR[:, :vocab_size] = grad_NV
+        logits_NR[:, vocab_size:] = 0
+        low_NR = logits_NR.to(features_ND.dtype)
         if by_features is not None:
-            by_features[part] = low_NV @ weight_VD
+            by_features[part] = low_NR @ weight_RD
         if by_weight is not None:
-            by_weight += low_NV.T @ features_ND[part]
+            by_weight += low_NR.T @ features_ND[part]
         if by_bias is not None:
             by_bias += grad_NV.sum(dim=0)
     return total, sums
