@@ -281,7 +281,12 @@ def _build_config(schema: type[Config], value: Any) -> Config:
     if issubclass(schema, Choice) and isinstance(value, str):
         value = {"kind": value}
     if not isinstance(value, dict):
-        raise ConfigError(f"must be a group of settings, not {value!r} (legal keys: {', '.join(_keys(schema))})")
+        legal = (
+            f"kinds: {', '.join(sorted(schema.choices))}"
+            if issubclass(schema, Choice)
+            else f"keys: {', '.join(_keys(schema))}"
+        )
+        raise ConfigError(f"must be a group of settings, not {value!r} (legal {legal})")
     if issubclass(schema, Choice):
         kind = value.get("kind", getattr(schema, "kind", None))
         if kind is None:

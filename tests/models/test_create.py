@@ -42,8 +42,8 @@ def test_changes_reach_into_groups() -> None:
 
 
 def test_a_given_config_is_a_base_like_any_other() -> None:
-    config = model_config(PLAIN, attention={"scale": 0.5})
-    assert model_config(config, attention={"window": 3}).attention.scale == 0.5
+    config = model_config(PLAIN, attention={"cap": 0.5})
+    assert model_config(config, attention={"window": 3}).attention.cap == 0.5
     assert model_config(config, num_layers=2).num_layers == 2
     assert config.num_layers == 1
 
