@@ -23,6 +23,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "grouped": {"num_kv_heads": 2},
     "window": {"attention": {"window": 2}},
     "reference": {"attention": {"kernel": "reference"}},
+    "one block": {"sharing": "all"},
+    "looped blocks": {"num_layers": 4, "sharing": {"kind": "cycle", "num_blocks": 2}},
+    "other layers": {"layers": {"1": {"num_heads": 2, "attention": {"window": 1}, "positions": "none"}}},
+    "parallel": {"block": "parallel"},
+    "factorized": {"embedding": {"factorization": {"dim": 6}}},
+    "capped and padded": {"vocab_multiple": 8, "heads": {"language_model": {"kind": "language_model", "cap": 3.0}}},
 }
 
 

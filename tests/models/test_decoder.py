@@ -4,6 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.nn.attend.cases import differentiable
+from zoo.generation.cache import GrowingCache
+from zoo.models import Model
 from zoo.models.create import create_model
 from zoo.models.decoder import Decoder, DecoderConfig
 from zoo.nn.positions import PositionsConfig
@@ -81,3 +84,84 @@ def test_family() -> None:
     assert isinstance(create_model(SETTINGS).backbone, Decoder)
     assert DecoderConfig.causal
     assert [side.causal for side in DecoderConfig().sides()] == [True]
+
+
+# --------------------------------------------------------------------------------------------------------------- prefix
+
+LENGTHS, PREFIXES = (5, 3, 6), (2, 0, 6)
+"""Tokens of three documents, and how many of each are its prefix."""
+
+
+def rows_of(documents: list[list[int]], left: bool) -> dict[str, torch.Tensor]:
+    """The documents laid into rows of one width, each with its prefix; padding holds token 1."""
+    width = max(sum(LENGTHS[index] for index in row) for row in documents) + 1
+    rows = len(documents)
+    laid = {
+        "tokens": torch.ones(rows, width),
+        "positions": torch.zeros(rows, width),
+        "prefix": torch.zeros(rows, width),
+    }
+    laid["documents"] = torch.full((rows, width), -1.0)
+    for number, row in enumerate(documents):
+        start = width - sum(LENGTHS[index] for index in row) if left else 0
+        for index in row:
+            place = (number, slice(start, start + LENGTHS[index]))
+            laid["tokens"][place] = tokens_of(index)
+            laid["positions"][place] = torch.arange(LENGTHS[index])
+            laid["documents"][place] = index
+            laid["prefix"][number, start : start + PREFIXES[index]] = 1
+            start += LENGTHS[index]
+    return {name: values.bool() if name == "prefix" else values.long() for name, values in laid.items()}
+
+
+def tokens_of(index: int) -> torch.Tensor:
+    return torch.arange(LENGTHS[index]) * 3 % 11 + index % 2
+
+
+def prefix_of(index: int, length: int | None = None) -> torch.Tensor:
+    return (torch.arange(length or LENGTHS[index]) < PREFIXES[index])[None]
+
+
+def outcome(
+    model: Model, inputs: list[dict[str, torch.Tensor]], places: list[tuple[int, int, slice]]
+) -> list[torch.Tensor]:
+    """Hidden states of all documents one after another, and the gradient of each weight of the stack."""
+    found = [model.backbone(**row) for row in inputs]
+    hidden = torch.cat([found[batch][row, place] for batch, row, place in places])
+    direction = torch.randn(hidden.shape, generator=torch.Generator().manual_seed(1), dtype=hidden.dtype)
+    return [hidden, *torch.autograd.grad((hidden * direction).sum(), list(model.backbone.parameters()))]
+
+
+@pytest.mark.parametrize("kernel", differentiable())
+@pytest.mark.parametrize("positions", ["rotary", "alibi"])
+def test_prefixes_packed_and_padded_equal_each_alone(kernel: str, positions: str) -> None:
+    model = create_model(SETTINGS, positions=positions, max_length=16, attention={"kernel": kernel}).double()
+    each = [{"tokens": tokens_of(index)[None], "prefix": prefix_of(index)} for index in range(3)]
+    expected = outcome(model, each, [(index, 0, slice(None)) for index in range(3)])
+    ends = [sum(LENGTHS[: index + 1]) for index in range(3)]
+    together = [(0, 0, slice(end - length, end)) for end, length in zip(ends, LENGTHS, strict=True)]
+    width = max(LENGTHS) + 1
+    right = [(0, index, slice(0, length)) for index, length in enumerate(LENGTHS)]
+    left = [(0, index, slice(width - length, width)) for index, length in enumerate(LENGTHS)]
+    apart = [[0], [1], [2]]
+    for rows, places in (
+        (rows_of([[0, 1, 2]], left=False), together),
+        (rows_of(apart, left=False), right),
+        (rows_of(apart, left=True), left),
+    ):
+        for one, other in zip(outcome(model, [rows], places), expected, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-10)
+    without = outcome(model, [{"tokens": row["tokens"]} for row in each], [(i, 0, slice(None)) for i in range(3)])
+    assert not torch.allclose(without[0], expected[0])
+
+
+@pytest.mark.parametrize("kernel", differentiable())
+def test_a_prefix_in_the_first_call_of_a_cache(kernel: str) -> None:
+    """The prefix speaks of all places so far: those of it see each other, what comes later sees it and its past."""
+    model, cache = create_model(SETTINGS, attention={"kernel": kernel}).double(), GrowingCache()
+    tokens = tokens_of(0)[None]
+    parts = [
+        model.backbone(tokens=tokens[:, start:end], prefix=prefix_of(0, end), cache=cache)
+        for start, end in ((0, 3), (3, 4), (4, 5))
+    ]
+    torch.testing.assert_close(torch.cat(parts, dim=1), model.backbone(tokens=tokens, prefix=prefix_of(0)))

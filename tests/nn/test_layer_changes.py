@@ -8,6 +8,7 @@ from torch import nn
 
 from tests.laws import assert_laws, small
 from zoo.errors import ConfigError
+from zoo.models import ModelConfig
 from zoo.nn.init import BertInitializationConfig, initialize
 from zoo.nn.positions import PositionsConfig
 from zoo.nn.positions.alibi import AlibiConfig
@@ -117,3 +118,11 @@ def test_layers_with_other_heads_have_positions_of_their_own(positions: str) -> 
 def test_refusals(layers: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         config(layers)
+
+
+@pytest.mark.parametrize("family", ModelConfig.choices)
+def test_laws(family: str) -> None:
+    """Windows, positions, placements and widths that differ from layer to layer, on both sides."""
+    changes = {"0": {"attention_placement": "none"}, "1::2": {"attention": {"window": 1}, "positions": "none"}}
+    changes["2"] = {"feed_forward_dim": 8, "num_kv_heads": 2, "norm": "rms_norm"}
+    assert_laws(small(family, num_layers=4, positions="rotary", layers=changes))

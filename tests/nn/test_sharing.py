@@ -1,9 +1,15 @@
 """Layers that share a block run the same weights, each at its own place; what cannot be shared is refused."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 
+import zoo
+from tests.laws import assert_laws, small
 from zoo.errors import ConfigError
+from zoo.models import ModelConfig
 from zoo.nn.init import BertInitializationConfig, initialize
 from zoo.nn.sharing import (
     AllSharedConfig,
@@ -66,3 +72,20 @@ def test_shared_stack_equals_one_with_copied_weights(sharing: SharingConfig, ord
 def test_refusals(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         StackConfig(num_layers=6, **settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("family", ModelConfig.choices)
+@pytest.mark.parametrize("sharing", ["all", {"kind": "cycle", "num_blocks": 2}, {"kind": "reversed_cycle"}], ids=str)
+def test_laws(family: str, sharing: Any) -> None:
+    assert_laws(small(family, num_layers=4, sharing=sharing, positions="rotary"))
+
+
+@pytest.mark.parametrize("family", ModelConfig.choices)
+def test_shared_layers_that_are_stored_once_load(family: str, tmp_path: Path) -> None:
+    """More layers than there are tensors: the guard of a checkpoint counts blocks."""
+    model = small(family, num_layers=64, sharing="all").build()
+    zoo.save(model, tmp_path / "model")
+    loaded = zoo.load(tmp_path / "model").model
+    assert loaded.config == model.config
+    for name, parameter in loaded.named_parameters():
+        assert torch.equal(parameter, model.get_parameter(name))

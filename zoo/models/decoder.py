@@ -45,7 +45,8 @@ class Decoder(SelfBackbone):
             positions: (B or 1, T) int64 position of each token in its document; None: 0 … T−1, after what is cached.
             documents: (B, T) int64 document ids, −1 padding; None: each row is one document without padding.
             segments: (B, T) int64 segment ids in [0, num_segments); None: all 0.
-            prefix: (B, S) bool over all places of the row, cached ones too: these see each other both ways; None: none.
+            prefix: (B, S) bool over all places of the row, cached ones too: those of a document see each other both
+                ways; None: none. With a cache, a prefix must lie in one call: what is cached does not change.
             cache: earlier places of the same rows.
         """
         return self.run(tokens, positions, documents, segments, prefix_BS=prefix, cache=cache)
