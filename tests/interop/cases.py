@@ -8,26 +8,35 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import (
+    AlbertConfig,
     BartConfig,
     BertConfig,
     BloomConfig,
+    DeepseekV3Config,
+    Gemma2Config,
     GPT2Config,
     GPTNeoXConfig,
     LlamaConfig,
     MarianConfig,
+    ModernBertConfig,
     Olmo2Config,
     Qwen3Config,
     T5Config,
 )
+from transformers.core_model_loading import revert_weight_conversion
+from transformers.models.albert.modeling_albert import AlbertForMaskedLM, AlbertForPreTraining
 from transformers.models.bart.modeling_bart import BartForConditionalGeneration
 from transformers.models.bert.modeling_bert import BertForPreTraining
 from transformers.models.bloom.modeling_bloom import BloomForCausalLM, BloomGelu, bloom_gelu_forward
+from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3ForCausalLM, DeepseekV3TopkRouter
+from transformers.models.gemma2.modeling_gemma2 import Gemma2ForCausalLM
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 from transformers.models.gpt_neox.modeling_gpt_neox import GPTNeoXForCausalLM
 from transformers.models.llama.modeling_llama import LlamaForCausalLM
 from transformers.models.marian.modeling_marian import MarianMTModel, MarianSinusoidalPositionalEmbedding
+from transformers.models.modernbert.modeling_modernbert import ModernBertForMaskedLM
 from transformers.models.olmo2.modeling_olmo2 import Olmo2ForCausalLM
 from transformers.models.qwen3.modeling_qwen3 import Qwen3ForCausalLM
 from transformers.models.t5.modeling_t5 import T5ForConditionalGeneration
@@ -52,6 +61,7 @@ class Case(NamedTuple):
         model_class, config: of transformers.
         takes_positions: whether its forward takes `position_ids`; else it counts from the start of the row.
         eager: whether only its plain attention does all that it should.
+        order: which two fields its sentence-pair head has: `next_sentence` or `sentence_order`.
         mend: what must be done to a model of it before it can be compared.
     """
 
@@ -60,6 +70,7 @@ class Case(NamedTuple):
     config: Any
     takes_positions: bool = True
     eager: bool = False
+    order: str = "next_sentence"
     mend: Callable[[Any], None] = as_built
 
 
@@ -90,6 +101,20 @@ def with_a_bias_and_sinusoids(model: Any) -> None:
             module.weight.copy_(torch.cat((angles.sin(), angles.cos()), dim=1))
 
 
+@torch.no_grad()
+def with_router_biases(model: Any) -> None:
+    """The biases by which experts are chosen start at zero, here they decide something; and the plain loop over experts.
+
+    Its grouped product knows no float64.
+    """
+    model.set_experts_implementation("eager")
+    generator = torch.Generator().manual_seed(2)
+    for module in model.modules():
+        if isinstance(module, DeepseekV3TopkRouter):
+            bias = module.e_score_correction_bias
+            bias.copy_(0.3 * torch.randn(bias.shape, generator=generator, dtype=bias.dtype))
+
+
 CASES = {
     "bert": Case(
         "bert",
@@ -102,6 +127,89 @@ CASES = {
             intermediate_size=29,
             max_position_embeddings=17,
             layer_norm_eps=1e-3,
+        ),
+    ),
+    "albert": Case(
+        "albert",
+        AlbertForPreTraining,
+        AlbertConfig(
+            vocab_size=VOCAB,
+            embedding_size=10,
+            hidden_size=21,
+            num_hidden_layers=4,
+            num_attention_heads=3,
+            intermediate_size=29,
+            max_position_embeddings=17,
+            layer_norm_eps=1e-3,
+        ),
+        order="sentence_order",
+    ),
+    "albert in two groups": Case(
+        "albert",
+        AlbertForMaskedLM,
+        AlbertConfig(
+            vocab_size=VOCAB,
+            embedding_size=15,
+            hidden_size=15,
+            num_hidden_layers=4,
+            num_hidden_groups=2,
+            num_attention_heads=3,
+            intermediate_size=29,
+            max_position_embeddings=17,
+            layer_norm_eps=1e-3,
+            hidden_act="relu",
+            pad_token_id=None,
+        ),
+    ),
+    "modernbert": Case(
+        "modernbert",
+        ModernBertForMaskedLM,
+        ModernBertConfig(
+            vocab_size=VOCAB,
+            hidden_size=18,
+            num_hidden_layers=5,
+            num_attention_heads=3,
+            intermediate_size=25,
+            max_position_embeddings=17,
+            local_attention=6,
+            norm_eps=1e-3,
+            global_attn_every_n_layers=3,
+            pad_token_id=PADDING,
+            bos_token_id=None,
+            eos_token_id=None,
+            cls_token_id=None,
+            sep_token_id=None,
+            rope_parameters={
+                "full_attention": {"rope_type": "default", "rope_theta": 500.0},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 50.0},
+            },
+        ),
+    ),
+    "modernbert untied with biases": Case(
+        "modernbert",
+        ModernBertForMaskedLM,
+        ModernBertConfig(
+            vocab_size=VOCAB,
+            hidden_size=12,
+            num_hidden_layers=3,
+            num_attention_heads=3,
+            intermediate_size=25,
+            max_position_embeddings=17,
+            local_attention=5,
+            norm_eps=1e-3,
+            norm_bias=True,
+            attention_bias=True,
+            mlp_bias=True,
+            classifier_bias=True,
+            decoder_bias=False,
+            hidden_activation="gelu_pytorch_tanh",
+            layer_types=["sliding_attention", "sliding_attention", "full_attention"],
+            tie_word_embeddings=False,
+            pad_token_id=None,
+            bos_token_id=None,
+            eos_token_id=None,
+            cls_token_id=None,
+            sep_token_id=None,
         ),
     ),
     "gpt2": Case(
@@ -164,6 +272,120 @@ CASES = {
         BloomConfig(vocab_size=VOCAB, hidden_size=15, n_layer=3, n_head=3, layer_norm_epsilon=1e-3),
         takes_positions=False,
         mend=with_the_derivative_of_its_gelu,
+    ),
+    "gemma2": Case(
+        "gemma2",
+        Gemma2ForCausalLM,
+        Gemma2Config(
+            vocab_size=VOCAB,
+            hidden_size=20,
+            intermediate_size=27,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            head_dim=6,
+            max_position_embeddings=17,
+            rms_norm_eps=1e-3,
+            query_pre_attn_scalar=7,
+            sliding_window=4,
+            attn_logit_softcapping=1.5,
+            final_logit_softcapping=2.5,
+            rope_parameters={"rope_type": "default", "rope_theta": 500.0},
+        ),
+        eager=True,
+    ),
+    "gemma2 without caps, untied, with biases": Case(
+        "gemma2",
+        Gemma2ForCausalLM,
+        Gemma2Config(
+            vocab_size=VOCAB,
+            hidden_size=18,
+            intermediate_size=25,
+            num_hidden_layers=2,
+            num_attention_heads=3,
+            num_key_value_heads=1,
+            head_dim=4,
+            max_position_embeddings=17,
+            rms_norm_eps=1e-3,
+            query_pre_attn_scalar=4,
+            sliding_window=3,
+            layer_types=["full_attention", "sliding_attention"],
+            attn_logit_softcapping=None,
+            final_logit_softcapping=None,
+            attention_bias=True,
+            tie_word_embeddings=False,
+            pad_token_id=None,
+        ),
+        eager=True,
+    ),
+    "deepseek_v3": Case(
+        "deepseek_v3",
+        DeepseekV3ForCausalLM,
+        DeepseekV3Config(
+            vocab_size=VOCAB,
+            hidden_size=20,
+            intermediate_size=27,
+            moe_intermediate_size=9,
+            num_hidden_layers=3,
+            num_attention_heads=3,
+            num_key_value_heads=3,
+            n_shared_experts=2,
+            n_routed_experts=8,
+            num_experts_per_tok=3,
+            n_group=4,
+            topk_group=2,
+            first_k_dense_replace=1,
+            q_lora_rank=11,
+            kv_lora_rank=13,
+            qk_rope_head_dim=8,
+            qk_nope_head_dim=5,
+            v_head_dim=7,
+            max_position_embeddings=34,
+            rms_norm_eps=1e-3,
+            rope_parameters={
+                "rope_type": "yarn",
+                "rope_theta": 20.0,
+                "factor": 2.0,
+                "beta_fast": 0.5,
+                "beta_slow": 0.2,
+                "mscale": 0.7,
+                "mscale_all_dim": 1.1,
+                "original_max_position_embeddings": 17,
+            },
+        ),
+        mend=with_router_biases,
+    ),
+    "deepseek_v3 without a latent of queries, in halves": Case(
+        "deepseek_v3",
+        DeepseekV3ForCausalLM,
+        DeepseekV3Config(
+            vocab_size=VOCAB,
+            hidden_size=16,
+            intermediate_size=27,
+            moe_intermediate_size=9,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=2,
+            n_shared_experts=1,
+            n_routed_experts=5,
+            num_experts_per_tok=2,
+            n_group=1,
+            topk_group=1,
+            norm_topk_prob=False,
+            first_k_dense_replace=0,
+            q_lora_rank=None,
+            kv_lora_rank=13,
+            qk_rope_head_dim=6,
+            qk_nope_head_dim=3,
+            v_head_dim=4,
+            rope_interleave=False,
+            attention_bias=True,
+            tie_word_embeddings=True,
+            pad_token_id=PADDING,
+            max_position_embeddings=17,
+            rms_norm_eps=1e-3,
+        ),
+        mend=with_router_biases,
     ),
     "qwen3": Case(
         "qwen3",
@@ -505,6 +727,14 @@ CASES = {
         ),
     ),
 }
+
+
+def as_saved(model: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a model by the names that its files have: experts, for one, are piled up in memory only."""
+    if any(".experts." in name for name in tensors):
+        return revert_weight_conversion(model, tensors)  # type: ignore[no-any-return]
+    return tensors
+
 
 FIRST = {case.architecture: name for name, case in reversed(CASES.items())}
 """For each architecture its first case."""

@@ -31,6 +31,7 @@ from tests.test_settings import variations
 from zoo.config import Config, build, merged, to_mapping
 from zoo.errors import ConfigError, DataError
 from zoo.models import Model, ModelConfig
+from zoo.nn.layer import LayerConfig
 from zoo.registry import Choice
 
 MOVES = 1e-6
@@ -72,8 +73,9 @@ def in_use(config: ModelConfig) -> str:
 
 UNSEEN = (
     Unseen("vocab_multiple", "pads the table with rows that are never read"),
-    Unseen("attention.kernel", "computes the same; parity is tested with each"),
+    Unseen("*attention.kernel", "computes the same; parity is tested with each"),
     Unseen("dropout.*", "acts in training only"),
+    Unseen("*.balancing.rate", "acts in training only"),
     Unseen("initialization.*", "is how weights are drawn"),
     Unseen(
         "max_length",
@@ -98,7 +100,10 @@ OTHER_MODELS = ("heads", "heads.*.kind", "block.kind", "kind")
 
 
 def fields_of(config: Any, path: str = "") -> dict[str, Any]:
-    """The type of every field of a config, by its dotted name; groups and named groups are entered, not listed."""
+    """The type of every field of a config, by its dotted name; groups and named groups are entered, not listed.
+
+    Where some layers are changed, the fields of the groups that a change names are listed as `layers.<slice>.<field>`.
+    """
     found: dict[str, Any] = {}
     hints = typing.get_type_hints(type(config))
     if isinstance(config, Choice):
@@ -112,23 +117,46 @@ def fields_of(config: Any, path: str = "") -> dict[str, Any]:
                 found |= fields_of(entry, f"{where}.{name}.")
         else:
             found[where] = hints[field.name]
+    if isinstance(config, ModelConfig):
+        said: list[Any] = []
+        for key, change in config.layers.items():
+            inside = {} if change in said else fields_of(first_layer(config, key))
+            found |= {f"layers.{key}.{name}": kind for name, kind in inside.items() if name.split(".")[0] in change}
+            said.append(change)
     return {where: kind for where, kind in found.items() if not any(fnmatch(where, other) for other in OTHER_MODELS)}
+
+
+def first_layer(config: ModelConfig, key: str) -> LayerConfig:
+    """The first of the layers that a key of `layers` speaks of, with all changes."""
+    parts = [int(part) if part else None for part in key.split(":")]
+    layers = config.layer_configs()
+    return layers[slice(*parts)][0] if len(parts) > 1 else layers[int(key)]
+
+
+def owner(config: ModelConfig, groups: list[str]) -> Any:
+    """The config that a field stands in, by the names of the groups around it."""
+    found: Any = config
+    for index, name in enumerate(groups):
+        if groups[:index] == ["layers"]:
+            found = first_layer(config, name)
+        elif name != "layers":
+            found = found[name] if isinstance(found, dict) else getattr(found, name)
+    return found
 
 
 def mutated(config: ModelConfig, path: str, value: Any) -> ModelConfig:
     """The config with one field changed; a changed `kind` keeps what it can of its group. May raise ConfigError."""
-    settings, group = to_mapping(config), config
+    settings = to_mapping(config)
     *groups, last = path.split(".")
-    for name in groups:
-        group = group[name] if isinstance(group, dict) else getattr(group, name)
     change: dict[str, Any] = {last: value}
     if last == "kind":
-        legal = {field.name for field in dataclasses.fields(type(group).choice(value))}  # type: ignore[attr-defined]
+        group = owner(config, groups)
+        legal = {field.name for field in dataclasses.fields(type(group).choice(value))}
         change |= {name: old for name, old in to_mapping(group).items() if name in legal and name != "kind"}
     for name in reversed(groups):
         change = {name: change}
-    if last in ("layers", "decoder"):
-        settings.pop(last)
+    if path in ("layers", "decoder"):
+        settings.pop(path)
     model = build(ModelConfig, merged(settings, change))
     assert isinstance(model, ModelConfig)
     return model
@@ -136,9 +164,8 @@ def mutated(config: ModelConfig, path: str, value: Any) -> ModelConfig:
 
 def other_values(config: ModelConfig, path: str, kind: Any) -> list[Any]:
     """What a field may be changed to; some of it may be refused."""
-    value: Any = to_mapping(config)
-    for name in path.split("."):
-        value = value[name]
+    *groups, last = path.split(".")
+    value = to_mapping(owner(config, groups))[last]
     if isinstance(kind, dict):  # the kinds of a choice
         return [name for name in kind if name != value]
     try:
@@ -178,10 +205,10 @@ def with_weights_of(config: ModelConfig, weights: Mapping[str, Tensor]) -> Model
             module.reset_parameters()
     randomize(model, seed=3)
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name in weights and weights[name].ndim == parameter.ndim:
-                overlap = tuple(map(slice, map(min, parameter.shape, weights[name].shape)))
-                parameter[overlap] = weights[name][overlap]
+        for name, tensor in model.state_dict().items():
+            if name in weights and weights[name].ndim == tensor.ndim:
+                overlap = tuple(map(slice, map(min, tensor.shape, weights[name].shape)))
+                tensor[overlap] = weights[name][overlap]
     return model
 
 

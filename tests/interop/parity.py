@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tests.interop.cases import CASES, LENGTHS, LONGEST, LONGEST_TARGET, PADDING, TARGET_LENGTHS
+from tests.interop.cases import CASES, LENGTHS, LONGEST, LONGEST_TARGET, PADDING, TARGET_LENGTHS, as_saved
 from tests.oracle import gradient_difference, gradients, lifted, oracle_model, relative
 from zoo.batch import IGNORE_INDEX
 from zoo.config import build, merged, to_mapping
@@ -21,6 +21,10 @@ from zoo.nn.loss import classification_loss, token_loss
 
 TOLERANCE = 1e-12
 """Of logits, loss and every gradient, relative. What is measured is below 1e-14."""
+
+
+PAIR_LOGITS = {"next_sentence": "seq_relationship_logits", "sentence_order": "sop_logits"}
+"""What the output of a sentence-pair head is called."""
 
 
 class Sides(NamedTuple):
@@ -133,9 +137,15 @@ def our_config(name: str) -> ModelConfig:
 
 
 @functools.cache
+def saved_weights(name: str) -> dict[str, Tensor]:
+    """The oracle's weights by the names that its files have."""
+    return as_saved(oracle(name), oracle(name).state_dict())
+
+
+@functools.cache
 def our_weights(name: str) -> dict[str, Tensor]:
     """The oracle's weights by our names."""
-    return to_zoo(CASES[name].architecture, oracle(name).state_dict(), foreign_config(name))
+    return to_zoo(CASES[name].architecture, saved_weights(name), foreign_config(name))
 
 
 def with_kernel(config: ModelConfig, kernel: str) -> ModelConfig:
@@ -161,7 +171,7 @@ def oracle_result(name: str, padding: str) -> Result:
     case, model, batch = CASES[name], oracle(name), sides(name, padding)
     model.zero_grad()
     model.set_attn_implementation("eager" if padding == "right" or case.eager else "sdpa")
-    order = {} if batch.order is None else {"next_sentence_label": batch.order}
+    order = {} if batch.order is None else {f"{case.order}_label": batch.order}
     with lifted():
         output = model(**batch.theirs, labels=batch.labels, **order)
         all_logits = output.logits if "logits" in output else output.prediction_logits
@@ -171,9 +181,10 @@ def oracle_result(name: str, padding: str) -> Result:
         loss.backward()
     logits = {"language_model": all_logits[batch.real].detach()}
     if batch.order is not None:
-        logits["next_sentence"] = output.seq_relationship_logits.detach()
+        logits["next_sentence"] = output[PAIR_LOGITS[case.order]].detach()
     buffers = {key: torch.zeros_like(tensor) for key, tensor in model.state_dict().items()}
-    by_our_names = to_zoo(case.architecture, buffers | gradients(model), foreign_config(name))
+    by_their_names = as_saved(model, buffers | gradients(model))
+    by_our_names = to_zoo(case.architecture, by_their_names, foreign_config(name))
     trained = dict(our_config(name).build_unset().named_parameters(remove_duplicate=False))
     return Result(logits, loss.detach(), {key: value for key, value in by_our_names.items() if key in trained})
 
@@ -219,7 +230,7 @@ def round_trip(name: str) -> None:
     """Asserts that foreign weights and config survive the way to us and back, bit for bit."""
     architecture, config = CASES[name].architecture, our_config(name)
     ignored = ARCHITECTURES[architecture].ignored
-    weights = {key: weight for key, weight in oracle(name).state_dict().items() if key not in ignored}
+    weights = {key: weight for key, weight in saved_weights(name).items() if key not in ignored}
     again = from_zoo(architecture, our_weights(name), config)
     assert again.keys() == weights.keys()
     assert all(torch.equal(again[key], weights[key]) and again[key].is_contiguous() for key in weights)
@@ -227,6 +238,7 @@ def round_trip(name: str) -> None:
     assert write_config(architecture, read_config(architecture, spelled_out)) == spelled_out
     rebuilt = type(CASES[name].config)(**spelled_out)
     with torch.device("meta"):
-        described = CASES[name].model_class(rebuilt).state_dict()
+        model = CASES[name].model_class(rebuilt)
+    described = as_saved(model, model.state_dict())
     shapes = {key: weight.shape for key, weight in described.items() if key not in ignored}
     assert shapes == {key: weight.shape for key, weight in weights.items()}

@@ -55,14 +55,14 @@ class Rule(NamedTuple):
     """One foreign module and ours: each `weight` or `bias` that ours has is the foreign module's of that name.
 
     Attributes:
-        foreign: dotted name of the module, `{layer}` stands for the number of a layer; or several that hold ours.
+        foreign: dotted name of the module; `{layer}` or `{expert}` stands for a number.
         ours: dotted name of our module, or several that the foreign one holds together.
         layout: how the foreign one holds them; rows one after the other where nothing is said.
         also: further foreign modules that share these tensors.
         tensors: whether all these are names of tensors and not of modules.
     """
 
-    foreign: str | tuple[str, ...]
+    foreign: str
     ours: tuple[str, ...]
     layout: Layout = AS_IT_IS
     also: tuple[str, ...] = ()
@@ -92,7 +92,7 @@ class Architecture:
         required: fields that must have one of these values where they are given.
         harmless: fields that do not change what a model computes.
         weights: the rules for a config of ours.
-        ignored: foreign tensors that hold no weight; `{layer}` as in a rule.
+        ignored: foreign tensors that hold no weight; numbers as in a rule.
         modernize: brings spellings of older versions into today's, and drops fields that repeat others.
     """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from fnmatch import fnmatch
 from typing import Any
 
 from zoo.config import build, difference, flatten, to_mapping
@@ -170,26 +171,29 @@ OF_LAYERS = ("attention", "attention_placement", "block", "feed_forward", "feed_
 """What only layers read: a stack that changes it for some of them means nothing else by it."""
 
 
+NO_MATTER = ("initialization.*", "*attention.kernel", "*balancing.rate")
+"""What decides neither outputs nor gradients: how weights were drawn, which kernel computes, how a bias moves."""
+
+
 def _what_is_computed(config: ModelConfig, by_layer: bool) -> Mapped:
-    """What of our config decides outputs and gradients: not how weights were drawn, nor which kernel computes.
+    """What of our config decides outputs and gradients, flattened.
 
     Args:
         config: ours.
         by_layer: whether each layer is listed by itself, as where `layers` changes some: it may do so in many ways.
     """
     settings = _spelled_out(config)
-    del settings["initialization"]
-    for side in config.sides():
+    for side in config.sides() if by_layer else ():
         stack = settings[side.key] if side.key else settings
-        del stack["attention"]["kernel"]
-        if by_layer:
-            layers = [_with_numbers(layer) for layer in side.stack.layer_configs()]
-            for layer in layers:
-                del layer["attention"]["kernel"]
-            for name in OF_LAYERS:
-                del stack[name]
-            stack["layers"] = {str(number): layer for number, layer in enumerate(layers)}
-    return settings
+        for name in OF_LAYERS:
+            del stack[name]
+        layers = enumerate(side.stack.layer_configs())
+        stack["layers"] = {str(number): _with_numbers(layer) for number, layer in layers}
+    return {
+        path: value
+        for path, value in flatten(settings).items()
+        if not any(fnmatch(path, pattern) for pattern in NO_MATTER)
+    }
 
 
 def _refuse_other_kinds(table: Architecture, config: ModelConfig) -> None:

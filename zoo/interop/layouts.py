@@ -1,6 +1,6 @@
 """How foreign tensors hold the numbers of ours: rearrangements that lose nothing, each in both directions.
 
-A rule of a mapping table names some foreign tensors and some of ours, and a layout says how the ones hold the others.
+A rule of a mapping table names a foreign tensor and one or more of ours, and a layout says how the one holds the others.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from torch import Tensor
 
 
 class Layout(Protocol):
-    """How a few foreign tensors hold a few of ours."""
+    """How a foreign tensor holds one or more of ours."""
 
-    def to_foreign(self, ours: Sequence[Tensor]) -> list[Tensor]:
-        """Our tensors, rearranged as the foreign ones; on meta tensors it says what shapes those have."""
+    def to_foreign(self, ours: Sequence[Tensor]) -> Tensor:
+        """Our tensors as the foreign one; of meta tensors it is one, and says what shape that has."""
 
-    def to_ours(self, foreign: Sequence[Tensor], shapes: Sequence[torch.Size]) -> list[Tensor]:
-        """The foreign tensors, rearranged as ours, whose shapes are given."""
+    def to_ours(self, foreign: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
+        """What of the foreign tensor is which of ours, whose shapes are given."""
 
 
 class Stacked(NamedTuple):
@@ -31,13 +31,13 @@ class Stacked(NamedTuple):
 
     transposed: bool = False
 
-    def to_foreign(self, ours: Sequence[Tensor]) -> list[Tensor]:
+    def to_foreign(self, ours: Sequence[Tensor]) -> Tensor:
         """One tensor."""
-        return [self._turned(ours[0] if len(ours) == 1 else torch.cat([*ours]))]
+        return self._turned(ours[0] if len(ours) == 1 else torch.cat([*ours]))
 
-    def to_ours(self, foreign: Sequence[Tensor], shapes: Sequence[torch.Size]) -> list[Tensor]:
+    def to_ours(self, foreign: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
         """Its parts."""
-        return [*self._turned(foreign[0]).split([shape[0] for shape in shapes])]
+        return [*self._turned(foreign).split([shape[0] for shape in shapes])]
 
     def _turned(self, tensor: Tensor) -> Tensor:
         return tensor.T if self.transposed and tensor.ndim == 2 else tensor
@@ -52,13 +52,13 @@ class ByHead(NamedTuple):
 
     num_heads: int
 
-    def to_foreign(self, ours: Sequence[Tensor]) -> list[Tensor]:
+    def to_foreign(self, ours: Sequence[Tensor]) -> Tensor:
         """One tensor."""
-        return [torch.cat([part.unflatten(0, (self.num_heads, -1)) for part in ours], dim=1).flatten(0, 1)]
+        return torch.cat([part.unflatten(0, (self.num_heads, -1)) for part in ours], dim=1).flatten(0, 1)
 
-    def to_ours(self, foreign: Sequence[Tensor], shapes: Sequence[torch.Size]) -> list[Tensor]:
+    def to_ours(self, foreign: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
         """Its parts."""
-        parts = foreign[0].unflatten(0, (self.num_heads, -1)).split([s[0] // self.num_heads for s in shapes], dim=1)
+        parts = foreign.unflatten(0, (self.num_heads, -1)).split([s[0] // self.num_heads for s in shapes], dim=1)
         return [part.flatten(0, 1) for part in parts]
 
 
@@ -73,34 +73,22 @@ class FirstRowsLast(NamedTuple):
     num_heads: int
     rows: int
 
-    def to_foreign(self, ours: Sequence[Tensor]) -> list[Tensor]:
+    def to_foreign(self, ours: Sequence[Tensor]) -> Tensor:
         """One tensor of the same shape."""
-        return [ours[0].unflatten(0, (self.num_heads, -1)).roll(-self.rows, dims=1).flatten(0, 1)]
+        return ours[0].unflatten(0, (self.num_heads, -1)).roll(-self.rows, dims=1).flatten(0, 1)
 
-    def to_ours(self, foreign: Sequence[Tensor], shapes: Sequence[torch.Size]) -> list[Tensor]:
+    def to_ours(self, foreign: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
         """One tensor of the same shape."""
-        return [foreign[0].unflatten(0, (self.num_heads, -1)).roll(self.rows, dims=1).flatten(0, 1)]
+        return [foreign.unflatten(0, (self.num_heads, -1)).roll(self.rows, dims=1).flatten(0, 1)]
 
 
 class AsRow(NamedTuple):
     """A vector (N,) is a matrix (1, N) there (BART's and Marian's bias of the logits)."""
 
-    def to_foreign(self, ours: Sequence[Tensor]) -> list[Tensor]:
+    def to_foreign(self, ours: Sequence[Tensor]) -> Tensor:
         """One matrix."""
-        return [ours[0][None]]
+        return ours[0][None]
 
-    def to_ours(self, foreign: Sequence[Tensor], shapes: Sequence[torch.Size]) -> list[Tensor]:
+    def to_ours(self, foreign: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
         """One vector."""
-        return [foreign[0][0]]
-
-
-class OneByOne(NamedTuple):
-    """What ours hold along the first axis has a name of its own there (the experts of a mixture)."""
-
-    def to_foreign(self, ours: Sequence[Tensor]) -> list[Tensor]:
-        """As many tensors as the first axis is long."""
-        return [*ours[0].unbind()]
-
-    def to_ours(self, foreign: Sequence[Tensor], shapes: Sequence[torch.Size]) -> list[Tensor]:
-        """One tensor."""
-        return [torch.stack([*foreign])]
+        return [foreign[0]]

@@ -17,18 +17,17 @@ from zoo.models import ModelConfig
 
 Weights = Mapping[str, Tensor]
 Shapes = dict[str, torch.Size]
-LAYER = "{layer}"
 
 
 class Link(NamedTuple):
-    """Foreign tensors and ours that hold the same numbers, by name.
+    """A foreign tensor and those of ours that hold the same numbers, by name.
 
     Attributes:
-        foreign, ours: their names; one of the two sides has one name only.
-        layout: how the ones hold the others.
+        foreign, ours: their names.
+        layout: how the one holds the others.
     """
 
-    foreign: tuple[str, ...]
+    foreign: str
     ours: tuple[str, ...]
     layout: Layout
 
@@ -71,7 +70,7 @@ def to_zoo(architecture: str, weights: Weights, config: Mapping[str, Any]) -> di
     given = _checked(weights, plan.foreign, plan.foreign_copies, f"these weights are not those of this {architecture}")
     result: dict[str, Tensor] = {}
     for link in plan.links:
-        parts = link.layout.to_ours([given[name] for name in link.foreign], [plan.ours[name] for name in link.ours])
+        parts = link.layout.to_ours(given[link.foreign], [plan.ours[name] for name in link.ours])
         result.update(zip(link.ours, parts, strict=True))
     return result | {copy: result[name] for copy, name in plan.our_copies.items()}
 
@@ -96,8 +95,7 @@ def from_zoo(architecture: str, weights: Weights, config: ModelConfig) -> dict[s
     given = _checked(weights, plan.ours, plan.our_copies, "these weights are not those of this config")
     result: dict[str, Tensor] = {}
     for link in plan.links:
-        parts = link.layout.to_foreign([given[name] for name in link.ours])
-        result.update((name, part.contiguous()) for name, part in zip(link.foreign, parts, strict=True))
+        result[link.foreign] = link.layout.to_foreign([given[name] for name in link.ours]).contiguous()
     return result | {copy: result[name] for copy, name in plan.foreign_copies.items()}
 
 
@@ -109,12 +107,12 @@ def plan_of(table: Architecture, config: ModelConfig) -> Plan:
     for rule in table.weights(config):
         for link, copies in _links(rule, ours):
             links.append(link)
-            foreign_copies.update(dict.fromkeys(copies, link.foreign[0]))
+            foreign_copies.update(dict.fromkeys(copies, link.foreign))
     claimed = [name for link in links for name in link.ours]
     if sorted(claimed) != sorted(ours):
         homeless, twice = sorted({*ours} - {*claimed}), sorted({n for n in claimed if claimed.count(n) > 1})
         raise CheckpointError(f"{table.name} has no weight for {_listed(homeless)}; several for {_listed(twice)}")
-    foreign = {name: shape for link in links for name, shape in _foreign_shapes(link, ours)}
+    foreign = {link.foreign: _foreign_shape(link, ours) for link in links}
     return Plan(links, ours, foreign, our_copies, foreign_copies)
 
 
@@ -134,30 +132,30 @@ def _tensors(config: ModelConfig) -> tuple[Shapes, dict[str, str]]:
     return shapes, copies
 
 
-def _links(rule: Rule, ours: Shapes) -> Iterable[tuple[Link, tuple[str, ...]]]:
+def _links(rule: Rule, ours: Shapes) -> Iterable[tuple[Link, list[str]]]:
     """The tensors that a rule speaks of, each with the further foreign names of its own."""
     first = _pattern(rule.ours[0])
-    foreign = (rule.foreign,) if isinstance(rule.foreign, str) else rule.foreign
     for name in ours:
         stem, _, kind = (name, "", "") if rule.tensors else name.rpartition(".")
         match = first.fullmatch(stem)
         if match:
-            layer = match["layer"] if "layer" in first.groupindex else ""
             end = f".{kind}" if kind else ""
-            theirs, parts, copies = (
-                tuple(f"{text.replace(LAYER, layer)}{end}" for text in texts)
-                for texts in (foreign, rule.ours, rule.also)
-            )
-            yield Link(theirs, parts, rule.layout), copies
+            foreign, *parts = (_filled(text, match) + end for text in (rule.foreign, *rule.ours))
+            yield Link(foreign, tuple(parts), rule.layout), [_filled(text, match) + end for text in rule.also]
 
 
 def _pattern(name: str) -> re.Pattern[str]:
-    return re.compile(re.escape(name).replace(re.escape(LAYER), r"(?P<layer>\d+)"))
+    """`{layer}` and the like match a number."""
+    return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>\\d+)", re.escape(name)))
 
 
-def _foreign_shapes(link: Link, ours: Shapes) -> Iterable[tuple[str, torch.Size]]:
-    parts = link.layout.to_foreign([torch.empty(ours[name], device="meta") for name in link.ours])
-    return ((name, part.shape) for name, part in zip(link.foreign, parts, strict=True))
+def _filled(name: str, match: re.Match[str]) -> str:
+    """The name with the numbers that were matched."""
+    return name.format(**match.groupdict())
+
+
+def _foreign_shape(link: Link, ours: Shapes) -> torch.Size:
+    return link.layout.to_foreign([torch.empty(ours[name], device="meta") for name in link.ours]).shape
 
 
 def _checked(weights: Weights, shapes: Shapes, copies: dict[str, str], refusal: str) -> dict[str, Tensor]:
