@@ -89,7 +89,7 @@ def with_the_derivative_of_its_gelu(model: Any) -> None:
 
 @torch.no_grad()
 def with_a_bias_and_sinusoids(model: Any) -> None:
-    """The bias of the logits stays zero there and Marian's table is left as random as weights: both are filled here."""
+    """The bias of the logits stays zero there, and Marian's table is as random as weights: both are filled here."""
     bias = model.final_logits_bias
     del model.final_logits_bias
     generator = torch.Generator().manual_seed(2)
@@ -103,7 +103,7 @@ def with_a_bias_and_sinusoids(model: Any) -> None:
 
 @torch.no_grad()
 def with_router_biases(model: Any) -> None:
-    """The biases by which experts are chosen start at zero, here they decide something; and the plain loop over experts.
+    """The biases by which experts are chosen start at zero; here they decide something. Also the loop over experts.
 
     Its grouped product knows no float64.
     """

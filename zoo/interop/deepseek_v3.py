@@ -101,7 +101,7 @@ def write_attention(config: ModelConfig) -> Mapped:
     return {"qk_rope_head_dim": shared, "qk_nope_head_dim": heads.head_dim - shared}
 
 
-# ---------------------------------------------------------------------------------------------------------- feed-forward
+# --------------------------------------------------------------------------------------------------------- feed-forward
 
 
 def read_mixture(theirs: Mapped) -> Mapped:
@@ -155,7 +155,7 @@ def write_mixture(config: ModelConfig) -> Mapped:
     }
 
 
-# ------------------------------------------------------------------------------------------------------------------ table
+# ---------------------------------------------------------------------------------------------------------------- table
 
 
 def modernize(config: Mapped) -> Mapped:

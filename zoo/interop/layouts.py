@@ -1,6 +1,6 @@
 """How foreign tensors hold the numbers of ours: rearrangements that lose nothing, each in both directions.
 
-A rule of a mapping table names a foreign tensor and one or more of ours, and a layout says how the one holds the others.
+A rule of a mapping table names a foreign tensor and one or more of ours, a layout says how the one holds the others.
 """
 
 from __future__ import annotations
