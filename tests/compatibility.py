@@ -151,8 +151,8 @@ def _pairs() -> Iterable[str]:
     yield "## Pairs that are refused"
     yield ""
     yield (
-        f"Of {total:,} pairs of these choices (variants of a kind left out) {total - len(refused):,} are held by a model "
-        f"that `tests/test_contracts.py` runs; the other {len(refused):,} are refused when a config is loaded:"
+        f"Of {total:,} pairs of these choices (variants of a kind left out) {total - len(refused):,} are held by a "
+        f"model that `tests/test_contracts.py` runs; the other {len(refused):,} are refused when a config is loaded:"
     )
     yield ""
     yield _row(("one", "other", "refusal"))
