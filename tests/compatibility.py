@@ -3,7 +3,7 @@
     python -m tests.compatibility        writes docs/compatibility.md
 
 Nothing on it is typed by hand. A tick stands for tests that run: `tests/test_contracts.py` (families, kernels, packing,
-padding, caches; all pairs) and `tests/test_compile.py` (compilation). Anything else is the sentence of the refusal.
+padding, caches; all pairs) and `tests/test_compiled_choices.py` (compilation). Anything else is the sentence of the refusal.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests import cells
 from tests.cells import Cell
 from tests.conftest import ROOT
 from tests.nn.attend.cases import differentiable
-from tests.test_compile import may_break
+from tests.test_compiled_choices import may_break
 from tests.test_contracts import FORWARD_ONLY, KERNEL
 from zoo.config import build, merged
 from zoo.errors import ConfigError
@@ -39,11 +39,13 @@ states and on the gradients of all weights:
   because the kernel has no backward on CPUs; its gradients are tested where a GPU is);
 - **packed**: documents packed into one row, padded on the left and on the right, are what they are alone;
 - **cached**: computed piece by piece on a cache, a row is what it is at once;
-- **compiled**: torch.compile gives what eager execution gives (`tests/test_compile.py`); *graphs* means: in more than
+- **compiled**: torch.compile gives what eager execution gives (`tests/test_compiled_choices.py`); *graphs* means: in more than
   one graph.
 
 `kind/field=value` is a kind with one of its own fields changed; *changed* is a sample of a field that has no list of
-alternatives, *on* an optional group with its defaults. A number is a note below the tables: why it cannot be. The kernel `varlen` {varlen}: it serves packed rows on such
+alternatives, *on* an optional group with its defaults. A number is a note below the tables: why it cannot be.
+
+The kernel `varlen` {varlen}: it serves packed rows on such
 devices and is tested there.
 """
 
