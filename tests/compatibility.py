@@ -35,18 +35,17 @@ states and on the gradients of all weights:
 
 - **encoder, decoder, encoder_decoder**: the family can have it (`tests/test_contracts.py`, which also checks that no
   place sees the future or a neighbour document);
-- **{kernels}**: this kernel computes what the reference computes (where this says *forward*, on hidden states only,
-  because the kernel has no backward on CPUs; its gradients are tested where a GPU is);
+- **{kernels}**: this kernel computes what the reference computes (where this says *forward*,
+  on hidden states only, because the kernel has no backward on CPUs; its gradients are tested where a GPU is);
 - **packed**: documents packed into one row, padded on the left and on the right, are what they are alone;
 - **cached**: computed piece by piece on a cache, a row is what it is at once;
-- **compiled**: torch.compile gives what eager execution gives (`tests/test_compiled_choices.py`); *graphs* means: in more than
-  one graph.
+- **compiled**: torch.compile gives what eager execution gives (`tests/test_compiled_choices.py`); *graphs* means:
+  in more than one graph.
 
 `kind/field=value` is a kind with one of its own fields changed; *changed* is a sample of a field that has no list of
 alternatives, *on* an optional group with its defaults. A number is a note below the tables: why it cannot be.
 
-The kernel `varlen` {varlen}: it serves packed rows on such
-devices and is tested there.
+The kernel `varlen` {varlen}: it serves packed rows on such devices and is tested there.
 """
 
 
