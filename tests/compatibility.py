@@ -3,7 +3,8 @@
     python -m tests.compatibility        writes docs/compatibility.md
 
 Nothing on it is typed by hand. A tick stands for tests that run: `tests/test_contracts.py` (families, kernels, packing,
-padding, caches; all pairs) and `tests/test_compiled_choices.py` (compilation). Anything else is the sentence of the refusal.
+padding, caches; all pairs) and `tests/test_compiled_choices.py` (compilation). Anything else is the sentence of the
+refusal.
 """
 
 from __future__ import annotations
