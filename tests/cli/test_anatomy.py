@@ -61,7 +61,15 @@ def test_layers_that_are_alike_stand_together() -> None:
 
 
 @pytest.mark.parametrize(
-    "numbers, words", [([0], "0"), ([0, 1], "0–1"), ([0, 2, 3, 4, 7], "0, 2–4, 7"), ([1, 3, 5], "1, 3, 5"), ([], "")]
+    "numbers, words",
+    [
+        ([0], "0"),
+        ([0, 1], "0–1"),
+        ([0, 2, 3, 4, 7], "0, 2–4, 7"),
+        ([1, 3, 5], "1, 3, 5"),
+        ([1, 4, 7, 10], "1, 4, … 10"),
+        ([], ""),
+    ],
 )
 def test_ranges(numbers: list[int], words: str) -> None:
     assert ranges(numbers) == words

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -116,7 +117,10 @@ def _alike(stack: Stack) -> list[tuple[list[int], LayerConfig]]:
 
 
 def ranges(numbers: Sequence[int]) -> str:
-    """`[0, 1, 2, 4]` → `0–2, 4`."""
+    """`[0, 1, 2, 4]` → `0–2, 4`, and `[0, 3, 6, 9]` → `0, 3, … 9`."""
+    steps = {after - before for before, after in itertools.pairwise(numbers)}
+    if len(numbers) > 3 and len(steps) == 1 and steps != {1}:
+        return f"{numbers[0]}, {numbers[1]}, … {numbers[-1]}"
     runs: list[list[int]] = []
     for number in numbers:
         if runs and number == runs[-1][-1] + 1:

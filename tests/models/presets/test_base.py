@@ -22,6 +22,9 @@ WIDER = {
     # said in whole millions: 15.2M and 336.2M (of which 1.1M are the pretraining heads)
     "llama-15m": 0.013,
     "bert-large": 0.012,
+    # said in whole millions: 11.8M with the pooler and the second head, and 13.5M
+    "albert-base": 0.016,
+    "electra-small": 0.033,
     # 222.9M, said as 220M; 737.7M and 783.2M, said as 770M and 800M: the released files have our counts
     "t5-base": 0.014,
     "t5-large": 0.043,
@@ -91,7 +94,7 @@ def test_list_models() -> None:
         "bert-small",
         "bert-tiny",
     ]
-    assert {"bert-nano", "gpt-nano", "llama-nano", "t5-nano"} <= set(list_models("*nano"))
+    assert {"bert-nano", "deepseek-nano", "gpt-nano", "llama-nano", "t5-nano"} <= set(list_models("*nano"))
     assert list_models("BERT*") == list_models("none") == []
 
 
@@ -105,6 +108,7 @@ def test_rows_are_not_changed_by_use() -> None:
 
 def test_unknown_name() -> None:
     with pytest.raises(
-        ConfigError, match=r"unknown preset 'bert-bas'; did you mean 'bert-base'\? \(legal: bart-base, bert-base, "
+        ConfigError,
+        match=r"unknown preset 'bert-bas'; did you mean 'bert-base'\? \(legal: albert-base, bart-base, bert-base, ",
     ):
         preset_settings("bert-bas")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zoo.config import merged
-from zoo.models.presets.base import NO_DROPOUT, Mapped, add, dropout, size
+from zoo.models.presets.base import NO_DROPOUT, Mapped, add, attention_bias, dropout, size
 
 BERT: Mapped = {
     "kind": "encoder",
@@ -45,3 +45,64 @@ the positions never read)."""
 
 add("roberta-base", ROBERTA, size(768, 12, 12, 512, 50265), 124_697_433, 125_000_000, "fairseq, examples/roberta")
 add("roberta-large", ROBERTA, size(1024, 24, 16, 512, 50265), 355_412_057, 355_000_000, "fairseq, examples/roberta")
+
+ALBERT: Mapped = merged(
+    BERT,
+    {
+        "feed_forward": {"activation": "gelu_tanh"},
+        "embedding": {"factorization": {"dim": 128, "order": "sum", "bias": True}, "padding_token": 0},
+        "sharing": {"kind": "all"},
+        "dropout": dropout(0.0),
+        "heads": {"language_model": {"transform": "gelu_tanh"}},
+    },
+)
+"""Lan et al. 2019, arXiv:1909.11942, version 2 (without dropout). Its second head tells the order of two sentences; the
+next-sentence head here has the same weights."""
+
+add("albert-base", ALBERT, size(768, 12, 12, 512, 30000), 11_813_810, 12_000_000, "arXiv:1909.11942, table 1")
+
+ELECTRA: Mapped = merged(
+    BERT,
+    {
+        "embedding": {"factorization": {"dim": 128, "order": "sum", "bias": True}, "padding_token": 0},
+        "heads": {"next_sentence": None},
+    },
+)
+"""Clark et al. 2020, arXiv:2003.10555: the discriminator's backbone, with a masked-LM head where its own is a
+classifier of tokens."""
+
+add("electra-small", ELECTRA, size(256, 12, 4, 512, 30522), 13_546_682, 14_000_000, "arXiv:2003.10555, table 1")
+
+MODERNBERT: Mapped = {
+    "kind": "encoder",
+    "placement": "pre",
+    "norm": {"kind": "layer_norm", "eps": 1e-5, "bias": False},
+    "positions": {"kind": "rotary", "theta": 10_000.0},
+    "attention": {**attention_bias(False), "window": 64},
+    "feed_forward": {"kind": "gated", "activation": "gelu", "bias": False},
+    "embedding": {"norm": True},
+    "layers": {
+        "0": {"attention_placement": "none"},
+        "::3": {"attention": {"window": None}, "positions": {"theta": 160_000.0}},
+    },
+    "heads": {
+        "language_model": {
+            "kind": "language_model",
+            "tied": True,
+            "bias": True,
+            "transform": "gelu",
+            "transform_bias": False,
+        }
+    },
+    "initialization": {"kind": "megatron", "std": 0.02},
+}
+"""Warner et al. 2024, arXiv:2412.13663: every third layer sees everything, the others 64 places to each side."""
+
+add(
+    "modernbert-base",
+    MODERNBERT,
+    size(768, 22, 12, 8192, 50368, feed_forward_dim=1152),
+    149_655_232,
+    149_000_000,
+    "arXiv:2412.13663, table 4",
+)
