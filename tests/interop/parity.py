@@ -242,3 +242,73 @@ def round_trip(name: str) -> None:
     described = as_saved(model, model.state_dict())
     shapes = {key: weight.shape for key, weight in described.items() if key not in ignored}
     assert shapes == {key: weight.shape for key, weight in weights.items()}
+
+
+# ------------------------------------------------------------------------------------------------------- foreign fields
+
+NOT_TRIED = {
+    "return_dict": "the form of what comes out",
+    "reorder_and_upcast_attn": "asks for float32 by name, which cannot be lifted",
+}
+
+
+def other_values(value: Any) -> list[Any]:
+    """Other values of a field of a foreign config; some may be refused there, or here."""
+    if isinstance(value, bool):
+        return [not value]
+    if isinstance(value, int):
+        return [value + 1, value * 2, value - 1, 1]
+    if isinstance(value, float):
+        return [value * 1.5 + 0.25, value / 2]
+    return ["relu", "gelu_new", "gated-silu"] if isinstance(value, str) else []
+
+
+def foreign_changes(name: str) -> dict[str, list[Any]]:
+    """Other values for each field of the config of a case that is one number, switch or name."""
+    given = CASES[name].config.to_dict()
+    return {field: other_values(value) for field, value in given.items() if field not in NOT_TRIED}
+
+
+def foreign_logits(name: str, config: Any, weights: dict[str, Tensor] | None = None) -> tuple[nn.Module, Tensor]:
+    """A foreign model of the class of a case, and what it says of the batch, in evaluation.
+
+    Args:
+        name: of the case.
+        config: of the model.
+        weights: what it has; None: random ones.
+    """
+    case, batch = CASES[name], sides(name, "right")
+    targets = {"decoder_input_ids": batch.ours["decoder_tokens"]} if "decoder_tokens" in batch.ours else {}
+    with lifted(), torch.no_grad():
+        model = oracle_model(case.model_class, config)
+        case.mend(model)
+        if weights is not None:
+            model.load_state_dict(weights)
+        model.set_attn_implementation("eager")
+        output = model(**batch.theirs, **targets)
+    return model, (output.logits if "logits" in output else output.prediction_logits)[batch.real]
+
+
+def harm(name: str, field: str, value: Any) -> float:
+    """How far the foreign model of a case moves in evaluation if one field of its config changes."""
+    case, weights = CASES[name], oracle(name).state_dict()
+    changed = type(case.config)(**{**case.config.to_dict(), field: value})
+    return relative(foreign_logits(name, changed, weights)[1], foreign_logits(name, case.config, weights)[1])
+
+
+def parity_of_a_change(name: str, field: str, value: Any) -> float:
+    """How far our logits are from theirs where one field of the foreign config of a case is changed.
+
+    Raises:
+        ConfigError: we do not cover the change. ValueError, StrictDataclassError: they do not.
+    """
+    case = CASES[name]
+    changed = type(case.config)(**{**case.config.to_dict(), field: value})
+    plain = {**changed.to_dict(), "architectures": [case.model_class.__name__]}
+    config = with_kernel(read_config(case.architecture, plain), "reference")
+    model, theirs = foreign_logits(name, changed)
+    ours = config.build_unset().double().eval()
+    ours.load_state_dict(to_zoo(case.architecture, as_saved(model, model.state_dict()), plain))
+    batch = sides(name, "right")
+    with torch.no_grad():
+        return relative(ours(**batch.ours)["language_model"][batch.real], theirs)

@@ -56,3 +56,9 @@ def test_two_windows_have_no_place() -> None:
     layers = {"0": {"attention": {"window": 2}}, "1": {"attention": {"window": 3}}}
     with pytest.raises(ConfigError, match=r"one window for all layers that have one, not \[2, 3\]"):
         write_windows(model_config("llama-nano", layers=layers))
+
+
+def test_a_window_that_is_not_given() -> None:
+    assert read_windows([FULL] * 3, None, 3) == {}
+    with pytest.raises(ConfigError, match="says 'sliding_attention' of a layer, and no window is given"):
+        read_windows([FULL, SLIDING, FULL], None, 3)

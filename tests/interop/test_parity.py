@@ -7,18 +7,45 @@ import itertools
 
 import pytest
 import torch
+from huggingface_hub.errors import StrictDataclassError
 
 from tests.interop.cases import CASES, FIRST
 from tests.interop.mutations import MOVES, REFUSED, baseline, effect, effects, fields_of, mutated, why_unseen
-from tests.interop.parity import TOLERANCE, our_config, our_weights, parity, round_trip, with_kernel
+from tests.interop.parity import (
+    TOLERANCE,
+    foreign_changes,
+    foreign_config,
+    harm,
+    our_config,
+    our_weights,
+    parity,
+    parity_of_a_change,
+    round_trip,
+    with_kernel,
+)
+from zoo.config import difference
 from zoo.errors import ConfigError
-from zoo.interop import ARCHITECTURES
+from zoo.interop import ARCHITECTURES, read_config, write_config
 from zoo.nn import loss
 
 FIELDS = [
     pytest.param(name, path, marks=() if name in FIRST.values() else pytest.mark.slow)
     for name in CASES
     for path in fields_of(baseline(name))
+]
+
+
+def is_read(architecture: str, field: str) -> bool:
+    """Whether our config depends on a field of the foreign one."""
+    table = ARCHITECTURES[architecture]
+    return field not in table.harmless and field not in table.required and field != "model_type"
+
+
+READ = [
+    (name, field)
+    for name in FIRST.values()
+    for field, values in foreign_changes(name).items()
+    if values and is_read(CASES[name].architecture, field)
 ]
 
 
@@ -87,3 +114,49 @@ def test_a_bias_that_cannot_be_seen_does_not_fit_all_the_same(name: str) -> None
 @pytest.mark.parametrize("name", CASES)
 def test_dtypes_stay(name: str) -> None:
     assert {tensor.dtype for tensor in our_weights(name).values()} == {torch.float64}
+
+
+# ------------------------------------------------------------------------------------------------------ foreign configs
+
+
+@pytest.mark.parametrize("name", FIRST.values())
+def test_what_is_left_out_is_what_transformers_says(name: str) -> None:
+    """The defaults of a table are those of the foreign config."""
+    architecture, defaults = CASES[name].architecture, type(CASES[name].config)().to_dict()
+    empty, spelled_out = (write_config(architecture, read_config(architecture, given)) for given in ({}, defaults))
+    assert difference(empty, spelled_out) == []
+
+
+@pytest.mark.parametrize("name", FIRST.values())
+def test_a_field_that_no_table_knows_is_refused_by_its_name(name: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_config(CASES[name].architecture, {**foreign_config(name), "turbo_attention": True})
+    assert caught.value.key == "turbo_attention"
+
+
+@pytest.mark.parametrize("name", FIRST.values())
+def test_fields_that_a_table_calls_harmless_change_nothing(name: str) -> None:
+    harmless = ARCHITECTURES[CASES[name].architecture].harmless
+    moved = {
+        field: harm(name, field, values[0])
+        for field, values in foreign_changes(name).items()
+        if field in harmless and values and not isinstance(values[0], str)
+    }
+    assert moved
+    assert {field for field, moves in moved.items() if moves > TOLERANCE} == set()
+
+
+def test_a_field_that_is_not_harmless_is_caught() -> None:
+    assert harm("llama", "rms_norm_eps", 1e-2) > MOVES
+
+
+@pytest.mark.parametrize("name, field", READ)
+def test_a_field_that_is_read_means_the_same_here(name: str, field: str) -> None:
+    """Changed alone, in their config: both models change alike, or one of the two refuses."""
+    for value in foreign_changes(name)[field]:
+        try:
+            found = parity_of_a_change(name, field, value)
+        except (ConfigError, ValueError, StrictDataclassError):
+            continue
+        assert found < TOLERANCE, value
+        break

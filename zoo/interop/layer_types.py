@@ -51,13 +51,18 @@ def read_windows(types: Any, places: int | None, num_layers: int, name: str = "l
 
     Args:
         types: of each layer, sliding or full.
-        places: how many a causal layer sees; None: all.
+        places: how many a causal layer sees; None: not given.
         num_layers: how many types there must be.
         name: of the foreign field that has the types.
+
+    Raises:
+        ConfigError: a layer has a window that is not given, or the types do not fit.
     """
     sliding = [kind == SLIDING for kind in type_of_each(types, (SLIDING, FULL), num_layers, name)]
-    if places is None or not any(sliding):
+    if not any(sliding):
         return {}
+    if places is None:
+        raise ConfigError(f"says {SLIDING!r} of a layer, and no window is given", name)
     if all(sliding):
         return {"attention.window": places - 1}
     return {"layers": changes_for(sliding, {"attention": {"window": places - 1}})}
