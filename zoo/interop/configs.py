@@ -185,7 +185,7 @@ def _what_is_computed(config: ModelConfig, by_layer: bool) -> Mapped:
     settings = _spelled_out(config)
     for side in config.sides() if by_layer else ():
         stack = settings[side.key] if side.key else settings
-        for name in OF_LAYERS:
+        for name in (*OF_LAYERS, *(("positions",) if side.stack.positions.by_layer else ())):
             del stack[name]
         layers = enumerate(side.stack.layer_configs())
         stack["layers"] = {str(number): _with_numbers(layer) for number, layer in layers}

@@ -129,7 +129,10 @@ def read_mixture(theirs: Mapped) -> Mapped:
     first = theirs.get("first_k_dense_replace", 3)
     if first == 0:
         return change
-    plain = {"feed_forward": {"kind": "gated", "bias": False}}
+    plain = {
+        "feed_forward": {"kind": "gated", "bias": False},
+        "feed_forward_dim": theirs.get("intermediate_size", 18432),
+    }
     return {**plain, "layers": changes_for([layer >= first for layer in range(num_layers)], change)}
 
 
@@ -137,13 +140,16 @@ def write_mixture(config: ModelConfig) -> Mapped:
     """The numbers of the mixtures, which must all be the same one and stand behind all plain layers."""
     layers = config.layer_configs()
     mixtures = [layer for layer in layers if isinstance(layer.feed_forward, MixtureConfig)]
+    plain = [layer for layer in layers if layer not in mixtures]
+    width = {"intermediate_size": plain[0].inner_dim} if plain else {}
     if not mixtures:
-        return {"first_k_dense_replace": len(layers)}
+        return {"first_k_dense_replace": len(layers), **width}
     mixture = mixtures[0].feed_forward
     assert isinstance(mixture, MixtureConfig)
     groups = mixture.router.groups
     return {
-        "first_k_dense_replace": len(layers) - len(mixtures),
+        **width,
+        "first_k_dense_replace": len(plain),
         "moe_intermediate_size": mixtures[0].inner_dim,
         "n_routed_experts": mixture.num_experts,
         "num_experts_per_tok": mixture.top_k,
@@ -194,7 +200,6 @@ DEEPSEEK_V3 = Architecture(
         Field("v_head_dim", ("attention.value_dim",), 128),
         Field("attention_bias", ("attention.latent_bias", "attention.output_bias"), False),
         Field("rope_interleave", ("positions.layout",), True, {True: "interleaved", False: "half"}),
-        Field("intermediate_size", ("feed_forward_dim",), 18432),
         Field("hidden_act", ("feed_forward.activation",), "silu", ACTIVATION_NAMES),
         Field("max_position_embeddings", ("max_length",), 4096),
         Field("rms_norm_eps", ("norm.eps",), 1e-6),
@@ -229,6 +234,7 @@ DEEPSEEK_V3 = Architecture(
         Together(
             (
                 "first_k_dense_replace",
+                "intermediate_size",
                 "moe_intermediate_size",
                 "n_group",
                 "n_routed_experts",

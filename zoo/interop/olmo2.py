@@ -43,7 +43,7 @@ OLMO2 = Architecture(
         "attention": {"query_key_norm": {"over": "width", "norm": {"kind": "rms_norm"}}},
         "feed_forward": {"kind": "gated", "bias": False},
         "heads": {"language_model": {"kind": "language_model"}},
-        "initialization": {"kind": "gpt2"},
+        "initialization": {"kind": "bert"},
     },
     fields=(
         Field("vocab_size", ("vocab_size",), 50304),
@@ -60,7 +60,7 @@ OLMO2 = Architecture(
         Field("tie_word_embeddings", ("heads.language_model.tied",), False),
         Field("pad_token_id", ("embedding.padding_token",), 1),
         Field("attention_dropout", ("dropout.attention",), 0.0),
-        Field("initializer_range", ("initialization.std", "initialization.position_std"), 0.02),
+        Field("initializer_range", ("initialization.std",), 0.02),
     ),
     required={
         **REQUIRED,
