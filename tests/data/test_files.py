@@ -72,7 +72,7 @@ def test_a_sequence_cut_at_the_end_of_the_file_is_found(tmp_path: Path) -> None:
         whole(tmp_path / "a.txt")
 
 
-@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"text" * 1000)[:-20]])
+@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"text" * 1000, mtime=0)[:-20]])
 def test_a_damaged_gzip_file_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.gz").write_bytes(content)
     with pytest.raises(DataError, match=r"cannot read .*a\.gz"):

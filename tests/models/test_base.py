@@ -1,6 +1,7 @@
 """What every family keeps: its heads, its dropout, its counts, its precision, its refusals, and that it can learn."""
 
 import copy
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tests import laws
 from zoo.config import build, read_yaml, to_mapping, to_yaml
 from zoo.errors import ConfigError, DataError
 from zoo.generation.generate import TokenRoles, generate
-from zoo.models import Model, ModelConfig
+from zoo.models import Model, ModelConfig, base
 from zoo.models.base import row_positions
 from zoo.models.create import create_model, model_config
 from zoo.nn.loss import token_loss
@@ -279,3 +280,16 @@ def test_padded_tables_are_stored_and_written_by(tmp_path: Path) -> None:
         loaded.model.backbone.tokens.weight[23:] = 100
     written = generate(loaded.model, [[1, 2], [3]], roles, max_new_tokens=5)
     assert all(token < 23 for row in written for token in row.tokens)
+
+
+def test_collector_rests_while_a_model_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(base, "initialize", lambda *arguments: seen.append(gc.isenabled()))
+    model_config("gpt-nano").build()
+    assert (seen, gc.isenabled()) == ([False], True)
+    gc.disable()
+    try:
+        model_config("gpt-nano").build()
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

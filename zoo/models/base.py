@@ -6,6 +6,8 @@ that gives it what it needs, and is refused by name on one that does not.
 
 from __future__ import annotations
 
+import contextlib
+import gc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, NamedTuple
@@ -123,8 +125,9 @@ class ModelConfig(StackConfig, Choice, noun="model"):
         Args:
             seed: the same seed gives the same weights; the global random stream is not used.
         """
-        model = self.build_unset()
-        initialize(model, self.initialization, seed)
+        with collector_paused():
+            model = self.build_unset()
+            initialize(model, self.initialization, seed)
         return model
 
     def build_unset(self) -> Model:
@@ -134,6 +137,22 @@ class ModelConfig(StackConfig, Choice, noun="model"):
         tokens, factorized = backbone.tokens, self.embedding.factorization is not None
         shape = HeadShape(stack.dim, tokens.num_embeddings - tokens.spare, tokens, stack.norm, factorized)
         return Model(self, backbone, {name: head.build(shape) for name, head in self.heads.items()})
+
+
+@contextlib.contextmanager
+def collector_paused() -> Iterator[None]:
+    """No garbage collection inside.
+
+    Building a model makes objects that stay; a full collection in its midst would find nothing, and to look through
+    all that torch has imported takes longer than to build a small model.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _mixing(config: Config, prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -258,10 +258,13 @@ def initialize(model: nn.Module, config: InitializationConfig, seed: int) -> Non
     for name, module in model.named_modules():
         if isinstance(module, Linear | Embedding):
             generator = torch.Generator().manual_seed(_key(seed, name))
-            rows, width = module.weight.shape
-            weight = torch.empty(rows - module.spare, width, dtype=torch.float32)
+            used, spare = module.weight.split((len(module.weight) - module.spare, module.spare))
+            spare.zero_()
+            in_place = used.dtype is torch.float32 and used.device.type == "cpu"
+            weight = used if in_place else torch.empty(used.shape, dtype=torch.float32)
             config.draw(weight, module.site, generator)
-            module.weight.zero_()[: rows - module.spare].copy_(weight)
+            if not in_place:
+                used.copy_(weight)
             if isinstance(module, Linear) and module.bias is not None:
                 module.bias.zero_()
             if isinstance(module, Embedding) and module.padding_idx is not None:
