@@ -3,9 +3,9 @@
     python -m benchmarks.masking [--rows 16] [--length 512] [--rounds 7]
 
 Both sides start from the token ids of full rows in memory and end with a batch of int64 tensors: ids with 80/10/10
-noise at 15 % of the places, and labels. transformers' `DataCollatorForLanguageModeling` takes a list of dicts and hides by
-torch's generator; ours goes from (epoch, sample) numbers through the row maker and the objective, so that a row's noise
-is a function of its number. The sides take turns in one process; medians of rows per second, and the ratio.
+noise at 15 % of the places, and labels. transformers' `DataCollatorForLanguageModeling` takes a list of dicts and hides
+by torch's generator; ours goes from (epoch, sample) numbers through the row maker and the objective, so that the noise
+of a row is a function of its number. The sides take turns in one process; medians of rows per second, and the ratio.
 """
 
 from __future__ import annotations
