@@ -730,10 +730,8 @@ CASES = {
 
 
 def as_saved(model: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a model by the names that its files have: experts, for one, are piled up in memory only."""
-    if any(".experts." in name for name in tensors):
-        return revert_weight_conversion(model, tensors)  # type: ignore[no-any-return]
-    return tensors
+    """The tensors of a model by the names that its files have: some have others in memory (experts, output layers)."""
+    return revert_weight_conversion(model, tensors)  # type: ignore[no-any-return]
 
 
 FIRST = {case.architecture: name for name, case in reversed(CASES.items())}

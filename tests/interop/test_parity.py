@@ -4,10 +4,13 @@ These tests are the same for all; what is particular to one architecture is in i
 """
 
 import itertools
+import json
+from pathlib import Path
 
 import pytest
 import torch
 from huggingface_hub.errors import StrictDataclassError
+from safetensors.torch import load_file, save_file
 
 from tests.interop.cases import CASES, FIRST
 from tests.interop.mutations import MOVES, REFUSED, baseline, effect, effects, fields_of, mutated, why_unseen
@@ -16,6 +19,7 @@ from tests.interop.parity import (
     foreign_changes,
     foreign_config,
     harm,
+    oracle,
     our_config,
     our_weights,
     parity,
@@ -25,7 +29,7 @@ from tests.interop.parity import (
 )
 from zoo.config import difference
 from zoo.errors import ConfigError
-from zoo.interop import ARCHITECTURES, read_config, write_config
+from zoo.interop import ARCHITECTURES, from_zoo, read_config, to_zoo, write_config
 from zoo.nn import loss
 
 FIELDS = [
@@ -160,3 +164,30 @@ def test_a_field_that_is_read_means_the_same_here(name: str, field: str) -> None
             continue
         assert found < TOLERANCE, value
         break
+
+
+# ---------------------------------------------------------------------------------------------------------------- files
+
+
+@pytest.mark.parametrize("name", FIRST.values())
+def test_what_transformers_saves_is_opened(name: str, tmp_path: Path) -> None:
+    oracle(name).save_pretrained(tmp_path)  # type: ignore[operator]
+    plain = json.loads((tmp_path / "config.json").read_text())
+    ours = to_zoo(CASES[name].architecture, load_file(tmp_path / "model.safetensors"), plain)
+    assert ours.keys() == our_weights(name).keys()
+    assert all(torch.equal(ours[key], our_weights(name)[key]) for key in ours)
+
+
+@pytest.mark.parametrize("name", FIRST.values())
+def test_what_is_written_is_opened_by_transformers(name: str, tmp_path: Path) -> None:
+    case = CASES[name]
+    weights = from_zoo(case.architecture, our_weights(name), our_config(name))
+    save_file({key: weight.clone() for key, weight in weights.items()}, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(write_config(case.architecture, our_config(name))))
+    opened, told = case.model_class.from_pretrained(tmp_path, dtype=torch.float64, output_loading_info=True)
+    ignored = ARCHITECTURES[case.architecture].ignored
+    assert not {*told["missing_keys"]} - {*ignored}
+    assert not told["unexpected_keys"]
+    expected = oracle(name).state_dict()
+    found = opened.state_dict()
+    assert all(torch.equal(found[key], expected[key]) for key in expected if key not in ignored)

@@ -39,11 +39,11 @@ def weights(config: ModelConfig) -> tuple[Rule, ...]:
     fused = tuple(f"{BLOCK}.self_attention.sublayer.project.{part}" for part in ("query", "key", "value"))
     by_head = ByHead(config.num_heads)
     return (
-        Rule("gpt_neox.embed_in", ("backbone.embedding.tokens",), also=("lm_head",) if tied else ()),
+        Rule("gpt_neox.embed_in", ("backbone.embedding.tokens",), also=("embed_out",) if tied else ()),
         Rule("gpt_neox.layers.{layer}.attention.query_key_value", fused, by_head),
         *under("gpt_neox.layers.{layer}", BLOCK, LAYER),
         Rule("gpt_neox.final_layer_norm", ("backbone.stack.norm",)),
-        Rule("lm_head", ("heads.language_model.output",)),
+        Rule("embed_out", ("heads.language_model.output",)),
     )
 
 
