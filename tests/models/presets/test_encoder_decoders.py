@@ -20,5 +20,5 @@ def test_bart_by_hand() -> None:
     d, inner, vocab = 768, 3072, 50265
     encoder = 4 * (d * d + d) + 2 * d * inner + inner + d + 2 * 2 * d
     decoder = 8 * (d * d + d) + 2 * d * inner + inner + d + 3 * 2 * d
-    tables = vocab * d + 2 * (1024 + 2) * d + 2 * 2 * d
+    tables = vocab * (d + 1) + 2 * (1024 + 2) * d + 2 * 2 * d
     assert PRESETS["bart-base"].parameters == tables + 6 * (encoder + decoder)

@@ -85,10 +85,10 @@ BART: Mapped = {
     "feed_forward": {"kind": "plain", "activation": "gelu"},
     "embedding": {"norm": True, "padding_token": 1},
     "dropout": dropout(0.1, "embedding", "residual"),
-    "heads": {"language_model": {"kind": "language_model", "tied": True}},
+    "heads": {"language_model": {"kind": "language_model", "tied": True, "bias": True}},
     "initialization": {"kind": "bert"},
 }
-"""Lewis et al. 2019, arXiv:1910.13461."""
+"""Lewis et al. 2019, arXiv:1910.13461. The bias of the logits is that of the released files, where it is zero."""
 
 MARIAN: Mapped = merged(
     BART,
@@ -96,13 +96,12 @@ MARIAN: Mapped = merged(
         "positions": {"kind": "sinusoidal", "layout": "half"},
         "feed_forward": {"activation": "silu"},
         "embedding": {"norm": False, "padding_token": None, "scale": "sqrt_dim"},
-        "heads": {"language_model": {"bias": True}},
         "initialization": {"kind": "xavier"},
     },
 )
 """Junczys-Dowmunt et al. 2018, arXiv:1804.00344, in the shape of the OPUS-MT models."""
 
-add("bart-base", BART, size(768, 6, 12, 1024, 50265), 139_420_416, 140_000_000, "fairseq, examples/bart")
+add("bart-base", BART, size(768, 6, 12, 1024, 50265), 139_470_681, 140_000_000, "fairseq, examples/bart")
 add(
     "marian-base",
     MARIAN,
