@@ -317,8 +317,15 @@ def _try(cell: Cell, depth: int) -> Cell | None:
 
 def refusal(cell: Cell) -> str | None:
     """Why no model has these choices, whatever else it has; None where one does."""
+    _values()  # counts what was registered since
+    return _refusal(tuple(cell.items()), _values_of.cache_info().misses)
+
+
+@functools.cache
+def _refusal(items: tuple[tuple[str, str], ...], version: int) -> str | None:
+    """`version` counts changes of the registries."""
     try:
-        needs(cell)
+        needs(dict(items))
         return None
     except ConfigError as error:
         return str(error)

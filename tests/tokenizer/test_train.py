@@ -133,7 +133,7 @@ def test_no_text_is_an_error(config) -> None:
         ({"kind": "byte_level_bpe", "vocab_size": 300, "special_tokens": "t5"}, "vocab_size: 300 .* at least 359"),
         ({"kind": "unigram", "vocab_size": 100}, "vocab_size: 100 .* at least 104"),
         ({"kind": "wordpiece", "special_tokens": "gpt"}, "special_tokens: gpt has no token for the unknown"),
-        ({"kind": "characters", "vocab_size": 65}, "vocab_size: unknown .*legal: special_tokens"),
+        ({"kind": "characters", "vocab_size": 65}, "vocab_size: unknown .*legal: kind, special_tokens"),
         ({"kind": "wordpeice"}, "did you mean 'wordpiece'"),
         ({"kind": "file"}, "path: is required"),
     ],
