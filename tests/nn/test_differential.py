@@ -16,7 +16,7 @@ from zoo.errors import ConfigError
 from zoo.models.create import model_config
 from zoo.nn.attention import Attention, AttentionConfig, MultiHeadAttentionConfig
 from zoo.nn.differential import DifferentialConfig, DifferentialHeads
-from zoo.nn.init import start_of
+from zoo.nn.init import BertInitializationConfig, initialize
 from zoo.nn.mask import AttentionMask
 from zoo.nn.norm import RMSNormConfig
 from zoo.nn.projection import AttentionShape, Heads
@@ -105,16 +105,60 @@ def test_formula(kernel: str, cross: bool) -> None:
     torch.testing.assert_close(module(hidden, around, memory if cross else None), expected)
 
 
-def test_factor_starts_where_it_says() -> None:
-    heads = Heads(4, 4, WIDTH)
-    for layer, start in ((0, 0.2), (1, 0.8 - 0.6 * math.exp(-0.3)), (100, 0.8)):
-        module = DifferentialConfig().build(AttentionShape(D, heads, D, layer=layer), 2 * WIDTH)
-        with torch.no_grad():
-            for name, parameter in module.named_parameters(recurse=False):
-                parameter.fill_(start_of(module, name))
-        assert module.factor().item() == pytest.approx(start)
-    fixed = DifferentialConfig(lambda_init=0.5).build(AttentionShape(D, heads, D, layer=7), 2 * WIDTH)
-    assert fixed.lambda_init == 0.5
+VECTORS = ("query_1", "key_1", "query_2", "key_2")
+
+
+def drawn(seed: int, layer: int = 0, dtype: torch.dtype = torch.float32, **settings: Any) -> DifferentialHeads:
+    """Pairs of heads 64 wide, as a model starts with them."""
+    module = DifferentialConfig(**settings).build(AttentionShape(D, Heads(4, 4, 64), D, layer=layer), 128).to(dtype)
+    initialize(module, BertInitializationConfig(), seed)
+    return module
+
+
+@pytest.mark.parametrize(
+    "layer, settings, start",
+    [
+        (0, {}, 0.2),
+        (1, {}, 0.8 - 0.6 * math.exp(-0.3)),
+        (100, {}, 0.8),
+        (7, {"lambda_init": 0.5}, 0.5),
+    ],
+)
+def test_factor_starts_about_where_it_says(layer: int, settings: dict[str, float], start: float) -> None:
+    """A product of 64 channels has standard deviation √64 · 0.1² = 0.08, the difference of two √2 times that."""
+    modules = [drawn(seed, layer, **settings) for seed in range(50)]
+    factors = torch.stack([module.factor() for module in modules])
+    assert all(module.lambda_init == pytest.approx(start) for module in modules)
+    assert factors.mean().item() == pytest.approx(start, abs=4 * 0.113 / math.sqrt(50))
+    assert factors.std().item() == pytest.approx(0.113, rel=0.4)
+
+
+def test_vectors_are_normal_numbers_of_their_own() -> None:
+    """0.1 wide as in the paper, each vector and each seed by itself, the same in every precision."""
+    one, same, other = drawn(0), drawn(0, dtype=torch.float64), drawn(1)
+    vectors = torch.stack([getattr(module, name) for module in (one, other) for name in VECTORS])
+    assert vectors.std().item() == pytest.approx(0.1, rel=0.15)
+    assert abs(vectors.mean().item()) < 4 * 0.1 / math.sqrt(vectors.numel())
+    assert (torch.corrcoef(vectors) - torch.eye(len(vectors))).abs().max() < 0.5
+    for name in VECTORS:
+        assert torch.equal(getattr(one, name).double(), getattr(same, name))
+
+
+def test_layers_draw_their_own_vectors() -> None:
+    model = model_config({"kind": "decoder", "vocab_size": 9, "num_layers": 2}, attention={"differential": {}}).build()
+    one, other = (dict(block.named_parameters()) for block in model.backbone.stack.blocks)  # type: ignore[attr-defined]
+    for name in VECTORS:
+        key = f"self_attention.sublayer.heads.{name}"
+        assert not torch.equal(one[key], other[key])
+
+
+def test_channels_learn_apart() -> None:
+    """No two channels of a vector have the same gradient, as they would for ever if all started alike."""
+    module = drawn(0)
+    module.factor().backward()
+    for name in VECTORS:
+        gradient_K = getattr(module, name).grad
+        assert len(gradient_K.unique()) == len(gradient_K)
 
 
 @pytest.mark.parametrize(

@@ -44,8 +44,10 @@ def test_learned_sinks_are_those_of_gpt_oss(kernel: str) -> None:
 def test_zero_sinks_are_learned_ones_at_their_start(kernel: str, cross: bool) -> None:
     zero = with_sinks(kernel, ZeroSinksConfig(), M if cross else D)
     learned = with_sinks(kernel, LearnedSinksConfig(), M if cross else D)
-    start = torch.full((HEADS.num_heads,), start_of(learned.scoring.sinks, "logits"))
-    learned.load_state_dict({**zero.state_dict(), "scoring.sinks.logits": start})
+    start = start_of(learned.scoring.sinks, "logits")
+    assert isinstance(start, float)
+    start_H = torch.full((HEADS.num_heads,), start)
+    learned.load_state_dict({**zero.state_dict(), "scoring.sinks.logits": start_H})
     hidden = torch.randn(B, T, D, dtype=torch.float64)
     memory = torch.randn(B, S, M, dtype=torch.float64) if cross else None
     around = context(kernel, AttentionMask(), S if cross else T)

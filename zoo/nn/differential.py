@@ -7,9 +7,10 @@ projections is one side of a pair: `num_heads` heads make num_heads / 2 pairs, w
 neighbours among the key heads, and among the query heads where each has a key head of its own.
 
 Deviations. With grouped heads the two sides of a pair read the two key heads of their pair, as the formula has it; in
-the paper's code both sides of a pair then read the same key head wherever an even number of queries shares one. The
-vectors λ start at 0.1 in every channel, which in the paper is their standard deviation, so that λ starts at λ_init
-exactly. Dropout drops weights of the two softmaxes independently; the paper has none.
+the paper's code both sides of a pair then read the same key head wherever an even number of queries shares one. Dropout
+drops weights of the two softmaxes independently; the paper has none.
+
+The vectors λ are drawn, whatever the initialization: channels that started alike would have the same gradient for ever.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 from zoo.config import Config, setting
 from zoo.errors import ConfigError
 from zoo.nn.attend import Kernel, Prepared, Scoring
+from zoo.nn.init import Normal
 from zoo.nn.norm import NormConfig, RMSNormConfig
 from zoo.nn.projection import AttentionShape, Heads
 
@@ -34,7 +36,7 @@ class DifferentialConfig(Config):
 
     norm: NormConfig = setting(RMSNormConfig(eps=1e-5), "norm over what each pair found, the same weights for all")
     lambda_init: float | None = setting(
-        None, "where λ starts; null: 0.8 − 0.6 · exp(−0.3 · layer), layers numbered from 0", minimum=0, below=1
+        None, "about where λ starts; null: 0.8 − 0.6 · exp(−0.3 · layer), layers numbered from 0", minimum=0, below=1
     )
 
     def validate(self) -> None:
@@ -76,13 +78,13 @@ class DifferentialHeads(nn.Module):
 
     Args:
         norm: over 2 · V channels, what a pair found.
-        lambda_init: where λ starts.
+        lambda_init: about where λ starts; the vectors move it by their draw.
         head_dim: width of the vectors that λ is made of.
     """
 
     widening = 2
     """How much wider, and fewer, the heads are that come out."""
-    starts: Mapping[str, float] = dict.fromkeys(("query_1", "key_1", "query_2", "key_2"), 0.1)
+    starts: Mapping[str, Normal] = dict.fromkeys(("query_1", "key_1", "query_2", "key_2"), Normal(std=0.1))
 
     def __init__(self, norm: nn.Module, lambda_init: float, head_dim: int) -> None:
         super().__init__()

@@ -3,7 +3,7 @@
 Every parameter is drawn from a generator of its own, keyed by (seed, name of the parameter): the global random stream
 is not touched, and changing one part of a model leaves the initial weights of all others as they were, which is what a
 paired ablation wants. Norm weights start at 1, biases at 0, padding and spare rows at 0, in every scheme; a module
-whose parameters start elsewhere says so in its `starts`.
+whose parameters start elsewhere, or are drawn, says so in its `starts`.
 
 A scheme may also say how the learning rate of a weight depends on its shape (muP), for the optimizer's groups.
 """
@@ -33,6 +33,16 @@ RESIDUAL_OUTPUTS: frozenset[Role] = frozenset({"attention_output", "feed_forward
 
 WIDTH_ENDS: frozenset[Role] = frozenset({"head_output", "router"})
 """Roles of matrices whose inputs grow with the width of a model, and whose outputs do not."""
+
+
+class Normal(NamedTuple):
+    """The start of a parameter that is drawn, whatever the scheme: normal numbers around 0.
+
+    Attributes:
+        std: their standard deviation.
+    """
+
+    std: float
 
 
 class WidthEntry(NamedTuple):
@@ -270,8 +280,9 @@ def initialize(model: nn.Module, config: InitializationConfig, seed: int) -> Non
             if isinstance(module, Embedding) and module.padding_idx is not None:
                 module.weight[module.padding_idx].zero_()
         else:
-            for parameter_name, parameter in module.named_parameters(recurse=False):
-                parameter.fill_(start_of(module, parameter_name))
+            for own_name, parameter in module.named_parameters(recurse=False):
+                generator = torch.Generator().manual_seed(_key(seed, f"{name}.{own_name}"))
+                _start(parameter, start_of(module, own_name), generator)
 
 
 def learning_rate_factors(model: nn.Module, config: InitializationConfig) -> dict[Tensor, float]:
@@ -280,13 +291,22 @@ def learning_rate_factors(model: nn.Module, config: InitializationConfig) -> dic
     return {module.weight: config.learning_rate_factor(module.site, module.weight) for module in parts}
 
 
-def start_of(module: nn.Module, name: str) -> float:
-    """The number that a parameter outside projections and tables starts at.
+def start_of(module: nn.Module, name: str) -> float | Normal:
+    """The number that a parameter outside projections and tables starts at, or what it is drawn from.
 
     A module says so in its `starts`, by name; without that a bias starts at 0 and anything else at 1.
     """
-    starts: Mapping[str, float] = getattr(module, "starts", {})
+    starts: Mapping[str, float | Normal] = getattr(module, "starts", {})
     return starts.get(name, 0.0 if name == "bias" else 1.0)
+
+
+def _start(parameter: Tensor, start: float | Normal, generator: torch.Generator) -> None:
+    """Fills `parameter` in place, drawing in float32 whatever its precision."""
+    if isinstance(start, Normal):
+        drawn = torch.empty(parameter.shape, dtype=torch.float32)
+        parameter.copy_(nn.init.normal_(drawn, std=start.std, generator=generator))
+    else:
+        parameter.fill_(start)
 
 
 def _key(seed: int, name: str) -> int:
