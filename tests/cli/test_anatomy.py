@@ -1,17 +1,21 @@
 """Parts, layers and cost of a model, without its weights."""
 
+from dataclasses import fields
+
 import pytest
 import torch
 from torch import nn
 
 from zoo.cli.anatomy import changes, cost_rows, empty_model, layer_rows, part_rows, place, ranges, stacks
 from zoo.config import load_config, read_overrides
+from zoo.models import ModelConfig
 from zoo.models.create import create_model, model_config
 from zoo.models.presets import PRESETS
 from zoo.nn.attention import MultiHeadAttentionConfig
 from zoo.nn.feed_forward import GatedFeedForwardConfig
 from zoo.nn.layer import LayerConfig
 from zoo.nn.parallel_block import ParallelBlockConfig
+from zoo.nn.stack import StackConfig
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -46,6 +50,7 @@ def test_place() -> None:
 def test_layers_that_are_alike_stand_together() -> None:
     model = create_model("gpt-nano", dim=16, vocab_size=32, max_length=8)
     assert list(dict.fromkeys(row[0] for row in layer_rows(model))) == [
+        "model",
         "embedding",
         "layers",
         "layers 0–3",
@@ -55,7 +60,15 @@ def test_layers_that_are_alike_stand_together() -> None:
     stack = stacks(model)["layers"]
     stack.blocks[2].feed_forward.dropout = nn.Dropout(0.5)
     words = {(where, part): text for where, part, text in layer_rows(model)}
-    assert {where for where, _ in words} == {"embedding", "layers", "layers 0–1, 3", "layers 2", "layers end", "head"}
+    assert {where for where, _ in words} == {
+        "model",
+        "embedding",
+        "layers",
+        "layers 0–1, 3",
+        "layers 2",
+        "layers end",
+        "head",
+    }
     assert "dropout 0.5" in words["layers 2", "feed_forward"]
     assert "dropout" not in words["layers 0–1, 3", "feed_forward"]
 
@@ -89,8 +102,7 @@ def test_words_of_a_layer() -> None:
     assert {"encoder 0–3", "decoder 0–3", "encoder end"} <= set(t5)
     norms = {"none": "no norm", "sandwich": "before and after", "post": "after the sum"}
     for placement, words in norms.items():
-        rows = layer_rows(empty_model(model_config("gpt-nano", placement=placement)))
-        assert words in rows[2][2]
+        assert words in words_of(placement=placement)["layers 0–3", "self_attention"]
 
 
 def test_words_of_a_mixture() -> None:
@@ -147,6 +159,41 @@ def test_words_of_a_parallel_block(shared_norm: bool) -> None:
     for part in ("self_attention", "feed_forward"):
         assert words["layers 0–3", part].endswith("; layer_norm before")
     assert words_of(block="parallel", placement="post")["layers 0–3", "feed_forward"].endswith("after the sum")
+
+
+def test_words_of_what_is_outside_the_layers() -> None:
+    assert [place for place in words_of() if place[0] == "model"] == [("model", "set: initialization")]
+    assert ("head", "set: language_model") not in words_of()
+    words = words_of(
+        embedding={"scale": "sqrt_dim", "norm": True, "factorization": {"dim": 8}},
+        heads={"language_model": {"cap": 30.0, "bias": True}},
+        initialization={"kind": "small", "zero_output": True},
+        vocab_multiple=64,
+    )
+    assert words["model", "set: embedding"] == (
+        "factorization.dim=8, factorization.order=sum, factorization.bias=true, scale=sqrt_dim, norm=true"
+    )
+    assert words["model", "set: initialization"] == "small, zero_output=true"
+    assert words["model", "set: vocab_multiple"] == "64"
+    assert words["head", "set: language_model"] == "bias=true, cap=30.0"
+    t5 = empty_model(model_config("t5-nano", share_tokens=False, heads={"language_model": {"tied": False}}))
+    told = {(where, part): text for where, part, text in layer_rows(t5)}
+    assert told["model", "set: share_tokens"] == "false"
+
+
+def test_every_setting_of_a_whole_model_is_told() -> None:
+    """A field that is added to a family is told of, or is named as one that the parts tell."""
+    of_stacks = {field.name for field in fields(StackConfig)}
+    told = {"embedding", "heads", "initialization", "vocab_multiple", "vocab_size", "decoder", "share_tokens"}
+    for schema in ModelConfig.choices.values():
+        assert {field.name for field in fields(schema)} - of_stacks <= told
+
+
+def test_words_of_the_start_of_lambda() -> None:
+    told = words_of(attention={"differential": {}})
+    assert told["layers 0–3", "differential"] == "λ starts at 0.2 to 0.556"  # 0.8 − 0.6 · exp(−0.3 · layer)
+    told = words_of(attention={"differential": {"lambda_init": 0.5}})
+    assert told["layers 0–3", "differential"] == "λ starts at 0.5"
 
 
 def test_words_of_sides_that_differ() -> None:

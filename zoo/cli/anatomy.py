@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -16,9 +16,10 @@ from zoo.models.base import SelfBackbone
 from zoo.models.encoder_decoder import EncoderDecoder
 from zoo.models.flops import RowShape, active_parameters, training_flops
 from zoo.nn.attend import KERNELS, Demand, explain
+from zoo.nn.differential import DifferentialHeads
 from zoo.nn.layer import LayerConfig
 from zoo.nn.residual import Branch
-from zoo.nn.stack import Sort, Stack
+from zoo.nn.stack import Sort, Stack, StackConfig
 from zoo.registry import Choice
 from zoo.training.progress import short_number
 
@@ -27,6 +28,8 @@ SLOTS = {"before": "before", "after": "after", "outer": "after the sum"}
 """Where the norms of a residual branch stand, in words."""
 SHOWN = ("dim", "num_heads", "num_kv_heads", "head_dim", "feed_forward_dim", "max_length")
 """Settings of a layer that the words for its parts tell."""
+SHOWN_OF_MODEL = ("vocab_size", "heads", "decoder")
+"""Settings of a whole model that the words for its parts tell."""
 WRITTEN = {"None": "null", "True": "true", "False": "false"}
 """Values as they are written in YAML."""
 
@@ -87,7 +90,8 @@ def _in_order(counts: dict[tuple[str, ...], int]) -> Iterator[tuple[tuple[str, .
 
 def layer_rows(model: Model) -> list[tuple[str, str, str]]:
     """(layers, part, what is in it), layers that are alike together, numbered from 0 as in the setting `layers`."""
-    rows = [("embedding", "tokens", _table_words(model.config))]
+    rows = [("model", f"set: {group}", words) for group, words in _model_words(model.config)]
+    rows += [("embedding", "tokens", _table_words(model.config))]
     for name, stack in stacks(model).items():
         config = stack.config
         rows.append((name, "positions", f"{config.positions.kind}, up to {config.max_length}"))
@@ -97,6 +101,7 @@ def layer_rows(model: Model) -> list[tuple[str, str, str]]:
         for numbers, layer in _alike(stack):
             which, block = f"{name} {ranges(numbers)}", stack.blocks[stack.order[numbers[0]]]
             rows += [(which, part, words) for part, words in _block_words(block, layer)]
+            rows += [(which, part, words) for part, words in _lambda_words(stack, numbers)]
             rows += [(which, part, words) for part, words in _kernel_words(block, stack.sorts[numbers[0]])]
             rows += [(which, f"set: {group}", words) for group, words in _setting_words(layer)]
         if not isinstance(stack.norm, nn.Identity):
@@ -105,6 +110,9 @@ def layer_rows(model: Model) -> list[tuple[str, str, str]]:
         tied = getattr(head, "tied", None)
         words = {None: "", True: ", its weight is the token table", False: ", a weight of its own"}[tied]
         rows.append(("head", head_name, f"{head.kind}{words}"))
+        _, *settings = changes(head, None)  # the first is its kind
+        if settings:
+            rows.append(("head", f"set: {head_name}", ", ".join(f"{key}={value}" for key, value in settings)))
     return rows
 
 
@@ -135,11 +143,42 @@ def _setting_words(layer: LayerConfig) -> Iterator[tuple[str, str]]:
 
     Read from the config alone, so that a new field is told of the day that it is there.
     """
+    yield from _grouped((path, value) for path, value in changes(layer, LayerConfig()) if path not in SHOWN)
+
+
+def _model_words(config: ModelConfig) -> Iterator[tuple[str, str]]:
+    """(field, what differs from the family's default in it) for each field that is no stack's, but for SHOWN_OF_MODEL.
+
+    Read from the config alone, as those of a layer.
+    """
+    usual = default_fields(type(config))
+    of_stacks = {field.name for field in dataclasses.fields(StackConfig)}
+    for field in dataclasses.fields(config):
+        value, default = getattr(config, field.name), usual.get(field.name)
+        if field.name in of_stacks or field.name in SHOWN_OF_MODEL or value == default:
+            continue
+        if isinstance(value, Config):
+            yield from _grouped(changes(value, default, f"{field.name}."))
+        else:
+            yield field.name, WRITTEN.get(str(value), str(value))
+
+
+def _grouped(changed: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """(field, all that is changed in it)."""
     found: dict[str, list[str]] = {}
-    for path, value in changes(layer, LayerConfig()):
+    for path, value in changed:
         group, _, rest = path.partition(".")
         found.setdefault(group, []).append(f"{rest}={value}" if rest else value)
-    yield from ((group, ", ".join(words)) for group, words in found.items() if group not in SHOWN)
+    yield from ((group, ", ".join(words)) for group, words in found.items())
+
+
+def _lambda_words(stack: Stack, numbers: Sequence[int]) -> Iterator[tuple[str, str]]:
+    """Where the λ of differential attention starts, which may grow with the number of the layer."""
+    blocks = [stack.blocks[stack.order[number]] for number in numbers]
+    starts = [part.lambda_init for block in blocks for part in block.modules() if isinstance(part, DifferentialHeads)]
+    if starts:
+        lowest, highest = f"{min(starts):.3g}", f"{max(starts):.3g}"
+        yield "differential", f"λ starts at {lowest}" + (f" to {highest}" if lowest != highest else "")
 
 
 def changes(config: Config, default: Config | None, prefix: str = "") -> Iterator[tuple[str, str]]:
