@@ -10,7 +10,10 @@ import zoo
 from tests.laws import assert_laws, small
 from zoo.errors import ConfigError
 from zoo.models import ModelConfig
+from zoo.nn.attention import MultiHeadAttentionConfig
+from zoo.nn.differential import DifferentialConfig
 from zoo.nn.init import BertInitializationConfig, initialize
+from zoo.nn.norm import BatchNormConfig
 from zoo.nn.sharing import (
     AllSharedConfig,
     CycleSharingConfig,
@@ -67,11 +70,26 @@ def test_shared_stack_equals_one_with_copied_weights(sharing: SharingConfig, ord
             {"sharing": AllSharedConfig(), "layers": {"1": {"attention": {"window": 2}}}},
             "sharing: 'all' has layers 0 and 1 share their weights, but `layers` makes them differ in attention.window",
         ),
+        (
+            {"sharing": AllSharedConfig(), "norm": BatchNormConfig()},
+            r"norm: 'batch_norm' .* running mean .* one layer.*sharing: all. cannot have; use .*sharing: none",
+        ),
+        (
+            {"sharing": CycleSharingConfig(), "attention": MultiHeadAttentionConfig(differential=DifferentialConfig())},
+            r"attention.differential.lambda_init: null .*sharing: cycle. cannot have; give a number, or sharing: none",
+        ),
     ],
 )
 def test_refusals(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         StackConfig(num_layers=6, **settings)  # type: ignore[arg-type]
+
+
+def test_what_does_not_differ_from_layer_to_layer_can_be_shared() -> None:
+    """One λ for all layers; a norm that no block has."""
+    numbered = MultiHeadAttentionConfig(differential=DifferentialConfig(lambda_init=0.5))
+    StackConfig(num_layers=6, sharing=AllSharedConfig(), attention=numbered)
+    StackConfig(num_layers=6, sharing=AllSharedConfig(), norm=BatchNormConfig(), placement="none")
 
 
 @pytest.mark.parametrize("family", ModelConfig.choices)

@@ -50,6 +50,18 @@ class DropoutConfig(Config):
         return self.depth * (layer + 1) / max(num_layers, 1)
 
 
+class Unshareable(NamedTuple):
+    """A setting that layers cannot have that share their weights.
+
+    Attributes:
+        key: its dotted name. is_what: its value, and what that is. remedy: what to set.
+    """
+
+    key: str
+    is_what: str
+    remedy: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class LayerConfig(Config):
     """The shape of a layer and the parts it is made of."""
@@ -120,6 +132,18 @@ class LayerConfig(Config):
             yield WidthEntry("attention.scale", scale.kind, remedy)
         if self.norm.kind == "l2_norm":
             yield WidthEntry("norm", self.norm.kind, "what it gives shrinks with the width; set another norm")
+
+    def unshareable(self) -> Iterator[Unshareable]:
+        """The settings of a layer that layers cannot have that share their weights."""
+        if self.dropout.depth:
+            is_what = f"{self.dropout.depth} is that of the last layer and grows from layer to layer"
+            yield Unshareable("dropout.depth", is_what, "use 0")
+        if self.norm.mixes_rows and any(map(any, self.placements)):
+            is_what = f"{self.norm.kind!r} evaluates with the running mean and variance of one layer"
+            yield Unshareable("norm", is_what, "use a norm that keeps none (layer_norm, rms_norm)")
+        if self.attention.differential is not None and self.attention.differential.lambda_init is None:
+            is_what = "null starts λ higher from layer to layer"
+            yield Unshareable("attention.differential.lambda_init", is_what, "give a number")
 
     @property
     def attention_heads(self) -> Heads:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from zoo.config import Config, difference, setting
 from zoo.errors import ConfigError
+from zoo.nn.layer import LayerConfig
 from zoo.registry import Choice
 
 
@@ -23,9 +24,21 @@ class SharingConfig(Config, Choice, noun="sharing"):
         """For each layer the number of the block it runs; blocks are numbered in the order of first use."""
         raise NotImplementedError
 
-    def check(self, layers: Sequence[Config]) -> None:
-        """Raises ConfigError where layers that would share their weights differ, or nothing would be shared."""
+    def check(self, layers: Sequence[LayerConfig]) -> None:
+        """Raises ConfigError where layers that would share their weights differ, or are what only one layer can be."""
         order = self.order(len(layers))
+        self._check_alike(layers, order)
+        if order == [*range(len(layers))]:
+            return
+        for layer in layers:
+            for key, is_what, remedy in layer.unshareable():
+                raise ConfigError(
+                    f"{is_what}, which layers that share their weights (sharing: {self.kind}) cannot have; {remedy}, "
+                    "or sharing: none",
+                    key,
+                )
+
+    def _check_alike(self, layers: Sequence[LayerConfig], order: list[int]) -> None:
         for layer, block in enumerate(order):
             first = order.index(block)
             if layers[first] == layers[layer]:
@@ -60,7 +73,7 @@ class AllSharedConfig(SharingConfig, kind="all"):
 class _SeveralBlocksConfig(SharingConfig):
     num_blocks: int = setting(2, "blocks with weights of their own, a divisor of num_layers", minimum=2)
 
-    def check(self, layers: Sequence[Config]) -> None:
+    def check(self, layers: Sequence[LayerConfig]) -> None:
         """Also refuses a number of blocks that does not divide the layers, or leaves nothing to share."""
         if len(layers) % self.num_blocks or len(layers) == self.num_blocks:
             legal = [n for n in range(2, len(layers)) if len(layers) % n == 0]

@@ -42,7 +42,6 @@ class StackConfig(LayerConfig):
         super().validate()
         layers = self.layer_configs()
         self.sharing.check(layers)
-        self._check_stochastic_depth(layers)
         idle = {
             "feed_forward_dim": (self.feed_forward_dim, "null"),
             "dropout.feed_forward": (self.dropout.feed_forward, 0),
@@ -50,15 +49,6 @@ class StackConfig(LayerConfig):
         for key, (value, nothing) in idle.items():
             if value and not any(layer.feed_forward.has_width for layer in layers):
                 raise ConfigError(f"{value} has no effect: feed_forward is none in every layer; use {nothing}", key)
-
-    def _check_stochastic_depth(self, layers: tuple[LayerConfig, ...]) -> None:
-        rate = max(layer.dropout.depth for layer in layers)
-        if rate and self.sharing.order(self.num_layers) != [*range(self.num_layers)]:
-            raise ConfigError(
-                f"{rate} is that of the last layer and grows from layer to layer, which layers that share their "
-                f"weights (sharing: {self.sharing.kind}) cannot have; use 0, or sharing: none",
-                "dropout.depth",
-            )
 
     def layer_configs(self) -> tuple[LayerConfig, ...]:
         """What each layer is; raises ConfigError where a change does not fit."""
