@@ -2,6 +2,7 @@
 
 Documents packed into one row, padded on the left or padded on the right equal each document alone; a stack that is
 called piece by piece with a cache equals one call (so nothing looks into its future); kernels equal the reference.
+A decoder keeps all of this with a prefix too, and hears it.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,12 +14,15 @@ from torch import Tensor
 from zoo.generation.cache import GrowingCache
 from zoo.models import Model, ModelConfig
 from zoo.models.create import model_config
+from zoo.models.decoder import Decoder
 from zoo.models.encoder_decoder import EncoderDecoder
 from zoo.nn.init import initialize
 
 VOCAB_SIZE = 23
 LENGTHS = {"": (5, 3, 4), "decoder_": (3, 5, 2)}
 """Tokens of three documents on the encoder's or only side, and on the decoder's."""
+PREFIX = 2
+"""Tokens at the start of each document that are its prefix, where there is one."""
 TOLERANCE = 1e-10
 
 SMALL: dict[str, Any] = {
@@ -59,6 +63,19 @@ def assert_laws(config: ModelConfig) -> None:
         assert_same(outcome(reference, packed), expected, "the reference kernel")
     if config.causal:
         assert_cached_is_whole(model)
+    if isinstance(model.backbone, Decoder):
+        assert_laws_of_a_prefix(model, expected)
+
+
+def assert_laws_of_a_prefix(model: Model, without: dict[str, Tensor]) -> None:
+    """A prefix changes hidden states, and what it changes does not depend on the layout or the kernel."""
+    expected = outcome(model, prefixed(alone))
+    gap = (expected["hidden states"] - without["hidden states"]).norm() / without["hidden states"].norm()
+    assert gap > 1e-6, "a prefix goes unheard"
+    for layout in (packed, padded_left, padded_right):
+        assert_same(outcome(model, prefixed(layout)), expected, f"a prefix, {layout.__name__}")
+    reference = build(model_config(model.config, attention={"kernel": "reference"}))
+    assert_same(outcome(reference, prefixed(packed)), expected, "a prefix, the reference kernel")
 
 
 # ------------------------------------------------------------------------------------------------------------- layouts
@@ -96,6 +113,17 @@ def padded_left(documents: dict[str, list[Tensor]]) -> Iterator[tuple[Inputs, li
 def padded_right(documents: dict[str, list[Tensor]]) -> Iterator[tuple[Inputs, list[tuple[int, slice]]]]:
     """One document in each row, padding behind it."""
     yield _laid(documents, [[0], [1], [2]], left=False)
+
+
+def prefixed(layout: Layout) -> Layout:
+    """The first tokens of each document are a prefix; so is padding, which nothing sees all the same."""
+
+    def with_prefix(documents: dict[str, list[Tensor]]) -> Iterator[tuple[Inputs, list[tuple[int, slice]]]]:
+        for inputs, places in layout(documents):
+            positions = inputs.get("positions", torch.arange(inputs["tokens"].shape[1])[None])
+            yield {**inputs, "prefix": positions < PREFIX}, places
+
+    return with_prefix
 
 
 def _laid(

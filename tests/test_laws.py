@@ -1,5 +1,7 @@
 """The laws hold for plain models, and are broken by what breaks them."""
 
+from dataclasses import replace
+
 import pytest
 from torch import Tensor
 
@@ -15,6 +17,10 @@ def test_plain_models_keep_them(family: str) -> None:
     assert_laws(small(family))
 
 
+def test_a_window_and_a_prefix_keep_them_together() -> None:
+    assert_laws(small("decoder", attention={"window": 1}, positions="rotary"))
+
+
 class Blind(ReferenceKernel):
     """Forgets who may see whom, but for the order where it is asked to keep it."""
 
@@ -24,6 +30,13 @@ class Blind(ReferenceKernel):
     def prepare(self, request: Request) -> Prepared:
         mask = AttentionMask(self.causal, offset=request.mask.offset) if self.causal else AttentionMask()
         return super().prepare(request._replace(mask=mask))
+
+
+class OneWay(ReferenceKernel):
+    """Has never heard of a prefix."""
+
+    def prepare(self, request: Request) -> Prepared:
+        return super().prepare(request._replace(mask=replace(request.mask, prefix=None)))
 
 
 class Deaf(ReferenceKernel):
@@ -39,6 +52,7 @@ class Deaf(ReferenceKernel):
         (Blind(True), "decoder", "packed: .* differ"),
         (Blind(False), "encoder", "packed: .* differ"),
         (Deaf(), "decoder", "the reference kernel: .* differ"),
+        (OneWay(), "decoder", "a prefix goes unheard"),
     ],
 )
 def test_they_are_seen_to_break(

@@ -133,9 +133,11 @@ def outcome(
 
 
 @pytest.mark.parametrize("kernel", differentiable())
+@pytest.mark.parametrize("window", [None, 1])
 @pytest.mark.parametrize("positions", ["rotary", "alibi"])
-def test_prefixes_packed_and_padded_equal_each_alone(kernel: str, positions: str) -> None:
-    model = create_model(SETTINGS, positions=positions, max_length=16, attention={"kernel": kernel}).double()
+def test_prefixes_packed_and_padded_equal_each_alone(kernel: str, positions: str, window: int | None) -> None:
+    attention = {"kernel": kernel, "window": window}
+    model = create_model(SETTINGS, positions=positions, max_length=16, attention=attention).double()
     each = [{"tokens": tokens_of(index)[None], "prefix": prefix_of(index)} for index in range(3)]
     expected = outcome(model, each, [(index, 0, slice(None)) for index in range(3)])
     ends = [sum(LENGTHS[: index + 1]) for index in range(3)]
@@ -156,9 +158,11 @@ def test_prefixes_packed_and_padded_equal_each_alone(kernel: str, positions: str
 
 
 @pytest.mark.parametrize("kernel", differentiable())
-def test_a_prefix_in_the_first_call_of_a_cache(kernel: str) -> None:
+@pytest.mark.parametrize("window", [None, 1])
+def test_a_prefix_in_the_first_call_of_a_cache(kernel: str, window: int | None) -> None:
     """The prefix speaks of all places so far: those of it see each other, what comes later sees it and its past."""
-    model, cache = create_model(SETTINGS, attention={"kernel": kernel}).double(), GrowingCache()
+    model = create_model(SETTINGS, attention={"kernel": kernel, "window": window}).double()
+    cache = GrowingCache()
     tokens = tokens_of(0)[None]
     parts = [
         model.backbone(tokens=tokens[:, start:end], prefix=prefix_of(0, end), cache=cache)

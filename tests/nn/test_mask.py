@@ -12,7 +12,7 @@ CPU = torch.device("cpu")
 NUM_KEYS = 7
 DOCUMENTS = torch.tensor([[-1, 0, 0, 0, 2, 2, 2], [5, 5, 3, 3, 3, -1, -1]])
 PREFIX = torch.tensor([[0, 1, 1, 0, 1, 0, 0], [1, 0, 1, 1, 0, 0, 0]]).bool()
-WINDOWS = [(None, None), (2, None), (None, 1), (1, 0), (0, 0), (9, 9)]
+WINDOWS = [(None, None), (2, None), (None, 1), (1, 0), (0, 0), (2, 2), (9, 9)]
 
 
 def visible(mask: AttentionMask, row: int, query: int, key: int) -> bool:

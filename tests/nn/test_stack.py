@@ -107,6 +107,17 @@ def test_prefix_sees_both_ways() -> None:
 
 
 @pytest.mark.parametrize("kernel", DIFFERENTIABLE)
+@pytest.mark.parametrize("window", [0, 1, 3])
+def test_a_window_limits_a_prefix_on_both_sides(kernel: str, window: int) -> None:
+    prefix = torch.tensor([[1, 1, 1, 1, 1, 0, 0, 0], [0, 0, 1, 1, 0, 1, 0, 0]]).bool()
+    module = stack(num_layers=1, attention=MultiHeadAttentionConfig(kernel=kernel, window=window))
+    for place in range(T):
+        distance = place - ROW.expand(B, T)
+        expected = (distance.abs() <= window) & ((distance >= 0) | (prefix[:, place, None] & prefix))
+        assert torch.equal(reach(module, place, prefix_BS=prefix) > 0, expected)
+
+
+@pytest.mark.parametrize("kernel", DIFFERENTIABLE)
 @pytest.mark.parametrize("positions", PositionsConfig.choices)
 def test_padding_is_never_nan(kernel: str, positions: str) -> None:
     module = stack(attention=MultiHeadAttentionConfig(kernel=kernel), positions=PositionsConfig.choice(positions)())

@@ -41,7 +41,9 @@ class AttentionConfig(Config, Choice, noun="attention"):
     differential: DifferentialConfig | None = setting(
         None, "whether heads work in pairs, of which one is subtracted from the other; null: each by itself"
     )
-    window: int | None = setting(None, "how many places away a query sees (causal: back only); null: all", minimum=0)
+    window: int | None = setting(
+        None, "places away a query sees (causal: back, in a prefix both ways); null: all", minimum=0
+    )
     kernel: str = setting("auto", f"the implementation; auto: the fastest that can: {', '.join(KERNELS)}")
 
     def validate(self) -> None:

@@ -150,7 +150,7 @@ class Stack(nn.Module):
         distinct = list(dict.fromkeys(schemes))
         self.schemes = nn.ModuleList(scheme.build() for scheme in distinct)
         numbers = map(distinct.index, schemes)
-        self.sorts = [_sort_of(layer, number, causal) for layer, number in zip(layers, numbers, strict=True)]
+        self.sorts = [_sort_of(layer, number) for layer, number in zip(layers, numbers, strict=True)]
         self.order = config.sharing.order(config.num_layers)
         firsts = [self.order.index(number) for number in range(max(self.order) + 1)]
         self.blocks = nn.ModuleList(build_layer(layers[first], Place(depth, first, memory_dim)) for first in firsts)
@@ -224,10 +224,10 @@ class _Row(NamedTuple):
     mask: AttentionMask
 
 
-def _sort_of(layer: LayerConfig, scheme: int, causal: bool) -> Sort:
+def _sort_of(layer: LayerConfig, scheme: int) -> Sort:
+    """A window is as wide on both sides in causal stacks too: there it limits a prefix, which sees both ways."""
     window = layer.attention.window
-    limits = (None, None) if window is None else (window, 0 if causal else window)
-    return Sort(scheme, limits, layer.attention.kernel, frozenset(layer.kernel_features))
+    return Sort(scheme, (window, window), layer.attention.kernel, frozenset(layer.kernel_features))
 
 
 def _context(kernel: Kernel, request: Request, rotate: Any) -> AttentionContext:

@@ -18,6 +18,8 @@ MASKS = {
     "prefix documents": AttentionMask(True, PREFIX, DOCUMENTS, DOCUMENTS),
     "window": AttentionMask(window=(1, 1)),
     "causal window": AttentionMask(causal=True, window=(2, 0)),
+    "prefix window": AttentionMask(True, PREFIX, window=(2, 2)),
+    "prefix window documents": AttentionMask(True, PREFIX, DOCUMENTS, DOCUMENTS, (1, 1)),
     "all padding": AttentionMask(query_documents=torch.full((B, T), -1), key_documents=torch.full((B, S), -1)),
 }
 BIASES = {"no bias": None, "shared bias": (1, H, T, S), "bias of each row": (B, H, T, S)}
