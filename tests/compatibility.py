@@ -30,9 +30,9 @@ PAGE = ROOT / "docs" / "compatibility.md"
 FAMILIES = tuple(ModelConfig.choices)
 INTRODUCTION = """# What goes with what
 
-This page is made from the code by `python -m tests.compatibility`, and a test holds it to it. Every choice of a model
-config is here: each kind of each part, each alternative of each field. A ✓ is a test that runs, in float64, on hidden
-states and on the gradients of all weights:
+This page is made from the code by `python -m tests.compatibility`, and a test holds it to it. Here is each kind of each
+part of a model config and each alternative of each field, but for plain numbers and for {left_out}. A ✓ is a test that
+runs, in float64, on hidden states and on the gradients of all weights:
 
 - **encoder, decoder, encoder_decoder**: the family can have it (`tests/test_contracts.py`, which also checks that no
   place sees the future or a neighbour document);
@@ -44,7 +44,8 @@ states and on the gradients of all weights:
   in more than one graph.
 
 `kind/field=value` is a kind with one of its own fields changed; *changed* is a sample of a field that has no list of
-alternatives, *on* an optional group with its defaults. A number is a note below the tables: why it cannot be.
+alternatives, *on* an optional group with its defaults. A number is a note below the tables: why it cannot be;
+a blank says that the question does not arise.
 
 The kernel `varlen` {varlen}: it serves packed rows on such devices and is tested there.
 """
@@ -71,7 +72,8 @@ def page() -> str:
     notes = Notes()
     kernels = (*differentiable(), *FORWARD_ONLY)
     columns = ("choice", *FAMILIES, *kernels, "packed", "cached", "compiled")
-    lines = [INTRODUCTION.format(kernels=", ".join(kernels), varlen=_varlen())]
+    left_out = ", ".join(f"`{path}` ({reason})" for path, reason in cells.NO_AXIS.items())
+    lines = [INTRODUCTION.format(kernels=", ".join(kernels), varlen=_varlen(), left_out=left_out)]
     for axis, values in cells.axes(with_variants=True).items():
         lines += [f"## {axis}", "", _row(columns), _row(["---"] * len(columns))]
         for value in values:
@@ -154,7 +156,8 @@ def _pairs() -> Iterable[str]:
     yield ""
     yield (
         f"Of {total:,} pairs of these choices (variants of a kind left out) {total - len(refused):,} are held by a "
-        f"model that `tests/test_contracts.py` runs; the other {len(refused):,} are refused when a config is loaded:"
+        f"model that `tests/test_contracts.py` runs, with whatever else the two need; the other {len(refused):,} are "
+        "refused when a config is loaded, each of the two as it is without further settings of its own:"
     )
     yield ""
     yield _row(("one", "other", "refusal"))

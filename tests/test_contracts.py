@@ -283,7 +283,7 @@ FORWARD_ONLY = [
 @pytest.mark.parametrize("axis", cells.axes())
 def test_kernel_without_a_backward_here(axis: str, kernel: str) -> None:
     """Beside every choice: hidden states of packed rows are the reference's, or the kernel is refused by name."""
-    for value in cells.axes()[axis]:
+    for value in cells.axes(with_variants=True)[axis]:
         cell = cells.needs({axis: value})
         model = build(cells.config_of(cell))
         (layout,) = packed(model)
