@@ -226,17 +226,24 @@ def test_gradient_check(rows: int, shape: dict[str, Any]) -> None:
 def test_logits_are_never_alive_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a vocabulary large enough to matter: no tensor is larger than a chunk's logits."""
     monkeypatch.setattr(loss, "CHUNK_ELEMENTS", 4 * V)
-    seen = []
-    real = functional.linear
-
-    def watched(features: Tensor, *rest: Tensor) -> Tensor:
-        seen.append(real(features, *rest))
-        return seen[-1]
-
-    monkeypatch.setattr(functional, "linear", watched)
+    counted, trained = watched(monkeypatch, "product"), watched(monkeypatch, "product_into")
     token_loss(Output(True), hidden_states(), labels(0.4), accuracy=True)[0].backward()
-    assert len(seen) == 2 * -(-N // 4)
-    assert all(logits.shape[0] <= 4 for logits in seen)
+    assert len(counted) == len(trained) == -(-N // 4)
+    assert all(logits.shape[0] <= 4 for logits in counted + trained)
+    assert len({logits.data_ptr() for logits in trained}) == 1, "one buffer serves all chunks"
+
+
+def watched(monkeypatch: pytest.MonkeyPatch, name: str) -> list[Tensor]:
+    """The logits that a method of Projection makes from now on."""
+    made: list[Tensor] = []
+    real = getattr(loss.Projection, name)
+
+    def watching(self: loss.Projection, *tensors: Tensor) -> Tensor:
+        made.append(real(self, *tensors))
+        return made[-1]
+
+    monkeypatch.setattr(loss.Projection, name, watching)
+    return made
 
 
 @pytest.mark.parametrize("dtype", TOLERANCES, ids=str)

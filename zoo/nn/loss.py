@@ -45,6 +45,13 @@ class Projection(NamedTuple):
         bias_R = None if self.bias_V is None else functional.pad(self.bias_V, (0, spare))
         return functional.linear(features, self.weight_RD, bias_R)
 
+    def product_into(self, buffer_NR: Tensor, features_ND: Tensor) -> Tensor:
+        """As `product`, in memory that is there already; for use without autograd."""
+        torch.mm(features_ND, self.weight_RD.T, out=buffer_NR)
+        if self.bias_V is not None:
+            buffer_NR[:, : self.vocab_size] += self.bias_V
+        return buffer_NR
+
     def capped(self, logits: Tensor) -> Tensor:
         """The soft cap, elementwise (Gemma 2, arXiv:2408.00118, section 2)."""
         return logits if self.cap is None else self.cap * (logits / self.cap).tanh()
@@ -143,7 +150,11 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 def _cross_entropy_in_chunks(
     features_ND: Tensor, projection: Projection, labels_N: Tensor, rows: int, wanted: tuple[bool, ...]
 ) -> tuple[Tensor, list[Tensor | None]]:
-    """The sum of cross entropies and, where wanted, its gradients by features, weight and bias; float32 or finer."""
+    """The sum of cross entropies and, where wanted, its gradients by features, weight and bias; float32 or finer.
+
+    Logits of a chunk become their exponentials and then their gradients where they are: each exponential is taken once,
+    and one buffer serves all chunks, because fresh memory for each would cost as much as the arithmetic on it.
+    """
     weight_RD, bias_V, cap, vocab_size = projection
     fine = torch.promote_types(features_ND.dtype, torch.float32)
     total = features_ND.new_zeros((), dtype=fine)
@@ -152,21 +163,25 @@ def _cross_entropy_in_chunks(
         for want, tensor in zip(wanted, (features_ND, weight_RD, bias_V), strict=True)
     ]
     by_features, by_weight, by_bias = sums
+    buffer_NR = features_ND.new_empty(min(rows, len(features_ND)), len(weight_RD))
     for start in range(0, len(features_ND), rows):
         part = slice(start, start + rows)
-        logits_NR = projection.product(features_ND[part]).to(fine)
+        chunk_ND = features_ND[part]
+        logits_NR = projection.product_into(buffer_NR[: len(chunk_ND)], chunk_ND).to(fine)
         logits_NV = projection.capped(logits_NR[:, :vocab_size])
-        scored_N = labels_N[part] != IGNORE_INDEX
-        target_N1 = labels_N[part].where(scored_N, 0)[:, None]
-        log_sum_N = logits_NV.logsumexp(dim=-1)
-        total += ((log_sum_N - logits_NV.gather(1, target_N1)[:, 0]) * scored_N).sum()
+        slope_NV = None if cap is None or not any(wanted) else 1 - (logits_NV / cap).square()
+        scored_N1 = (labels_N[part] != IGNORE_INDEX)[:, None]
+        target_N1 = labels_N[part, None].where(scored_N1, 0)
+        highest_N1 = logits_NV.amax(dim=-1, keepdim=True)
+        of_target_N1 = logits_NV.gather(1, target_N1) - highest_N1
+        exponentials_NV = logits_NV.sub_(highest_N1).exp_()
+        sum_N1 = exponentials_NV.sum(dim=-1, keepdim=True)
+        total += ((sum_N1.log() - of_target_N1) * scored_N1).sum()
         if not any(wanted):
             continue
-        slope_NV = None if cap is None else 1 - (logits_NV / cap).square()
-        # d loss / d logits = softmax − one-hot, on scored rows; the logits are not needed any more
-        grad_NV = logits_NV.sub_(log_sum_N[:, None]).exp_()
-        grad_NV.scatter_add_(1, target_N1, grad_NV.new_full(target_N1.shape, -1.0))
-        grad_NV.mul_(scored_N[:, None])
+        # d loss / d logits = softmax − one-hot, on scored rows
+        grad_NV = exponentials_NV.mul_(scored_N1 / sum_N1)
+        grad_NV.scatter_add_(1, target_N1, -scored_N1.to(fine))
         if slope_NV is not None:
             grad_NV.mul_(slope_NV)
             logits_NR[:, :vocab_size] = grad_NV
@@ -175,10 +190,18 @@ def _cross_entropy_in_chunks(
         if by_features is not None:
             by_features[part] = low_NR @ weight_RD
         if by_weight is not None:
-            by_weight += low_NR.T @ features_ND[part]
+            _add_product(by_weight, low_NR.T, chunk_ND)
         if by_bias is not None:
             by_bias += grad_NV.sum(dim=0)
     return total, sums
+
+
+def _add_product(total: Tensor, one: Tensor, other: Tensor) -> None:
+    """total += one @ other, without memory for the product where all are of one dtype."""
+    if total.dtype is one.dtype:
+        total.addmm_(one, other)
+    else:
+        total += one @ other
 
 
 def classification_loss(logits_NC: Tensor, labels_N: Tensor, *, accuracy: bool = False) -> tuple[Tensor, Tensor | None]:
