@@ -43,7 +43,7 @@ class OwnBlocks(NamedTuple):
     @property
     def record(self) -> dict[str, str]:
         """What runs and models keep of it."""
-        return {"file": self.path.name, "sha256": self.sha256}
+        return {"file": self.path.name, "sha256": self.sha256, "registered": ", ".join(self.registered)}
 
 
 _EXECUTED: dict[str, OwnBlocks] = {}
@@ -167,3 +167,24 @@ def made_with(records: Iterable[dict[str, str]]) -> str:
     """The end of an error about something unknown: which files it was made with that are not imported now, or ""."""
     missing = [record for record in records if record["sha256"] not in _EXECUTED]
     return f"; it was made with {in_words(missing)}" if missing else ""
+
+
+def replaced(records: Iterable[dict[str, str]]) -> str:
+    """Which of the files something was made with have another in their place now, in words, or "".
+
+    Another file is in the place of one that is not imported where it has its name, or registers something of the same
+    name: what was made with the one would compute something else with the other. A file that is not imported at all
+    is no part of what opens without it.
+    """
+    records = list(records)
+    known = {record["sha256"] for record in records}
+    others = [blocks for blocks in executed() if blocks.sha256 not in known]
+    for record in records:
+        names = {name for name in record.get("registered", "").split(", ") if name}
+        for other in others:
+            if record["sha256"] not in _EXECUTED and (other.path.name == record["file"] or names & {*other.registered}):
+                return (
+                    f"was made with {in_words([record])}; what is imported now is another file, {other.path} (sha256 "
+                    f"{short(other.sha256)}): import the file as it was (a run keeps it in its folder imports/)"
+                )
+    return ""

@@ -100,10 +100,36 @@ def test_whoever_opens_it_without_is_told_what_is_missing(tmp_path: Path) -> Non
             outcome = run_command("--import", path, *arguments)
             assert outcome.status == 0, outcome.err
             assert "note:" not in outcome.err
-    path.write_text(files.NORM + "# changed\n", encoding="utf-8")
-    zoo.import_blocks(path)
-    with pytest.warns(UserWarning, match=r"was made with --import my_blocks.py .* which has changed since"):
-        zoo.load(run)
+
+
+def test_model_opens_with_the_file_that_it_was_made_with_and_no_other(tmp_path: Path) -> None:
+    path, run = files.write(tmp_path), tmp_path / "run"
+    assert train(tmp_path, "--import", str(path)).status == 0
+    edited = files.NORM.replace("* self.factor", "* self.factor * 2")
+    for name in ("my_blocks.py", "copy.py"):  # in the place of the file, and under another name
+        other = files.write(tmp_path / "run", edited, name)
+        for arguments in (("describe", run), ("evaluate", run), ("generate", run, "a", "--max-new-tokens=2")):
+            with files.forgotten():
+                outcome = run_command(*arguments, "--import", other)
+            assert outcome.status != 0
+            assert "was made with --import my_blocks.py (sha256 " in outcome.err
+            assert f"what is imported now is another file, {other} (sha256 " in outcome.err
+    beside = files.write(tmp_path, files.OBJECTIVE, "more.py")  # takes nothing's place
+    same = files.write(tmp_path, files.NORM, "renamed.py")
+    with files.forgotten():
+        outcome = run_command("evaluate", run, "--import", same, "--import", beside)
+    assert outcome.status == 0, outcome.err
+
+
+def test_model_without_a_part_from_a_file_opens_without_it_and_beside_others(tmp_path: Path) -> None:
+    with files.forgotten():
+        zoo.import_blocks(files.write(tmp_path, files.OBJECTIVE, "mine.py"))
+        zoo.save(zoo.create_model("gpt-nano", vocab_size=8, dim=8, num_heads=2), tmp_path / "model")
+    zoo.import_blocks(files.write(tmp_path))
+    zoo.load(tmp_path / "model")
+    zoo.import_blocks(files.write(tmp_path, files.OBJECTIVE + "# changed\n", "other.py"))
+    with pytest.raises(CheckpointError, match=r"model was made with --import mine\.py .* another file, .*other\.py"):
+        zoo.load(tmp_path / "model")
 
 
 def test_evaluation_of_an_own_objective_needs_it_too(tmp_path: Path) -> None:

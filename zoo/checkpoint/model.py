@@ -3,7 +3,7 @@
     model.safetensors      the weights; what is shared is stored once, under its first name
     config.yaml            the resolved ModelConfig
     tokenizer.json, special_tokens.json, card.json         where given
-    imports.json           name and SHA-256 of the own blocks that were imported, where there were any
+    imports.json           name, SHA-256 and entries of the own blocks that were imported, where there were any
     manifest.json          sizes and SHA-256 of the above
 
 Opening it reads data: no code runs, nothing outside the folder is touched, the network stays closed.
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import math
-import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,7 +26,7 @@ from zoo.checkpoint.tensors import DTYPES, open_tensors, save_tensors, usable_de
 from zoo.config import build, read_yaml, to_yaml
 from zoo.errors import CheckpointError, ConfigError
 from zoo.models import Model, ModelConfig
-from zoo.own_blocks import executed, in_words, made_with
+from zoo.own_blocks import executed, made_with, replaced
 from zoo.tokenizer.tokenizer import Tokenizer
 
 FORMAT = "zoo-model"
@@ -198,7 +197,11 @@ def load_weights(model: nn.Module, folder: str | Path, *, allow_nonfinite: bool 
 
 
 def read_config(folder: str | Path) -> ModelConfig:
-    """The config of a model folder. Raises CheckpointError where it is missing or does not hold."""
+    """The config of a model folder.
+
+    Raises:
+        CheckpointError: it is missing, does not hold, or its own blocks are now those of another file.
+    """
     path = Path(folder) / CONFIG_NAME
     try:
         if path.is_file() and path.stat().st_size > MAX_CONFIG_BYTES:
@@ -208,27 +211,23 @@ def read_config(folder: str | Path) -> ModelConfig:
         hint = made_with(read_imports(folder))
         raise CheckpointError(f"{path} is no config of a model that this zoo knows: {error}{hint}") from None
     assert isinstance(config, ModelConfig)
-    _warn_of_changed_imports(folder)
+    if told := replaced(read_imports(folder)):
+        raise CheckpointError(f"{folder} {told}")
     return config
 
 
 def read_imports(folder: str | Path) -> list[dict[str, str]]:
-    """What a model was made with: "file" and "sha256" of each; [] where nothing was imported."""
+    """What a model was made with: "file", "sha256" and "registered" of each; [] where nothing was imported."""
     path = Path(folder) / IMPORTS_NAME
     records = read_json(path, MAX_CARD_BYTES) if path.exists() else []
     if not isinstance(records, list) or not all(
-        isinstance(one, dict) and all(isinstance(one.get(name), str) for name in ("file", "sha256")) for one in records
+        isinstance(one, dict)
+        and all(isinstance(one.get(name), str) for name in ("file", "sha256"))
+        and isinstance(one.get("registered", ""), str)
+        for one in records
     ):
         raise CheckpointError(f"{path} is damaged: it lists names and hashes of files")
     return records
-
-
-def _warn_of_changed_imports(folder: str | Path) -> None:
-    """A file of the name that the model was made with, but not of the content, may compute something else."""
-    now = {blocks.path.name: blocks.sha256 for blocks in executed()}
-    changed = [one for one in read_imports(folder) if now.get(one["file"], one["sha256"]) != one["sha256"]]
-    if changed:
-        warnings.warn(f"{folder} was made with {in_words(changed)}, which has changed since", stacklevel=3)
 
 
 def read_card(folder: str | Path) -> dict[str, Any]:
