@@ -223,6 +223,20 @@ def test_bad_ids(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+def test_inputs_that_a_family_does_not_take(family: str) -> None:
+    with pytest.raises(
+        DataError, match=f"a model of kind '{family}' takes no decoder_prefix, mask; it takes: tokens, "
+    ):
+        small(family)(**inputs(family), decoder_prefix=torch.ones(2, 6).bool(), mask=None)
+
+
+@pytest.mark.parametrize("family", ["encoder", "encoder_decoder"])
+def test_a_prefix_is_of_a_decoder(family: str) -> None:
+    with pytest.raises(DataError, match=f"a model of kind '{family}' takes no prefix"):
+        small(family)(**inputs(family), prefix=torch.ones(2, 6).bool())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_rows_longer_than_learned_positions(family: str) -> None:
     with pytest.raises(
         DataError, match="position 19 is outside 0 … 15; shorten the input or choose a larger max_length"

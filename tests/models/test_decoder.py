@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from tests.nn.attend.cases import differentiable
+from zoo.errors import DataError
 from zoo.generation.cache import GrowingCache
 from zoo.models import Model
 from zoo.models.create import create_model
@@ -169,3 +170,26 @@ def test_a_prefix_in_the_first_call_of_a_cache(kernel: str, window: int | None) 
         for start, end in ((0, 3), (3, 4), (4, 5))
     ]
     torch.testing.assert_close(torch.cat(parts, dim=1), model.backbone(tokens=tokens, prefix=prefix_of(0)))
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without")
+@pytest.mark.parametrize("kernel", ["reference", "sdpa", "flex"])
+@pytest.mark.parametrize(
+    "prefix, cached, message",
+    [
+        (torch.ones(1, 6).bool(), 0, r"prefix must be of shape \(2, 6\), .* it is of shape \(1, 6\)"),
+        (torch.ones(6).bool(), 0, r"prefix must be of shape \(2, 6\), .* it is of shape \(6,\)"),
+        (torch.ones(2, 4).bool(), 0, r"prefix must be of shape \(2, 6\), .* it is of shape \(2, 4\)"),
+        (torch.ones(2, 2).bool(), 4, r"prefix must be of shape \(2, 6\), .* it is of shape \(2, 2\)"),
+        (torch.ones(2, 6), 0, "prefix must be bool, not float32"),
+        (torch.ones(2, 6).long(), 0, "prefix must be bool, not int64"),
+    ],
+)
+def test_a_prefix_of_another_shape_or_dtype(kernel: str, prefix: Tensor, cached: int, message: str) -> None:
+    model, cache = create_model(SETTINGS, attention={"kernel": kernel}), GrowingCache()
+    rows = TOKENS.expand(2, -1)
+    with torch.no_grad():
+        if cached:
+            model.backbone(tokens=rows[:, :cached], cache=cache)
+        with pytest.raises(DataError, match=message):
+            model(tokens=rows[:, cached:], prefix=prefix, cache=cache if cached else None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, NamedTuple
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.config import Config, setting
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, DataError
 from zoo.heads import HeadConfig, HeadShape
 from zoo.nn.embedding import EmbeddingConfig, TokenEmbedding
 from zoo.nn.init import BertInitializationConfig, InitializationConfig, WidthEntry, initialize
@@ -244,10 +245,19 @@ class Model(nn.Module):
         self.config = config
         self.backbone = backbone
         self.heads = nn.ModuleDict(heads)
+        self.inputs = tuple(inspect.signature(backbone.forward).parameters)
         self.padding_aware = padding_aware(self.heads)
 
     def forward(self, **inputs: Any) -> dict[str, Tensor]:
-        """Logits of every head, by name; `inputs` as the backbone's forward takes them."""
+        """Logits of every head, by name; `inputs` as the backbone's forward takes them.
+
+        Raises:
+            DataError: an input that this family does not take, or one of another shape, dtype or range.
+        """
+        unknown = [name for name in inputs if name not in self.inputs]
+        if unknown:
+            known = ", ".join(self.inputs)
+            raise DataError(f"a model of kind {self.config.kind!r} takes no {', '.join(unknown)}; it takes: {known}")
         hidden_BTD = self.backbone(**inputs)
         tell_padding(self.padding_aware, inputs.get(f"{self.backbone.output_side}documents"))
         return {name: head(hidden_BTD) for name, head in self.heads.items()}

@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
+from zoo.errors import DataError
 from zoo.models.base import Backbone, ModelConfig, SelfBackbone
 from zoo.nn.stack import StackCache
 
@@ -48,5 +50,24 @@ class Decoder(SelfBackbone):
             prefix: (B, S) bool over all places of the row, cached ones too: those of a document see each other both
                 ways; None: none. With a cache, a prefix must lie in one call: what is cached does not change.
             cache: earlier places of the same rows.
+
+        Raises:
+            DataError: a token id that the table has no row for, or a prefix of another shape or dtype.
         """
+        _check_prefix(prefix, tokens, cache)
         return self.run(tokens, positions, documents, segments, prefix_BS=prefix, cache=cache)
+
+
+def _check_prefix(prefix_BS: Tensor | None, tokens_BT: Tensor, cache: StackCache | None) -> None:
+    if prefix_BS is None:
+        return
+    rows, length = tokens_BT.shape
+    shape = (rows, length if cache is None else cache.length + length)
+    if prefix_BS.dtype is not torch.bool:
+        dtype = str(prefix_BS.dtype).removeprefix("torch.")
+        raise DataError(f"prefix must be bool, not {dtype}; write prefix.bool()")
+    if prefix_BS.shape != shape:
+        raise DataError(
+            f"prefix must be of shape {shape}, one value for each place of each row, cached places too; "
+            f"it is of shape {tuple(prefix_BS.shape)}"
+        )
