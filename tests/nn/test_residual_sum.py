@@ -109,3 +109,49 @@ def test_rezero_starts_as_the_identity() -> None:
 
 def test_the_plain_sum_has_nothing_to_train() -> None:
     assert not [*PlainSum().parameters()]
+
+
+# --------------------------------------------------------------------------------------------------- where zeros learn
+
+NEEDS: dict[str, dict[str, Any]] = {"deepnorm": {"placement": "post"}}
+STUCK = {"rezero", "off"}
+"""Kinds that have nothing to learn from where branches start at zero."""
+
+
+@pytest.mark.parametrize("zero_output", [False, True])
+@pytest.mark.parametrize("kind", ResidualConfig.choices)
+def test_everything_learns_within_two_steps(kind: str, zero_output: bool) -> None:
+    """Of two factors one may start at zero, which the first step moves."""
+    settings = {"kind": "decoder", "dim": 8, "num_layers": 2, "num_heads": 2, "vocab_size": 11, "residual": kind}
+    settings |= {"attention": {"key_bias": False}, "positions": "rotary", "heads": {"main": "language_model"}}
+    settings |= {"initialization": {"kind": "gpt2", "std": 0.3, "zero_output": zero_output}, **NEEDS.get(kind, {})}
+    if zero_output and kind in STUCK:
+        with pytest.raises(
+            ConfigError, match=f"^initialization.zero_output: true .* residual={kind} .*; set it to false"
+        ):
+            model_config(settings)
+        return
+    model = create_model(settings).double()
+    moved, tokens = set(), torch.arange(22).reshape(2, 11) % 11
+    for _ in range(2):
+        model.zero_grad()
+        (model(tokens=tokens)["main"].log_softmax(-1)[..., 3].sum()).backward()
+        for name, parameter in model.named_parameters():
+            if parameter.grad is not None and parameter.grad.abs().max() > 1e-12:
+                moved.add(name)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter -= 0.01 * parameter.grad
+    assert {name for name, _ in model.named_parameters()} == moved
+
+
+def test_a_layer_scale_of_zero_needs_branches_that_are_not() -> None:
+    settings = {"kind": "encoder", "initialization": {"kind": "bert", "zero_output": True}}
+    scale = {"kind": "layer_scale", "start": 0.0}
+    for where in ({"residual": scale}, {"layers": {"1": {"residual": scale}}}):
+        with pytest.raises(
+            ConfigError, match=r"zero_output: true .* residual=layer_scale .*: start=0.0 is zero as well"
+        ):
+            model_config({**settings, **where})
+    model_config({**settings, "residual": {**scale, "start": 1e-6}})
+    model_config({**settings, "residual": scale, "initialization": {"zero_output": False}})

@@ -63,6 +63,7 @@ class ModelConfig(StackConfig, Choice, noun="model"):
         if padding is not None and self.vocab_size is not None and padding >= self.vocab_size:
             raise ConfigError(f"{padding} is not below vocab_size={self.vocab_size}", "embedding.padding_token")
         self.initialization.check(self.model_width_entries())
+        self._check_start()
 
     def model_width_entries(self) -> Iterator[WidthEntry]:
         """The settings of all parts by which the width scales something besides the weights."""
@@ -79,6 +80,17 @@ class ModelConfig(StackConfig, Choice, noun="model"):
         for name, head in self.heads.items():
             for key, value, remedy in head.width_entries():
                 yield WidthEntry(f"heads.{name}.{key}", value, remedy)
+
+    def _check_start(self) -> None:
+        """Refuses branches that start at zero and would stay there."""
+        for side in self.sides() if self.initialization.zero_output else ():
+            for layer in side.stack.layer_configs():
+                if reason := layer.residual.stuck_at_zero:
+                    raise ConfigError(
+                        f"true starts what the branches write at zero, and residual={layer.residual.kind} does not go "
+                        f"with that: {reason}; set it to false, or residual to another kind",
+                        "initialization.zero_output",
+                    )
 
     def _check_positions(self) -> None:
         sides = self.sides()

@@ -33,6 +33,11 @@ class ResidualConfig(Config, Choice, noun="residual"):
     needs_outer_norm: ClassVar[bool] = False
     """Whether the sum has to be normalized, because it would grow from branch to branch."""
 
+    @property
+    def stuck_at_zero(self) -> str:
+        """Why a model would never learn whose branches all start at zero; "": it would."""
+        return ""
+
     def build(self, dim: int, depth: Depth) -> nn.Module:
         """The module (hidden, branch) → sum, each (B, T, D).
 
@@ -129,12 +134,19 @@ class ScaledBranch(nn.Module):
 
 # ------------------------------------------------------------------------------------------------------ trained numbers
 
+_BOTH_FACTORS = "is zero as well, and with both factors at zero neither ever has a gradient"
+
 
 @dataclass(frozen=True, kw_only=True)
 class LayerScaleResidualConfig(ResidualConfig, kind="layer_scale"):
     """hidden + weight · branch, a trained weight for each number of the width."""
 
     start: float = setting(0.1, "of the weight (CaiT: 0.1 up to 18 layers, 1e-5 up to 24, then 1e-6)", minimum=0)
+
+    @property
+    def stuck_at_zero(self) -> str:
+        """Where the weight starts at zero too."""
+        return "" if self.start else f"start={self.start} {_BOTH_FACTORS}"
 
     def build(self, dim: int, depth: Depth) -> nn.Module:
         """The sum with a weighted branch."""
@@ -144,6 +156,11 @@ class LayerScaleResidualConfig(ResidualConfig, kind="layer_scale"):
 @dataclass(frozen=True, kw_only=True)
 class ReZeroResidualConfig(ResidualConfig, kind="rezero"):
     """hidden + weight · branch, where the weight is one number that starts at 0."""
+
+    @property
+    def stuck_at_zero(self) -> str:
+        """Always."""
+        return f"the weight of a branch {_BOTH_FACTORS}"
 
     def build(self, dim: int, depth: Depth) -> nn.Module:
         """The sum with a weighted branch."""
@@ -174,6 +191,11 @@ class WeightedBranch(nn.Module):
 @dataclass(frozen=True, kw_only=True)
 class NoResidualConfig(ResidualConfig, kind="off"):
     """The branch alone: no residual stream."""
+
+    @property
+    def stuck_at_zero(self) -> str:
+        """Always."""
+        return "without a stream the first layer passes nothing on"
 
     def build(self, dim: int, depth: Depth) -> nn.Module:
         """The branch."""
