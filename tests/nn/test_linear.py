@@ -49,3 +49,9 @@ def test_index_inside_the_table(index: list[int]) -> None:
 
 def test_meta_tensors_are_not_read() -> None:
     Embedding(4, 2, site=Site("token_embedding")).check(torch.zeros(2, dtype=torch.long, device="meta"), "", "")
+
+
+def test_branches_of_a_stack() -> None:
+    assert Depth(4).num_branches == Depth(0, 4, True).num_branches == 8
+    assert Depth(4, 3, True).num_branches == 9
+    assert Depth(4, absent_branches=4).num_branches == 4

@@ -10,13 +10,17 @@ from tests.nn.attend.cases import DIFFERENTIABLE
 from zoo.errors import ConfigError
 from zoo.nn.attend import KERNELS, Kernel, Request
 from zoo.nn.attention import LayerCache, MultiHeadAttentionConfig
+from zoo.nn.feed_forward import NoFeedForwardConfig
 from zoo.nn.init import BertInitializationConfig, initialize
 from zoo.nn.layer import DropoutConfig
 from zoo.nn.linear import Depth
+from zoo.nn.parallel_block import ParallelBlockConfig
 from zoo.nn.positions import PositionsConfig
 from zoo.nn.positions.alibi import AlibiConfig
 from zoo.nn.positions.rotary import RotaryConfig
 from zoo.nn.residual import PLACEMENTS, Residual
+from zoo.nn.residual_sum import ScaledBranchResidualConfig
+from zoo.nn.sharing import AllSharedConfig
 from zoo.nn.stack import Memory, Stack, StackConfig
 
 B, T, D = 2, 8, 16
@@ -257,6 +261,26 @@ def test_layers_and_branches(cross: bool) -> None:
     branches = [part for part in module.modules() if isinstance(part, Residual)]
     assert len(branches) == 3 * (3 if cross else 2)
     assert {part.site.depth.num_branches for part in module.modules() if hasattr(part, "site")} == {len(branches), 0}
+
+
+@pytest.mark.parametrize("cross", [False, True])
+@pytest.mark.parametrize("layers, absent", [({}, 4), ({"1": {"feed_forward": "plain"}}, 3)])
+def test_branches_that_are_not_there_do_not_count(layers: dict[str, Any], absent: int, cross: bool) -> None:
+    """1/√(branches) scales them, and GPT-2's initialization draws their last weights with it."""
+    only_attention = {"feed_forward": NoFeedForwardConfig(), "feed_forward_dim": None}
+    module = stack(num_layers=4, cross=cross, layers=layers, **only_attention, residual=ScaledBranchResidualConfig())
+    branches = [part for part in module.modules() if isinstance(part, Residual)]
+    assert len(branches) == 4 * (3 if cross else 2) - absent
+    assert {branch.sum.scale for branch in branches} == {len(branches) ** -0.5}
+    sites = {part.site.depth.num_branches for part in module.modules() if hasattr(part, "site")}
+    assert sites - {0} == {len(branches)}
+
+
+def test_shared_and_parallel_layers_count_every_branch() -> None:
+    """What is added to the stream is as much as in a plain stack."""
+    for settings in ({"sharing": AllSharedConfig()}, {"block": ParallelBlockConfig()}):
+        module = stack(num_layers=4, **settings)
+        assert {part.site.depth.num_branches for part in module.modules() if hasattr(part, "site")} == {8, 0}
 
 
 def test_widths() -> None:

@@ -100,6 +100,8 @@ class FeedForwardConfig(Config, Choice, noun="feed_forward"):
 
     has_width: ClassVar[bool] = True
     """Whether there is anything that `feed_forward_dim` and its dropout could be about."""
+    is_absent: ClassVar[bool] = False
+    """Whether the layer has no feed-forward."""
 
     def build(self, shape: FeedForwardShape) -> nn.Module | None:
         """The sublayer (…, D) → (…, D), its weights unset; None: the layer has no such sublayer."""
@@ -111,6 +113,7 @@ class NoFeedForwardConfig(FeedForwardConfig, kind="none"):
     """The layer has no feed-forward: it only attends."""
 
     has_width: ClassVar[bool] = False
+    is_absent: ClassVar[bool] = True
 
     def build(self, shape: FeedForwardShape) -> None:
         """Nothing."""

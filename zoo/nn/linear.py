@@ -44,11 +44,13 @@ class Depth(NamedTuple):
     Attributes:
         encoder_layers, decoder_layers: blocks of each side; 0 where the model has no such side.
         in_decoder: whether the stack is the decoder.
+        absent_branches: how many sublayers the blocks of the stack lack (`feed_forward: none`).
     """
 
     encoder_layers: int = 0
     decoder_layers: int = 0
     in_decoder: bool = False
+    absent_branches: int = 0
 
     @property
     def num_layers(self) -> int:
@@ -57,8 +59,12 @@ class Depth(NamedTuple):
 
     @property
     def num_branches(self) -> int:
-        """Residual branches that the stack sums up: 2 for each block, 3 where blocks look at an encoder too."""
-        return self.num_layers * (3 if self.in_decoder and self.encoder_layers else 2)
+        """Residual branches that the stack sums up: 2 for each block, 3 where blocks look at an encoder too.
+
+        What a block lacks is not counted. A parallel block counts as one in sequence, because what the branches add up
+        to is the same; layers that share their weights count each, because each adds its own.
+        """
+        return self.num_layers * (3 if self.in_decoder and self.encoder_layers else 2) - self.absent_branches
 
 
 class Site(NamedTuple):

@@ -144,6 +144,7 @@ class Stack(nn.Module):
         super().__init__()
         depth = depth or (Depth(0, config.num_layers, True) if causal else Depth(config.num_layers, 0, False))
         layers = config.layer_configs()
+        depth = depth._replace(absent_branches=sum(layer.feed_forward.is_absent for layer in layers))
         self.config = config
         self.causal = causal
         schemes = config.schemes(causal, embedding_dim)
