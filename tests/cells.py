@@ -60,7 +60,7 @@ NO_AXIS = {
 REFUSED_ALONE = {
     "heads": ("language_model/transform_bias=False",),  # a bias of a layer that is not there
     "attention": ("latent/latent_norm=batch_norm",),
-    "attention.query_key_norm": ("on/norm=batch_norm",),
+    "attention.query_key_norm": ("on/norm=batch_norm", "on/norm=none"),
     "attention.differential": ("on/norm=batch_norm",),
     "attention.kernel": tuple(name for name in KERNELS if name not in differentiable()),  # they need a GPU
 }
@@ -77,6 +77,11 @@ SAMPLES: dict[str, tuple[Any, ...]] = {
 
 COMPANIONS: dict[str, Settings] = {"sharing": {"num_layers": 4}}
 """What a model needs besides, where an axis is not at its default."""
+
+NEEDED: dict[str, Settings] = {
+    "LongRopeScalingConfig": {"original_length": 16, "long_factor": [2.0, 3.0]},  # one for each pair of a head of 4
+}
+"""What a kind cannot be without."""
 
 REGISTRIES: tuple[Registry[Any], ...] = (ACTIVATIONS, KERNELS, PLACEMENTS)
 """Names that text fields choose from."""
@@ -182,7 +187,7 @@ def _kinds(base: type[Config], optional: bool, deep: bool) -> list[tuple[str, An
     shared = {field.name for field in dataclasses.fields(base)} if choice else set()
     found: list[tuple[str, Any]] = [("None", None)] if optional else []
     for schema in classes:
-        name, kind = (schema.kind, {"kind": schema.kind}) if choice else ("on", {})
+        name, kind = (schema.kind, {"kind": schema.kind, **NEEDED.get(schema.__name__, {})}) if choice else ("on", {})
         found.append((name, kind))
         hints = typing.get_type_hints(schema)
         for field in dataclasses.fields(schema) if deep else ():

@@ -120,5 +120,16 @@ def test_a_scaling_without_a_foreign_name() -> None:
 
 
 def test_lists_that_are_not_spelled_out() -> None:
+    scaling = {"kind": "longrope", "long_factor": [2.0, 3.0]}
+    config = model_config("llama-nano", head_dim=4, positions={"kind": "rotary", "scaling": scaling})
     with pytest.raises(ConfigError, match=r"positions\.scaling\.short_factor: is null; a foreign config spells it out"):
-        write_config("llama", model_config("llama-nano", positions={"kind": "rotary", "scaling": "longrope"}))
+        write_config("llama", config)
+
+
+@pytest.mark.parametrize("rope_type", ["linear", "yarn", "llama3"])
+def test_a_factor_of_one_is_no_scaling(rope_type: str) -> None:
+    rope = {"rope_type": rope_type, "factor": 1.0}
+    if rope_type == "llama3":
+        rope |= {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64}
+    config = read_config("llama", {"rope_parameters": rope})
+    assert config.positions.scaling.kind == "none"  # type: ignore[attr-defined]

@@ -10,6 +10,8 @@ from transformers.models.qwen3.modeling_qwen3 import Qwen3Attention
 
 from tests.nn.test_attention import HEADS, B, D, M, S, T, attention, context
 from tests.oracle import lifted, oracle_model
+from zoo.errors import ConfigError
+from zoo.models.create import model_config
 from zoo.nn.attention import MultiHeadAttentionConfig
 from zoo.nn.mask import AttentionMask
 from zoo.nn.norm import LayerNormConfig, RMSNormConfig
@@ -72,3 +74,11 @@ def test_the_width_is_that_of_all_heads() -> None:
     found = module(heads)
     torch.testing.assert_close(found.mean(dim=(1, 3)), torch.zeros(B, T).double(), rtol=0, atol=1e-12)
     torch.testing.assert_close(found.pow(2).mean(dim=(1, 3)), torch.ones(B, T).double())
+
+
+@pytest.mark.parametrize("over", ["head", "width"])
+def test_a_norm_that_is_none_is_refused(over: str) -> None:
+    with pytest.raises(
+        ConfigError, match=r"^attention\.query_key_norm.norm: 'none' .* query_key_norm .*set it to null"
+    ):
+        model_config({"kind": "decoder", "attention": {"query_key_norm": {"norm": "none", "over": over}}})

@@ -71,6 +71,10 @@ def test_shared_stack_equals_one_with_copied_weights(sharing: SharingConfig, ord
             "sharing: 'all' has layers 0 and 1 share their weights, but `layers` makes them differ in attention.window",
         ),
         (
+            {"sharing": AllSharedConfig(), "num_layers": 1},
+            "sharing: 'all' has nothing to share with num_layers=1; use none",
+        ),
+        (
             {"sharing": AllSharedConfig(), "norm": BatchNormConfig()},
             r"norm: 'batch_norm' .* running mean .* one layer.*sharing: all. cannot have; use .*sharing: none",
         ),
@@ -82,7 +86,7 @@ def test_shared_stack_equals_one_with_copied_weights(sharing: SharingConfig, ord
 )
 def test_refusals(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        StackConfig(num_layers=6, **settings)  # type: ignore[arg-type]
+        StackConfig(**{"num_layers": 6, **settings})  # type: ignore[arg-type]
 
 
 def test_what_does_not_differ_from_layer_to_layer_can_be_shared() -> None:

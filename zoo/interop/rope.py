@@ -118,6 +118,8 @@ def _scaling(given: Mapped, theirs: Mapped) -> Mapped:
         if name not in given:
             raise ConfigError(f"rope_type {rope_type!r} needs it", f"{ROPE}.{name}")
     numbers = {scaling.names[name]: value for name, value in given.items()}
+    if numbers.get("factor") == 1 and "attention_factor" not in numbers:  # no scaling, in more words
+        return {"positions.scaling": {"kind": "none"}}
     return {"positions.scaling": {"kind": scaling.kind, **numbers}}
 
 

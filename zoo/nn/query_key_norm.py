@@ -27,7 +27,9 @@ class QueryKeyNormConfig(Config):
     )
 
     def validate(self) -> None:
-        """Refuses a norm that mixes rows."""
+        """Refuses a norm that is none, and one that mixes rows."""
+        if self.norm.kind == "none":
+            raise ConfigError("'none' normalizes nothing, so query_key_norm has no effect; set it to null", "norm")
         if self.norm.mixes_rows:
             raise ConfigError(
                 f"{self.norm.kind!r} {self.norm.mixes_rows}; queries and keys stand at different places, of which it "

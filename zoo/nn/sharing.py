@@ -68,6 +68,12 @@ class AllSharedConfig(SharingConfig, kind="all"):
         """0, 0, 0, …"""
         return [0] * num_layers
 
+    def check(self, layers: Sequence[LayerConfig]) -> None:
+        """Also refuses a single layer, which has nobody to share with."""
+        if len(layers) == 1:
+            raise ConfigError("'all' has nothing to share with num_layers=1; use none, or more layers", "sharing")
+        super().check(layers)
+
 
 @dataclass(frozen=True, kw_only=True)
 class _SeveralBlocksConfig(SharingConfig):

@@ -49,11 +49,6 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
         {"rope_type": "yarn", "factor": 6.0, "mscale": 1.2, "mscale_all_dim": 0.7, **BEFORE},
         LONGEST,
     ),
-    "yarn of factor 1": (
-        {"kind": "yarn", "factor": 1.0, "original_length": ORIGINAL},
-        {"rope_type": "yarn", "factor": 1.0, **BEFORE},
-        ORIGINAL,
-    ),
     "llama3": (
         {
             "kind": "llama3",
@@ -120,8 +115,8 @@ def test_frequencies_equal_those_of_transformers(name: str) -> None:
     expected, attention = foreign(theirs, longest, seq_len=longest)
     torch.testing.assert_close(frequencies(ours, shape), expected, rtol=1e-14, atol=0)
     assert scaling(ours).attention(shape) == pytest.approx(attention, rel=1e-15)
-    if theirs.get("factor") != 1.0:  # the case says something: it is not the paper's rotation
-        assert not torch.allclose(expected, frequencies({"kind": "none"}, shape)) or attention != 1
+    # the case says something: it is not the paper's rotation
+    assert not torch.allclose(expected, frequencies({"kind": "none"}, shape)) or attention != 1
 
 
 @pytest.mark.parametrize("name", ["linear", "yarn", "llama3"])
@@ -169,13 +164,6 @@ def test_mscale_of_equal_parts_leaves_the_tables_alone() -> None:
     assert scaling({"kind": "yarn"}).attention(SHAPE) == pytest.approx(0.1 * math.log(4) + 1)
 
 
-@pytest.mark.parametrize("kind", ["linear", "ntk", "yarn", "llama3"])
-def test_a_factor_of_one_changes_nothing(kind: str) -> None:
-    settings = {"kind": kind, "factor": 1.0}
-    torch.testing.assert_close(frequencies(settings, SHAPE), frequencies({"kind": "none"}, SHAPE), rtol=1e-15, atol=0)
-    assert scaling(settings).attention(SHAPE) == 1
-
-
 def test_the_longest_row_of_the_config_chooses_the_list() -> None:
     settings = {"kind": "longrope", "short_factor": SHORT, "long_factor": LONG, "original_length": ORIGINAL}
     for longest, factors in ((ORIGINAL, SHORT), (ORIGINAL + 1, LONG)):
@@ -190,8 +178,12 @@ def test_the_longest_row_of_the_config_chooses_the_list() -> None:
             {"kind": "dynamic"},
             "scaling.kind: unknown rotary scaling 'dynamic' .*legal: linear, llama3, longrope, none, n",
         ),
-        ({"kind": "linear", "factor": 0.5}, "scaling.factor: 0.5 must be at least 1"),
-        ({"kind": "yarn", "factor": 0.9}, "scaling.factor: 0.9 must be at least 1"),
+        *(
+            ({"kind": kind, "factor": factor}, f"scaling.factor: {factor} must be above 1")
+            for kind in ("linear", "ntk", "yarn", "llama3")
+            for factor in (0.9, 1.0)
+        ),
+        ({"kind": "longrope"}, "scaling.short_factor: null as long_factor is null: .*give one .*use scaling=none"),
         ({"kind": "yarn", "beta_fast": 1.0}, "scaling.beta_fast: 1.0 must be above beta_slow=1.0"),
         ({"kind": "yarn", "mscale": 1.0}, "scaling.mscale: mscale=1.0 has no effect without mscale_all_dim"),
         ({"kind": "yarn", "mscale_all_dim": 1.0}, "scaling.mscale_all_dim: .* has no effect without mscale"),

@@ -69,7 +69,7 @@ class NoScalingConfig(RotaryScalingConfig, kind="none"):
 class LinearScalingConfig(RotaryScalingConfig, kind="linear"):
     """Positions divided by a factor."""
 
-    factor: float = setting(2.0, "how many times longer the context becomes", minimum=1)
+    factor: float = setting(2.0, "how many times longer the context becomes (1 would be scaling=none)", above=1)
 
     def frequencies(self, shape: RotaryShape, plain_P: Tensor) -> Tensor:
         """Slower by the factor, all of them."""
@@ -80,7 +80,7 @@ class LinearScalingConfig(RotaryScalingConfig, kind="linear"):
 class NTKScalingConfig(RotaryScalingConfig, kind="ntk"):
     """A larger base, so that the slowest pair turns slower by the factor and the fastest does not (NTK-aware)."""
 
-    factor: float = setting(2.0, "how many times longer the context becomes", minimum=1)
+    factor: float = setting(2.0, "how many times longer the context becomes (1 would be scaling=none)", above=1)
 
     def check(self, shape: RotaryShape) -> None:
         """Refuses a single pair, which would be fastest and slowest."""
@@ -97,7 +97,7 @@ class NTKScalingConfig(RotaryScalingConfig, kind="ntk"):
 class YarnScalingConfig(RotaryScalingConfig, kind="yarn"):
     """Slow pairs are interpolated, fast ones left alone, those between mixed ("NTK by parts"), and scores sharpened."""
 
-    factor: float = setting(4.0, "how many times longer the context becomes", minimum=1)
+    factor: float = setting(4.0, "how many times longer the context becomes (1 would be scaling=none)", above=1)
     original_length: int = setting(4096, "positions of the training before scaling", minimum=1)
     beta_fast: float = setting(32.0, "pairs that turn at least so often within it are left alone", above=0)
     beta_slow: float = setting(1.0, "pairs that turn at most so often within it are interpolated", above=0)
@@ -155,7 +155,7 @@ class YarnScalingConfig(RotaryScalingConfig, kind="yarn"):
 class Llama3ScalingConfig(RotaryScalingConfig, kind="llama3"):
     """As `yarn` in other words: pairs are mixed by how often they turn, not by their number, and scores left alone."""
 
-    factor: float = setting(8.0, "how much slower the slow pairs turn", minimum=1)
+    factor: float = setting(8.0, "how much slower the slow pairs turn (1 would be scaling=none)", above=1)
     low_frequency_factor: float = setting(
         1.0, "pairs that turn at most so often within the original length are slowed", above=0
     )
@@ -193,6 +193,15 @@ class LongRopeScalingConfig(RotaryScalingConfig, kind="longrope"):
         "factor on cosine and sine; null: √(1 + ln(max_length / original_length) / ln(original_length)), at least 1",
         above=0,
     )
+
+    def validate(self) -> None:
+        """Refuses no list at all, which would divide nothing."""
+        if self.short_factor is None and self.long_factor is None:
+            raise ConfigError(
+                "null as long_factor is null: without a list no frequency is scaled; give one or both, or use "
+                "scaling=none",
+                "short_factor",
+            )
 
     def check(self, shape: RotaryShape) -> None:
         """Refuses lists that do not have one factor for each pair."""
