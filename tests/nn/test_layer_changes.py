@@ -9,6 +9,7 @@ from torch import nn
 from tests.laws import assert_laws, small
 from zoo.errors import ConfigError
 from zoo.models import ModelConfig
+from zoo.nn.attention import MultiHeadAttentionConfig
 from zoo.nn.init import BertInitializationConfig, initialize
 from zoo.nn.positions import PositionsConfig
 from zoo.nn.positions.alibi import AlibiConfig
@@ -31,7 +32,7 @@ def config(layers: dict[str, Any], **settings: Any) -> StackConfig:
         (":2", [0, 1]),
         ("-2:", [6, 7]),
         ("2:6:3", [2, 5]),
-        (":", list(range(8))),
+        (":-1", list(range(7))),
         ("6:100", [6, 7]),
     ],
 )
@@ -41,9 +42,9 @@ def test_slices_are_those_of_python(key: str, chosen: list[int]) -> None:
 
 
 def test_later_keys_stand_on_earlier_ones() -> None:
-    layers = config({":": {"attention": {"window": 3}}, "3::4": {"attention": {"window": None}}})
+    layers = config({"1:": {"attention": {"window": 3}}, "3::4": {"attention": {"window": None}}})
     windows = [layer.attention.window for layer in layers.layer_configs()]
-    assert windows == [3, 3, 3, None, 3, 3, 3, None]
+    assert windows == [None, 3, 3, None, 3, 3, 3, None]
 
 
 def test_a_new_kind_drops_what_stood_beside_the_old_one() -> None:
@@ -62,7 +63,9 @@ def test_each_layer_computes_with_its_own_settings() -> None:
     changes = {"1": {"positions": {"theta": 3.0}, "attention": {"window": 1}}}
     mixed = build(config(changes, num_layers=2))
     plain = build(config({}, num_layers=2))
-    other = build(config({":": changes["1"]}, num_layers=2))
+    other = build(
+        config({}, num_layers=2, positions=RotaryConfig(theta=3.0), attention=MultiHeadAttentionConfig(window=1))
+    )
     hidden, row = torch.randn(2, 6, 8, dtype=torch.float64), torch.arange(6)[None]
     for module in (plain, mixed, other):
         module.norm = nn.Identity()
@@ -112,12 +115,34 @@ def test_layers_with_other_heads_have_positions_of_their_own(positions: str) -> 
         ({"0": {"dim": 16, "head_dim": 4}}, "layers.0.dim: 16 cannot differ from layer to layer; the stack has 8"),
         ({"0": {"dropout": {"final": 0.5}}}, "layers.0.dropout.final: 0.5 cannot differ from layer to layer"),
         ({"0": {"positions": "learned"}}, "layers.0.positions: 'learned' act on the embeddings"),
+        (
+            {":": {"attention": {"window": 2}}},
+            "layers.:: meets every layer of num_layers=8; say what it changes at the top",
+        ),
+        (
+            {"0:9": {"placement": "post"}},
+            "layers.0:9: meets every layer of num_layers=8; say what it changes at the top",
+        ),
+        (
+            {"2:4": {"attention": {"window": 2}}, "3": {"num_heads": 4}, "1:": {"attention": {"window": 5}}},
+            "layers.2:4: has no effect: keys after it change all of it once more; leave it out",
+        ),
+        (
+            {"::2": {"placement": "post"}, "1::2": {"placement": "sandwich"}},
+            "layers: give every layer another placement than placement=pre, .*; say at the top what the last layer has",
+        ),
         ({"0": {"num_layers": 3}}, "layers.0.num_layers: unknown key"),
     ],
 )
 def test_refusals(layers: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         config(layers)
+
+
+def test_earlier_keys_that_matter_are_legal() -> None:
+    """One layer keeps the change, or a later key stands on it."""
+    assert config({"2:4": {"attention": {"window": 2}}, "3:": {"attention": {"window": 5}}})
+    assert config({"2": {"head_dim": 6}, "2:3": {"num_heads": 3}})
 
 
 @pytest.mark.parametrize("family", ModelConfig.choices)

@@ -64,6 +64,12 @@ def read_layers(theirs: Mapped) -> Mapped:
     window = {"attention": {"window": theirs.get("local_attention", 128) // 2}}
     rotation = {"positions": {"theta": thetas[SLIDING]}} if thetas[SLIDING] != thetas[FULL] else {}
     without_norm = {"0": {"attention_placement": "none"}}
+    if all(local):
+        return {
+            "positions.theta": thetas[SLIDING],
+            "attention.window": window["attention"]["window"],
+            "layers": without_norm,
+        }
     return {"positions.theta": thetas[FULL], "layers": changes_for(local, window | rotation) | without_norm}
 
 

@@ -6,7 +6,7 @@
 
 A key is a Python slice of the numbers of the layers (or one number; negative ones count from the end), a value what
 differs there, merged onto the stack's own settings as a later source is onto an earlier one. A later key stands on an
-earlier one.
+earlier one. What holds for every layer is said in the stack's own settings.
 """
 
 from __future__ import annotations
@@ -33,26 +33,58 @@ def changed_layers(config: LayerConfig, changes: Mapping[str, Any], num_layers: 
         num_layers: of the stack.
 
     Raises:
-        ConfigError: a key that is no slice or meets no layer, a change that does not fit or changes nothing.
+        ConfigError: a key that is no slice, or meets no layer or every layer; a change that does not fit or has no
+            effect.
     """
     fields = [field.name for field in dataclasses.fields(LayerConfig)]
     plain = LayerConfig(**{name: getattr(config, name) for name in fields})
     layers = [plain] * num_layers
     for key, change in changes.items():
         try:
-            chosen = range(num_layers)[_slice(key)]
-            if not isinstance(change, dict) or not change:
-                raise ConfigError(f"{change!r} must be a group of settings of a layer")
-            before = [layers[layer] for layer in chosen]
-            for layer in chosen:
-                layers[layer] = _changed(layers[layer], change)
-            if not chosen:
-                raise ConfigError(f"meets no layer of num_layers={num_layers}; layers are numbered from 0")
-            if before == [layers[layer] for layer in chosen]:
-                raise ConfigError(f"changes nothing: {change!r} holds there already; leave it out")
+            layers = _with_change(layers, key, change)
         except ConfigError as error:
             raise error.under(f"layers.{key}") from None
+    for key in changes:
+        if _without(key, plain, changes, num_layers) == layers:
+            raise ConfigError("has no effect: keys after it change all of it once more; leave it out", f"layers.{key}")
+    if all(layer.placement != plain.placement for layer in layers):
+        raise ConfigError(
+            f"give every layer another placement than placement={plain.placement}, which says whether the stack ends "
+            "with a norm; say at the top what the last layer has",
+            "layers",
+        )
     return tuple(layers)
+
+
+def _without(
+    left_out: str, plain: LayerConfig, changes: Mapping[str, Any], num_layers: int
+) -> list[LayerConfig] | None:
+    """What the layers were without one of the changes; None where the others do not stand without it."""
+    layers = [plain] * num_layers
+    try:
+        for key, change in changes.items():
+            for number in range(num_layers)[_slice(key)] if key != left_out else ():
+                layers[number] = _changed(layers[number], change)
+    except ConfigError:
+        return None
+    return layers
+
+
+def _with_change(layers: list[LayerConfig], key: str, change: Any) -> list[LayerConfig]:
+    """The layers after one change; raises ConfigError where it is none, or that of the whole stack."""
+    chosen = range(len(layers))[_slice(key)]
+    if not isinstance(change, dict) or not change:
+        raise ConfigError(f"{change!r} must be a group of settings of a layer")
+    if not chosen:
+        raise ConfigError(f"meets no layer of num_layers={len(layers)}; layers are numbered from 0")
+    if len(chosen) == len(layers):
+        raise ConfigError(
+            f"meets every layer of num_layers={len(layers)}; say what it changes at the top, where it is said of all"
+        )
+    changed = [_changed(layer, change) if number in chosen else layer for number, layer in enumerate(layers)]
+    if changed == layers:
+        raise ConfigError(f"changes nothing: {change!r} holds there already; leave it out")
+    return changed
 
 
 def _slice(key: str) -> slice:
