@@ -11,6 +11,7 @@ from zoo.config import build, merged, to_mapping
 from zoo.errors import ConfigError
 from zoo.interop import read_config, write_config
 from zoo.models import ModelConfig
+from zoo.nn.positions.rotary import RotaryConfig
 
 PUBLISHED = {  # config.json of answerdotai/ModernBERT-base
     "architectures": ["ModernBertForMaskedLM"],
@@ -112,3 +113,11 @@ def test_fields_that_are_not_covered(field: str, value: Any) -> None:
     with pytest.raises(ConfigError) as caught:
         read_config("modernbert", {**{n: v for n, v in PUBLISHED.items() if "theta" not in n}, field: value})
     assert caught.value.key.split(".")[0] == field
+
+
+def test_layers_that_are_all_local() -> None:
+    """Their window and base are those of the whole stack then."""
+    config = read_config("modernbert", {**PUBLISHED, "layer_types": ["sliding_attention"] * 22})
+    assert (config.attention.window, config.positions) == (64, RotaryConfig(theta=10_000.0))
+    assert list(config.layers) == ["0"]
+    assert write_config("modernbert", config)["layer_types"] == ["sliding_attention"] * 22

@@ -44,7 +44,7 @@ def changed_layers(config: LayerConfig, changes: Mapping[str, Any], num_layers: 
             layers = _with_change(layers, key, change)
         except ConfigError as error:
             raise error.under(f"layers.{key}") from None
-    for key in changes:
+    for key in _covered(list(changes), num_layers):
         if _without(key, plain, changes, num_layers) == layers:
             raise ConfigError("has no effect: keys after it change all of it once more; leave it out", f"layers.{key}")
     if all(layer.placement != plain.placement for layer in layers):
@@ -56,6 +56,12 @@ def changed_layers(config: LayerConfig, changes: Mapping[str, Any], num_layers: 
     return tuple(layers)
 
 
+def _covered(keys: list[str], num_layers: int) -> list[str]:
+    """The keys each of whose layers is met by a later key."""
+    met = [set(range(num_layers)[_slice(key)]) for key in keys]
+    return [key for number, key in enumerate(keys) if met[number] <= set().union(*met[number + 1 :])]
+
+
 def _without(
     left_out: str, plain: LayerConfig, changes: Mapping[str, Any], num_layers: int
 ) -> list[LayerConfig] | None:
@@ -63,8 +69,8 @@ def _without(
     layers = [plain] * num_layers
     try:
         for key, change in changes.items():
-            for number in range(num_layers)[_slice(key)] if key != left_out else ():
-                layers[number] = _changed(layers[number], change)
+            if key != left_out:
+                layers = _changed_where(layers, range(num_layers)[_slice(key)], change)
     except ConfigError:
         return None
     return layers
@@ -81,7 +87,7 @@ def _with_change(layers: list[LayerConfig], key: str, change: Any) -> list[Layer
         raise ConfigError(
             f"meets every layer of num_layers={len(layers)}; say what it changes at the top, where it is said of all"
         )
-    changed = [_changed(layer, change) if number in chosen else layer for number, layer in enumerate(layers)]
+    changed = _changed_where(layers, chosen, change)
     if changed == layers:
         raise ConfigError(f"changes nothing: {change!r} holds there already; leave it out")
     return changed
@@ -97,6 +103,11 @@ def _slice(key: str) -> slice:
     (number,) = parts
     assert number is not None
     return slice(number, number + 1 or None)
+
+
+def _changed_where(layers: list[LayerConfig], chosen: range, change: Mapping[str, Any]) -> list[LayerConfig]:
+    changed = {layer: _changed(layer, change) for layer in dict.fromkeys(layers[number] for number in chosen)}
+    return [changed[layer] if number in chosen else layer for number, layer in enumerate(layers)]
 
 
 def _changed(layer: LayerConfig, change: Mapping[str, Any]) -> LayerConfig:
