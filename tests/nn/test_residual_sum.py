@@ -132,7 +132,8 @@ def test_everything_learns_within_two_steps(kind: str, zero_output: bool) -> Non
             model_config(settings)
         return
     model = create_model(settings).double()
-    moved, tokens = set(), torch.arange(22).reshape(2, 11) % 11
+    moved: set[str] = set()
+    tokens = torch.arange(22).reshape(2, 11) % 11
     for _ in range(2):
         model.zero_grad()
         (model(tokens=tokens)["main"].log_softmax(-1)[..., 3].sum()).backward()
@@ -141,6 +142,7 @@ def test_everything_learns_within_two_steps(kind: str, zero_output: bool) -> Non
                 moved.add(name)
         with torch.no_grad():
             for parameter in model.parameters():
+                assert parameter.grad is not None
                 parameter -= 0.01 * parameter.grad
     assert {name for name, _ in model.named_parameters()} == moved
 
