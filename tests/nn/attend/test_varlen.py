@@ -4,6 +4,7 @@ torch's kernel itself needs a CUDA device; on a CPU a plain loop that keeps its 
 """
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from tests.nn.attend.cases import MASKS, B, H, K, S, T, assert_close, inputs, run
 from zoo.errors import ConfigError
 from zoo.nn.attend import KERNELS, Demand, Request, Scoring
+from zoo.nn.attend.automatic import RULES
 from zoo.nn.attend.varlen import Sequences, VarlenKernel, sequences
 from zoo.nn.mask import AttentionMask
 
@@ -19,6 +21,8 @@ VARLEN = KERNELS["varlen"]
 ABLE = {name: mask for name, mask in MASKS.items() if mask.prefix is None}
 QUERIES = torch.tensor([[7, 7, 2, -1, 2, 5], [0, 0, 0, 0, 0, 0]])
 KEYS = torch.tensor([[2, 7, 7, 3, -1, 2], [1, 1, 1, -1, 0, 1]])
+APART = torch.tensor([[0, 1, 0, 1, -1, -1], [2, 2, 2, 2, 2, 2]])
+HOLE = torch.tensor([[0, 0, -1, 0, 0, 0]] * B)
 ABLE |= {
     "memory": AttentionMask(query_documents=QUERIES, key_documents=KEYS),
     "documents that are apart": AttentionMask(True, None, QUERIES, QUERIES),
@@ -92,11 +96,51 @@ def test_the_last_queries_of_a_row(name: str, offset: int) -> None:
 
 
 def test_what_sequences_cannot_say_is_refused() -> None:
-    with pytest.raises(ValueError, match="4 queries from place 0 on are not the last of 6 keys"):
-        sequences(request(AttentionMask(causal=True), 4))
-    for documents in (QUERIES, torch.tensor([[0, 0, -1, 0, 0, 0]] * B)):  # the second has a hole
-        with pytest.raises(ValueError, match="must lie together"):
-            sequences(request(AttentionMask(True, None, documents, documents, (1, 0))))
+    said = r"attention\.kernel: kernel 'varlen' needs .* \(attention\.window\); use 'auto' or another kernel"
+    for one_sided in (AttentionMask(causal=True), AttentionMask(window=(1, 1))):
+        with pytest.raises(ConfigError, match="needs queries that are the last of the keys, not 4 from 0 on of 6"):
+            VARLEN.require_data(request(one_sided, 4))
+    for documents in (QUERIES, APART, HOLE):
+        with pytest.raises(ConfigError, match=said):
+            VARLEN.require_data(request(AttentionMask(True, None, documents, documents, (1, 1))))
+        assert VARLEN.data_refusal(request(AttentionMask(True, None, documents, documents))) is None
+
+
+def test_what_is_able_is_not_refused() -> None:
+    assert all(VARLEN.data_refusal(request(mask)) is None for mask in ABLE.values())
+
+
+def test_refused_are_the_documents_that_do_not_lie_together() -> None:
+    """All rows of five places; what is not refused equals the dense mask."""
+    for row in itertools.product((-1, 0, 1), repeat=5):
+        documents = torch.tensor([row, row[::-1]])
+        places = [[place for place, found in enumerate(row) if found == document] for document in (0, 1)]
+        apart = any(own and own[-1] - own[0] >= len(own) for own in places)
+        mask = AttentionMask(True, None, documents, documents, (1, 1))
+        assert (VARLEN.data_refusal(request(mask, 5, 5)) is not None) == apart
+        dense = mask.dense(5, 5, torch.device("cpu"))
+        assert dense is not None
+        assert apart or torch.equal(pairs(sequences(request(mask, 5, 5)), 5, 5), dense[:, 0])
+
+
+def test_who_asks_for_it_by_name_is_told_before_it_runs(anywhere: VarlenKernel) -> None:
+    with pytest.raises(ConfigError, match=r"attention\.kernel: .* lie together in their row"):
+        anywhere.prepare(request(AttentionMask(True, None, APART, APART, (1, 1))))
+
+
+@pytest.mark.parametrize("documents", [QUERIES, APART, HOLE], ids=["some", "alternating", "a hole"])
+def test_the_automatic_kernel_takes_another_one_for_them(
+    documents: Tensor, anywhere: VarlenKernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(anywhere, "refusal", lambda demand: None)
+    monkeypatch.setattr("zoo.nn.attend.automatic.RULES", (RULES[0]._replace(fits=lambda demand: True), *RULES[1:]))
+    monkeypatch.setitem(KERNELS._entries, "varlen", anywhere)
+    windowed = AttentionMask(True, None, documents, documents, (1, 1))
+    assert KERNELS["auto"].pick(request(windowed)) is KERNELS["sdpa"]
+    expected = run(KERNELS["reference"], windowed, inputs(), Scoring(0.3))
+    assert_close(run(KERNELS["auto"], windowed, inputs(), Scoring(0.3)), expected, 1e-12)
+    assert KERNELS["auto"].pick(request(replace(windowed, window=(None, None)))) is anywhere
+    assert KERNELS["auto"].pick(request(ABLE["window in documents"])) is anywhere
 
 
 # --------------------------------------------------------------------------------------------------------- the kernel

@@ -59,8 +59,10 @@ class AutomaticKernel(Kernel):
     features = ReferenceKernel.features
 
     def pick(self, request: Request) -> Kernel:
-        """The kernel of the first rule that fits and can."""
-        return KERNELS[explain(request.demand())[0]]
+        """The kernel of the first rule that fits and can, with these data too."""
+        demand = request.demand()
+        able = (KERNELS[rule.kernel] for rule in RULES if _is_able(rule, demand))
+        return next(kernel for kernel in able if kernel.data_refusal(request) is None)
 
     def prepare(self, request: Request) -> Prepared:
         """The chosen kernel with what it prepared, for who did not ask `pick`."""
@@ -74,8 +76,15 @@ class AutomaticKernel(Kernel):
         return out
 
 
+def _is_able(rule: Rule, demand: Demand) -> bool:
+    return rule.fits(demand) and KERNELS[rule.kernel].refusal(demand) is None
+
+
 def explain(demand: Demand) -> tuple[str, str]:
-    """The name of the kernel that `auto` would choose, and why that one and no faster one; nothing is computed."""
+    """The name of the kernel that `auto` would choose, and why that one and no faster one; nothing is computed.
+
+    For data that a kernel cannot serve `pick` goes on to the next one.
+    """
     passed_over: list[str] = []
     for rule in RULES:
         refusal = KERNELS[rule.kernel].refusal(demand)

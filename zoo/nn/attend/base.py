@@ -137,7 +137,17 @@ class Kernel:
 
     def require(self, demand: Demand) -> None:
         """Raises ConfigError where this kernel cannot do that."""
-        refusal = self.refusal(demand)
+        self._raise(self.refusal(demand))
+
+    def data_refusal(self, request: Request) -> str | None:
+        """Why this kernel cannot serve that request though it can do what is demanded: what only the data tell."""
+        return None
+
+    def require_data(self, request: Request) -> None:
+        """Raises ConfigError where this kernel cannot serve that request."""
+        self._raise(self.data_refusal(request))
+
+    def _raise(self, refusal: str | None) -> None:
         if refusal is not None:
             raise ConfigError(f"kernel {self.name!r} {refusal}; use 'auto' or another kernel", "attention.kernel")
 

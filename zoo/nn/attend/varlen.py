@@ -56,9 +56,26 @@ class VarlenKernel(Kernel):
             return f"needs a CUDA device of compute capability {OLDEST[0]}.{OLDEST[1]}"
         return super().refusal(demand)
 
+    def data_refusal(self, request: Request) -> str | None:
+        """Distances are those in a sequence; they must be those in the row where the mask asks for them."""
+        mask, length = request.mask, request.query.shape[1]
+        windowed = mask.window != (None, None)
+        if (mask.causal or windowed) and mask.offset + length != request.num_keys:
+            return (
+                f"needs queries that are the last of the keys, not {length} from {mask.offset} on of {request.num_keys}"
+            )
+        if windowed and mask.key_documents is not None and not _lie_together(mask.key_documents):
+            return "needs documents that lie together in their row where there is a window (attention.window)"
+        return None
+
     def prepare(self, request: Request) -> Prepared:
-        """The rows as sequences."""
+        """The rows as sequences.
+
+        Raises:
+            ConfigError: where this kernel cannot do that, or not with these documents.
+        """
         self.require(request.demand())
+        self.require_data(request)
         return Prepared(None, form=sequences(request))
 
     def attend(self, q_BHTK: Tensor, k_BGSK: Tensor, v_BGSK: Tensor, prepared: Prepared, scoring: Scoring) -> Tensor:
@@ -92,26 +109,17 @@ def sequences(request: Request) -> Sequences:
     """The sequences of a batch, one for each document that has queries and keys.
 
     Other documents, and padding, are in none: their queries see nothing and yield zeros. The order inside a document is
-    that of the row. Where there are fewer queries than keys, they are the last of their document.
-
-    Raises:
-        ValueError: order or distance matters and the queries are not the last places of the row, or a window is asked
-            of documents that do not lie together in their row, so that distances in the row are not those in them.
+    that of the row. Where there are fewer queries than keys, they are the last of their document. What cannot be said
+    this way is what `VarlenKernel.data_refusal` refuses.
     """
     mask, (rows, length), num_keys = request.mask, request.query.shape[:2], request.num_keys
     query_N, key_M = (
         _numbered(documents, mask, (rows, count), request.query.device)
         for documents, count in ((mask.query_documents, length), (mask.key_documents, num_keys))
     )
-    ordered = mask.causal or mask.window != (None, None)
-    if ordered and mask.offset + length != num_keys:
-        raise ValueError(f"{length} queries from place {mask.offset} on are not the last of {num_keys} keys")
     query_places, query_counts = _places(query_N, key_M)
     key_places, key_counts = _places(key_M, query_N)
     starts = _starts(key_counts)
-    spans = key_places[starts[1:].long() - 1] - key_places[starts[:-1].long()] + 1
-    if mask.window != (None, None) and not torch.equal(spans, key_counts):
-        raise ValueError("documents must lie together in their row where there is a window; use kernel 'sdpa'")
     left, right = (-1 if limit is None else limit for limit in mask.window)
     longest = [int(counts.max()) if len(counts) else 0 for counts in (query_counts, key_counts)]
     return Sequences(
@@ -122,6 +130,17 @@ def sequences(request: Request) -> Sequences:
         (longest[0], longest[1]),
         (left, 0 if mask.causal else right),
     )
+
+
+def _lie_together(documents_BS: Tensor) -> bool:
+    """Whether each document of a row begins once, as it does where they are sorted; −1 is padding."""
+    return torch.equal(_num_beginnings(documents_BS), _num_beginnings(documents_BS.sort(dim=1).values))
+
+
+def _num_beginnings(documents_BS: Tensor) -> Tensor:
+    """(B,) how many places have a document that the place before has not."""
+    before_BS = functional.pad(documents_BS[:, :-1], (1, 0), value=-1)
+    return ((documents_BS >= 0) & (documents_BS != before_BS)).sum(dim=1)
 
 
 def _numbered(documents: Tensor | None, mask: AttentionMask, shape: tuple[int, int], device: torch.device) -> Tensor:
