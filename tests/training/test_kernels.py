@@ -44,3 +44,14 @@ def test_one_layer_is_enough() -> None:
     check_kernels(model, "32-true", ("cuda",))
     with pytest.raises(ConfigError, match="kernel 'flex' of layer 2 has no gradients"):
         check_kernels(model, "32-true", ("cpu",))
+
+
+@pytest.mark.parametrize("decoder", [{"attention": {"kernel": "flex"}}, {"attention": {"kernel": "varlen"}}])
+def test_either_side_is_enough(decoder: dict[str, Any]) -> None:
+    model = model_config("t5-nano", positions="rotary", decoder=decoder, vocab_size=16)
+    with pytest.raises(ConfigError, match=r"^model\.decoder\.attention\.kernel: kernel '(flex|varlen)' (has|runs)"):
+        check_kernels(model, "32-true", ("cpu",))
+    check_kernels(model, "bf16-mixed", ("cuda",))
+    model = model_config("t5-nano", attention={"kernel": "flex"}, decoder={"attention": {"kernel": "sdpa"}})
+    with pytest.raises(ConfigError, match=r"^model\.attention\.kernel: "):
+        check_kernels(model, "32-true", ("cpu",))

@@ -21,16 +21,16 @@ def check_kernels(model: ModelConfig, precision: str, devices: Sequence[str]) ->
     """Raises ConfigError where a layer's kernel can be trained with on none of these devices.
 
     Args:
-        model: whose layers say which kernels.
+        model: whose layers, those of both sides where it has two, say which kernels.
         precision: of the run.
         devices: types of device, as torch names them.
     """
-    for number, layer in enumerate(model.layer_configs()):
-        kernel = KERNELS[layer.attention.kernel]
-        demands = [Demand(device, DTYPES[precision], True, frozenset(layer.kernel_features)) for device in devices]
-        refusals = [kernel.refusal(demand) for demand in demands]
-        if all(refusals):
-            where = f" of layer {number}" if model.layers else ""
-            raise ConfigError(
-                f"kernel {kernel.name!r}{where} {refusals[0]}; use auto, or another kernel", "model.attention.kernel"
-            )
+    for side in model.sides():
+        key = ".".join(word for word in ("model", side.key, "attention.kernel") if word)
+        for number, layer in enumerate(side.stack.layer_configs()):
+            kernel = KERNELS[layer.attention.kernel]
+            demands = [Demand(device, DTYPES[precision], True, frozenset(layer.kernel_features)) for device in devices]
+            refusals = [kernel.refusal(demand) for demand in demands]
+            if all(refusals):
+                where = f" of layer {number}" if side.stack.layers else ""
+                raise ConfigError(f"kernel {kernel.name!r}{where} {refusals[0]}; use auto, or another kernel", key)
