@@ -219,3 +219,16 @@ def test_stored_and_loaded(changes: dict[str, Any], tmp_path: Path) -> None:
 def test_changes_that_do_not_fit(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         model_config(SETTINGS, **changes)
+
+
+def test_one_matrix_for_queries_and_keys_of_two_widths_is_refused_when_the_config_is_loaded() -> None:
+    shared = {"attention": {"shared_query_key": True}}
+    narrow = {"dim": 64, "num_heads": 4}
+    told = r"attention\.shared_query_key: one matrix cannot read queries of dim=64 and a memory of dim=128"
+    with pytest.raises(ConfigError, match=rf"^decoder\.{told}"):
+        model_config("t5-nano", share_tokens=False, decoder={**narrow, **shared})
+    with pytest.raises(ConfigError, match=rf"^decoder\.layers\.1\.{told}"):
+        model_config("t5-nano", share_tokens=False, decoder={**narrow, "layers": {"1": shared}})
+    model_config("t5-nano", decoder=shared)
+    encoder = {"attention": {"shared_query_key": True}}
+    model_config("t5-nano", share_tokens=False, **encoder, decoder={**narrow, "attention": {"shared_query_key": False}})

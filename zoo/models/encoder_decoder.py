@@ -36,9 +36,17 @@ class EncoderDecoderConfig(ModelConfig, kind="encoder_decoder"):
     share_tokens: bool = setting(True, "whether both sides look tokens up in the same table")
 
     def validate(self) -> None:
-        """Refuses segments, which neither side takes, and one token table for sides of two widths."""
+        """Refuses segments, which neither side takes, and one matrix or token table for sides of two widths."""
         super().validate()
-        width = self.decoder_config().dim
+        decoder = self.decoder_config()
+        for number, layer in enumerate(decoder.layer_configs()):
+            try:
+                layer.attention.check_memory(decoder.dim, self.dim)
+            except ConfigError as error:
+                changed = "layers" in self.decoder and layer.attention != decoder.attention
+                place = f"decoder.layers.{number}.attention" if changed else "decoder.attention"
+                raise error.under(place) from None
+        width = decoder.dim
         if self.share_tokens and self.embedding.table_dim(width) != self.embedding.table_dim(self.dim):
             raise ConfigError(
                 f"{width} is not the encoder's dim={self.dim}, so they cannot share a token table; set "

@@ -82,6 +82,9 @@ class AttentionConfig(Config, Choice, noun="attention"):
             except ConfigError as error:
                 raise error.under("differential") from None
 
+    def check_memory(self, dim: int, memory_dim: int) -> None:
+        """Raises ConfigError where a layer of width `dim` cannot attend to a memory of that width."""
+
     def build_projections(self, shape: AttentionShape) -> Projections:
         """The module (hidden, memory) → queries (B, H, T, K), keys (B, G, S, K), values (B, G, S, V)."""
         raise NotImplementedError
@@ -117,6 +120,13 @@ class MultiHeadAttentionConfig(AttentionConfig, kind="multi_head"):
             raise ConfigError(
                 f"keys have the bias of the queries, so key_bias={self.key_bias} must be query_bias={self.query_bias}",
                 "shared_query_key",
+            )
+
+    def check_memory(self, dim: int, memory_dim: int) -> None:
+        """Refuses a shared matrix for queries and a memory of two widths."""
+        if self.shared_query_key and dim != memory_dim:
+            raise ConfigError(
+                f"one matrix cannot read queries of dim={dim} and a memory of dim={memory_dim}", "shared_query_key"
             )
 
     def build_projections(self, shape: AttentionShape) -> Projections:

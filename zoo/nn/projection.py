@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from zoo.errors import ConfigError
 from zoo.nn.linear import Depth, Linear, Role, Site
 
 
@@ -105,19 +104,12 @@ class SharedProjections(Projections):
 
     Args:
         biases: which of them have biases.
-        shape: of the layer.
-
-    Raises:
-        ConfigError: hidden state and memory differ in width.
+        shape: of the layer; hidden state and memory are equally wide.
     """
 
     def __init__(self, biases: Biases, shape: AttentionShape) -> None:
         super().__init__()
-        if shape.memory_dim != shape.dim:
-            raise ConfigError(
-                f"one matrix cannot read queries of dim={shape.dim} and a memory of dim={shape.memory_dim}",
-                "attention.shared_query_key",
-            )
+        assert shape.memory_dim == shape.dim
         width = shape.heads.num_heads * shape.heads.head_dim
         self.query = Linear(shape.dim, width, biases.query, site=shape.site("query"))
         self.value = Linear(shape.dim, width, biases.value, site=shape.site("value"))
