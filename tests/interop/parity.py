@@ -19,8 +19,8 @@ from zoo.interop import ARCHITECTURES, from_zoo, read_config, to_zoo, write_conf
 from zoo.models import Model, ModelConfig
 from zoo.nn.loss import classification_loss, token_loss
 
-TOLERANCE = 1e-12
-"""Of logits, loss and every gradient, relative. What is measured is below 1e-14, with long rotations below 3e-14."""
+TOLERANCE = 1e-13
+"""Of logits, loss and every gradient, relative; README and CHANGELOG say it. Measured: below 3e-14, mostly 1e-14."""
 
 
 PAIR_LOGITS = {"next_sentence": "seq_relationship_logits", "sentence_order": "sop_logits"}

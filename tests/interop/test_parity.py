@@ -5,6 +5,7 @@ These tests are the same for all; what is particular to one architecture is in i
 
 import itertools
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors.torch import load_file, save_file
 
+from tests.conftest import ROOT
 from tests.interop.cases import CASES, FIRST
 from tests.interop.mutations import MOVES, REFUSED, baseline, effect, effects, fields_of, mutated, why_unseen
 from tests.interop.parity import (
@@ -75,6 +77,12 @@ def test_parity_of_the_loss_in_chunks(name: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(loss, "CHUNK_ELEMENTS", 3 * vocab_size)
     assert max(parity(name, "right", "reference")) < TOLERANCE
     assert max(parity(name, "left", "reference", gather=True)) < TOLERANCE
+
+
+@pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md"])
+def test_pages_say_what_is_tested(page: str) -> None:
+    said = re.findall(r"to\s+(1e-\d+)", (ROOT / page).read_text(encoding="utf-8"))
+    assert said == [f"{TOLERANCE:g}"]
 
 
 @pytest.mark.parametrize("name", CASES)
