@@ -11,12 +11,14 @@ from zoo.config import build
 from zoo.errors import ConfigError
 from zoo.models import Model
 from zoo.models.create import create_model, model_config
+from zoo.nn.differential import DifferentialHeads
 from zoo.nn.init import (
     RESIDUAL_OUTPUTS,
     TABLES,
     BertInitializationConfig,
     GPT2InitializationConfig,
     InitializationConfig,
+    MuPInitializationConfig,
     T5InitializationConfig,
     XavierInitializationConfig,
     deepnorm_beta,
@@ -305,7 +307,17 @@ def test_zero_output(kind: str) -> None:
         ({"heads": {"language_model": {"tied": True}}}, r"heads.language_model.tied=true \(.*set false\)$"),
         ({"heads": {"language_model": {"scale": "inverse_sqrt_dim"}}}, r"model.scale=inverse_sqrt_dim \(.*set none\)$"),
         ({"embedding": {"scale": "sqrt_dim"}}, r"embedding.scale=sqrt_dim \(.*set none\)$"),
-        ({"norm": "l2_norm"}, r"norm=l2_norm \(.*another norm\)$"),
+        ({"norm": "l2_norm"}, r"norm=l2_norm \(.*set scale_norm or another norm\)$"),
+        ({"attention": {"query_key_norm": {"norm": "l2_norm"}}}, r"attention.query_key_norm.norm=l2_norm \(.*norm\)$"),
+        ({"attention": {"differential": {}}}, r"attention.differential={} \(.* grows with head_dim; set null\)$"),
+        (
+            {"num_kv_heads": None, "attention": {"kind": "latent", "scale": "inverse", "latent_norm": "l2_norm"}},
+            r"attention.latent_norm=l2_norm \(.*set scale_norm or another norm\)$",
+        ),
+        (
+            {"layers": {"1:": {"attention": {"query_key_norm": {"norm": "l2_norm"}}}}},
+            r"layers.1.attention.query_key_norm.norm=l2_norm \([^=]*another norm\)$",
+        ),
         ({"norm": "l2_norm", "embedding": {"scale": "sqrt_dim"}}, r"norm=l2_norm .*; embedding.scale=sqrt_dim"),
     ],
 )
@@ -315,37 +327,105 @@ def test_mup_refuses_what_scales_with_the_width(change: dict[str, Any], message:
         model_config(base, **change)
 
 
-def sizes(width: int, steps: int, **settings: Any) -> dict[str, float]:
-    """Mean size of what each part gives, and of the logits, after some steps of Adam at one learning rate."""
-    shape = {"dim": width, "num_layers": 2, "num_heads": width // 8, "max_length": 16, "vocab_size": 32}
+@pytest.mark.parametrize("head_dim", [16, 49, 98])
+def test_mup_takes_its_own_scale_at_every_width(head_dim: int) -> None:
+    """1/49 · 49 is not 1 in floating point."""
+    assert model_config(WIDE, **MUP, head_dim=head_dim).attention.scale.kind == "inverse"
+
+
+def sizes(width: int, num_heads: int | None, steps: int, **settings: Any) -> dict[str, float]:
+    """Mean size of what each part gives, of the logits, of the scores and of what changed about λ, after some steps.
+
+    The steps are Adam's at one learning rate; the scores are those of each place with itself.
+    """
+    shape = {"dim": width, "num_layers": 2, "num_heads": num_heads or width // 8, "max_length": 16, "vocab_size": 32}
     heads = {"language_model": {"kind": "language_model", "tied": False}}
     model = create_model({"kind": "decoder", **shape, "heads": heads, "positions": "rotary"}, **settings)
     optimizer = AdamWConfig(learning_rate=0.01).build(model, model.config.initialization)
     tokens = torch.randint(32, (4, 16), generator=torch.Generator().manual_seed(0))
+    block = model.backbone.get_submodule("stack.blocks.1")
+    attention = block.get_submodule("self_attention.sublayer")
+    pairs = attention.get_submodule("heads")
+    start = pairs.factor() if isinstance(pairs, DifferentialHeads) else torch.zeros(())
     for _ in range(steps):
         logits = model(tokens=tokens)["language_model"]
         torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten()).backward()
         optimizer.step()
         optimizer.zero_grad()
     found: dict[str, float] = {}
-    parts = {"attention": "stack.blocks.1.self_attention.sublayer", "feed": "stack.blocks.1.feed_forward.sublayer"}
-    for name, path in parts.items():
-        model.backbone.get_submodule(path).register_forward_hook(
+    for name, part in {"attention": attention, "feed": block.get_submodule("feed_forward.sublayer")}.items():
+        part.register_forward_hook(
             lambda module, inputs, output, name=name: found.update({name: output.abs().mean().item()})
         )
+
+    def see_scores(module: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
+        _, q_BHTK, k_BHTK, _, _, scoring = inputs
+        found["scores"] = (scoring.scale * (q_BHTK * k_BHTK).sum(-1)).abs().mean().item()
+
+    pairs.register_forward_pre_hook(see_scores)
     found["logits"] = model(tokens=tokens)["language_model"].abs().mean().item()
+    if isinstance(pairs, DifferentialHeads):
+        found["lambda"] = (pairs.factor() - start).abs().item()
     return found
 
 
-def test_coordinate_check() -> None:
+def growth(num_heads: int | None, steps: int, **settings: Any) -> dict[str, float]:
+    """What is eight times as wide over what is narrow: in heads of 8 each, or in so many heads, eight times as wide."""
+    narrow, wide = (sizes(width, num_heads, steps, **settings) for width in (64, 512))
+    return {part: wide[part] / narrow[part] for part in narrow}
+
+
+@pytest.mark.parametrize("num_heads", [None, 4])
+def test_coordinate_check(num_heads: int | None) -> None:
     """Activations after some steps keep their order of magnitude over widths with muP, and grow without it."""
-    standard = {"initialization": {"kind": "gpt2"}}
-    growth = {}
-    for name, settings in {"mup": {"attention": MUP["attention"], "initialization": "mup"}, "gpt2": standard}.items():
-        narrow, wide = (sizes(width, 4, **settings) for width in (64, 512))
-        growth[name] = {part: wide[part] / narrow[part] for part in narrow}
-    assert all(1 / 2 < ratio < 2 for ratio in growth["mup"].values()), growth
-    assert all(ratio > 3 for ratio in growth["gpt2"].values()), growth
+    parts = ("attention", "feed", "logits")
+    mup = growth(num_heads, 4, attention=MUP["attention"], initialization="mup")
+    assert all(1 / 2 < mup[part] < 2 for part in parts), mup
+    standard = growth(num_heads, 4, initialization="gpt2")
+    assert all(standard[part] > 3 for part in parts), standard
+
+
+SAME: dict[str, Any] = {"shared_query_key": True}
+"""Queries and keys that align from the start, as others come to in training."""
+LATENT: dict[str, Any] = {"kind": "latent", "scale": "inverse"}
+
+
+class Drift(NamedTuple):
+    """What grows or shrinks with the width, after how many steps, by which attention, and by which it does not."""
+
+    part: str
+    steps: int
+    refused: dict[str, Any]
+    accepted: dict[str, Any]
+
+
+DRIFTS = {
+    "scale": Drift("scores", 0, {"scale": "inverse_sqrt", **SAME}, {"scale": "inverse", **SAME}),
+    "query_key_norm": Drift(
+        "scores",
+        2,
+        {"scale": "inverse", **SAME, "query_key_norm": {"norm": "l2_norm"}},
+        {"scale": "inverse", **SAME, "query_key_norm": {"norm": "scale_norm"}},
+    ),
+    "latent_norm": Drift("attention", 2, {**LATENT, "latent_norm": "l2_norm"}, {**LATENT, "latent_norm": "scale_norm"}),
+    "differential": Drift(
+        "lambda", 2, {"scale": "inverse", "differential": {}}, {"scale": "inverse", "differential": None}
+    ),
+}
+"""By the setting of attention that muP refuses."""
+
+
+@pytest.mark.parametrize("setting", DRIFTS)
+def test_what_mup_refuses_drifts_with_the_width(setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where heads widen; and what it says to set instead does not."""
+    part, steps, refused, accepted = DRIFTS[setting]
+    kept = growth(4, steps, attention=accepted, initialization="mup")
+    assert 1 / 2 < kept.get(part, 1.0) < 2, kept
+    with pytest.raises(ConfigError, match=rf"attention\.{setting}"):
+        growth(4, steps, attention=refused, initialization="mup")
+    monkeypatch.setattr(MuPInitializationConfig, "check", lambda config, entries: None)
+    drifted = growth(4, steps, attention=refused, initialization="mup")
+    assert not 0.4 < drifted[part] < 2.5, drifted
 
 
 # ------------------------------------------------------------------------------------------------------ whole models

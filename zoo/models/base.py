@@ -68,18 +68,17 @@ class ModelConfig(StackConfig, Choice, noun="model"):
     def model_width_entries(self) -> Iterator[WidthEntry]:
         """The settings of all parts by which the width scales something besides the weights."""
         for side in self.sides():
-            layers = {f"layers.{number}.": layer for number, layer in enumerate(side.stack.layer_configs())}
+            layers = {f"layers.{number}": layer for number, layer in enumerate(side.stack.layer_configs())}
             seen: set[object] = set()
             for place, layer in {"": side.stack, **layers}.items():
-                for key, value, remedy in layer.width_entries():
-                    if (key, value) not in seen:
-                        yield WidthEntry(f"{side.key}.{place}{key}".lstrip("."), value, remedy)
-                        seen.add((key, value))
+                for entry in layer.width_entries():
+                    if entry not in seen:
+                        yield entry.under(place).under(side.key)
+                        seen.add(entry)
         if self.embedding.scale != "none":
             yield WidthEntry("embedding.scale", self.embedding.scale, "embeddings would grow with the width; set none")
         for name, head in self.heads.items():
-            for key, value, remedy in head.width_entries():
-                yield WidthEntry(f"heads.{name}.{key}", value, remedy)
+            yield from (entry.under(f"heads.{name}") for entry in head.width_entries())
 
     def _check_start(self) -> None:
         """Refuses branches that start at zero and would stay there."""

@@ -7,7 +7,7 @@ queries, keys and values come about is the `kind` of the attention (`projection.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -18,6 +18,7 @@ from zoo.errors import ConfigError
 from zoo.nn.attend import KERNELS, Kernel, Prepared, Scoring
 from zoo.nn.differential import DifferentialConfig, DifferentialHeads, PlainHeads
 from zoo.nn.gate import GateConfig, NoGateConfig
+from zoo.nn.init import WidthEntry
 from zoo.nn.linear import Linear
 from zoo.nn.projection import AttentionShape, Biases, Heads, MultiHeadProjections, Projections, SharedProjections
 from zoo.nn.query_key_norm import QueryKeyNormConfig
@@ -84,6 +85,14 @@ class AttentionConfig(Config, Choice, noun="attention"):
 
     def check_memory(self, dim: int, memory_dim: int) -> None:
         """Raises ConfigError where a layer of width `dim` cannot attend to a memory of that width."""
+
+    def width_entries(self, heads: Heads) -> Iterator[WidthEntry]:
+        """The settings by which the width scales something besides the weights."""
+        yield from (entry.under("scale") for entry in self.scale.width_entries(heads.head_dim))
+        for field in ("query_key_norm", "differential"):
+            part: QueryKeyNormConfig | DifferentialConfig | None = getattr(self, field)
+            if part is not None:
+                yield from (entry.under(field) for entry in part.width_entries())
 
     def build_projections(self, shape: AttentionShape) -> Projections:
         """The module (hidden, memory) → queries (B, H, T, K), keys (B, G, S, K), values (B, G, S, V)."""

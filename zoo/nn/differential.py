@@ -16,7 +16,7 @@ The vectors λ are drawn, whatever the initialization: channels that started ali
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from zoo.config import Config, setting
 from zoo.errors import ConfigError
 from zoo.nn.attend import Kernel, Prepared, Scoring
-from zoo.nn.init import Normal
+from zoo.nn.init import Normal, WidthEntry
 from zoo.nn.norm import NormConfig, RMSNormConfig
 from zoo.nn.projection import AttentionShape, Heads
 
@@ -54,6 +54,10 @@ class DifferentialConfig(Config):
             raise ConfigError(
                 f"differential attention subtracts pairs of heads; num_kv_heads={heads.num_kv_heads} must be even"
             )
+
+    def width_entries(self) -> Iterable[WidthEntry]:
+        """Itself: λ is made of sums over head_dim, all of whose terms an optimizer like Adam moves alike."""
+        yield WidthEntry("", "{}", "what training changes about its λ grows with head_dim; set null")
 
     def build(self, shape: AttentionShape, found_width: int) -> DifferentialHeads:
         """The heads in pairs, each pair of so many channels."""

@@ -49,13 +49,17 @@ class WidthEntry(NamedTuple):
     """A setting by which the width of a model scales something besides its weights.
 
     Attributes:
-        key: its dotted name. value: what it is.
+        key: its dotted name, "" where the part itself is the setting. value: what it is.
         remedy: what it does with the width, and what to set.
     """
 
     key: str
     value: object
     remedy: str
+
+    def under(self, prefix: str) -> WidthEntry:
+        """The same, as the part that holds the setting names it."""
+        return self._replace(key=f"{prefix}.{self.key}".strip("."))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ not the latents.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 from zoo.config import setting
 from zoo.errors import ConfigError
 from zoo.nn.attention import AttentionConfig
+from zoo.nn.init import WidthEntry
 from zoo.nn.linear import Linear
 from zoo.nn.norm import NormConfig, RMSNormConfig
 from zoo.nn.projection import AttentionShape, Heads, Projections, split_heads
@@ -67,6 +69,11 @@ class LatentAttentionConfig(AttentionConfig, kind="latent"):
                 f"{self.widths(heads).shared} leaves no channel of head_dim={heads.head_dim} to each head; choose less",
                 "shared_key_dim",
             )
+
+    def width_entries(self, heads: Heads) -> Iterator[WidthEntry]:
+        """Those of every attention, and of the norm of latents, whose ranks grow with a model."""
+        yield from super().width_entries(heads)
+        yield from (entry.under("latent_norm") for entry in self.latent_norm.width_entries())
 
     def widths(self, heads: Heads) -> LatentWidths:
         """The widths in numbers."""

@@ -126,12 +126,8 @@ class LayerConfig(Config):
 
     def width_entries(self) -> Iterator[WidthEntry]:
         """The settings of a layer by which the width scales something besides the weights."""
-        scale, head_dim = self.attention.scale, self.attention_heads.head_dim
-        if scale.kind == "learned" or scale.factor(head_dim) * head_dim != 1:
-            remedy = "scores must shrink as 1/head_dim; set attention.scale=inverse"
-            yield WidthEntry("attention.scale", scale.kind, remedy)
-        if self.norm.kind == "l2_norm":
-            yield WidthEntry("norm", self.norm.kind, "what it gives shrinks with the width; set another norm")
+        yield from (entry.under("attention") for entry in self.attention.width_entries(self.attention_heads))
+        yield from (entry.under("norm") for entry in self.norm.width_entries())
 
     def unshareable(self) -> Iterator[Unshareable]:
         """The settings of a layer that layers cannot have that share their weights."""

@@ -16,6 +16,7 @@ Deviations: scale_norm trains g / √D where the paper trains g, so that its num
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -25,6 +26,7 @@ from torch.nn import functional
 
 from zoo.config import Config, setting
 from zoo.errors import ConfigError
+from zoo.nn.init import WidthEntry
 from zoo.nn.padding import PaddingAware
 from zoo.registry import Choice
 
@@ -35,6 +37,10 @@ class NormConfig(Config, Choice, noun="norm"):
 
     mixes_rows: ClassVar[str] = ""
     """Why a row's result depends in training on the rows beside it; empty: it does not."""
+
+    def width_entries(self) -> Iterable[WidthEntry]:
+        """The settings by which the width scales what it gives; a key "" is the norm itself."""
+        return ()
 
     def build(self, dim: int) -> nn.Module:
         """The norm over the last axis of (…, dim)."""
@@ -166,6 +172,10 @@ class L2NormConfig(NormConfig, kind="l2_norm"):
     """x / ‖x‖: queries and keys of length 1, whose scores are cosines (set the scale of the attention to suit)."""
 
     eps: float = setting(1e-5, "added to ‖x‖²", above=0)
+
+    def width_entries(self) -> Iterable[WidthEntry]:
+        """Itself: each number of a length of 1 is about 1/√D."""
+        yield WidthEntry("", self.kind, "what it gives shrinks with the width; set scale_norm or another norm")
 
     def build(self, dim: int) -> nn.Module:
         """The norm over the last axis of (…, dim)."""

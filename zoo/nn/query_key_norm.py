@@ -7,6 +7,7 @@ OLMo 2, arXiv:2501.00656.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from zoo.config import Config, setting
 from zoo.errors import ConfigError
+from zoo.nn.init import WidthEntry
 from zoo.nn.norm import NormConfig, RMSNormConfig
 
 
@@ -36,6 +38,10 @@ class QueryKeyNormConfig(Config):
                 "would have to know the padding: use another norm for query_key_norm",
                 "norm",
             )
+
+    def width_entries(self) -> Iterator[WidthEntry]:
+        """Those of the norm."""
+        return (entry.under("norm") for entry in self.norm.width_entries())
 
     def build(self, num_heads: int, head_dim: int) -> nn.Module:
         """The norm of so many heads of that width, as a module on (B, H, T, K)."""

@@ -10,12 +10,15 @@ that starts at 1 and multiplies the queries, so that every kernel serves it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from zoo.config import Config, setting
+from zoo.nn.init import WidthEntry
 from zoo.registry import Choice
 
 
@@ -23,9 +26,17 @@ from zoo.registry import Choice
 class ScaleConfig(Config, Choice, noun="scale"):
     """Which factor the scores have."""
 
+    trained: ClassVar[bool] = False
+    """Whether training changes it."""
+
     def factor(self, head_dim: int) -> float:
         """The fixed part of the factor, of heads so wide."""
         raise NotImplementedError
+
+    def width_entries(self, head_dim: int) -> Iterable[WidthEntry]:
+        """Itself, where it is not 1/head_dim at this width; a key "" is the scale itself."""
+        if self.trained or self.factor(head_dim) != 1 / head_dim:
+            yield WidthEntry("", self.kind, "scores must shrink as 1/head_dim; set attention.scale=inverse")
 
     def build(self, num_heads: int) -> nn.Module:
         """The trained part of the factor, as a module on the queries (B, H, T, K)."""
@@ -64,6 +75,8 @@ class ConstantScaleConfig(ScaleConfig, kind="constant"):
 @dataclass(frozen=True, kw_only=True)
 class LearnedScaleConfig(ScaleConfig, kind="learned"):
     """A trained temperature that starts at 1/√head_dim."""
+
+    trained: ClassVar[bool] = True
 
     per_head: bool = setting(True, "whether each query head has a factor of its own")
 
