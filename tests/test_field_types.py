@@ -7,8 +7,9 @@ from typing import Any, Literal
 import pytest
 
 from zoo.errors import ConfigError
-from zoo.field_types import check_value, describe_type, entry_types, fits_type
+from zoo.field_types import check_value, describe_type, entry_types, fits_type, meant_number
 from zoo.nn.norm import NormConfig
+from zoo.nn.scale import ScaleConfig
 
 FITS: list[tuple[Any, Any]] = [
     (int, 3),
@@ -80,3 +81,10 @@ def test_a_choice_is_described_by_its_kinds() -> None:
 def test_entries_of_a_tuple() -> None:
     assert entry_types((int, Ellipsis), 3) == (int, int, int)
     assert entry_types((int, str), 5) == (int, str)
+
+
+@pytest.mark.parametrize("value, hint", [(0.5, "value: 0.5"), (2, "value: 2"), (True, ""), ("a", ""), (None, "")])
+def test_number_where_a_choice_stands(value: object, hint: str) -> None:
+    told = f"; did you mean {{kind: constant, {hint}}}?" if hint else ""
+    assert meant_number(ScaleConfig, value) == told
+    assert meant_number(NormConfig, value) == ""

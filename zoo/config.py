@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from zoo.errors import ConfigError
-from zoo.field_types import check_value, describe_type, entry_types
+from zoo.field_types import check_value, describe_type, entry_types, meant_number
 from zoo.registry import Choice, unknown_name
 
 C = TypeVar("C", bound="Config")
@@ -156,7 +156,7 @@ def _check_keys(value: Any, what: str, path: str = "") -> None:
     """Refuses keys that are no words, however deep (`8: true`)."""
     for name, child in value.items() if isinstance(value, dict) else ():
         if not isinstance(name, str):
-            raise ConfigError(f"key {name!r} in {what} must be a word", path)
+            raise ConfigError(f"key {name!r} in {what} must be a word; quote it: {{'{name}': …}}", path)
         _check_keys(child, what, f"{path}.{name}" if path else name)
 
 
@@ -264,6 +264,9 @@ def _build(schema: Any, value: Any) -> Any:
     if origin is dict and isinstance(value, dict):
         if "kind" in value:
             raise ConfigError(f"{value['kind']!r} stands where names are; write name: {{kind: …}}", "kind")
+        for name in value:
+            if not isinstance(name, str):
+                raise ConfigError(f"key {name!r} must be a word; quote it: {{'{name}': …}}")
         # null takes an entry out
         return {name: build(arguments[1], child, str(name)) for name, child in value.items() if child is not None}
     if origin is tuple and isinstance(value, list | tuple):
@@ -286,7 +289,8 @@ def _build_config(schema: type[Config], value: Any) -> Config:
             if issubclass(schema, Choice)
             else f"keys: {', '.join(_keys(schema))}"
         )
-        raise ConfigError(f"must be a group of settings, not {value!r} (legal {legal})")
+        hint = meant_number(schema, value) if issubclass(schema, Choice) else ""
+        raise ConfigError(f"must be a group of settings, not {value!r}{hint} (legal {legal})")
     if issubclass(schema, Choice):
         kind = value.get("kind", getattr(schema, "kind", None))
         if kind is None:

@@ -90,7 +90,8 @@ def describe_type(kind: Any) -> str:
         length = "" if arguments[-1] is Ellipsis else f" of {len(arguments)}"
         return f"a list{length}, each entry {describe_type(arguments[0])}"
     if origin is dict:
-        return f"a group of named settings, each {describe_type(arguments[1])}"
+        each = "" if arguments[1] is Any else f", each {describe_type(arguments[1])}"
+        return f"a group of named settings{each}"
     if isinstance(kind, type) and issubclass(kind, Choice):
         return (
             f"{'an' if kind.noun[0] in 'aeiou' else 'a'} {kind.noun} (legal kinds: {', '.join(sorted(kind.choices))})"
@@ -99,3 +100,11 @@ def describe_type(kind: Any) -> str:
         return f"a group of settings ({', '.join(field.name for field in dataclasses.fields(kind))})"
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
     return words.get(kind, str(kind))
+
+
+def meant_number(schema: type[Choice], value: Any) -> str:
+    """The hint for a number that stands where a choice does: the kind that is a `value` and no more; "" if none is."""
+    for kind, choice in schema.choices.items():
+        if [field.name for field in dataclasses.fields(choice)] == ["value"] and type(value) in (int, float):
+            return f"; did you mean {{kind: {kind}, value: {value!r}}}?"
+    return ""

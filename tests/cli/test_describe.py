@@ -62,3 +62,16 @@ def test_preset_wins_over_the_config_of_its_name_and_says_so(command: Command) -
     suggested = err.rpartition(": ")[2].split()
     assert suggested == ["zoo", "config", "bert-nano"]
     assert command(*suggested[1:]).status == 0
+
+
+@pytest.mark.parametrize(
+    "setting, key",
+    [
+        ("model.attention.scale=none", "model.attention.scale.kind"),
+        ("attention.scale=none", "attention.scale.kind"),
+        ("model.attention={scale: none}", "model.attention.scale.kind"),
+        ("model.layers={1: {dim: 3}}", "model.layers"),
+    ],
+)
+def test_error_names_the_key_as_it_was_written(command: Command, setting: str, key: str) -> None:
+    assert command("describe", "gpt-nano", setting).err.startswith(f"error: {key}: ")

@@ -82,6 +82,10 @@ def test_shared_stack_equals_one_with_copied_weights(sharing: SharingConfig, ord
             {"sharing": CycleSharingConfig(), "attention": MultiHeadAttentionConfig(differential=DifferentialConfig())},
             r"attention.differential.lambda_init: null .*sharing: cycle. cannot have; give a number, or sharing: none",
         ),
+        (
+            {"sharing": AllSharedConfig(), "layers": {"1": {"feed_forward": {"kind": "none"}}}},
+            "differ in feed_forward.kind: 'plain' and 'none'",
+        ),
     ],
 )
 def test_refusals(settings: dict[str, object], message: str) -> None:

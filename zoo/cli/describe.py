@@ -93,11 +93,13 @@ def _changed(model: str | ModelConfig, settings: list[str]) -> ModelConfig:
     from zoo.config import read_overrides
     from zoo.models.create import model_config
 
-    changes = read_overrides(setting.removeprefix("model.") for setting in settings).settings
     try:
+        changes = read_overrides(setting.removeprefix("model.") for setting in settings).settings
         return model_config(model, **changes)
     except ConfigError as error:
-        behind_model = any(setting.startswith(f"model.{error.key}") for setting in settings)
+        said = [setting.partition("=")[0] for setting in settings if setting.startswith("model.")]
+        key = f"model.{error.key}."
+        behind_model = any(key.startswith(f"{one}.") or f"{one}.".startswith(key) for one in said)
         raise error.under("model" if behind_model else "") from None
 
 

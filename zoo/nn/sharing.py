@@ -43,7 +43,9 @@ class SharingConfig(Config, Choice, noun="sharing"):
             first = order.index(block)
             if layers[first] == layers[layer]:
                 continue
-            for key, one, other in difference(layers[first], layers[layer]):
+            found = difference(layers[first], layers[layer])
+            # where a kind differs, fields that only one of the two has say less
+            for key, one, other in sorted(found, key=lambda entry: not f".{entry[0]}".endswith(".kind")):
                 raise ConfigError(
                     f"{self.kind!r} has layers {first} and {layer} share their weights, but `layers` makes them "
                     f"differ in {key}: {one!r} and {other!r}",
