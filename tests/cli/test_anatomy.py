@@ -196,6 +196,17 @@ def test_words_of_the_start_of_lambda() -> None:
     assert told["layers 0–3", "differential"] == "λ starts at 0.5"
 
 
+def test_a_norm_that_sees_the_future_is_told_of_where_the_stack_is_causal() -> None:
+    words = words_of(norm="batch_norm")["layers", "note"]
+    assert words.startswith("batch_norm normalizes by ")
+    assert "in training this causal stack sees later tokens" in words
+    assert ("layers", "note") in words_of(layers={"1": {"norm": "batch_norm"}})
+    assert ("layers", "note") not in words_of()
+    assert model_config("bert-nano", norm="batch_norm").leaks() == {}
+    t5 = layer_rows(empty_model(model_config("t5-nano", norm="batch_norm")))
+    assert [where for where, part, _ in t5 if part == "note"] == ["decoder"]
+
+
 def test_words_of_sides_that_differ() -> None:
     model = empty_model(model_config("t5-nano", decoder={"num_layers": 1, "feed_forward_dim": 64}))
     words = {(where, part): text for where, part, text in layer_rows(model)}

@@ -355,3 +355,9 @@ def test_ranks_that_nobody_started_are_refused_before_the_folder_is_made(
     with pytest.raises(ConfigError):
         pretrain(tiny_run(tmp_path, "gpt"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_run_says_that_its_model_sees_the_future(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for number, settings in enumerate((("model.norm=batch_norm",), ())):
+        pretrain(tiny_run(tmp_path, "gpt", "trainer.max_steps=1", *settings), tmp_path / str(number))
+        assert ("note: batch_norm normalizes by" in capfd.readouterr().err) == bool(settings)

@@ -95,6 +95,8 @@ def layer_rows(model: Model) -> list[tuple[str, str, str]]:
     for name, stack in stacks(model).items():
         config = stack.config
         rows.append((name, "positions", f"{config.positions.kind}, up to {config.max_length}"))
+        if why := model.config.leaks().get("decoder" if name == "decoder" else ""):
+            rows.append((name, "note", why))
         if len(stack.blocks) < config.num_layers:
             order = " ".join(map(str, stack.order))
             rows.append((name, "weights", f"shared ({config.sharing.kind}): layers run blocks {order}"))

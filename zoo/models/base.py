@@ -115,6 +115,18 @@ class ModelConfig(StackConfig, Choice, noun="model"):
                 parts |= {f"{under}layers.{number}.{key}": why for key, why in _mixing(layer) if key not in mixing}
         return parts
 
+    def leaks(self) -> dict[str, str]:
+        """Key of each causal side ("": the only one) in which, in training, a token depends on later ones → why."""
+        found = {}
+        for side in self.sides():
+            norms = [layer.norm for layer in (side.stack, *side.stack.layer_configs()) if layer.norm.mixes_rows]
+            if side.causal and norms:
+                found[side.key] = (
+                    f"{norms[0].kind} {norms[0].mixes_rows}: in training this causal stack sees later tokens, and its "
+                    "loss may be too good; in evaluation it does not"
+                )
+        return found
+
     def sides(self) -> tuple[Side, ...]:
         """The stacks of the family; heads read what comes out of the last."""
         return (Side("", self, self.causal),)

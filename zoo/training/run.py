@@ -207,9 +207,11 @@ def _train(config: RunConfig, run: RunFolder, corpus: Corpus | None) -> Result:
 
 
 def _say_what_is_read(prepared: Prepared, run: RunFolder) -> None:
-    """One line on stderr: how much text there is, and what of it no row holds."""
+    """On stderr: how much text there is, what of it no row holds; and whether the model sees the future in training."""
     if not run.is_owner:
         return
+    for why in prepared.config.model.leaks().values():
+        print(f"note: {why}", file=sys.stderr)
     corpus, rows = prepared.corpus, sum(group.num_rows for group in prepared.training.groups)
     left_out = sum(getattr(group.row_maker, "left_out", 0) for group in prepared.training.groups)
     words = [f"{counted(len(corpus.training.starts), 'document')} in {counted(rows, 'row')} an epoch"]
