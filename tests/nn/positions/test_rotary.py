@@ -103,7 +103,9 @@ def test_equals_deepseek_up_to_the_order_of_channels() -> None:
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("scaling", list(RotaryScalingConfig.choices))
 def test_scores_depend_on_distances_only(scaling: str, layout: str, width: int | None) -> None:
-    settings = {"scaling": RotaryScalingConfig.choice(scaling)(), "layout": layout, "width": width}
+    pairs = (width or K) // 2
+    lists = {"short_factor": (1.5,) * pairs, "long_factor": (2.5,) * pairs} if scaling == "longrope" else {}
+    settings = {"scaling": RotaryScalingConfig.choice(scaling)(**lists), "layout": layout, "width": width}
     q, k = torch.randn(2, 1, 1, 1, K, dtype=torch.float64)
     shifts = (0, 1, 50, 4000)
     scores = [(turned(q, 9 + shift, **settings) * turned(k, 4 + shift, **settings)).sum() for shift in shifts]
