@@ -70,6 +70,7 @@ SAMPLES: dict[str, tuple[Any, ...]] = {
     "head_dim": (4, 5),  # 4 heads of 4 fill the width of 16; 5 is odd and does not
     "num_kv_heads": (None, 1, 2),
     "DifferentialConfig.lambda_init": (None, 0.5),
+    "MegatronInitializationConfig.std": (None, 0.1),  # 2, as for other numbers, makes models that explode
     "layers": ({}, {"1": {"attention": {"window": 3}}}),
     "decoder": ({}, {"num_layers": 4}),
 }

@@ -41,7 +41,7 @@ runs, in float64, on hidden states and on the gradients of all weights:
 - **packed**: documents packed into one row, padded on the left and on the right, are what they are alone;
 - **cached**: computed piece by piece on a cache, a row is what it is at once;
 - **compiled**: torch.compile gives what eager execution gives (`tests/test_compiled_choices.py`); *graphs* means:
-  in more than one graph; kinds are compiled, not each field of a kind.
+  in more than one graph.
 
 `kind/field=value` is a kind with one of its own fields changed; *changed* is a sample of a field that has no list of
 alternatives, *on* an optional group with its defaults. A number is a note below the tables: why it cannot be;
@@ -135,8 +135,6 @@ def _is_causal(family: str) -> bool:
 
 
 def _compiled(cell: Cell) -> str:
-    if any("/" in value for value in cell.values()):
-        return ""
     return "graphs" if may_break(cell) else "✓"
 
 

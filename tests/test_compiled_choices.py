@@ -1,4 +1,4 @@
-"""Compiled equals eager, for every kind of every choice.
+"""Compiled equals eager, for every kind of every choice and each field of it.
 
 What is compared are hidden states of packed rows and the gradients of all weights.
 
@@ -33,8 +33,8 @@ def _fresh() -> Iterator[None]:
 
 
 def kinds() -> Iterator[Cell]:
-    """Each value of each axis, variants left out, in a decoder where that has it."""
-    for axis, values in cells.axes().items():
+    """Each value of each axis, variants too, in a decoder where that has it."""
+    for axis, values in cells.axes(with_variants=True).items():
         for value in values:
             choice = {axis: value}
             if axis != "family" and not cells.is_refused({"family": "decoder"} | choice):

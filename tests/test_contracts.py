@@ -346,6 +346,24 @@ def test_what_is_refused_by_design() -> None:
     }
 
 
+@pytest.mark.slow
+def test_pairs_of_variants() -> None:
+    """Every pair of everything, each field of each kind included."""
+    choices = cells.axes(with_variants=True)
+    found, refused = cells.pairwise(choices, cells.is_refused, cells.builds, cells.needs)
+    held = set().union(*(cells.pairs_of(cell) for cell in found))
+    assert held | set(refused) == set(cells.pairs(choices))
+    for pair in refused:  # where each of the two needs another setting, and needs it to differ, one of them is named
+        reason = cells.refusal(dict(pair))
+        assert reason is not None
+        assert any(names(reason, axis, value) for axis, value in pair), f"{reason!r} names neither of {pair}"
+    for cell in found:
+        try:
+            check(cell, places_every=4)
+        except AssertionError as error:
+            raise AssertionError(f"{cells.name_of(cell)}: {error}") from error
+
+
 MAIN = {name: cells.axes()[name] for name in cells.PRODUCT}
 CORNERS = list(cells.product(MAIN, ("family", "positions", "placement")))
 

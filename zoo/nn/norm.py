@@ -97,6 +97,14 @@ class LayerNorm(nn.LayerNorm):
             self.register_parameter("weight", None)
             self.elementwise_affine = False
 
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(…, D) of (…, D).
+
+        As a list of tokens, which is a copy only for heads, which torch would copy anyway: else the gradient of heads
+        has other strides than torch.compile (2.13) takes it to have, and its backward fails.
+        """
+        return super().forward(hidden.reshape(-1, hidden.shape[-1])).view(hidden.shape)
+
 
 @dataclass(frozen=True, kw_only=True)
 class RMSNormConfig(NormConfig, kind="rms_norm"):
