@@ -135,8 +135,20 @@ def batch_of(case: Case, vocab_size: int) -> dict[str, Any]:
     return {"tokens": tokens, "labels": labels.where(scored, -100)}
 
 
-def zoo_step(case: Case) -> Callable[[], Any]:
-    """Our step."""
+class Side(NamedTuple):
+    """What one side trains with.
+
+    Attributes:
+        parameters: number of trained numbers; both sides must have as many.
+        step: trains once and returns the loss.
+    """
+
+    parameters: int
+    step: Callable[[], Any]
+
+
+def zoo_side(case: Case) -> Side:
+    """Ours."""
     import torch
     from torch.nn import functional
 
@@ -165,11 +177,11 @@ def zoo_step(case: Case) -> Callable[[], Any]:
         optimizer.zero_grad(set_to_none=True)
         return loss.detach()
 
-    return step
+    return Side(sum(parameter.numel() for parameter in model.parameters()), step)
 
 
-def transformers_step(case: Case) -> Callable[[], Any]:
-    """transformers' step."""
+def transformers_side(case: Case) -> Side:
+    """transformers'."""
     import torch
     import transformers
 
@@ -186,10 +198,10 @@ def transformers_step(case: Case) -> Callable[[], Any]:
         optimizer.zero_grad(set_to_none=True)
         return loss.detach()
 
-    return step
+    return Side(sum(parameter.numel() for parameter in model.parameters()), step)
 
 
-SIDES = {"zoo": zoo_step, "transformers": transformers_step}
+SIDES = {"zoo": zoo_side, "transformers": transformers_side}
 
 
 def work(side: str, case: str, steps: int, precision: str) -> None:
@@ -197,7 +209,7 @@ def work(side: str, case: str, steps: int, precision: str) -> None:
     import torch
 
     torch.set_num_threads(torch.get_num_threads())
-    step = SIDES[side](CASES[case])
+    parameters, step = SIDES[side](CASES[case])
     lowered = torch.autocast("cpu", torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
     seconds, losses = [], []
     for _ in range(WARM_UP + steps):
@@ -206,7 +218,7 @@ def work(side: str, case: str, steps: int, precision: str) -> None:
             losses.append(float(step()))
         seconds.append(time.perf_counter() - start)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"seconds": seconds[WARM_UP:], "peak_mib": peak, "losses": losses}))
+    print(json.dumps({"parameters": parameters, "seconds": seconds[WARM_UP:], "peak_mib": peak, "losses": losses}))
 
 
 # ----------------------------------------------------------------------------------------------------------- both sides
@@ -241,6 +253,8 @@ def row(case: str, rounds: int, steps: int, precision: str) -> str:
             if done.returncode:
                 sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
             results[side].append(json.loads(done.stdout.splitlines()[-1]))
+    if len({run["parameters"] for runs in results.values() for run in runs}) > 1:
+        sys.exit(f"{case}: the models differ: { ({s: r[0]['parameters'] for s, r in results.items()}) } parameters")
     medians = {side: [statistics.median(r["seconds"]) for r in runs] for side, runs in results.items()}
     peaks = {side: [r["peak_mib"] for r in runs] for side, runs in results.items()}
     cells = [case]
