@@ -83,11 +83,6 @@ def token_loss(
     features_ND, projection = head.features(hidden_ND), head.projection
     rows = max(1, CHUNK_ELEMENTS // len(projection.weight_RD))
     correct = _count_correct(features_ND, projection, labels_N, rows) if accuracy else None
-    if features_ND.shape[0] <= rows:
-        logits_NV = projection.product(features_ND)[:, : projection.vocab_size]
-        fine = torch.promote_types(logits_NV.dtype, torch.float32)
-        logits_NV = projection.capped(logits_NV.to(fine))
-        return functional.cross_entropy(logits_NV, labels_N, reduction="sum", ignore_index=IGNORE_INDEX), correct
     chunks = _Chunks(rows, _compute_dtype(features_ND), torch.is_grad_enabled(), projection.cap)
     return _ChunkedCrossEntropy.apply(
         features_ND, projection.weight_RD, projection.bias_V, labels_N, chunks, projection.vocab_size
