@@ -16,7 +16,7 @@ from tests.source_tree import ROOT, Module, modules_of, own_module, own_room, re
 
 Modules = Mapping[str, Module]
 
-FOUNDATIONS = {"errors", "registry", "own_blocks", "field_types", "config", "batch", "tokenizer"}
+FOUNDATIONS = {"errors", "registry", "own_blocks", "field_types", "config", "batch", "quantity", "tokenizer"}
 TENSORS = {"nn", "heads", "models", "interop", "generation"}
 BELOW_TRAINING = FOUNDATIONS | TENSORS | {"data", "objectives", "checkpoint", "pretrained"}
 

@@ -10,7 +10,7 @@ import pytest
 from rich import console as rich_console
 
 from zoo.training import progress
-from zoo.training.progress import BarProgress, LineProgress, describe_row, fit, make_progress, row_words, short_number
+from zoo.training.progress import BarProgress, LineProgress, describe_row, fit, make_progress, row_words
 
 COLOURS = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 ROW = {"train/loss": 2.3456, "validation/loss": 2.5, "tokens_per_second": 12_345.0, "mfu": 0.42}
@@ -127,11 +127,3 @@ def test_words_leave_out_what_is_not_there() -> None:
     assert describe_row({}) == ""
     assert describe_row({"train/loss": 1.0}) == "loss 1.000"
     assert describe_row({"validation/loss": 2.0, "mfu": 0.0}) == "validation 2.000 · MFU 0 %"
-
-
-@pytest.mark.parametrize(
-    "number, words",
-    [(0, "0"), (7.2, "7.2"), (999, "999"), (1000, "1k"), (12_345, "12.3k"), (4.5e6, "4.5M"), (1.234e9, "1.23G")],
-)
-def test_short_numbers(number: float, words: str) -> None:
-    assert short_number(number) == words

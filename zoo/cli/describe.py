@@ -46,7 +46,7 @@ def run(
     Parameters by part, what is in each layer and every setting of it that differs from its default, which attention
     kernel serves it and why, and floating-point operations of training on a token.
     """
-    from zoo.cli.anatomy import cost_rows, empty_model, layer_rows, part_rows
+    from zoo.models.anatomy import cost_rows, empty_model, layer_rows, part_rows
 
     subject = find_subject(name, settings or [])
     model = empty_model(subject.config)

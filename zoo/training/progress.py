@@ -6,6 +6,8 @@ import sys
 import time
 from typing import Protocol
 
+from zoo.quantity import short_number
+
 JOIN = " · "
 WIDEST_BAR, SHORT_BAR = 24, 8
 """Columns of a bar that has room, and of one for which MFU is left out rather than that it shrinks further."""
@@ -45,14 +47,6 @@ def row_words(row: dict[str, float]) -> list[str]:
     if "mfu" in row:
         words.append(f"MFU {100 * row['mfu']:.0f} %")
     return words
-
-
-def short_number(number: float) -> str:
-    """12345 → 12.3k."""
-    for limit, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= limit:
-            return f"{number / limit:.3g}{letter}"
-    return f"{number:.3g}"
 
 
 def fit(words: list[str], room: int) -> tuple[str, int]:

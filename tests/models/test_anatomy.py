@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from zoo.cli.anatomy import changes, cost_rows, empty_model, layer_rows, part_rows, place, ranges, stacks
 from zoo.config import load_config, read_overrides
 from zoo.models import ModelConfig
+from zoo.models.anatomy import changes, cost_rows, empty_model, layer_rows, part_rows, place, ranges, stacks
 from zoo.models.create import create_model, model_config
 from zoo.models.presets import PRESETS
 from zoo.nn.attention import MultiHeadAttentionConfig

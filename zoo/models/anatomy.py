@@ -20,8 +20,8 @@ from zoo.nn.differential import DifferentialHeads
 from zoo.nn.layer import LayerConfig
 from zoo.nn.residual import Branch
 from zoo.nn.stack import Sort, Stack, StackConfig
+from zoo.quantity import short_number
 from zoo.registry import Choice
-from zoo.training.progress import short_number
 
 BLOCKS = "blocks"
 SLOTS = {"before": "before", "after": "after", "outer": "after the sum"}
