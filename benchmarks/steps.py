@@ -154,7 +154,7 @@ def zoo_side(case: Case) -> Side:
 
     import zoo
     from zoo.nn.loss import token_loss
-    from zoo.training.optimizer import AdamWConfig
+    from zoo.training.optimizers import AdamWConfig
 
     model = zoo.create_model(case.preset, **case.changes).train()
     optimizer = AdamWConfig(learning_rate=1e-4).build(model)

@@ -25,7 +25,7 @@ from zoo.nn.init import (
     initialize,
 )
 from zoo.nn.linear import Depth, Embedding, Linear, Role, Site
-from zoo.training.optimizer import AdamWConfig
+from zoo.training.optimizers import AdamWConfig
 
 WIDE: dict[str, Any] = {
     "kind": "decoder",

@@ -74,6 +74,8 @@ def _type_words(kind: Any) -> str:
         return f"by name: {_type_words(arguments[1])}"
     if isinstance(kind, type) and issubclass(kind, Choice):
         return f"{kind.noun} ({', '.join(sorted(kind.choices))})"
+    if isinstance(kind, type) and issubclass(kind, Config):
+        return f"group of {', '.join(field.name for field in dataclasses.fields(kind))}"
     return WORDS.get(kind, getattr(kind, "__name__", str(kind)))
 
 

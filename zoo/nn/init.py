@@ -14,7 +14,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -65,6 +65,9 @@ class WidthEntry(NamedTuple):
 @dataclass(frozen=True, kw_only=True)
 class InitializationConfig(Config, Choice, noun="initialization"):
     """How weights are drawn before training."""
+
+    rates_for: ClassVar[str] = ""
+    """The family of optimizers that `learning_rate_factor` is right for; "": any, as long as it is 1."""
 
     zero_output: bool = setting(
         False,
@@ -235,6 +238,8 @@ class MuPInitializationConfig(InitializationConfig, kind="mup"):
     The learning rate and all else are found at a small width and hold at a large one. Weight decay is divided by the
     factor of the learning rate, so that it stays what it is.
     """
+
+    rates_for: ClassVar[str] = "Adam"
 
     std: float = setting(0.02, "standard deviation of tables, and of a matrix with base_dim inputs", above=0)
     base_dim: int = setting(128, "the width at which the learning rate is that of the config", minimum=1)

@@ -220,15 +220,16 @@ class Conductor(Checkpoint):
 
     def _validation_row(self, trainer: lightning.Trainer, module: TrainingModule) -> dict[str, float]:
         assert self.validation is not None
-        means = evaluate(
-            module,
-            self.validation,
-            self.config.validation_batch_size or self.config.batch_size,
-            precision=trainer.precision_plugin.forward_context,
-            reduce=lambda sums: _sum_over_ranks(trainer, sums),
-            rank=trainer.global_rank,
-            num_ranks=trainer.world_size,
-        )
+        with module.shown_weights():
+            means = evaluate(
+                module,
+                self.validation,
+                self.config.validation_batch_size or self.config.batch_size,
+                precision=trainer.precision_plugin.forward_context,
+                reduce=lambda sums: _sum_over_ranks(trainer, sums),
+                rank=trainer.global_rank,
+                num_ranks=trainer.world_size,
+            )
         return {f"validation/{name}": value for name, value in means.items()}
 
     def _write(self, step: int, row: dict[str, float]) -> None:
@@ -244,7 +245,10 @@ class Conductor(Checkpoint):
         self.logs.progress.update(step, row)
 
     def _save(self, trainer: lightning.Trainer, step: int) -> None:
-        trainer.save_checkpoint(self.folder.checkpoints / f"step-{step}")
+        module = trainer.lightning_module
+        assert isinstance(module, TrainingModule)
+        with module.shown_weights():
+            trainer.save_checkpoint(self.folder.checkpoints / f"step-{step}")
         self._saved_step = step
         if trainer.is_global_zero:
             for complaint in prune(self.folder.checkpoints, self.config.keep, format=TRAINING_FORMAT):

@@ -14,7 +14,7 @@ from zoo.objectives.base import ObjectiveConfig
 from zoo.objectives.mixture import check_family, check_objectives
 from zoo.tokenizer.train import TokenizerConfig
 from zoo.training.kernels import DEVICES, check_kernels
-from zoo.training.optimizer import AdamWConfig, OptimizerConfig
+from zoo.training.optimizers import AdamWConfig, OptimizerConfig
 from zoo.training.schedule import ConstantConfig, ScheduleConfig
 
 
@@ -95,6 +95,10 @@ class RunConfig(Config):
             self.schedule.check(self.trainer.max_steps)
         except ConfigError as error:
             raise error.under("schedule") from None
+        try:
+            self.optimizer.check(self.model, self.schedule)
+        except ConfigError as error:
+            raise error.under("optimizer") from None
         shares = self.trainer.accumulate * self.trainer.devices * self.trainer.num_nodes
         if self.trainer.batch_size % shares:
             raise ConfigError(

@@ -30,7 +30,7 @@ from zoo.objectives.base import Objective
 from zoo.objectives.mixture import Part
 from zoo.training.datamodule import Step
 from zoo.training.interrupt import StopFlag, agreed
-from zoo.training.optimizer import OptimizerConfig
+from zoo.training.optimizers import OptimizerConfig, shown_weights
 from zoo.training.schedule import ScheduleConfig
 
 
@@ -88,6 +88,12 @@ class TrainingModule(lightning.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The one optimizer of the run."""
         return self.optimizer_config.build(self.model, self.model.config.initialization)
+
+    def shown_weights(self) -> contextlib.AbstractContextManager[None]:
+        """Inside, the model has the weights to evaluate and to save; afterwards those to train on, to the bit."""
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        assert isinstance(optimizer, torch.optim.Optimizer)
+        return shown_weights(optimizer)
 
     def training_step(self, step: Step, index: int) -> None:
         """One optimizer step over all its microbatches."""

@@ -21,7 +21,7 @@ from zoo.config import to_mapping
 from zoo.data.corpus import Corpus, load_corpus
 from zoo.data.split import counted, held_out_words
 from zoo.errors import CheckpointError, ConfigError, TrainingError
-from zoo.models import ModelConfig
+from zoo.models import Model, ModelConfig
 from zoo.objectives.base import Setup
 from zoo.objectives.mixture import MixedRows, Mixture
 from zoo.training.checkpoint_io import FolderCheckpointIO
@@ -105,8 +105,17 @@ def prepare(config: RunConfig, progress: bool = True, corpus: Corpus | None = No
         config.trainer.gradient_clip,
         config.seed,
     )
+    _check_groups(config, module.model)
     validation = held_out.over(corpus.validation) if len(corpus.validation.starts) else None
     return Prepared(config, corpus, mixture.over(corpus.training), validation, module)
+
+
+def _check_groups(config: RunConfig, model: Model) -> None:
+    """Refuses patterns of `optimizer.parts` that match nothing, or the same parameter."""
+    try:
+        config.optimizer.groups(model, model.config.initialization)
+    except ConfigError as error:
+        raise error.under("optimizer") from None
 
 
 def _check_decoder_length(model: ModelConfig, mixture: Mixture) -> None:
