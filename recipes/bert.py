@@ -37,8 +37,10 @@ def main(overrides: list[str], *, fresh: bool = False) -> Result:
     tokenizer = find_or_train(config.data, config.tokenizer)
 
     # 3. The text becomes a memory-mapped store of token ids, cut into documents and sentences, some held out.
-    store = build_store(config.data.source, tokenizer, cache_folder(config.data), sentences=True)
-    corpus = Corpus(tokenizer, *split(store, config.data.validation_fraction))
+    store = build_store(
+        config.data.source, tokenizer, cache_folder(config.data), sentences=True, num_workers=config.data.num_workers
+    )
+    corpus = Corpus(tokenizer, *split(store, config.data.validation_fraction), {"": store})
     print(f"a tokenizer of {corpus.tokenizer.vocab_size:,} entries")
 
     # 4. Rows [CLS] A [SEP] B [SEP], noise, loss, optimizer step, and a checkpoint now and then. The same call goes on

@@ -31,8 +31,10 @@ def main(overrides: list[str], *, fresh: bool = False) -> Result:
     tokenizer = find_or_train(config.data, config.tokenizer)
 
     # 3. The text becomes a memory-mapped store of token ids, cut into documents; some documents are held out.
-    store = build_store(config.data.source, tokenizer, cache_folder(config.data), sentences=False)
-    corpus = Corpus(tokenizer, *split(store, config.data.validation_fraction))
+    store = build_store(
+        config.data.source, tokenizer, cache_folder(config.data), sentences=False, num_workers=config.data.num_workers
+    )
+    corpus = Corpus(tokenizer, *split(store, config.data.validation_fraction), {"": store})
     print(f"a tokenizer of {corpus.tokenizer.vocab_size:,} entries")
 
     # 4. Documents are laid end to end and cut into rows; no document sees its neighbour. The same call goes on where a

@@ -34,8 +34,10 @@ def main(overrides: list[str], *, fresh: bool = False) -> Result:
     tokenizer = find_or_train(config.data, config.tokenizer)
 
     # 3. The text becomes a memory-mapped store of token ids, cut into documents; some documents are held out.
-    store = build_store(config.data.source, tokenizer, cache_folder(config.data), sentences=False)
-    corpus = Corpus(tokenizer, *split(store, config.data.validation_fraction))
+    store = build_store(
+        config.data.source, tokenizer, cache_folder(config.data), sentences=False, num_workers=config.data.num_workers
+    )
+    corpus = Corpus(tokenizer, *split(store, config.data.validation_fraction), {"": store})
     print(
         f"a tokenizer of {corpus.tokenizer.vocab_size:,} entries, {len(corpus.tokenizer.sentinels)} of them sentinels"
     )

@@ -25,7 +25,9 @@ def run_process(*arguments: str) -> "subprocess.CompletedProcess[str]":
 # ----------------------------------------------------------------------------------------------------------------- help
 
 
-@pytest.mark.parametrize("arguments", [["--help"], [], ["--version"], *([verb, "--help"] for verb in VERBS)])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], [], ["--version"], *([verb, "--help"] for verb in VERBS), ["data", "stats", "--help"]]
+)
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     program = (
         f"import sys; from zoo.cli.main import main; status = main({arguments!r}); "

@@ -1,5 +1,6 @@
 """A cached folder is whole or absent, whatever is done to it and whoever else builds."""
 
+import errno
 import logging
 import multiprocessing
 import os
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from zoo.data import cache
-from zoo.data.cache import check_folder, find_or_build
+from zoo.data.cache import BuildStopped, check_folder, find_or_build
 from zoo.errors import DataError
 
 
@@ -81,6 +82,74 @@ def test_a_failing_build_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="the corpus is empty"):
         find_or_build(tmp_path / "x", "thing", fail)
     assert [path.name for path in tmp_path.iterdir()] == [".x.lock"]
+
+
+@pytest.mark.parametrize(
+    "error, stays",
+    [
+        (KeyboardInterrupt(), True),
+        (OSError(errno.ENOSPC, "full"), True),
+        (BuildStopped("a process died"), True),
+        (DataError("the corpus is empty"), False),
+    ],
+)
+def test_a_resumable_build_finds_what_it_left_unless_its_input_was_wrong(
+    tmp_path: Path, error: BaseException, stays: bool
+) -> None:
+    def stop(folder: Path) -> None:
+        (folder / "a.bin").write_bytes(b"half")
+        raise error
+
+    found: list[bool] = []
+
+    def go_on(folder: Path) -> None:
+        found.append((folder / "a.bin").exists())
+        build(folder)
+
+    with pytest.raises((KeyboardInterrupt, DataError)):
+        find_or_build(tmp_path / "x", "thing", stop, resumable=True)
+    find_or_build(tmp_path / "x", "thing", go_on, resumable=True)
+    check_folder(tmp_path / "x", "thing")
+    assert found == [stays]
+    assert [path.name for path in tmp_path.iterdir() if path.name != ".x.lock"] == ["x"]
+
+
+@pytest.mark.parametrize(
+    "error, message",
+    [
+        (errno.ENOSPC, r"the disk of the cache .* is full .*: free some space for the thing, or name another folder"),
+        (errno.EDQUOT, r"the disk of the cache .* is full"),
+        (errno.EROFS, r"cannot write the thing to the cache .*[Rr]ead-only.*data\.cache or \$ZOO_CACHE"),
+    ],
+)
+def test_what_the_disk_says_is_passed_on_with_what_to_do(tmp_path: Path, error: int, message: str) -> None:
+    def fail(folder: Path) -> None:
+        raise OSError(error, os.strerror(error))
+
+    with pytest.raises(DataError, match=message):
+        find_or_build(tmp_path / "x", "thing", fail)
+
+
+def test_a_whole_folder_in_a_read_only_cache_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    find_or_build(tmp_path / "x", "thing", build)
+
+    def refuse(*arguments: object, **options: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    assert find_or_build(tmp_path / "x", "thing", build_never) == tmp_path / "x"
+    with pytest.raises(DataError, match=r"data\.cache or \$ZOO_CACHE"):
+        find_or_build(tmp_path / "y", "thing", build)
+
+
+def test_who_waits_for_another_process_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    worker = multiprocessing.get_context("fork").Process(target=_find, args=(tmp_path / "x", True))
+    worker.start()
+    while not list(tmp_path.glob("built-by-*")):
+        time.sleep(0.005)
+    find_or_build(tmp_path / "x", "thing", build_never)
+    worker.join()
+    assert "another process is making the thing" in caplog.text
 
 
 def test_an_unwritable_cache_is_said_with_what_to_do(tmp_path: Path) -> None:

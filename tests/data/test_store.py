@@ -1,7 +1,13 @@
 """The token store: what is in it, when it is found again, and what it refuses."""
 
+import errno
+import json
 import multiprocessing
+import os
 import pickle
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,10 +15,14 @@ import numpy as np
 import pytest
 
 from tests.data.memory import ListConfig
+from tests.source_tree import ROOT
 from zoo.data import store as module
+from zoo.data.encoding import Encoder
+from zoo.data.filter import FilterConfig
+from zoo.data.journal import GrowingFiles
 from zoo.data.sentences import sentence_starts
 from zoo.data.sources import JsonLinesConfig, TextConfig
-from zoo.data.store import TokenStore, build_store, token_dtype
+from zoo.data.store import TokenStore, build_store
 from zoo.errors import DataError
 from zoo.tokenizer.train import ByteLevelBPEConfig, BytesConfig, CharactersConfig, WordPieceConfig
 
@@ -29,11 +39,13 @@ def documents(store: TokenStore) -> list[list[int]]:
 
 @pytest.mark.parametrize("batch", [1, 2, 8_192])
 def test_a_store_holds_each_document_that_has_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
-    monkeypatch.setattr(module, "_BATCH_DOCUMENTS", batch)
+    monkeypatch.setattr("zoo.data.filter._BATCH_DOCUMENTS", batch)
     store = build_store(SOURCE, TOKENIZER, tmp_path, sentences=True)
     kept = [TEXTS[0], TEXTS[2], TEXTS[4]]
     assert documents(store) == [TOKENIZER.encode(text).tolist() for text in kept]
-    assert (store.num_documents, store.num_skipped, store.num_tokens) == (3, 2, sum(map(len, kept)))
+    assert (store.num_read, store.num_documents, store.num_tokens) == (5, 3, sum(map(len, kept)))
+    assert store.num_bytes == sum(len(text.encode()) for text in kept)
+    assert store.dropped == {"empty": 2, "too_short": 0, "duplicate": 0, "no_tokens": 0}
     assert store.tokens.dtype == np.uint16
     assert isinstance(store.tokens, np.memmap)
     assert not store.tokens.flags.writeable
@@ -49,7 +61,8 @@ def test_a_store_holds_each_document_that_has_text(tmp_path: Path, monkeypatch: 
 def test_documents_without_tokens_are_left_out_too(tmp_path: Path) -> None:
     tokenizer = WordPieceConfig(vocab_size=60).train(TEXTS)
     store = build_store(ListConfig(texts=("\x00\x01", "One", "\ufffd")), tokenizer, tmp_path, sentences=True)
-    assert (store.num_documents, store.num_skipped) == (1, 2)
+    assert (store.num_documents, store.num_bytes) == (1, 3)
+    assert store.dropped == {"empty": 0, "too_short": 0, "duplicate": 0, "no_tokens": 2}
 
 
 def test_found_again_by_what_decides_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,17 +87,6 @@ def test_one_byte_of_the_corpus_makes_another_store(tmp_path: Path) -> None:
     after = build_store(source, TOKENIZER, tmp_path)
     assert before.fingerprint != after.fingerprint
     assert TOKENIZER.decode(after.tokens) == "some tent"
-
-
-@pytest.mark.parametrize("size, dtype", [(1, "u2"), (65_535, "u2"), (65_536, "u2"), (65_537, "u4"), (1 << 32, "u4")])
-def test_the_dtype_holds_the_largest_id_and_no_more(size: int, dtype: str) -> None:
-    assert token_dtype(size) == np.dtype(dtype)
-    assert np.iinfo(token_dtype(size)).max >= size - 1
-
-
-def test_a_vocabulary_beyond_32_bits_is_refused() -> None:
-    with pytest.raises(DataError, match="4294967297"):
-        token_dtype((1 << 32) + 1)
 
 
 class Pretending:
@@ -157,11 +159,134 @@ def test_a_worker_process_maps_the_tokens_instead_of_copying_them(tmp_path: Path
         assert pool.apply(_sum, (store.tokens,)) == _sum(store.tokens)
 
 
+def files_of(store: TokenStore) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in store.folder.iterdir()}
+
+
+NUMBERED = tuple(f"Document {number}. It has\u0301 a second sentence." for number in range(40))
+
+
+@pytest.fixture
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three documents a batch, two batches a shard."""
+    monkeypatch.setattr("zoo.data.filter._BATCH_DOCUMENTS", 3)
+    monkeypatch.setattr(module, "_SHARD_BATCHES", 2)
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_any_number_of_processes_makes_the_same_bytes(tmp_path: Path) -> None:
+    source = ListConfig(texts=(*NUMBERED, "", *NUMBERED), filter=FilterConfig(deduplicate=True, normalization="NFC"))
+    alone, *others = [
+        files_of(build_store(source, TOKENIZER, tmp_path / str(count), sentences=True, num_workers=count))
+        for count in (0, 1, 3)
+    ]
+    assert others == [alone] * 2
+    assert json.loads(alone["store.json"])["dropped"]["duplicate"] == 40
+
+
+def test_a_document_that_cannot_be_encoded_is_named_by_another_process_too(tmp_path: Path) -> None:
+    closed = CharactersConfig().train(["abc"])
+    with pytest.raises(DataError, match=r"^document 3 of the corpus .* no id for the character 'é'"):
+        build_store(ListConfig(texts=("a", "", "b", "é", "c")), closed, tmp_path, num_workers=2)
+    assert [path.suffix for path in (tmp_path / "store").iterdir()] == [".lock"]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tests.data import test_store as test
+from tests.data.memory import ListConfig
+import zoo.data.filter, zoo.data.store
+zoo.data.filter._BATCH_DOCUMENTS, zoo.data.store._SHARD_BATCHES = 3, 2
+
+class Deadly(ListConfig):
+    def documents(self):
+        for number, text in enumerate(self.texts):
+            if number == int(sys.argv[2]):
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield text
+
+zoo.data.store.build_store(
+    Deadly(texts=test.NUMBERED), test.TOKENIZER, Path(sys.argv[1]), sentences=True, num_workers=int(sys.argv[3])
+)
+"""
+
+
+def kill_at(document: int, cache: Path, num_workers: int) -> None:
+    arguments = [sys.executable, "-c", KILLED, str(cache), str(document), str(num_workers)]
+    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+@pytest.mark.usefixtures("small_shards")
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_killed_twice_it_goes_on_and_ends_with_the_same_bytes(
+    tmp_path: Path, num_workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = ListConfig(texts=NUMBERED)
+    unbroken = files_of(build_store(source, TOKENIZER, tmp_path / "unbroken", sentences=True))
+    kill_at(20, tmp_path / "killed", num_workers)
+    kill_at(39, tmp_path / "killed", num_workers)
+    (journal,) = (tmp_path / "killed").glob("store/.*.building-kept/journal.jsonl")
+    finished = len(journal.read_bytes().splitlines())
+    assert finished >= 3
+    encoded: list[int] = []
+    encode = Encoder.encode
+    monkeypatch.setattr(Encoder, "encode", lambda self, *batch: encoded.extend(batch[1]) or encode(self, *batch))
+    resumed = build_store(source, TOKENIZER, tmp_path / "killed", sentences=True, num_workers=0)
+    assert encoded == list(range(6 * finished, 40))  # what was finished is not done again
+    assert files_of(resumed) == unbroken
+    assert not list((tmp_path / "killed").glob("store/.*.building-*"))
+
+
+def test_a_source_that_changed_between_the_stop_and_going_on_is_found_out(tmp_path: Path, small_shards: None) -> None:
+    path = tmp_path / "a.txt"
+
+    class Changing(TextConfig):
+        def documents(self) -> Iterator[str]:
+            for number, text in enumerate(super().documents()):
+                if number == 20:
+                    raise KeyboardInterrupt
+                yield text + " as it was for a while"
+
+    path.write_text("\n".join(NUMBERED))
+    settings = {"path": str(path), "document": "line"}
+    with pytest.raises(KeyboardInterrupt):
+        build_store(Changing(**settings), TOKENIZER, tmp_path)
+    with pytest.raises(DataError, match="changed while the token store was built"):
+        build_store(TextConfig(**settings), TOKENIZER, tmp_path)
+    assert build_store(TextConfig(**settings), TOKENIZER, tmp_path).num_documents == 40
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_a_full_disk_is_said_and_what_is_finished_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = ListConfig(texts=NUMBERED)
+    unbroken = files_of(build_store(source, TOKENIZER, tmp_path / "unbroken"))
+    append, calls = GrowingFiles.append, []
+
+    def fail(self: GrowingFiles, name: str, content: bytes) -> None:
+        calls.append(name)
+        if len(calls) == 20:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        append(self, name, content)
+
+    with monkeypatch.context() as full:
+        full.setattr(GrowingFiles, "append", fail)
+        with pytest.raises(DataError, match=r"the disk of the cache .* is full .*free some space .*goes on from there"):
+            build_store(source, TOKENIZER, tmp_path / "full")
+    (journal,) = (tmp_path / "full").glob("store/.*.building-kept/journal.jsonl")
+    assert journal.stat().st_size
+    assert files_of(build_store(source, TOKENIZER, tmp_path / "full")) == unbroken
+
+
+def test_a_filter_that_leaves_nothing_says_why(tmp_path: Path) -> None:
+    source = ListConfig(texts=("a", "", "b"), filter=FilterConfig(minimum_characters=5))
+    with pytest.raises(DataError, match=r"left of 3 \(1 empty, 2 too short\); loosen data\.source\.filter"):
+        build_store(source, TOKENIZER, tmp_path)
+
+
 def test_memory_stays_bounded(tmp_path: Path) -> None:
     # In a process of its own, for its peak; twice the corpus must not need noticeably more.
-    import subprocess
-    import sys
-
     def peak(megabytes: int) -> float:
         path = tmp_path / f"{megabytes}.txt"
         path.write_text("some words in a line of text\n" * (megabytes * 1_000_000 // 29))

@@ -11,7 +11,7 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -19,7 +19,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 import zoo
-from zoo.cli import config, describe, evaluate, fill, generate, pretrain
+from zoo.cli import config, data, describe, evaluate, fill, generate, pretrain
 from zoo.cli import list as listing
 from zoo.cli.arguments import examples
 from zoo.cli.failure import BROKEN_PIPE, STOPPED, exit_status, sentence
@@ -35,8 +35,12 @@ VERBS = {
     "list": listing,
     "describe": describe,
     "config": config,
+    "data": data,
 }
-"""Verbs in the order of the help page; each file has `run`, the command, and `EXAMPLES`."""
+"""Verbs in the order of the help page; each file has `run`, the command, and `EXAMPLES`.
+
+A file may have a table `VERBS` of its own instead: of what stands behind its verb, for example `zoo data stats`.
+"""
 
 EXAMPLES = examples(
     "zoo list                                   models and configs by name",
@@ -55,7 +59,8 @@ class Verbs(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of a verb; raises ConfigError with the legal ones."""
         if cmd_name not in self.commands:
-            raise ConfigError(unknown_name("verb", cmd_name, VERBS))
+            verb = " ".join(ctx.command_path.split()[1:])
+            raise ConfigError(unknown_name(f"verb of zoo {verb}" if verb else "verb", cmd_name, self.commands))
         return super().get_command(ctx, cmd_name)
 
 
@@ -64,9 +69,24 @@ def build_app() -> typer.Typer:
     # Help pages without rich: they are plain text, and take half the time.
     app = typer.Typer(cls=Verbs, rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
     app.callback(epilog=EXAMPLES)(start)
-    for name, verb in VERBS.items():
-        app.command(name, epilog=verb.EXAMPLES)(verb.run)
+    _add(app, VERBS)
     return app
+
+
+def _add(app: typer.Typer, verbs: Mapping[str, Any]) -> None:
+    for name, verb in verbs.items():
+        if hasattr(verb, "VERBS"):
+            group = typer.Typer(cls=Verbs, rich_markup_mode=None, add_completion=False)
+            group.callback(invoke_without_command=True)(_help_without_verb)
+            _add(group, verb.VERBS)
+            app.add_typer(group, name=name, help=verb.HELP, epilog=verb.EXAMPLES)
+        else:
+            app.command(name, epilog=verb.EXAMPLES)(verb.run)
+
+
+def _help_without_verb(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        print(context.get_help())
 
 
 def start(

@@ -3,11 +3,12 @@
 A folder is built beside its final place, synced to disk and renamed there, so that a kill at any moment leaves nothing
 half. A manifest, written last, holds the size and the SHA-256 of each file, block by block; opening checks them. A lock
 lets one process build while others wait for the result; should the file system know no locks, they build side by side
-and the first to rename wins.
+and the first to rename wins. A build that knows how to go on with what it finds is given its old folder again.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -30,13 +31,19 @@ _MANIFEST = "manifest.json"
 _log = logging.getLogger(__name__)
 
 
-def find_or_build(folder: Path, what: str, build: Callable[[Path], None]) -> Path:
+class BuildStopped(DataError):  # noqa: N818  (what is built may be in order)
+    """A build was cut short by something that is no fault of what it is made from; what it finished is kept."""
+
+
+def find_or_build(folder: Path, what: str, build: Callable[[Path], None], resumable: bool = False) -> Path:
     """`folder`, whole and checked; built where it is absent, built again (with a warning) where it is damaged.
 
     Args:
         folder: its final place; the name must say everything that decides the content (a fingerprint).
         what: the content in a word or two, for messages.
-        build: writes the content into the empty folder that it is given.
+        build: writes the content into the folder that it is given.
+        resumable: whether the folder holds what an earlier build left that was cut short (a kill, Ctrl-C, a full disk,
+            BuildStopped, but no other DataError); False: it is empty.
 
     Raises:
         DataError: the cache cannot be written; whatever `build` raises.
@@ -45,14 +52,11 @@ def find_or_build(folder: Path, what: str, build: Callable[[Path], None]) -> Pat
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(folder.parent / f".{folder.name}.lock") as alone:
+        with _locked(folder.parent / f".{folder.name}.lock", what) as alone:
             if not _is_whole(folder, what, quiet=True):
-                _build(folder, build, alone)
+                _build(folder, build, alone, resumable)
     except OSError as error:
-        raise DataError(
-            f"cannot write the {what} to the cache {folder.parent}: {error}; "
-            "name another folder with data.cache or $ZOO_CACHE"
-        ) from None
+        raise DataError(_unwritable(folder.parent, what, error, resumable)) from None
     return folder
 
 
@@ -89,21 +93,45 @@ def _is_whole(folder: Path, what: str, quiet: bool = False) -> bool:
     return True
 
 
-def _build(folder: Path, build: Callable[[Path], None], alone: bool) -> None:
-    prefix = f".{folder.name}.building-"
-    if alone:  # whatever others began and did not finish, they are gone
-        for left in folder.parent.glob(f"{prefix}*"):
-            shutil.rmtree(left, ignore_errors=True)
-    place = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
-    try:
+def _unwritable(cache: Path, what: str, error: OSError, resumable: bool) -> str:
+    elsewhere = "name another folder with data.cache or $ZOO_CACHE"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        kept = "; what is finished is kept, and the same command goes on from there" if resumable else ""
+        return f"the disk of the cache {cache} is full ({error}): free some space for the {what}, or {elsewhere}{kept}"
+    return f"cannot write the {what} to the cache {cache}: {error}; {elsewhere}"
+
+
+def _build(folder: Path, build: Callable[[Path], None], alone: bool, resumable: bool) -> None:
+    with _building(folder, alone, resumable) as place:
         build(place)
         _write_manifest(place)
         for path in [*place.iterdir(), place]:
             _sync(path)
         _move(place, folder)
         _sync(folder.parent)
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
+
+
+@contextmanager
+def _building(folder: Path, alone: bool, resumable: bool) -> Iterator[Path]:
+    """Where to build; gone when the block ends, unless a resumable build was cut short."""
+    prefix = f".{folder.name}.building-"
+    place = folder.parent / f"{prefix}kept"
+    if alone:  # whatever others began and did not finish, they are gone
+        for left in folder.parent.glob(f"{prefix}*"):
+            if not (resumable and left == place):
+                shutil.rmtree(left, ignore_errors=True)
+    if resumable and alone:
+        place.mkdir(mode=0o700, exist_ok=True)
+    else:
+        place = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
+    try:
+        yield place
+    except BaseException as error:
+        wrong = isinstance(error, DataError) and not isinstance(error, BuildStopped)
+        if wrong or not (resumable and alone):
+            shutil.rmtree(place, ignore_errors=True)
+        raise
+    shutil.rmtree(place, ignore_errors=True)  # another process was first
 
 
 def _move(place: Path, folder: Path) -> None:
@@ -122,13 +150,17 @@ def _move(place: Path, folder: Path) -> None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[bool]:
+def _locked(path: Path, what: str) -> Iterator[bool]:
     """Holds the lock `path`; waits for it. Yields False where the file system has no locks. A kill lets go of it."""
     import fcntl  # Linux and macOS
 
     with path.open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                _log.warning("another process is making the %s in %s; waiting for it", what, path.parent)
+                fcntl.flock(file, fcntl.LOCK_EX)
         except OSError:
             yield False
             return

@@ -19,7 +19,7 @@ from zoo.data.progress import progress_bar
 from zoo.data.sources import SourceConfig
 from zoo.data.split import Documents, split
 from zoo.data.stdlib import StdlibConfig
-from zoo.data.store import build_store
+from zoo.data.store import TokenStore, build_store
 from zoo.errors import ConfigError
 from zoo.tokenizer.tokenizer import Tokenizer
 from zoo.tokenizer.train import TokenizerConfig
@@ -43,14 +43,25 @@ class DataConfig(Config):
         None,
         "folder for trained tokenizers and token stores; null: $ZOO_CACHE, else transformer-zoo in the user's cache",
     )
+    num_workers: int | None = setting(
+        None,
+        "processes that tokenize beside the one that reads; 0: none; null: one a core, once 64 million characters have "
+        "been read",
+        minimum=0,
+    )
 
 
 class Corpus(NamedTuple):
-    """A tokenizer and the documents in its ids, those to train on and those to validate on."""
+    """A tokenizer and the documents in its ids, those to train on and those to validate on.
+
+    Attributes:
+        stores: the token stores that the documents are in, by source; a single source has the name "".
+    """
 
     tokenizer: Tokenizer
     training: Documents
     validation: Documents
+    stores: dict[str, TokenStore]
 
 
 def cache_folder(data: DataConfig) -> Path:
@@ -78,21 +89,24 @@ def load_corpus(data: DataConfig, tokenizer: TokenizerConfig, sentences: bool = 
         DataError: see `build_store` and `split`. ConfigError: the tokenizer's settings do not fit the corpus.
     """
     trained = find_or_train(data, tokenizer, progress)
-    store = build_store(data.source, trained, cache_folder(data), sentences, progress)
-    return Corpus(trained, *split(store, data.validation_fraction))
+    store = build_store(data.source, trained, cache_folder(data), sentences, progress, data.num_workers)
+    return Corpus(trained, *split(store, data.validation_fraction), {"": store})
 
 
 def find_or_train(data: DataConfig, tokenizer: TokenizerConfig, progress: bool = True) -> Tokenizer:
-    """The tokenizer that `tokenizer` gives on this corpus: opened, found in the cache, or trained and kept there."""
+    """The tokenizer that `tokenizer` gives on this corpus: opened, found in the cache, or trained and kept there.
+
+    It learns from the documents that the source's filter keeps.
+    """
     if not tokenizer.learns:
         return tokenizer.train(())
-    key = json.dumps([_FORMAT, to_mapping(tokenizer), data.source.fingerprint()])
+    key = json.dumps([_FORMAT, to_mapping(tokenizer), data.source.kept_fingerprint()])
     folder = cache_folder(data) / "tokenizer" / hashlib.sha256(key.encode()).hexdigest()
 
     def train(place: Path) -> None:
         with progress_bar("training the tokenizer", data.source.size(), progress) as advance:
             try:
-                trained = tokenizer.train(data.source.documents(), advance)
+                trained = tokenizer.train(data.source.kept_documents(), advance)
             except ConfigError as error:
                 raise error.under("tokenizer") from None
             trained.save(place)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from zoo.config import Config, setting
 from zoo.data.files import content_fingerprint, content_size, find_files, lines, whole
+from zoo.data.filter import FilterConfig, filtered, filtered_fingerprint
 from zoo.errors import ConfigError, DataError
 from zoo.registry import Choice
 
@@ -24,8 +25,10 @@ _PATH = "a file, a folder (all fitting files below it) or a glob; .gz is unpacke
 class SourceConfig(Config, Choice, noun="source"):
     """Base of the kinds of source."""
 
+    filter: FilterConfig = setting(FilterConfig(), "which documents are kept, and in which Unicode form")
+
     def documents(self) -> Iterator[str]:
-        """The documents, in an order that does not change; empty ones may be among them.
+        """The documents before the filter, in an order that does not change; empty ones may be among them.
 
         Raises DataError on a missing or damaged file, naming the place in it.
         """
@@ -34,6 +37,14 @@ class SourceConfig(Config, Choice, noun="source"):
     def fingerprint(self) -> str:
         """SHA-256, in hex, of what decides the documents: content and settings, not names, places or times."""
         raise NotImplementedError
+
+    def kept_documents(self) -> Iterator[str]:
+        """The documents that the filter keeps, as it leaves them."""
+        return filtered(self.filter, self.documents())
+
+    def kept_fingerprint(self) -> str:
+        """SHA-256, in hex, of what decides the documents that the filter keeps."""
+        return filtered_fingerprint(self.filter, self.fingerprint())
 
     def size(self) -> int | None:
         """About how many characters all documents have, where that is known beforehand; guides a progress bar."""

@@ -4,11 +4,16 @@
                         documents.bin   int64 (num_documents + 1,), where each document starts, and the end
                         keys.bin        uint64 (num_documents,), a hash of each document's text: `split` goes by it
                         sentences.bin   int64, where each sentence starts; only if asked for
-                        store.json      what it was made from
+                        store.json      what it was made from, and how many documents were dropped, why
+                        journal.jsonl   how it grew (zoo.data.journal)
                         manifest.json   sizes and checksums (zoo.data.cache)
 
-Built in one pass with a bounded amount of memory, found again by what decides its content: the documents, the tokenizer
-and the settings. Empty documents and those without any token are left out and counted.
+Built in one pass, in memory that does not grow with the corpus, and found again by what decides its content: the
+documents, their filter, the tokenizer and the settings. One process reads and filters, any number tokenize
+(zoo.data.workers), and their results are written in the order of the documents, so that their number changes no byte.
+After every 16 batches a shard is finished (zoo.data.journal); a build that was stopped, however that happened, is
+taken up behind the last of them. The text before it is read and filtered anew, which costs little, because a filter
+that drops duplicates must know what came before.
 """
 
 from __future__ import annotations
@@ -16,34 +21,29 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from zoo.data.cache import find_or_build
+from zoo.data.encoding import OFFSET, Encoded, Encoder, token_dtype
+from zoo.data.filter import KEY, REASONS, Filter, Kept, batches, dropped_words
+from zoo.data.journal import GrowingFiles
 from zoo.data.progress import progress_bar
-from zoo.data.sentences import sentence_starts
 from zoo.data.sources import SourceConfig
+from zoo.data.workers import available_cores, encoded
 from zoo.errors import DataError
 from zoo.tokenizer.tokenizer import Tokenizer
 
-_FORMAT = 1
+_FORMAT = 2
 """Goes up when the same documents give other files."""
-_BATCH_CHARACTERS = 1 << 20
-_BATCH_DOCUMENTS = 1 << 13
-_OFFSET, _KEY = np.dtype("<i8"), np.dtype("<u8")
-
-
-def token_dtype(vocab_size: int) -> np.dtype:
-    """The smallest dtype that holds every id of a vocabulary: uint16 up to 65,536 entries, uint32 beyond."""
-    if vocab_size <= 1 << 16:
-        return np.dtype("<u2")
-    if vocab_size <= 1 << 32:
-        return np.dtype("<u4")
-    raise DataError(f"a vocabulary of {vocab_size} entries does not fit into 32 bits")
+_SHARD_BATCHES = 16
+_CHANGED = "the corpus changed while the token store was built; start again when it is at rest"
+_SMALL_BATCHES = 64
+"""So much is tokenized by the process that reads, unless told otherwise: others would hardly have started meanwhile."""
 
 
 class MappedArray(np.memmap):
@@ -70,7 +70,9 @@ class TokenStore:
         sentences: ascending int64 positions in `tokens` at which sentences start, every document's start among them;
             None where the store was built without.
         fingerprint: SHA-256, in hex, of all that decides the content.
-        num_tokens, num_documents, num_skipped: the last counts the empty documents that were left out.
+        vocab_size: of the tokenizer; every token is below it.
+        num_tokens, num_documents: what is in it. num_bytes: of its documents' text in UTF-8.
+        num_read: documents of the source. dropped: reason (`zoo.data.filter.REASONS`) → how many of them are left out.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -78,21 +80,29 @@ class TokenStore:
         facts = json.loads((folder / "store.json").read_text(encoding="utf-8"))
         self.folder = folder
         self.fingerprint: str = facts["fingerprint"]
+        self.vocab_size: int = facts["vocab_size"]
         self.num_tokens: int = facts["num_tokens"]
         self.num_documents: int = facts["num_documents"]
-        self.num_skipped: int = facts["num_skipped"]
-        self.tokens = _mapped(folder / "tokens.bin", token_dtype(facts["vocab_size"]))
-        self.documents = _mapped(folder / "documents.bin", _OFFSET)
-        self.keys = _mapped(folder / "keys.bin", _KEY)
+        self.num_bytes: int = facts["num_bytes"]
+        self.num_read: int = facts["num_read"]
+        self.dropped: dict[str, int] = facts["dropped"]
+        self.tokens = _mapped(folder / "tokens.bin", token_dtype(self.vocab_size))
+        self.documents = _mapped(folder / "documents.bin", OFFSET)
+        self.keys = _mapped(folder / "keys.bin", KEY)
         marked = folder / "sentences.bin"
-        self.sentences = _mapped(marked, _OFFSET) if marked.is_file() else None
+        self.sentences = _mapped(marked, OFFSET) if marked.is_file() else None
 
     def __repr__(self) -> str:
         return f"TokenStore({self.folder}: {self.num_documents} documents, {self.num_tokens} tokens)"
 
 
 def build_store(
-    source: SourceConfig, tokenizer: Tokenizer, cache: Path, sentences: bool = False, progress: bool = True
+    source: SourceConfig,
+    tokenizer: Tokenizer,
+    cache: Path,
+    sentences: bool = False,
+    progress: bool = True,
+    num_workers: int | None = None,
 ) -> TokenStore:
     """The store of a source's documents in a tokenizer's ids; built where `cache` does not hold it yet.
 
@@ -101,129 +111,125 @@ def build_store(
         cache: folder for the store; several processes may build in it at once.
         sentences: also keep where each sentence starts.
         progress: show a bar while building, where stderr is a terminal.
+        num_workers: processes that tokenize beside this one; 0: none; None: one a core, once 64 million characters
+            have been read.
 
     Raises:
-        DataError: there is no document with a token in it, a document cannot be encoded, the source is damaged or
-            changes while it is read, an id does not fit the vocabulary, or the cache cannot be written.
+        DataError: no document is left, a document cannot be encoded, the source is damaged or changes while it is
+            read, an id does not fit the vocabulary, or the cache cannot be written.
     """
-    content = source.fingerprint()
+    content = source.kept_fingerprint()
     key = json.dumps([_FORMAT, content, tokenizer.fingerprint, sentences])
     fingerprint = hashlib.sha256(key.encode()).hexdigest()
 
     def build(folder: Path) -> None:
         with progress_bar("building the token store", source.size(), progress) as advance:
-            facts = _write(folder, _batches(source), tokenizer, sentences, advance)
-        if source.fingerprint() != content:
-            raise DataError("the corpus changed while the token store was built; start again when it is at rest")
-        if not facts["num_tokens"]:
-            raise DataError(f"the corpus is empty: it has no text in any of its {facts['num_skipped']} documents")
+            facts = _write(folder, source, Encoder(tokenizer, sentences), num_workers, advance)
+        if source.kept_fingerprint() != content:
+            raise DataError(_CHANGED)
+        _check_not_empty(facts)
         facts |= {"fingerprint": fingerprint, "source": content, "tokenizer": tokenizer.fingerprint}
         (folder / "store.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
 
-    return TokenStore(find_or_build(Path(cache) / "store" / fingerprint, "token store", build))
-
-
-def _batches(source: SourceConfig) -> Iterator[list[str]]:
-    batch: list[str] = []
-    characters = 0
-    for text in source.documents():
-        batch.append(text)
-        characters += len(text)
-        if characters >= _BATCH_CHARACTERS or len(batch) >= _BATCH_DOCUMENTS:
-            yield batch
-            batch, characters = [], 0
-    if batch:
-        yield batch
+    return TokenStore(find_or_build(Path(cache) / "store" / fingerprint, "token store", build, resumable=True))
 
 
 def _write(
-    folder: Path, batches: Iterator[list[str]], tokenizer: Tokenizer, sentences: bool, advance: Callable[[int], None]
-) -> dict[str, object]:
-    writer = _Writer(tokenizer, sentences)
-    with ExitStack() as files:
-        names = ["tokens", "documents", "keys", *(["sentences"] if sentences else [])]
-        outputs: dict[str, BinaryIO] = {
-            name: files.enter_context((folder / f"{name}.bin").open("wb")) for name in names
-        }
-        outputs["documents"].write(np.zeros(1, _OFFSET).tobytes())
-        for batch in batches:
-            writer.add(batch, outputs)
-            advance(sum(map(len, batch)))
+    folder: Path, source: SourceConfig, encoder: Encoder, num_workers: int | None, advance: Callable[[int], None]
+) -> dict[str, Any]:
+    names = ["tokens", "documents", "keys", *(["sentences"] if encoder.sentences else [])]
+    with GrowingFiles(folder, [f"{name}.bin" for name in names]) as files:
+        writer = _Writer(files, encoder)
+        kept = _kept_batches(source, advance)
+        text = ""
+        for batch in islice(kept, writer.num_batches):  # in the files already
+            text = _chained(text, batch)
+        if text != writer.text:
+            raise DataError(_CHANGED)
+        for batch, result in _encoded(encoder, kept, num_workers):
+            writer.add(batch, result)
+            if writer.num_batches % _SHARD_BATCHES == 0:
+                writer.finish_shard()
+        if writer.num_batches % _SHARD_BATCHES:
+            writer.finish_shard()
     return writer.facts()
 
 
+def _encoded(encoder: Encoder, kept: Iterator[Kept], num_workers: int | None) -> Iterator[tuple[Kept, Encoded]]:
+    if num_workers is None:
+        yield from encoded(encoder, islice(kept, _SMALL_BATCHES), 0)
+        num_workers = 0 if available_cores() == 1 else available_cores()
+    yield from encoded(encoder, kept, num_workers)
+
+
+def _kept_batches(source: SourceConfig, advance: Callable[[int], None]) -> Iterator[Kept]:
+    at_work = Filter(source.filter)
+    for batch in batches(source.documents()):
+        yield at_work.keep(batch)
+        advance(sum(map(len, batch)))
+
+
+_COUNTS = ("num_tokens", "num_documents", "num_bytes", "num_read", "dropped")
+
+
 class _Writer:
-    """Appends batches of documents to the files of a store."""
+    """Appends batches of documents to the files of a store, and counts."""
 
-    def __init__(self, tokenizer: Tokenizer, sentences: bool) -> None:
-        self.tokenizer, self.sentences = tokenizer, sentences
-        self.dtype = token_dtype(tokenizer.vocab_size)
-        self.num_tokens = self.num_documents = self.num_read = 0
+    def __init__(self, files: GrowingFiles, encoder: Encoder) -> None:
+        self.files, self.vocab_size, self.sentences = files, encoder.tokenizer.vocab_size, encoder.sentences
+        self.num_batches = self.num_tokens = self.num_documents = self.num_bytes = self.num_read = 0
+        self.dropped = dict.fromkeys(REASONS, 0)
+        self.text = ""
+        if files.state is None:
+            files.append("documents.bin", np.zeros(1, OFFSET).tobytes())
+        else:
+            vars(self).update(files.state)
 
-    def facts(self) -> dict[str, object]:
+    def facts(self) -> dict[str, Any]:
         """What store.json says of the files."""
-        return {
-            "format": _FORMAT,
-            "vocab_size": self.tokenizer.vocab_size,
-            "num_tokens": self.num_tokens,
-            "num_documents": self.num_documents,
-            "num_skipped": self.num_read - self.num_documents,
-        }
+        return {"format": _FORMAT, "vocab_size": self.vocab_size, **self._named(_COUNTS)}
 
-    def add(self, batch: list[str], outputs: dict[str, BinaryIO]) -> None:
-        """Encodes the documents and appends them; empty ones are left out."""
-        numbers = [self.num_read + index for index, text in enumerate(batch) if text and not text.isspace()]
-        texts = [batch[number - self.num_read] for number in numbers]
-        self.num_read += len(batch)
-        keys = [_key(text, number) for text, number in zip(texts, numbers, strict=True)]
-        ids, starts = self._encode(texts, numbers)
-        kept = [index for index, tokens in enumerate(ids) if len(tokens)]
-        if not kept:
-            return
-        lengths = np.array([len(ids[index]) for index in kept], dtype=np.int64)
-        stops = self.num_tokens + np.cumsum(lengths)
-        flat = np.concatenate([ids[index] for index in kept])
-        self._check_range(flat, stops - self.num_tokens, [numbers[index] for index in kept])
-        outputs["tokens"].write(flat.astype(self.dtype).tobytes())
-        outputs["documents"].write(stops.astype(_OFFSET).tobytes())
-        outputs["keys"].write(np.array([keys[index] for index in kept], dtype=_KEY).tobytes())
+    def _named(self, names: Iterable[str]) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in names}
+
+    def add(self, batch: Kept, result: Encoded) -> None:
+        """Appends a batch; documents without tokens are left out."""
+        has_tokens = result.lengths > 0
+        stops = self.num_tokens + np.cumsum(result.lengths)
+        self.files.append("tokens.bin", result.tokens.tobytes())
+        self.files.append("documents.bin", stops[has_tokens].astype(OFFSET).tobytes())
+        self.files.append("keys.bin", batch.keys[has_tokens].tobytes())
         if self.sentences:
-            for index, length, stop in zip(kept, lengths, stops, strict=True):
-                first = np.unique(np.append(0, starts[index][starts[index] < length]))
-                outputs["sentences"].write((first + (stop - length)).astype(_OFFSET).tobytes())
-        self.num_tokens = int(stops[-1])
-        self.num_documents += len(kept)
+            self.files.append("sentences.bin", (self.num_tokens + result.sentences).astype(OFFSET).tobytes())
+        self._count(batch, has_tokens, len(result.tokens))
 
-    def _encode(self, texts: list[str], numbers: list[int]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        try:
-            if self.sentences:
-                return self.tokenizer.encode_with_sentences(texts, [sentence_starts(text) for text in texts])
-            return self.tokenizer.encode_batch(texts), []
-        except DataError as error:
-            if len(texts) == 1:
-                raise DataError(f"document {numbers[0]} of the corpus (counted from 0): {error}") from None
-        for text, number in zip(texts, numbers, strict=True):  # one by one, to find out which it was
-            self._encode([text], [number])
-        raise DataError(f"documents {numbers[0]} to {numbers[-1]} of the corpus can be encoded alone but not together")
+    def finish_shard(self) -> None:
+        """Makes sure of what is written so far: a build that is stopped goes on from here."""
+        self.files.finish_shard(self._named((*_COUNTS, "num_batches", "text")))
 
-    def _check_range(self, flat: np.ndarray, stops: np.ndarray, numbers: list[int]) -> None:
-        size = self.tokenizer.vocab_size
-        if flat.min() >= 0 and flat.max() < size:
-            return
-        place = int(np.flatnonzero((flat < 0) | (flat >= size))[0])
-        number = numbers[int(np.searchsorted(stops, place, side="right"))]
-        raise DataError(
-            f"document {number} of the corpus (counted from 0): the tokenizer made the id {flat[place]} of it, "
-            f"which is not in its vocabulary (0 … {size - 1})"
-        )
+    def _count(self, batch: Kept, has_tokens: np.ndarray, num_tokens: int) -> None:
+        num_documents = int(has_tokens.sum())
+        dropped = {**batch.dropped, "no_tokens": len(batch.texts) - num_documents}
+        self.dropped = {reason: count + dropped[reason] for reason, count in self.dropped.items()}
+        self.text = _chained(self.text, batch)
+        self.num_batches += 1
+        self.num_read += batch.num_read
+        self.num_documents += num_documents
+        self.num_tokens += num_tokens
+        self.num_bytes += int(batch.sizes[has_tokens].sum())
 
 
-def _key(text: str, number: int) -> int:
-    try:
-        content = text.encode()
-    except UnicodeEncodeError as error:
-        raise DataError(
-            f"document {number} of the corpus (counted from 0): character {error.start} is half of a surrogate pair, "
-            "which no text can hold"
-        ) from None
-    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
+def _chained(text: str, batch: Kept) -> str:
+    """A hash of all text so far, from that of the text before and the keys of a batch."""
+    return hashlib.sha256(text.encode() + batch.keys.tobytes()).hexdigest()
+
+
+def _check_not_empty(facts: dict[str, Any]) -> None:
+    if facts["num_tokens"]:
+        return
+    if facts["dropped"]["empty"] == facts["num_read"]:
+        raise DataError(f"the corpus is empty: it has no text in any of its {facts['num_read']} documents")
+    raise DataError(
+        f"no document of the corpus is left of {facts['num_read']:,} ({dropped_words(facts['dropped'])}); "
+        "loosen data.source.filter"
+    )

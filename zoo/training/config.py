@@ -142,5 +142,6 @@ HARMLESS = (
     "wandb.project",
     "wandb.entity",
     "data.cache",
+    "data.num_workers",
 )
 """Keys that may differ between a run and its continuation: they do not change what is trained."""

@@ -19,6 +19,7 @@ from zoo.checkpoint.model import TRAINING_FORMAT
 from zoo.checkpoint.tensors import load_tree
 from zoo.config import to_mapping
 from zoo.data.corpus import Corpus, load_corpus
+from zoo.data.filter import dropped_words
 from zoo.data.split import counted, held_out_words
 from zoo.errors import CheckpointError, ConfigError, TrainingError
 from zoo.models import Model, ModelConfig
@@ -216,7 +217,7 @@ def _train(config: RunConfig, run: RunFolder, corpus: Corpus | None) -> Result:
 
 
 def _say_what_is_read(prepared: Prepared, run: RunFolder) -> None:
-    """On stderr: how much text there is, what of it no row holds; and whether the model sees the future in training."""
+    """On stderr: how much text there is, what of it is left out; and whether the model sees the future in training."""
     if not run.is_owner:
         return
     for why in prepared.config.model.leaks().values():
@@ -230,6 +231,11 @@ def _say_what_is_read(prepared: Prepared, run: RunFolder) -> None:
             f"{counted(left_out, 'document or piece', 'documents or pieces')} too short for a row and left out"
         )
     print(", ".join(words), file=sys.stderr)
+    for name, store in corpus.stores.items():
+        if store.num_read > store.num_documents:
+            where = f" of source {name}" * bool(name)
+            dropped = f"{store.num_read - store.num_documents:,} of {counted(store.num_read, 'document')}{where}"
+            print(f"dropped {dropped}: {dropped_words(store.dropped)}", file=sys.stderr)
 
 
 def _fit(trainer: lightning.Trainer, module: TrainingModule, data: DataModule, newest: Path | None) -> None:
