@@ -10,9 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zoo.errors import DataError
+from zoo.errors import ConfigError, DataError
 from zoo.tokenizer.tokenizer import Tokenizer
-from zoo.tokenizer.train import ByteLevelBPEConfig, CharactersConfig, UnigramConfig, WordPieceConfig
+from zoo.tokenizer.train import (
+    ByteLevelBPEConfig,
+    BytesConfig,
+    CharactersConfig,
+    FileConfig,
+    UnigramConfig,
+    WordPieceConfig,
+)
 
 TEXTS = ["One two three. Four five six!  Seven, eight?\n\nNine ten.", "Just one", "A. B. C."] * 5
 
@@ -135,3 +142,21 @@ def _first_ids(tokenizer: Tokenizer) -> list[int]:
 def test_a_worker_process_gets_the_same_tokenizer(tokenizer: Tokenizer) -> None:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         assert pool.apply(_first_ids, (tokenizer,)) == _first_ids(tokenizer)
+
+
+def test_new_tokens_take_the_next_ids_and_are_found_in_a_text(tmp_path: Path) -> None:
+    old = BytesConfig().train()
+    new = old.with_tokens(["<|user|>", "two words"])
+    assert new.vocab_size == old.vocab_size + 2
+    assert new.encode("abc").tolist() == old.encode("abc").tolist()
+    text = "a<|user|>b two words c"
+    ids = new.encode(text).tolist()
+    assert [id - old.vocab_size for id in ids if id >= old.vocab_size] == [0, 1]
+    assert new.decode(ids) == text
+    assert new.roles == old.roles
+    new.save(tmp_path)
+    assert Tokenizer.load(tmp_path).fingerprint == new.fingerprint != old.fingerprint
+    assert FileConfig(path=str(tmp_path), add_tokens=("third",)).train().vocab_size == old.vocab_size + 3
+    for tokens, words in ((["x"], "'x' is in the vocabulary"), ([""], "is empty"), (["no", "no"], "said twice")):
+        with pytest.raises(ConfigError, match=f"tokenizer.add_tokens: .*{words}"):
+            old.with_tokens(tokens)

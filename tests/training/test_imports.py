@@ -199,7 +199,7 @@ def test_worker_that_is_started_anew_imports_first(tmp_path: Path) -> None:
     zoo.import_blocks(files.write(tmp_path, files.OBJECTIVE))
     objectives = "objectives={causal_lm: null, main: {kind: own, packing: none}}"
     config = tiny_run(tmp_path, "gpt", objectives)
-    data = _data_module(config, prepare(config, progress=False).training)
+    data = _data_module(prepare(config, progress=False))
     dataset = StepDataset(data.rows, data.plan, 1, 0, 1)
     context = multiprocessing.get_context("spawn")
     answers = context.Queue()

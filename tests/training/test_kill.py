@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.training.processes import Command, Forked, Process, wait_until_it_trains
-from tests.training.tiny import DROPOUT, counters, moments, rows_without_clocks, same, weights, write_config
+from tests.training.tiny import DROPOUT, counters, moments, newest, rows_without_clocks, same, weights, write_config
 from zoo.checkpoint.folder import steps_of
 
 MAX_STEPS = 160
@@ -104,7 +104,9 @@ def kill_the_command(
     return process, "command"
 
 
-def check_survival(folder: Path, kind: str, fates: Iterable[Fate], checkpoints: int) -> None:
+def check_survival(
+    folder: Path, kind: str, fates: Iterable[Fate], checkpoints: int, settings: Iterable[str] = ()
+) -> None:
     """Kills a run as the fates say, then lets it finish; the end must be the unbroken run's.
 
     Args:
@@ -112,8 +114,9 @@ def check_survival(folder: Path, kind: str, fates: Iterable[Fate], checkpoints: 
         kind: of run.
         fates: of one process after another; each is called with the command and whether there is a checkpoint yet.
         checkpoints: from how many different ones the run must have gone on, for the test to mean something.
+        settings: of the run, over SETTINGS.
     """
-    arguments = ("pretrain", write_config(folder, kind), *SETTINGS, "--folder")
+    arguments = ("pretrain", write_config(folder, kind), *SETTINGS, *settings, "--folder")
     unbroken = Forked((*arguments, "unbroken"), folder)
     assert unbroken.wait() == 0, unbroken.output.read_text()
     run = folder / "run"
@@ -131,7 +134,7 @@ def check_survival(folder: Path, kind: str, fates: Iterable[Fate], checkpoints: 
     assert counters(run) == counters(folder / "unbroken"), story
     assert rows_without_clocks(run) == rows_without_clocks(folder / "unbroken"), story
     left = sorted(path.name for path in (run / "checkpoints").iterdir())
-    assert left == [f"step-{MAX_STEPS}"], "temporary folders of killed processes stay behind"
+    assert left == [newest(folder / "unbroken").name], "temporary folders of killed processes stay behind"
     assert len({step for _, step in story if step}) >= checkpoints, story
 
 
@@ -139,6 +142,23 @@ def test_two_kills(tmp_path: Path) -> None:
     """The first a row of the log past a checkpoint, the second in the middle of a save."""
     dooms = [Doom("log", 3, 0.0), Doom("save", 8, 0.0)]
     check_survival(tmp_path, "bert", [doom.meet for doom in dooms], checkpoints=1)
+
+
+GROWING = (
+    "trainer.max_steps=null",
+    "trainer.max_tokens=28000",
+    "schedule={kind: cosine, warmup_steps: 0, warmup_tokens: 2000}",
+    "trainer.batch_warmup={start: 2, increment: 2, steps: 60}",
+    "trainer.length_warmup={start: 20, increment: 10, steps: 50}",
+)
+"""A budget in tokens, steps that become larger and rows that become longer while the kills fall."""
+
+
+@pytest.mark.slow
+def test_ten_kills_while_batch_and_length_grow_towards_a_number_of_tokens(tmp_path: Path) -> None:
+    draw = random.Random("ten kills of a growing run")
+    fates = [partial(meet_a_random_doom, draw)] * 10
+    check_survival(tmp_path, "bert", fates, checkpoints=1, settings=GROWING)
 
 
 @pytest.mark.slow

@@ -10,7 +10,8 @@ import pytest
 from rich import console as rich_console
 
 from zoo.training import progress
-from zoo.training.progress import BarProgress, LineProgress, describe_row, fit, make_progress, row_words
+from zoo.training.budget import Budget
+from zoo.training.progress import BarProgress, LineProgress, amount, describe_row, fit, make_progress, row_words
 
 COLOURS = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 ROW = {"train/loss": 2.3456, "validation/loss": 2.5, "tokens_per_second": 12_345.0, "mfu": 0.42}
@@ -21,7 +22,7 @@ def test_bar_on_a_terminal_and_lines_elsewhere(terminal: bool, kind: type, monke
     monkeypatch.setattr(
         sys, "stderr", SimpleNamespace(isatty=lambda: terminal, write=lambda text: 0, flush=lambda: None)
     )
-    shown = make_progress("run", 0, 10)
+    shown = make_progress("run", 0, Budget("steps", 10))
     shown.close()
     assert type(shown) is kind
 
@@ -32,7 +33,7 @@ def test_bar_has_loss_speed_and_time_left(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(
         rich_console, "Console", lambda stderr: original(file=buffer, force_terminal=True, width=140, stderr=False)
     )
-    shown = BarProgress("gpt-nano", 0, 100)
+    shown = BarProgress("gpt-nano", 0, Budget("steps", 100))
     shown.update(10, ROW)
     shown.update(20, {})  # words stay until there are new ones
     time.sleep(0.01)
@@ -60,7 +61,7 @@ def test_bar_fits_on_a_narrow_terminal(title: str, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(
         rich_console, "Console", lambda stderr: original(file=buffer, force_terminal=True, width=80, stderr=False)
     )
-    shown = BarProgress(title, 0, 90_000)
+    shown = BarProgress(title, 0, Budget("steps", 90_000))
     shown.update(45_000, ROW)
     buffer.truncate(0)
     shown.close()
@@ -94,7 +95,7 @@ def test_continued_bar_begins_where_the_run_stands(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(
         rich_console, "Console", lambda stderr: original(file=buffer, force_terminal=True, width=140, stderr=False)
     )
-    BarProgress("gpt-nano", 60, 100).close()
+    BarProgress("gpt-nano", 60, Budget("steps", 100)).close()
     assert "60/100" in buffer.getvalue()
 
 
@@ -103,7 +104,7 @@ def test_lines_have_loss_speed_and_time_left(
 ) -> None:
     now = 100.0
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: now))
-    shown = LineProgress("gpt-nano", 40, 100)
+    shown = LineProgress("gpt-nano", 40, Budget("steps", 100))
     said = []
     for step, clock, row in (
         (41, 101.0, {"train/loss": 3.0}),  # the first is shown at once
@@ -127,3 +128,16 @@ def test_words_leave_out_what_is_not_there() -> None:
     assert describe_row({}) == ""
     assert describe_row({"train/loss": 1.0}) == "loss 1.000"
     assert describe_row({"validation/loss": 2.0, "mfu": 0.0}) == "validation 2.000 · MFU 0 %"
+
+
+@pytest.mark.parametrize(
+    "done, budget, words",
+    [
+        (20, Budget("steps", 100), "20/100"),
+        (1_234_567, Budget("tokens", 3e9), "1.23M/3G tokens"),
+        (0, Budget("flops", 1e18), "0/1e+06T FLOPs"),
+        (0.25, Budget("hours", 2.0), "0.25/2 hours"),
+    ],
+)
+def test_how_far_in_the_unit_of_the_budget(done: float, budget: Budget, words: str) -> None:
+    assert amount(done, budget) == words

@@ -8,11 +8,13 @@ import pytest
 
 from tests.training.tiny import tiny_run
 from zoo.errors import ConfigError
+from zoo.training.budget import Budget, Spent
 from zoo.training.metrics_file import read_metrics
 from zoo.training.run import pretrain
 from zoo.training.schedule import (
     ConstantConfig,
     CosineConfig,
+    Course,
     InverseSquareRootConfig,
     LinearConfig,
     ScheduleConfig,
@@ -47,7 +49,7 @@ def test_every_schedule_has_a_closed_form() -> None:
 def test_closed_form(kind: str) -> None:
     settings, after_warmup = CLOSED_FORMS[kind]
     schedule = ScheduleConfig.choices[kind](warmup_steps=WARMUP, **settings)
-    schedule.check(STEPS)
+    schedule.check(Budget("steps", STEPS))
     for step in range(STEPS):
         expected = (step + 1) / WARMUP if step < WARMUP else after_warmup(step)
         assert schedule.factor(step, STEPS) == pytest.approx(expected, abs=1e-12), step
@@ -90,12 +92,12 @@ def test_ends_where_it_says() -> None:
     [
         (LinearConfig(warmup_steps=51), ["warmup_steps: 51", "max_steps=50"]),
         (InverseSquareRootConfig(), ["4000", "max_steps=50"]),
-        (WarmupStableDecayConfig(warmup_steps=41), ["41", "0.2", "overlap"]),
+        (WarmupStableDecayConfig(warmup_steps=41), ["41", "10 steps", "overlap", "max_steps=50"]),
     ],
 )
 def test_phases_that_do_not_fit(schedule: ScheduleConfig, words: list[str]) -> None:
     with pytest.raises(ConfigError) as caught:
-        schedule.check(50)
+        schedule.check(Budget("steps", 50))
     assert all(word in str(caught.value) for word in words)
 
 
@@ -106,3 +108,102 @@ def test_run_follows_it(kind: str, tmp_path: Path) -> None:
     pretrain(config, tmp_path / "run")
     logged = [float(row["learning_rate"]) for row in read_metrics(tmp_path / "run" / "metrics.csv")]
     assert logged == pytest.approx([0.01 * config.schedule.factor(step, 6) for step in range(6)], rel=1e-5)
+
+
+# ------------------------------------------------------------------------------------------------------- other units
+
+
+@pytest.mark.parametrize("kind", CLOSED_FORMS)
+@pytest.mark.parametrize("unit, scale", [("tokens", 1000.0), ("hours", 0.01)])
+def test_every_unit_has_the_same_course(kind: str, unit: str, scale: float) -> None:
+    """Steps of equal size: the rate is that of a run in steps, whatever they are counted in."""
+    settings, _ = CLOSED_FORMS[kind]
+    steps = ScheduleConfig.choices[kind](warmup_steps=WARMUP, **settings)
+    other = ScheduleConfig.choices[kind](**{"warmup_steps": 0, f"warmup_{unit}": WARMUP * scale, **settings})
+    other.check(Budget(unit, STEPS * scale))  # type: ignore[arg-type]
+    for step in range(STEPS):
+        expected = steps.factor(step, STEPS)
+        assert other.factor(step * scale, STEPS * scale, scale) == pytest.approx(expected, rel=1e-9, abs=1e-9), step
+
+
+@pytest.mark.parametrize("kind", CLOSED_FORMS)
+def test_shares_go_with_every_unit(kind: str) -> None:
+    settings, _ = CLOSED_FORMS[kind]
+    share = ScheduleConfig.choices[kind](**{"warmup_steps": 0, "warmup_share": 0.1, **settings})
+    steps = ScheduleConfig.choices[kind](warmup_steps=11, **settings)
+    share.check(Budget("flops", 1e18))
+    assert [share.factor(step, STEPS) for step in range(STEPS)] == pytest.approx(
+        [steps.factor(step, STEPS) for step in range(STEPS)]
+    )
+
+
+def test_course_measures_in_the_unit_of_the_budget() -> None:
+    schedule = LinearConfig()
+    spent = Spent(steps=1, tokens=50, flops=300, seconds=9.0, clock=3600.0)
+    step = Spent(steps=1, tokens=10, flops=60)
+    for budget, factor in (
+        (Budget("steps", 4), 0.75),
+        (Budget("tokens", 500.0), 0.9),
+        (Budget("flops", 400.0), 0.25),
+        (Budget("hours", 2.0), 0.5),
+    ):
+        assert Course(schedule, budget).factor(spent, step) == factor
+
+
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        ("{kind: linear, warmup_steps: 2, warmup_share: 0.1}", "warmup_steps=2 and warmup_share=0.1 are two lengths"),
+        (
+            "{kind: inverse_square_root, warmup_share: 0.1}",
+            "warmup_share: warmup_steps=4000 .* set schedule.warmup_steps=0",
+        ),
+        ("{kind: inverse_square_root, warmup_steps: 0}", "warmup_steps: 0 leaves no warm-up"),
+        (
+            "{kind: warmup_stable_decay, decay_steps: 2}",
+            "decay_steps: .* decay_share=0.2 .* set schedule.decay_share=null",
+        ),
+        ("{kind: warmup_stable_decay, decay_share: null}", "decay_share: null leaves no decay"),
+        (
+            "{kind: linear, warmup_steps: 0, warmup_tokens: 100}",
+            "warmup_tokens: 100 tokens do not go with trainer.max_steps=4; .*_steps or",
+        ),
+        ("{kind: linear, warmup_share: 1.5}", "warmup_share: 1.5 must be at most 1"),
+        ("{kind: warmup_stable_decay, warmup_share: 0.9}", "warmup_share: a warm-up of 3.6 and a decay of 0.8 steps"),
+    ],
+)
+def test_lengths_that_are_refused(settings: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=rf"schedule\.{words}" if words.startswith(("warmup_share:", "decay_")) else words
+    ):
+        tiny_run(tmp_path, "gpt", f"schedule={settings}")
+
+
+def test_steps_of_warmup_do_not_go_with_a_budget_in_tokens(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"1 steps do not go with trainer.max_tokens=1000; set schedule.warmup_steps=0 "
+    ):
+        tiny_run(tmp_path, "gpt", "trainer.max_steps=null", "trainer.max_tokens=1000")
+
+
+@pytest.mark.parametrize(
+    "schedule, before, after, same",
+    [
+        (ConstantConfig(warmup_steps=5), 100, 200, math.inf),
+        (ConstantConfig(warmup_share=0.1), 100, 200, 0),
+        (InverseSquareRootConfig(warmup_steps=5), 100, 200, math.inf),
+        (WarmupStableDecayConfig(warmup_steps=5), 100, 200, 80),
+        (WarmupStableDecayConfig(decay_share=None, decay_steps=30), 100, 200, 70),
+        (LinearConfig(warmup_steps=5), 100, 200, 5),
+        (CosineConfig(), 100, 200, 0),
+        (CosineConfig(warmup_share=0.1), 100, 200, 0),
+    ],
+)
+def test_until_when_a_longer_run_has_the_same_rates(
+    schedule: ScheduleConfig, before: int, after: int, same: float
+) -> None:
+    """And not a step further."""
+    assert schedule.same_until(before, after) == same
+    rates = [(schedule.factor(step, before), schedule.factor(step, after)) for step in range(before)]
+    assert all(one == other for one, other in rates[: int(min(same, before))])
+    assert same >= before or any(one != other for one, other in rates[int(same) : int(same) + 2])

@@ -16,6 +16,11 @@ ConfigName = Annotated[
 ModelFolder = Annotated[
     str, typer.Argument(metavar="folder", help="a run folder, a checkpoint in it, or a model folder")
 ]
+RunFolderName = Annotated[str, typer.Argument(metavar="run", help="a run folder, for example runs/gpt-nano")]
+Wait = Annotated[
+    bool,
+    typer.Option("--wait", help="only make the folder ready; zoo pretrain trains it, for example under torchrun"),
+]
 
 
 def whole_number(text: str) -> int:

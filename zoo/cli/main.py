@@ -19,7 +19,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 import zoo
-from zoo.cli import config, data, describe, evaluate, fill, generate, pretrain
+from zoo.cli import branch, config, data, describe, evaluate, extend, fill, generate, pretrain
 from zoo.cli import list as listing
 from zoo.cli.arguments import examples
 from zoo.cli.failure import BROKEN_PIPE, STOPPED, exit_status, sentence
@@ -29,6 +29,8 @@ from zoo.registry import unknown_name
 
 VERBS = {
     "pretrain": pretrain,
+    "extend": extend,
+    "branch": branch,
     "evaluate": evaluate,
     "fill": fill,
     "generate": generate,

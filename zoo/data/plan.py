@@ -1,6 +1,7 @@
-"""Which rows step N trains on: a function of (number of rows, rows of a step, seed, N), and nothing else.
+"""Which rows step N trains on: a function of (number of rows, rows of each step, seed, N), and nothing else.
 
-Rows are numbered through: step N holds the numbers N·R … N·R + R − 1. A number n belongs to epoch n // num_rows, and to
+Rows are numbered through: with R rows a step, step N holds the numbers N·R … N·R + R − 1; where the rows of a step grow
+(`stages.py`), it goes on from the sum of those before. A number n belongs to epoch n // num_rows, and to
 the row that the epoch's own random order has at n % num_rows. So a step may span epochs, no row is left out or seen
 twice in an epoch, and any step is found at once, whoever asks.
 """
@@ -13,6 +14,7 @@ import numpy as np
 
 from zoo.data.counter import permuted
 from zoo.data.rows import Integers
+from zoo.data.stages import Stages, constant
 from zoo.errors import ConfigError
 
 
@@ -28,34 +30,46 @@ class Plan:
 
     Args:
         num_rows: rows of one epoch, at least 1.
-        rows_per_step: R, rows of one optimizer step, over all ranks and microbatches.
+        rows_per_step: R, rows of one optimizer step, over all ranks and microbatches; or of each step.
         seed: of the order.
+        first_step: the step that begins with the first row.
     """
 
-    def __init__(self, num_rows: int, rows_per_step: int, seed: int) -> None:
+    def __init__(self, num_rows: int, rows_per_step: int | Stages, seed: int, first_step: int = 0) -> None:
+        self.rows = constant(rows_per_step) if isinstance(rows_per_step, int) else rows_per_step
         assert num_rows >= 1, num_rows
-        assert rows_per_step >= 1, rows_per_step
+        assert min(self.rows.values) >= 1, self.rows.values
         self.num_rows = num_rows
-        self.rows_per_step = rows_per_step
+        self.rows_per_step = max(self.rows.values)
         self.seed = seed
+        self.first_step = first_step
 
     def step(self, step: int) -> Draw:
         """The rows of optimizer step `step` (from 0), (R,) each."""
-        number_R = step * self.rows_per_step + np.arange(self.rows_per_step)
+        before = self.rows.sum_before(step) - self.rows.sum_before(self.first_step)
+        number_R = before + np.arange(self.rows.value(step))
         epochs, places = np.divmod(number_R, self.num_rows)
         return Draw(epochs, permuted(self.seed, "order", epochs, places, self.num_rows))
 
     def microbatches(self, step: int, num_microbatches: int = 1, rank: int = 0, num_ranks: int = 1) -> list[Draw]:
         """What one rank works on in a step, a draw for each microbatch; all ranks' in order make up `step(step)`.
 
+        A step of fewer rows than the largest has as few microbatches as it can without a larger one than that has.
+
         Raises:
             ConfigError: the rows of a step cannot be shared out evenly.
         """
-        check_shares(self.rows_per_step, num_microbatches, num_ranks)
-        epochs, samples = self.step(step)
-        shape = (num_ranks, num_microbatches, -1)
-        parts = zip(epochs.reshape(shape)[rank], samples.reshape(shape)[rank], strict=True)
+        self.check_shares(num_microbatches, num_ranks)
+        epochs, samples = (numbers.reshape(num_ranks, -1)[rank] for numbers in self.step(step))
+        count = -(-len(epochs) * num_microbatches * num_ranks // self.rows_per_step)
+        parts = zip(np.array_split(epochs, count), np.array_split(samples, count), strict=True)
         return [Draw(epochs_B, samples_B) for epochs_B, samples_B in parts]
+
+    def check_shares(self, num_microbatches: int, num_ranks: int, key: str = "") -> None:
+        """Raises ConfigError, under `key`, where the rows of some step cannot be shared out."""
+        check_shares(self.rows_per_step, num_microbatches, num_ranks, key)
+        for rows in self.rows.values:
+            check_shares(rows, 1, num_ranks, key)
 
 
 def check_shares(rows_per_step: int, num_microbatches: int, num_ranks: int, key: str = "") -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import tokenizers
 
-from zoo.errors import DataError
+from zoo.errors import ConfigError, DataError
 from zoo.tokenizer.library import guarded
 from zoo.tokenizer.pieces import pieces
 from zoo.tokenizer.special_tokens import FILE_NAME, ROLES, SpecialTokens, families_with, read_special_tokens
@@ -170,6 +170,23 @@ class Tokenizer:
     def _check_id(self, id: int) -> None:
         if not 0 <= id < self.vocab_size:
             raise DataError(f"id {id} is not in the vocabulary (0 … {self.vocab_size - 1})")
+
+    def with_tokens(self, tokens: Sequence[str]) -> Tokenizer:
+        """This tokenizer with new tokens that take the next ids and are found wherever they are spelt in a text.
+
+        Raises:
+            ConfigError: a token is empty, said twice, or in the vocabulary already.
+        """
+        known = self._library.get_vocab(with_added_tokens=True)
+        for index, token in enumerate(tokens):
+            if not token or token in tokens[:index] or token in known:
+                why = "is empty" if not token else "is in the vocabulary already" if token in known else "is said twice"
+                raise ConfigError(f"{token!r} {why}; take it out", "tokenizer.add_tokens")
+        with guarded("add tokens", DataError):
+            library = tokenizers.Tokenizer.from_str(self._definition)
+            library.add_tokens([tokenizers.AddedToken(token, normalized=False, special=False) for token in tokens])
+        # A text must not be cut in the midst of one, and they may hold spaces.
+        return Tokenizer(library.to_str(pretty=True), self._special._replace(boundaries="none"))
 
     # ----------------------------------------------------------------------------------------------------------- saving
 

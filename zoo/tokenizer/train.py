@@ -205,12 +205,18 @@ class FileConfig(TokenizerConfig, kind="file"):
     """A tokenizer that exists already: a folder that `Tokenizer.save` or Hugging Face's libraries wrote."""
 
     path: str = setting(doc="folder that holds tokenizer.json and, of ours, special_tokens.json")
+    add_tokens: tuple[str, ...] = setting((), "new tokens behind its own, found wherever they are spelt in a text")
 
     learns: ClassVar[bool] = False
 
     def train(self, texts: Iterable[str] = (), progress: Progress | None = None) -> Tokenizer:
-        """The tokenizer, opened; the texts are not read. Raises DataError where it is missing or damaged."""
-        return Tokenizer.load(self.path)
+        """The tokenizer, opened; the texts are not read.
+
+        Raises:
+            DataError: it is missing or damaged. ConfigError: a new token is none, or is in it already.
+        """
+        opened = Tokenizer.load(self.path)
+        return opened.with_tokens(self.add_tokens) if self.add_tokens else opened
 
 
 def _byte_level(model: models.Model, use_regex: bool) -> tokenizers.Tokenizer:

@@ -20,10 +20,9 @@ from torch import Tensor
 from zoo.checkpoint.folder import prune
 from zoo.checkpoint.model import TRAINING_FORMAT
 from zoo.errors import DataError, TrainingError
-from zoo.models.flops import RowShape, training_flops
 from zoo.objectives.mixture import MixedRows
+from zoo.training.budget import Spent
 from zoo.training.config import TrainerConfig
-from zoo.training.datamodule import Step
 from zoo.training.evaluation import evaluate, metric_names
 from zoo.training.imports import check_ranks
 from zoo.training.interrupt import Interrupted
@@ -89,13 +88,14 @@ class Conductor(Checkpoint):
         fingerprints: dict[str, str],
     ) -> None:
         self.config = config
+        self.budget = config.budget
         self.folder = folder
         self.fingerprints = fingerprints
         self.validation = validation
         self.open_wandb = open_wandb
         self.logs: Logs | None = None
-        self.tokens = 0
-        self.seconds = 0.0
+        self.spent = Spent()
+        self.ended = False
         self.last: dict[str, float] = {}
         self.first_loss: float | None = None
         self._peak = 0.0
@@ -109,8 +109,9 @@ class Conductor(Checkpoint):
     def state_dict(self) -> dict[str, Any]:
         """What a continued run needs to go on counting."""
         return {
-            "tokens": self.tokens,
-            "seconds": self.seconds,
+            "tokens": self.spent.tokens,
+            "flops": self.spent.flops,
+            "seconds": self.spent.seconds,
             "last": self.last,
             "first_loss": self.first_loss,
             "fingerprints": self.fingerprints,
@@ -123,15 +124,18 @@ class Conductor(Checkpoint):
                 raise DataError(
                     f"the {name} changed since {self.folder.path} was begun; put it back, or start anew with --fresh"
                 )
-        self.tokens, self.seconds = state["tokens"], state["seconds"]
+        self.spent = spent_by(state)
         self.last, self.first_loss = state["last"], state["first_loss"]
 
     def on_train_start(self, trainer: lightning.Trainer, module: Any) -> None:
         """Checks that all ranks have the same own blocks, opens the logs, measures the peak."""
         check_ranks(trainer)
+        self.spent.steps = trainer.global_step
+        module.spent = self.spent
+        module.clock = lambda: self.spent.seconds + time.perf_counter() - self._resumed_at
         if trainer.is_global_zero:
             file = MetricsFile(self.folder.metrics, columns(module), trainer.global_step)
-            progress = make_progress(self.folder.path.name, trainer.global_step, self.config.max_steps)
+            progress = make_progress(self.folder.path.name, self.spent.of(self.budget.unit), self.budget)
             self.logs = Logs(file, progress, self.open_wandb())
             self._peak = peak_flops(module.device, _product_dtype(self.config.precision))
         self._resumed_at = time.perf_counter()
@@ -167,7 +171,7 @@ class Conductor(Checkpoint):
         self._count(module)
         row: dict[str, float] = {}
         if step == 1 or self._due(step, self.config.log_every):
-            row |= self._training_row(trainer, module, batch)
+            row |= self._training_row(trainer, module)
         if self.validation is not None and self._due(step, self.config.validate_every):
             row |= self._validation_row(trainer, module)
         self._write(step, row)
@@ -177,20 +181,24 @@ class Conductor(Checkpoint):
             self._close_logs()
             trainer.strategy.barrier()  # so that no rank ends while the first is still busy with the log
             raise Interrupted(module.stop_number, step)
+        trainer.should_stop |= self.ended
         self._resumed_at = time.perf_counter()
 
     def _due(self, step: int, every: int | None) -> bool:
-        return step == self.config.max_steps or (every is not None and step % every == 0)
+        return self.ended or (every is not None and step % every == 0)
 
     def _count(self, module: TrainingModule) -> None:
         """Adds the step to what is counted; the time runs from the end of the last one, its loading included."""
         elapsed = time.perf_counter() - self._resumed_at
-        self.tokens += module.record.num_tokens
-        self.seconds += elapsed
+        self.spent.steps += 1
+        self.spent.tokens += module.record.num_tokens
+        self.spent.flops += module.record.flops
+        self.spent.seconds += elapsed
+        self.ended = self.budget.is_spent(self.spent)
         self._interval_tokens += module.record.num_tokens
         self._interval_seconds += elapsed
 
-    def _training_row(self, trainer: lightning.Trainer, module: TrainingModule, batch: Step) -> dict[str, float]:
+    def _training_row(self, trainer: lightning.Trainer, module: TrainingModule) -> dict[str, float]:
         record = module.record
         losses = _sum_over_ranks(trainer, record.losses.clone()) / record.counts.clamp(min=1)
         row: dict[str, float] = {"train/loss": 0.0}
@@ -204,19 +212,17 @@ class Conductor(Checkpoint):
         row["gradient_norm"] = record.gradient_norm
         if self._interval_seconds > 0:
             row["tokens_per_second"] = self._interval_tokens / self._interval_seconds
-            row["mfu"] = self._utilization(module, batch, row["tokens_per_second"] / trainer.world_size)
+            row["mfu"] = self._utilization(module, row["tokens_per_second"] / trainer.world_size)
         self._interval_tokens, self._interval_seconds = 0, 0.0
         if self.first_loss is None:
             self.first_loss = row["train/loss"]
         return row
 
-    def _utilization(self, module: TrainingModule, batch: Step, tokens_per_second: float) -> float:
-        """Share of the device's peak, taking this step's batch for typical."""
-        if not self._peak or not batch.num_tokens:
+    def _utilization(self, module: TrainingModule, tokens_per_second: float) -> float:
+        """Share of a device's peak, taking this step for typical."""
+        if not self._peak or not module.record.num_tokens:
             return 0.0
-        batches = [part.batch for parts in batch.microbatches for part in parts]
-        flops = sum(_part_flops(module, each.inputs, each.labels) for each in batches)
-        return flops / batch.num_tokens * tokens_per_second / self._peak
+        return module.record.flops / module.record.num_tokens * tokens_per_second / self._peak
 
     def _validation_row(self, trainer: lightning.Trainer, module: TrainingModule) -> dict[str, float]:
         assert self.validation is not None
@@ -238,11 +244,11 @@ class Conductor(Checkpoint):
         if self.logs is None:
             return
         if row:
-            row = {"step": step, "tokens": self.tokens, "seconds": self.seconds, **row}
+            row = {"step": step, "tokens": self.spent.tokens, "seconds": self.spent.seconds, **row}
             self.logs.file.write(row)
             if self.logs.wandb is not None:
                 self.logs.wandb.write(row)
-        self.logs.progress.update(step, row)
+        self.logs.progress.update(self.spent.of(self.budget.unit), row)
 
     def _save(self, trainer: lightning.Trainer, step: int) -> None:
         module = trainer.lightning_module
@@ -265,16 +271,15 @@ def _sum_over_ranks(trainer: lightning.Trainer, tensor: Tensor) -> Tensor:
     return total
 
 
-def _part_flops(module: TrainingModule, inputs: dict[str, Tensor], labels: dict[str, Tensor]) -> float:
-    num_rows, length = inputs["tokens"].shape
-    decoder = inputs.get("decoder_tokens")
-    scored = sum(
-        int(module.objectives[name].count(label))
-        for name, label in labels.items()
-        if module.objectives[name].config.head == "language_model"
-    )
-    shape = RowShape(length, 0 if decoder is None else decoder.shape[1], scored / num_rows)
-    return num_rows * training_flops(module.model, shape)
+def spent_by(state: dict[str, Any]) -> Spent:
+    """What the state of a conductor in a checkpoint says is used up; the steps are said by the checkpoint's name."""
+    return Spent(0, state["tokens"], state["flops"], state["seconds"], clock=state["seconds"])
+
+
+def state_in(tree: dict[str, Any]) -> dict[str, Any]:
+    """The conductor's part of the training state in a checkpoint."""
+    state: dict[str, Any] = tree["callbacks"][Conductor.__qualname__]
+    return state
 
 
 def checkpoint_step(path: Path) -> int:

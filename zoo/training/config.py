@@ -8,22 +8,31 @@ from typing import Literal
 
 from zoo.config import Config, setting
 from zoo.data.corpus import DataConfig
+from zoo.data.plan import check_shares
+from zoo.data.stages import Stages
 from zoo.errors import ConfigError
 from zoo.models import ModelConfig
 from zoo.objectives.base import ObjectiveConfig
 from zoo.objectives.mixture import check_family, check_objectives
-from zoo.tokenizer.train import TokenizerConfig
+from zoo.tokenizer.train import FileConfig, TokenizerConfig
+from zoo.training.budget import UNITS, Budget, the_budget
 from zoo.training.kernels import DEVICES, check_kernels
 from zoo.training.optimizers import AdamWConfig, OptimizerConfig
 from zoo.training.schedule import ConstantConfig, ScheduleConfig
+from zoo.training.warmup import WarmupConfig, sizes
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainerConfig(Config):
     """How long, how much at once, on what, and how often something is written."""
 
-    max_steps: int = setting(1000, "optimizer steps of the run", minimum=1)
+    max_steps: int | None = setting(1000, "optimizer steps of the run; null: another max_… says how long", minimum=1)
+    max_tokens: float | None = setting(None, "tokens that the run reads, with repeats, padding not counted", above=0)
+    max_flops: float | None = setting(None, "floating-point operations of the run, forward and backward", above=0)
+    max_hours: float | None = setting(None, "hours of training, validation and saving not counted", above=0)
     batch_size: int = setting(32, "rows of one optimizer step, over all ranks and microbatches", minimum=1)
+    batch_warmup: WarmupConfig | None = setting(None, "steps of fewer rows that come first; null: none")
+    length_warmup: WarmupConfig | None = setting(None, "shorter rows that come first, in tokens; null: none")
     accumulate: int = setting(1, "microbatches that each rank splits its share of a step into", minimum=1)
     gradient_clip: float | None = setting(1.0, "largest global norm of the gradient; null: not clipped", above=0)
     precision: Literal["32-true", "bf16-mixed", "64-true"] = setting("32-true", "number format of weights and products")
@@ -36,6 +45,27 @@ class TrainerConfig(Config):
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = setting("auto", "what to compute on")
     devices: int = setting(1, "how many devices, one rank each", minimum=1)
     num_nodes: int = setting(1, "how many machines, each with that many devices", minimum=1)
+
+    def validate(self) -> None:
+        """Exactly one setting says how long the run is; a warm-up of the batch leads to batch_size, in whole shares."""
+        the_budget({unit: getattr(self, f"max_{unit}") for unit in UNITS})
+        if self.batch_warmup is not None:
+            try:
+                self.batch_warmup.check(self.batch_size, "batch_size", self.budget)
+            except ConfigError as error:
+                raise error.under("batch_warmup") from None
+            for size in self.rows.values:
+                check_shares(size, 1, self.devices * self.num_nodes, "batch_warmup")
+
+    @property
+    def budget(self) -> Budget:
+        """How long the run is."""
+        return the_budget({unit: getattr(self, f"max_{unit}") for unit in UNITS})
+
+    @property
+    def rows(self) -> Stages:
+        """The rows of each step."""
+        return sizes(self.batch_warmup, self.batch_size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +84,9 @@ class RunConfig(Config):
     name: str = setting("run", "name of the run; its folder is runs/<name>")
     seed: int = setting(0, "of the initial weights, the order of the rows, the noise and dropout", minimum=0)
     model: ModelConfig = setting(doc="the model: a `preset` or a `kind`, and what differs from it")
+    init_from: str | None = setting(
+        None, "folder with the weights to start from, ours or a Hugging Face folder; null: they are drawn"
+    )
     tokenizer: TokenizerConfig = setting(doc="how text becomes tokens")
     data: DataConfig = setting(doc="which text")
     objectives: dict[str, ObjectiveConfig] = setting(doc="what the model is trained to do, by name")
@@ -88,11 +121,17 @@ class RunConfig(Config):
                     f"no objective trains this head; take it out with model.heads.{head}=null, or add an objective",
                     f"model.heads.{head}",
                 )
+        if self.init_from is not None and not isinstance(self.tokenizer, FileConfig):
+            raise ConfigError(
+                f"{self.tokenizer.kind} would be another tokenizer than that of the weights in init_from; leave it "
+                f"out, or say tokenizer={{kind: file, path: {self.init_from}}}",
+                "tokenizer.kind",
+            )
         self._check_effects()
         self._check_mixing()
         check_kernels(self.model, self.trainer.precision, DEVICES[self.trainer.accelerator])
         try:
-            self.schedule.check(self.trainer.max_steps)
+            self.schedule.check(self.trainer.budget)
         except ConfigError as error:
             raise error.under("schedule") from None
         try:
@@ -106,6 +145,17 @@ class RunConfig(Config):
                 f"num_nodes); choose a multiple of {shares}",
                 "trainer.batch_size",
             )
+
+        if self.trainer.length_warmup is not None:
+            try:
+                self.trainer.length_warmup.check(self.model.max_length, "model.max_length", self.trainer.budget)
+            except ConfigError as error:
+                raise error.under("trainer.length_warmup") from None
+
+    @property
+    def lengths(self) -> Stages:
+        """The length of the rows of each step."""
+        return sizes(self.trainer.length_warmup, self.model.max_length)
 
     def _check_mixing(self) -> None:
         """Refuses to share a step out to several forwards where a part of the model depends on what is in one."""

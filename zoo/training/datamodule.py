@@ -7,7 +7,8 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import pytorch_lightning as lightning
@@ -15,7 +16,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from zoo.batch import PADDING_DOCUMENT, Batch
-from zoo.data.plan import Plan, check_shares, evaluation_batches
+from zoo.data.plan import Plan, evaluation_batches
 from zoo.objectives.mixture import MixedRows, Part, RowGroup
 from zoo.own_blocks import executed
 from zoo.training.imports import import_blocks
@@ -62,6 +63,22 @@ class StepDataset(Dataset[Step]):
         return _without_rows, (tuple((str(blocks.path), blocks.sha256) for blocks in executed()),), vars(self)
 
 
+class Legs(Dataset[Step]):
+    """Step number → Step where rows of another length begin at some steps.
+
+    Args:
+        first_steps: of each leg, ascending from 0.
+        datasets: the steps of each leg, by their number in the run.
+    """
+
+    def __init__(self, first_steps: Sequence[int], datasets: Sequence[StepDataset]) -> None:
+        self.first_steps = tuple(first_steps)
+        self.datasets = tuple(datasets)
+
+    def __getitem__(self, step: int) -> Step:
+        return self.datasets[bisect_right(self.first_steps, step) - 1][step]
+
+
 def _without_rows(imports: tuple[tuple[str, str], ...]) -> StepDataset:
     """A dataset still to be filled, in a process that has executed these files (path, SHA-256)."""
     for path, sha256 in imports:
@@ -69,45 +86,60 @@ def _without_rows(imports: tuple[tuple[str, str], ...]) -> StepDataset:
     return StepDataset.__new__(StepDataset)
 
 
+ENDLESS = 1 << 60
+"""More steps than any run has."""
+
+
 class StepSampler(Sampler[int]):
     """The steps that are still to do, in order.
 
     Args:
         module: read when iteration begins, after a checkpoint is restored.
-        max_steps: steps of the whole run.
+        max_steps: steps of the whole run; None: steps without end, until the run is told to stop.
     """
 
-    def __init__(self, module: DataModule, max_steps: int) -> None:
+    def __init__(self, module: DataModule, max_steps: int | None) -> None:
         self.module = module
         self.max_steps = max_steps
 
     def __iter__(self) -> Iterator[int]:
         trainer = self.module.trainer
         assert trainer is not None
-        return iter(range(trainer.global_step, self.max_steps))
+        return iter(range(trainer.global_step, ENDLESS if self.max_steps is None else self.max_steps))
 
     def __len__(self) -> int:
-        return self.max_steps
+        """More than any run has: what ends it is its budget, and no step looks like the last of an epoch.
+
+        (Lightning keeps in the checkpoint whether it was; a run that is prolonged goes on from any step alike.)
+        """
+        return ENDLESS
 
 
 class DataModule(lightning.LightningDataModule):
     """The one data module of every run.
 
     Args:
-        rows: training rows.
-        seed: of their order.
-        batch_size: rows of one optimizer step, over all ranks and microbatches.
-        accumulate: microbatches of each rank in each step.
-        max_steps: steps of the run.
+        rows: training rows; where they become longer in the run, the longest.
+        plan: which of them a step trains on.
+        accumulate: microbatches of each rank in each full step.
+        max_steps: steps of the run; None: until it is told to stop.
         num_workers: processes that make batches beside the training process; 0: it makes them itself.
+        shorter: shorter rows that come first, each with its plan, in their order.
     """
 
     def __init__(
-        self, rows: MixedRows, seed: int, batch_size: int, accumulate: int, max_steps: int, num_workers: int
+        self,
+        rows: MixedRows,
+        plan: Plan,
+        accumulate: int,
+        max_steps: int | None,
+        num_workers: int,
+        shorter: Sequence[tuple[MixedRows, Plan]] = (),
     ) -> None:
         super().__init__()
         self.rows = rows
-        self.plan = Plan(rows.num_rows, batch_size, seed)
+        self.plan = plan
+        self.shorter = shorter
         self.accumulate = accumulate
         self.max_steps = max_steps
         self.num_workers = num_workers
@@ -115,9 +147,12 @@ class DataModule(lightning.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Step]:
         """Steps of this rank from where the run stands."""
         assert self.trainer is not None
-        check_shares(self.plan.rows_per_step, self.accumulate, self.trainer.world_size, "trainer.batch_size")
+        rank, num_ranks = self.trainer.global_rank, self.trainer.world_size
+        self.plan.check_shares(self.accumulate, num_ranks, "trainer.batch_size")
+        legs = [*self.shorter, (self.rows, self.plan)]
+        datasets = [StepDataset(rows, plan, self.accumulate, rank, num_ranks) for rows, plan in legs]
         return DataLoader(
-            StepDataset(self.rows, self.plan, self.accumulate, self.trainer.global_rank, self.trainer.world_size),
+            Legs([plan.first_step for _, plan in legs], datasets),
             batch_size=None,
             sampler=StepSampler(self, self.max_steps),
             num_workers=self.num_workers,

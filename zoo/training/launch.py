@@ -39,6 +39,16 @@ def check_launch(config: TrainerConfig, fresh: bool) -> None:
         )
 
 
+def refuse_started_ranks(verb: str) -> None:
+    """Raises ConfigError where torchrun or srun started several processes for a verb that one must do alone."""
+    started = _started_ranks()
+    if started is not None and started > 1:
+        raise ConfigError(
+            f"zoo {verb} makes a run folder ready, which is the work of one process, and {started} were started; do it "
+            "first with --wait, then start zoo pretrain <run folder>/config.yaml in as many"
+        )
+
+
 def device_type(accelerator: str) -> str:
     """The type of device, as torch names it, that an accelerator is on this machine."""
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}

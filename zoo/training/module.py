@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytorch_lightning as lightning
@@ -28,10 +28,11 @@ from zoo.models.base import Model
 from zoo.nn.step import step_aware, watched
 from zoo.objectives.base import Objective
 from zoo.objectives.mixture import Part
+from zoo.training.budget import FlopCounter, Spent
 from zoo.training.datamodule import Step
 from zoo.training.interrupt import StopFlag, agreed
 from zoo.training.optimizers import OptimizerConfig, shown_weights
-from zoo.training.schedule import ScheduleConfig
+from zoo.training.schedule import Course
 
 
 class StepRecord:
@@ -40,7 +41,7 @@ class StepRecord:
     Attributes:
         losses: (objectives,) this rank's summed losses. counts: (objectives,) targets over all ranks.
         added_loss: what parts of the model added to the step's loss, a scalar.
-        gradient_norm: global norm before clipping. num_tokens: over all ranks. learning_rate: of the step.
+        gradient_norm: global norm before clipping. num_tokens, flops: over all ranks. learning_rate: of the step.
     """
 
     losses: Tensor
@@ -48,6 +49,7 @@ class StepRecord:
     added_loss: Tensor
     gradient_norm: float
     num_tokens: int
+    flops: int
     learning_rate: float
 
 
@@ -58,7 +60,7 @@ class TrainingModule(lightning.LightningModule):
         model: what is trained.
         objectives: what it is trained on, by name.
         optimizer: how gradients become updates.
-        schedule: how the learning rate moves.
+        course: how the learning rate moves over the run.
         gradient_clip: largest global norm of the gradient; None: not clipped.
         seed: of dropout.
     """
@@ -68,7 +70,7 @@ class TrainingModule(lightning.LightningModule):
         model: Model,
         objectives: Mapping[str, Objective],
         optimizer: OptimizerConfig,
-        schedule: ScheduleConfig,
+        course: Course,
         gradient_clip: float | None,
         seed: int,
     ) -> None:
@@ -77,7 +79,10 @@ class TrainingModule(lightning.LightningModule):
         self.model = model
         self.objectives = dict(objectives)
         self.optimizer_config = optimizer
-        self.schedule = schedule
+        self.course = course
+        self.spent = Spent()
+        self.clock: Callable[[], float] = lambda: 0.0
+        self.flop_counter = FlopCounter(model)
         self.gradient_clip = gradient_clip
         self.seed = seed
         self.step_aware = step_aware(model)
@@ -119,8 +124,10 @@ class TrainingModule(lightning.LightningModule):
         self.record.losses, self.record.counts, self.record.added_loss = losses, counts, added_loss
 
     def _reduce_counts(self, parts: list[Part], num_tokens: int) -> Tensor:
-        """(objectives,) targets of the whole step; the stop flag and the tokens ride along."""
-        extra = [num_tokens, *self.stop.votes()]
+        """(objectives,) targets of the whole step; tokens, operations, the time and the stop flag ride along."""
+        flops = self.flop_counter.of_rows(part.batch.inputs for part in parts)
+        microseconds = round(1e6 * self.clock()) if self.global_rank == 0 else 0
+        extra = [num_tokens, flops, microseconds, *self.stop.votes()]
         local = torch.zeros(len(self.objectives) + len(extra), device=self.device, dtype=torch.int64)
         for number, (name, objective) in enumerate(self.objectives.items()):
             for part in parts:
@@ -129,9 +136,14 @@ class TrainingModule(lightning.LightningModule):
         local[-len(extra) :] = torch.tensor(extra)
         total = self.trainer.strategy.reduce(local, reduce_op="sum")
         assert isinstance(total, Tensor)
-        self.record.num_tokens, *votes = total[-len(extra) :].tolist()
+        counts, rest = total[: -len(extra)], total.tolist()[-len(extra) :]
+        self.record.num_tokens, flops, microseconds, *votes = rest
         self.stop_number = agreed(votes)
-        return total[: -len(extra)]
+        scored = zip(self.objectives.values(), counts.tolist(), strict=True)
+        flops += self.flop_counter.of_scored * sum(n for each, n in scored if each.config.head == "language_model")
+        self.record.flops = flops
+        self.spent.clock = microseconds / 1e6
+        return counts
 
     def _scales(self, counts: Tensor) -> Tensor:
         """(objectives,) factor of each summed loss: weight / targets, times the ranks the strategy averages over."""
@@ -174,7 +186,8 @@ class TrainingModule(lightning.LightningModule):
             )
         if self.gradient_clip is not None:
             torch.nn.utils.clip_grads_with_norm_(self.model.parameters(), self.gradient_clip, norm)
-        rate = self.optimizer_config.learning_rate * self.schedule.factor(done, self.trainer.max_steps)
+        step = Spent(steps=1, tokens=self.record.num_tokens, flops=self.record.flops)
+        rate = self.optimizer_config.learning_rate * self.course.factor(self.spent, step)
         for group in optimizer.param_groups:
             group["lr"] = rate * group["rate_factor"]
         self.record.learning_rate = rate

@@ -7,6 +7,7 @@ import time
 from typing import Protocol
 
 from zoo.quantity import short_number
+from zoo.training.budget import WORDS, Budget
 
 JOIN = " · "
 WIDEST_BAR, SHORT_BAR = 24, 8
@@ -17,8 +18,8 @@ TIME_LEFT = len("0:00:00 left")
 class Progress(Protocol):
     """Shows how far a run is."""
 
-    def update(self, step: int, row: dict[str, float]) -> None:
-        """Shows a step; `row` holds what was logged last, or nothing new."""
+    def update(self, done: float, row: dict[str, float]) -> None:
+        """Shows how much of the budget is spent; `row` holds what was logged last, or nothing new."""
 
     def say(self, text: str) -> None:
         """Prints a line without disturbing the bar."""
@@ -27,9 +28,16 @@ class Progress(Protocol):
         """Ends the display."""
 
 
-def make_progress(title: str, start: int, max_steps: int) -> Progress:
+def make_progress(title: str, start: float, budget: Budget) -> Progress:
     """A bar where stderr is a terminal, else lines."""
-    return BarProgress(title, start, max_steps) if sys.stderr.isatty() else LineProgress(title, start, max_steps)
+    return BarProgress(title, start, budget) if sys.stderr.isatty() else LineProgress(title, start, budget)
+
+
+def amount(done: float, budget: Budget) -> str:
+    """How far a run is, in the unit of its budget: 20/100, 1.2M/3G tokens, 0.25/2 hours."""
+    if budget.unit == "steps":
+        return f"{done:.0f}/{budget.limit:.0f}"
+    return f"{short_number(done)}/{short_number(budget.limit)} {WORDS[budget.unit]}"
 
 
 def describe_row(row: dict[str, float]) -> str:
@@ -63,20 +71,20 @@ class BarProgress:
 
     Args:
         title: what runs.
-        start: steps already done.
-        max_steps: steps of the whole run.
+        start: what of the budget is spent already.
+        budget: how long the run is.
     """
 
-    def __init__(self, title: str, start: int, max_steps: int) -> None:
+    def __init__(self, title: str, start: float, budget: Budget) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as RichProgress
 
         self._bar = BarColumn(bar_width=WIDEST_BAR)
         self._progress = RichProgress(
             TextColumn("[bold]{task.description}"),
             self._bar,
-            MofNCompleteColumn(),
+            TextColumn("{task.fields[amount]}"),
             TextColumn("{task.fields[words]}"),
             TimeRemainingColumn(),
             TextColumn("left"),
@@ -84,15 +92,18 @@ class BarProgress:
             refresh_per_second=2,
         )
         self._words: list[str] = []
-        self._frame = len(f"{title}  {max_steps}/{max_steps}  ") + TIME_LEFT + len(" ")
-        self._task = self._progress.add_task(title, total=max_steps, completed=start, words="")
+        self._budget = budget
+        self._frame = len(title) + TIME_LEFT + len("     ")
+        self._task = self._progress.add_task(title, total=budget.limit, words="", amount=amount(start, budget))
+        self._progress.update(self._task, completed=start)
         self._progress.start()
 
-    def update(self, step: int, row: dict[str, float]) -> None:
+    def update(self, done: float, row: dict[str, float]) -> None:
         """Moves the bar."""
         self._words = row_words(row) or self._words
-        words, self._bar.bar_width = fit(self._words, self._progress.console.width - self._frame)
-        self._progress.update(self._task, completed=step, words=words)
+        far = amount(done, self._budget)
+        words, self._bar.bar_width = fit(self._words, self._progress.console.width - self._frame - len(far))
+        self._progress.update(self._task, completed=done, words=words, amount=far)
 
     def say(self, text: str) -> None:
         """Prints a line above the bar."""
@@ -108,24 +119,25 @@ class LineProgress:
 
     Args:
         title: what runs.
-        start: steps already done.
-        max_steps: steps of the whole run.
+        start: what of the budget is spent already.
+        budget: how long the run is.
     """
 
-    def __init__(self, title: str, start: int, max_steps: int) -> None:
+    def __init__(self, title: str, start: float, budget: Budget) -> None:
         self._title = title
         self._start = start
-        self._max_steps = max_steps
+        self._budget = budget
         self._began = time.monotonic()
         self._last = 0.0
 
-    def update(self, step: int, row: dict[str, float]) -> None:
+    def update(self, done: float, row: dict[str, float]) -> None:
         """Prints a line where the last one is some seconds old, or the run is at its end."""
-        now = time.monotonic()
-        if row and (now - self._last > 10 or step == self._max_steps or "validation/loss" in row):
+        now, limit = time.monotonic(), self._budget.limit
+        if row and (now - self._last > 10 or done >= limit or "validation/loss" in row):
             self._last = now
-            left = (now - self._began) / max(step - self._start, 1) * (self._max_steps - step)
-            self.say(f"{self._title} {step}/{self._max_steps} · {describe_row(row)} · {left:.0f} s left")
+            speed = (done - self._start) / (now - self._began) if now > self._began else 0.0
+            left = f"{max(limit - done, 0) / speed:.0f} s left" if speed else "time left unknown"
+            self.say(f"{self._title} {amount(done, self._budget)} · {describe_row(row)} · {left}")
 
     def say(self, text: str) -> None:
         """Prints a line."""

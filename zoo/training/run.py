@@ -8,6 +8,7 @@ import logging
 import signal
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,8 +21,9 @@ from zoo.checkpoint.tensors import load_tree
 from zoo.config import to_mapping
 from zoo.data.corpus import Corpus, load_corpus
 from zoo.data.filter import dropped_words
+from zoo.data.plan import Plan
 from zoo.data.split import counted, held_out_words
-from zoo.errors import CheckpointError, ConfigError, TrainingError
+from zoo.errors import CheckpointError, ConfigError, DataError, TrainingError
 from zoo.models import Model, ModelConfig
 from zoo.objectives.base import Setup
 from zoo.objectives.mixture import MixedRows, Mixture
@@ -29,11 +31,14 @@ from zoo.training.checkpoint_io import FolderCheckpointIO
 from zoo.training.conductor import Conductor, checkpoint_step
 from zoo.training.config import RunConfig
 from zoo.training.datamodule import DataModule
+from zoo.training.init_from import begin, own_tokenizer
 from zoo.training.interrupt import Interrupted
 from zoo.training.kernels import check_kernels
 from zoo.training.launch import check_launch, device_type
 from zoo.training.module import TrainingModule
+from zoo.training.origin import refuse_unfinished_branch
 from zoo.training.run_folder import RunFolder, write_text
+from zoo.training.schedule import Course
 from zoo.training.wandb_log import WandbLog
 
 EVALUATION_SEED = 0
@@ -67,6 +72,7 @@ class Prepared(NamedTuple):
         config: with everything resolved that depends on the corpus. corpus: tokenizer and documents.
         training, validation: rows; validation is None where nothing is held out.
         module: model and objectives.
+        shorter: training rows of each length that comes before the full one.
     """
 
     config: RunConfig
@@ -74,6 +80,7 @@ class Prepared(NamedTuple):
     training: MixedRows
     validation: MixedRows | None
     module: TrainingModule
+    shorter: tuple[MixedRows, ...] = ()
 
     @property
     def fingerprints(self) -> dict[str, str]:
@@ -102,13 +109,24 @@ def prepare(config: RunConfig, progress: bool = True, corpus: Corpus | None = No
         config.model.build(config.seed),
         mixture.objectives,
         config.optimizer,
-        config.schedule,
+        Course(config.schedule, config.trainer.budget),
         config.trainer.gradient_clip,
         config.seed,
     )
     _check_groups(config, module.model)
     validation = held_out.over(corpus.validation) if len(corpus.validation.starts) else None
-    return Prepared(config, corpus, mixture.over(corpus.training), validation, module)
+    training = mixture.over(corpus.training)
+    return Prepared(config, corpus, training, validation, module, tuple(_shorter_rows(config, corpus)))
+
+
+def _shorter_rows(config: RunConfig, corpus: Corpus) -> Iterator[MixedRows]:
+    """The rows of each length below the full one; raises ConfigError where an objective has none of that length."""
+    for length in config.lengths.values[:-1]:
+        try:
+            mixture = Mixture(config.objectives, Setup(corpus.tokenizer, length, config.seed))
+            yield mixture.over(corpus.training)
+        except (ConfigError, DataError) as error:
+            raise ConfigError(f"rows of {length} tokens cannot be made: {error}", "trainer.length_warmup") from None
 
 
 def _check_groups(config: RunConfig, model: Model) -> None:
@@ -182,32 +200,34 @@ def pretrain(
 
 
 def _train(config: RunConfig, run: RunFolder, corpus: Corpus | None) -> Result:
-    prepared = prepare(config, corpus=corpus)
+    newest, complaints = newest_verified(run.checkpoints, format=TRAINING_FORMAT)
+    if newest is None and complaints:
+        raise CheckpointError(f"{'; '.join(complaints)}; put a whole one back, or start anew with --fresh")
+    if newest is None:
+        refuse_unfinished_branch(run.path)
+    for complaint in complaints:
+        warnings.warn(complaint, stacklevel=2)
+    prepared = prepare(config if newest is None else own_tokenizer(config, run.path), corpus=corpus)
     _say_what_is_read(prepared, run)
     config, module, tokenizer = prepared.config, prepared.module, prepared.corpus.tokenizer
     conductor = Conductor(
         config.trainer, run, prepared.validation, lambda: _open_wandb(config, run), prepared.fingerprints
     )
-    newest, complaints = newest_verified(run.checkpoints, format=TRAINING_FORMAT)
-    if newest is None and complaints:
-        raise CheckpointError(f"{'; '.join(complaints)}; put a whole one back, or start anew with --fresh")
-    for complaint in complaints:
-        warnings.warn(complaint, stacklevel=2)
-    if newest is not None and checkpoint_step(newest) >= config.trainer.max_steps:
-        conductor.load_state_dict(load_tree(newest, "trainer")["callbacks"][conductor.state_key])
-    else:
+    if newest is None:
+        begin(config, module.model, tokenizer, run.path, run.is_owner)
+    if newest is None or not _is_finished(conductor, newest):
         if run.is_owner:
             if newest is not None:
                 print(f"{run.path} continues from step {checkpoint_step(newest)}", file=sys.stderr)
             tokenizer.save(run.path / "tokenizer")
         trainer = make_trainer(config, conductor, FolderCheckpointIO(module.model, tokenizer))
-        _fit(trainer, module, _data_module(config, prepared.training), newest)
+        _fit(trainer, module, _data_module(prepared), newest)
     result = Result(
         folder=run.path,
-        steps=config.trainer.max_steps,
+        steps=conductor.spent.steps,
         parameters=module.model.num_parameters,
-        tokens=conductor.tokens,
-        seconds=conductor.seconds,
+        tokens=conductor.spent.tokens,
+        seconds=conductor.spent.seconds,
         first_loss=conductor.first_loss or 0.0,
         metrics=conductor.last,
     )
@@ -216,12 +236,24 @@ def _train(config: RunConfig, run: RunFolder, corpus: Corpus | None) -> Result:
     return result
 
 
+def _is_finished(conductor: Conductor, newest: Path) -> bool:
+    """Whether nothing of the budget is left at a checkpoint; then the conductor has the state that is in there."""
+    steps = conductor.budget.steps_at_most()
+    if steps is not None and checkpoint_step(newest) < steps:
+        return False
+    conductor.load_state_dict(load_tree(newest, "trainer")["callbacks"][conductor.state_key])
+    conductor.spent.steps = checkpoint_step(newest)
+    return conductor.budget.is_spent(conductor.spent)
+
+
 def _say_what_is_read(prepared: Prepared, run: RunFolder) -> None:
     """On stderr: how much text there is, what of it is left out; and whether the model sees the future in training."""
     if not run.is_owner:
         return
     for why in prepared.config.model.leaks().values():
         print(f"note: {why}", file=sys.stderr)
+    if prepared.config.trainer.max_hours is not None:
+        print("note: trainer.max_hours ends the run by the clock: another run has other weights", file=sys.stderr)
     corpus, rows = prepared.corpus, sum(group.num_rows for group in prepared.training.groups)
     left_out = sum(getattr(group.row_maker, "left_out", 0) for group in prepared.training.groups)
     words = [f"{counted(len(corpus.training.starts), 'document')} in {counted(rows, 'row')} an epoch"]
@@ -261,14 +293,16 @@ def read_result(folder: Path) -> Result:
     return Result(**{**values, "folder": folder, "already_finished": True})
 
 
-def _data_module(config: RunConfig, rows: MixedRows) -> DataModule:
+def _data_module(prepared: Prepared) -> DataModule:
+    config = prepared.config
+    legs = zip((*prepared.shorter, prepared.training), config.lengths.begins, strict=True)
+    plans = [(rows, Plan(rows.num_rows, config.trainer.rows, config.seed, first)) for rows, first in legs]
     return DataModule(
-        rows,
-        config.seed,
-        config.trainer.batch_size,
+        *plans.pop(),
         config.trainer.accumulate,
-        config.trainer.max_steps,
+        config.trainer.budget.steps_at_most(),
         config.trainer.num_workers,
+        plans,
     )
 
 
@@ -282,7 +316,7 @@ def make_trainer(config: RunConfig, conductor: Conductor, checkpoint_io: FolderC
         num_nodes=settings.num_nodes,
         strategy=_strategy(config),
         precision=settings.precision,
-        max_steps=settings.max_steps,
+        max_steps=-1 if settings.max_steps is None else settings.max_steps,
         max_epochs=-1,
         callbacks=[conductor],
         plugins=[checkpoint_io],

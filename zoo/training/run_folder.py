@@ -8,6 +8,7 @@
         tokenizer/         opens by itself
         checkpoints/       step-N folders
         result.json        written when the run is finished
+        origin.json        where it came from, if it was branched off or extended (`origin.py`)
 
 One process at a time: the lock is the operating system's, so it goes with its owner, however that ends. Processes that
 the owner forks (data workers) do not inherit it: they may outlive a killed owner for some seconds.
@@ -112,11 +113,15 @@ class RunFolder:
                 raise CheckpointError(f"{self.path} has a run but no config.yaml; choose another folder or use --fresh")
             check_same_run(self.path, flatten(read_yaml(path).settings), flatten(to_mapping(config)))
             check_same_imports(self.path, recorded(self.path), records())
-        default = Path("runs") / config.name
-        where = "" if self.path == default else f" --folder {shlex.quote(str(self.path))}"
-        write_text(path, f"# zoo pretrain {shlex.quote(str(path))}{where}\n{to_yaml(config)}")
+        self.write_config(config)
         write_text(self.path / "environment.json", json.dumps(environment(), indent=2))
         keep(self.path)
+
+    def write_config(self, config: RunConfig) -> None:
+        """Makes a config that of the folder."""
+        path, default = self.path / "config.yaml", Path("runs") / config.name
+        where = "" if self.path == default else f" --folder {shlex.quote(str(self.path))}"
+        write_text(path, f"# zoo pretrain {shlex.quote(str(path))}{where}\n{to_yaml(config)}")
 
 
 def check_same_run(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo.config import Resolved, Source, load_config, read_overrides, read_yaml
+from zoo.config import Resolved, Source, load_config, merged, read_overrides, read_yaml
 from zoo.errors import ConfigError
 from zoo.own_blocks import made_with
 from zoo.registry import unknown_name
@@ -79,7 +79,13 @@ def load_run(config: str | Path, overrides: Iterable[str] = ()) -> Resolved:
     path = find_config(config)
     name = Source("file name", {"name": path.stem})
     try:
-        return load_config(RunConfig, [name, read_yaml(path), read_overrides(overrides)])
+        sources = [read_yaml(path), read_overrides(overrides)]
+        said = merged(sources[0].settings, sources[1].settings)
+        if said.get("init_from") is not None:
+            from zoo.training.init_from import start_source
+
+            sources = [start for start in [start_source(said)] if start is not None] + sources
+        return load_config(RunConfig, [name, *sources])
     except ConfigError as error:
         from zoo.training.imports import recorded
 

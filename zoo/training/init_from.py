@@ -1,0 +1,236 @@
+"""A run that starts from the weights of another model, its tokenizer included: continued pretraining.
+
+The other model is a run, a checkpoint or a model folder of ours, or a foreign folder of an architecture that
+`zoo/interop` knows. Its backbone must be that of the run, tensor for tensor. Heads that it lacks are drawn as in any
+run, heads that the run does not train are left out; both are told.
+
+Where the run's tokenizer has new tokens (`tokenizer.add_tokens`), their rows of the token table and of the output layer
+start as the mean of the rows of the tokens that there were (Hewitt 2021, "Initializing new word embeddings for
+pretrained language models"); those stay as they are, bit for bit.
+
+The weights are read once, before the first step; their hash is recorded with the run (`origin.py`). A run that goes on
+reads its own checkpoint and its own tokenizer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from zoo.checkpoint.folder import verify_folder
+from zoo.checkpoint.manifest import hash_file
+from zoo.checkpoint.model import FORMAT, WEIGHTS_NAME, read_config, weights_of
+from zoo.checkpoint.tensors import load_tensors
+from zoo.config import Mapped, Source, to_mapping
+from zoo.data.split import counted
+from zoo.errors import CheckpointError, ConfigError, ZooError
+from zoo.heads.language_model import LanguageModelHead
+from zoo.interop.folder import is_foreign, read_foreign_config, read_foreign_weights, weight_files
+from zoo.models import Model, ModelConfig
+from zoo.pretrained import model_folder
+from zoo.tokenizer.tokenizer import LIBRARY_FILE_NAME, Tokenizer
+from zoo.tokenizer.train import FileConfig
+from zoo.training.config import RunConfig
+from zoo.training.origin import read_origin, record
+
+
+class Start(NamedTuple):
+    """What a run starts from.
+
+    Attributes:
+        folder: the model folder, ours or a foreign one. config: the model in it, as ours.
+        tokenizer: None where the folder has none.
+    """
+
+    folder: Path
+    config: ModelConfig
+    tokenizer: Tokenizer | None
+
+    @property
+    def files(self) -> list[Path]:
+        """Where its weights are."""
+        return weight_files(self.folder) if is_foreign(self.folder) else [self.folder / WEIGHTS_NAME]
+
+    def weights(self) -> dict[str, Tensor]:
+        """Its weights by our names, verified."""
+        if is_foreign(self.folder):
+            return read_foreign_weights(self.folder)
+        verify_folder(self.folder, format=FORMAT)
+        return load_tensors(self.folder / WEIGHTS_NAME)
+
+
+def find_start(path: str) -> Start:
+    """What is in a folder to start from; raises ConfigError, under `init_from`, where that is nothing."""
+    folder = Path(path).expanduser()
+    try:
+        if folder.is_dir() and is_foreign(folder):
+            config = read_foreign_config(folder)
+        else:
+            folder = model_folder(folder)
+            config = read_config(folder)
+        has_tokenizer = (folder / LIBRARY_FILE_NAME).is_file()
+        return Start(folder, config, Tokenizer.load(folder) if has_tokenizer else None)
+    except ZooError as error:
+        raise ConfigError(
+            f"{error}. It takes a run, a checkpoint or a model folder of ours, or a Hugging Face folder with "
+            "config.json and safetensors. A run that has begun needs it no more: zoo pretrain runs/…/config.yaml",
+            "init_from",
+        ) from None
+
+
+def start_source(said: Mapped) -> Source | None:
+    """What `init_from` says of the model and the tokenizer, below what a config says itself.
+
+    Args:
+        said: all settings of the config together.
+    """
+    path = said.get("init_from")
+    if not isinstance(path, str):
+        return None
+    model, tokenizer = said.get("model", {}), said.get("tokenizer", {})
+    if _chosen(model) and _chosen(tokenizer):
+        return None
+    start = find_start(path)
+    settings: Mapped = {}
+    if not _chosen(tokenizer) and start.tokenizer is not None:
+        own = Path(path).expanduser() / "tokenizer"  # a run's own stays where it is; its checkpoints come and go
+        settings["tokenizer"] = {"kind": FileConfig.kind, "path": str(own if own.is_dir() else start.folder)}
+    if not _chosen(model):
+        added = tokenizer.get("add_tokens") if isinstance(tokenizer, dict) else None
+        tokens = 0 if start.tokenizer is None else start.tokenizer.vocab_size + len(added or ())
+        settings["model"] = {**to_mapping(start.config), "vocab_size": max(tokens, start.config.vocab_size or 0)}
+    return Source(f"init_from {path}", settings)
+
+
+def _chosen(group: Any) -> bool:
+    """Whether a config says by itself which model or tokenizer it is."""
+    return not isinstance(group, dict) or "kind" in group or "preset" in group
+
+
+def own_tokenizer(config: RunConfig, run: Path) -> RunConfig:
+    """The config of a run that has begun: where it was given a tokenizer to start from, it has its own now."""
+    if config.init_from is None:
+        return config
+    return dataclasses.replace(config, tokenizer=FileConfig(path=str(run / "tokenizer")))
+
+
+def begin(config: RunConfig, model: Model, tokenizer: Tokenizer, run: Path, is_owner: bool) -> None:
+    """Gives a new run's model the weights that it starts from, and records which they were.
+
+    Args:
+        config: the run. model: with its own weights drawn. tokenizer: of the run.
+        run: its folder. is_owner: whether this process writes there.
+
+    Raises:
+        ConfigError, CheckpointError: they do not fit, or are not those that the run was begun with.
+    """
+    if config.init_from is None:
+        return
+    start = find_start(config.init_from)
+    _check_tokenizer(config, start)
+    entry = {"path": config.init_from, "sha256": {path.name: hash_file(path) for path in start.files}}
+    before = read_origin(run).get("init_from", entry)
+    if before["sha256"] != entry["sha256"]:
+        raise CheckpointError(
+            f"the weights in {config.init_from} changed since {run} was begun; put them back, or start anew with "
+            "--fresh"
+        )
+    told = take_over(model, tokenizer, start)
+    if is_owner:
+        record(run, init_from=entry)
+        print(f"starts from the weights of {start.folder}{''.join(f'; {one}' for one in told)}", file=sys.stderr)
+
+
+def _check_tokenizer(config: RunConfig, start: Start) -> None:
+    assert isinstance(config.tokenizer, FileConfig), config.tokenizer
+    if start.tokenizer is None:
+        return
+    if Tokenizer.load(config.tokenizer.path).fingerprint != start.tokenizer.fingerprint:
+        raise ConfigError(
+            f"{config.tokenizer.path} has not the tokenizer of the weights, which is that of {start.folder}; say that, "
+            "or leave the tokenizer out",
+            "tokenizer.path",
+        )
+
+
+@torch.no_grad()
+def take_over(model: Model, tokenizer: Tokenizer, start: Start) -> list[str]:
+    """Fills a model with weights of another one.
+
+    Args:
+        model: with its own weights drawn. tokenizer: of the model: that of the start, or with tokens added to it.
+        start: where the weights come from.
+
+    Returns:
+        What of the model did not come from there, and what was left there.
+
+    Raises:
+        CheckpointError: everything that does not fit; nothing was filled.
+    """
+    given, told = start.weights(), []
+    tables = _vocabulary_tensors(model)
+    size, known = start.config.vocab_size or 0, _known(start)
+    filled: list[tuple[Tensor, Tensor]] = []
+    faults: list[str] = []
+    new_heads = {*model.config.heads} - {*start.config.heads}
+    for shared in weights_of(model):
+        name = next((name for name in shared.names if name in given), None)
+        if name is None:
+            if _head_of(shared.names[0]) not in new_heads:
+                faults.append(f"{shared.names[0]} is missing there")
+            continue
+        tensor = given[name]
+        if id(shared.tensor) in tables and tensor.shape[1:] == shared.tensor.shape[1:] and size <= len(shared.tensor):
+            tensor = _with_rows(tensor[:size], len(shared.tensor), known, tokenizer.vocab_size)
+        if tensor.shape != shared.tensor.shape:
+            faults.append(f"{name} is {list(tensor.shape)} there and {list(shared.tensor.shape)} here")
+        elif tensor.is_floating_point() and not tensor.isfinite().all():
+            faults.append(f"{name} is not finite there")
+        filled.append((shared.tensor, tensor))
+    names = {name for shared in weights_of(model) for name in shared.names}
+    gone = {*start.config.heads} - {*model.config.heads}
+    faults += [f"{name} has no place here" for name in given if name not in names and _head_of(name) not in gone]
+    if faults:
+        more = f" and {len(faults) - 10} more" if len(faults) > 10 else ""
+        raise CheckpointError(f"the weights of {start.folder} do not fit the model: {'; '.join(faults[:10])}{more}")
+    for own, tensor in filled:
+        own.copy_(tensor)
+    told += [f"the head {name} is drawn anew" for name in sorted(new_heads)]
+    told += [f"the head {name} is left out" for name in sorted(gone)]
+    if tokenizer.vocab_size > known:
+        told.append(f"{counted(tokenizer.vocab_size - known, 'new token')} start as the mean of all others")
+    return told
+
+
+def _known(start: Start) -> int:
+    """How many rows of the vocabulary stand for tokens."""
+    return start.tokenizer.vocab_size if start.tokenizer is not None else start.config.vocab_size or 0
+
+
+def _vocabulary_tensors(model: Model) -> set[int]:
+    """The tensors with a row for each token, by identity."""
+    found: list[Tensor | None] = [model.backbone.tokens.weight]
+    for head in model.heads.values():
+        if isinstance(head, LanguageModelHead):
+            found += [head.weight, head.bias]
+    return {id(tensor) for tensor in found if tensor is not None}
+
+
+def _with_rows(rows: Tensor, count: int, known: int, wanted: int) -> Tensor:
+    """A table of `count` rows: those there are, then the mean of the `known` ones for tokens up to `wanted`, then 0."""
+    table = rows.new_zeros((count, *rows.shape[1:]))
+    table[: len(rows)] = rows
+    if wanted > known:
+        table[known:wanted] = rows[:known].double().mean(0).to(rows.dtype)
+    return table
+
+
+def _head_of(name: str) -> str:
+    """The head that a tensor belongs to; "" where it is the backbone's."""
+    part, _, rest = name.partition(".")
+    return rest.partition(".")[0] if part == "heads" else ""
