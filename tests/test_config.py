@@ -287,6 +287,7 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("a: 1\na: 2\n", "duplicate key"),
         ("a: {b: 1, b: 2}\n", "duplicate key"),
         ("- a\n- b\n", "must hold"),
+        ("a: [*norm]\n", "text that begins with \\* needs quotes"),
         ("a: [1\n", "not valid YAML"),
         ("a: !!python/object/apply:os.system ['true']\n", "not valid YAML"),
         ("a: !unknown 1\n", "not valid YAML"),

@@ -54,6 +54,20 @@ def test_misfits_are_refused_and_named(kind: Any, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "value", "words"),
+    [
+        (tuple[str, ...], "heads.*", r"; write \[heads\.\*\]$"),
+        (tuple[float, ...], 1.0, r"; write \[1\.0\]$"),
+        (tuple[str, ...], 1, "each entry text$"),
+        (tuple[float, float], 1.0, "each entry a number$"),
+    ],
+)
+def test_one_entry_for_a_list_is_told_how_to_be_written(kind: Any, value: Any, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        check_value(kind, value, {})
+
+
+@pytest.mark.parametrize(
     ("bounds", "value", "words"),
     [
         ({"minimum": 1}, 0, "at least 1"),

@@ -145,7 +145,8 @@ def _contained(read: Callable[[], Any], what: str) -> Mapped:
     except OSError as error:
         raise ConfigError(f"{what} cannot be read: {error.strerror or error}") from None
     except (OmegaConfBaseException, YAMLError, RecursionError, ValueError) as error:
-        raise ConfigError(f"{what} is not valid YAML: {' '.join(str(error).split())}") from None
+        hint = "; text that begins with * needs quotes: '*.bias'" if " alias" in str(error) else ""
+        raise ConfigError(f"{what} is not valid YAML: {' '.join(str(error).split())}{hint}") from None
     if not isinstance(settings, dict):
         raise ConfigError(f"{what} must hold `key: value` lines, not a {type(settings).__name__}")
     _check_keys(settings, what)

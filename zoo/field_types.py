@@ -29,7 +29,7 @@ def check_value(kind: Any, value: Any, metadata: Mapping[str, Any]) -> None:
         metadata: of the field; its `minimum`, `maximum`, `above`, `below` bound numbers and the numbers of a list.
     """
     if not fits_type(kind, value):
-        raise ConfigError(f"{value!r} is not {describe_type(kind)}")
+        raise ConfigError(f"{value!r} is not {describe_type(kind)}{_meant_list(kind, value)}")
     if isinstance(value, tuple):
         for index, entry in enumerate(value):
             try:
@@ -45,6 +45,14 @@ def check_value(kind: Any, value: Any, metadata: Mapping[str, Any]) -> None:
             limit = metadata.get(bound)
             if limit is not None and not holds(value, limit):
                 raise ConfigError(f"{value!r} must be {words} {limit}")
+
+
+def _meant_list(kind: Any, value: Any) -> str:
+    """The hint for one entry that stands where a list of such does; "" for anything else."""
+    arguments = typing.get_args(kind)
+    if typing.get_origin(kind) is tuple and arguments[-1] is Ellipsis and fits_type(arguments[0], value):
+        return f"; write [{value}]"
+    return ""
 
 
 _BOUNDS = {

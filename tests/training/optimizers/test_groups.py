@@ -14,8 +14,15 @@ from zoo.checkpoint.tensors import load_tree
 from zoo.errors import ConfigError
 from zoo.models.create import create_model
 from zoo.nn.linear import Linear
-from zoo.training.optimizers import AdamWConfig, PartConfig
-from zoo.training.optimizers.groups import group_rows, layers_above, nearest, parameter_groups, parts_of
+from zoo.training.optimizers import AdamWConfig, OptimizerConfig, PartConfig
+from zoo.training.optimizers.groups import (
+    group_rows,
+    layers_above,
+    nearest,
+    parameter_groups,
+    parts_of,
+    update_rows,
+)
 from zoo.training.run import pretrain
 
 
@@ -231,3 +238,13 @@ def test_rows_tell_every_parameter_once() -> None:
     assert rows[0].names == ["heads.language_model.output.weight"]
     assert "backbone.stack.blocks.*.feed_forward.sublayer.output.weight" in rows[1].names
     assert rows[1].tensors == sum(isinstance(module, Linear) for module in made.modules()) - 1
+
+
+def test_rows_as_cells() -> None:
+    made = model()
+    config = OptimizerConfig.choice("muon")(learning_rate=0.02, adamw_rate=0.001)
+    rows = update_rows(config.groups(made), made)
+    assert [(rate, decay) for rate, decay, _, _ in rows] == [("0.02", "0.1"), ("0.001", "0.1"), ("0.001", "0")]
+    assert sum(count for _, _, count, _ in rows) == made.num_parameters
+    assert rows[1][3] == "adamw heads.language_model.output.weight"
+    assert re.match(r"muon backbone\.stack\.blocks\.\*\.\S+, \S+ and \d more$", rows[0][3])

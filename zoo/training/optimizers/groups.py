@@ -35,6 +35,9 @@ STANDARD = BertInitializationConfig()
 NUM_SUGGESTED = 3
 """How many names an error about a pattern suggests."""
 
+NUM_NAMED = 2
+"""How many names of a group a table shows."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PartConfig(Config):
@@ -196,7 +199,7 @@ class GroupRow(NamedTuple):
 def group_rows(groups: Iterable[Mapping[str, Any]], model: nn.Module) -> list[GroupRow]:
     """What is in each group that `OptimizerConfig.groups` made of a model, which may be without data."""
     names = {parameter: name for name, parameter in model.named_parameters()}
-    rows = []
+    rows: list[GroupRow] = []
     for group in groups:
         counts: dict[str, int] = {}
         for parameter in group["params"]:
@@ -212,4 +215,15 @@ def group_rows(groups: Iterable[Mapping[str, Any]], model: nn.Module) -> list[Gr
                 rule=group.get("rule", ""),
             )
         )
+    return rows
+
+
+def update_rows(groups: Iterable[Mapping[str, Any]], model: nn.Module) -> list[tuple[str, str, int, str]]:
+    """(learning rate at its peak, decay, parameters, whose) of each group, as the cells of a table."""
+    groups = list(groups)
+    rows = []
+    for group, row in zip(groups, group_rows(groups, model), strict=True):
+        rest = len(row.names) - NUM_NAMED
+        names = ", ".join(row.names[:NUM_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+        rows.append((f"{group['lr']:.3g}", f"{row.weight_decay:.3g}", row.parameters, f"{row.rule} {names}".strip()))
     return rows

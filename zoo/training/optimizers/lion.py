@@ -2,7 +2,8 @@
 
 The paper's rate is 3 to 10 times below AdamW's and its decay as many times above, so that their product stays; the
 defaults here are AdamW's, both by 10. Its β₁ and β₂ mean other things than Adam's: the first mixes what the step takes,
-the second what is remembered.
+the second what is remembered. Where a gradient is zero but for rounding, the step is as long as anywhere else, so a run
+repeats bit for bit, but is equal over numbers of ranks or microbatches only as far as signs are.
 """
 
 from __future__ import annotations
