@@ -36,11 +36,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     # where both meet
     "checkpoint": FOUNDATIONS | TENSORS | {"data"},
     "pretrained": FOUNDATIONS | TENSORS | {"checkpoint"},
-    "training": BELOW_TRAINING,
-    "sweep": BELOW_TRAINING | {"training"},
-    "cli": BELOW_TRAINING | {"training", "sweep", ""},
+    # a picture of what lies in a run folder; it knows the folder, not what filled it
+    "report": BELOW_TRAINING,
+    "training": BELOW_TRAINING | {"report"},
+    "sweep": BELOW_TRAINING | {"report", "training"},
+    "cli": BELOW_TRAINING | {"report", "training", "sweep", ""},
     # the package itself (its public names) and `python -m zoo`
-    "": BELOW_TRAINING | {"training", "sweep"},
+    "": BELOW_TRAINING | {"report", "training", "sweep"},
     "__main__": {"cli"},
 }
 

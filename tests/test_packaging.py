@@ -171,6 +171,7 @@ def test_wheel_holds_the_package_and_its_configs(wheel: Path) -> None:
     assert shipped_configs(), "no configs to ship"
     assert {f"{PACKAGE}/{path}" for path in shipped_configs()} <= names
     assert {module.path for module in read_package().values()} <= names
+    assert {f"{PACKAGE}/report/page.{kind}" for kind in ("css", "js")} <= names, "a report is drawn with them"
     assert f"{PACKAGE}/py.typed" in names, "type checkers ignore a package without it"
     assert all(name.startswith(f"{PACKAGE}/") for name in names), "tests, recipes and the like stay out"
 

@@ -19,7 +19,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 import zoo
-from zoo.cli import branch, config, data, describe, evaluate, extend, fill, generate, pretrain
+from zoo.cli import branch, config, data, describe, evaluate, extend, fill, generate, pretrain, report
 from zoo.cli import list as listing
 from zoo.cli.arguments import examples
 from zoo.cli.failure import BROKEN_PIPE, STOPPED, exit_status, sentence
@@ -34,6 +34,7 @@ VERBS = {
     "evaluate": evaluate,
     "fill": fill,
     "generate": generate,
+    "report": report,
     "list": listing,
     "describe": describe,
     "config": config,

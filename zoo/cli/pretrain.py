@@ -46,7 +46,7 @@ def run(
     """Train a model from a config.
 
     The same command continues a run that was stopped, however that happened. Ctrl-C saves first. A run folder holds the
-    resolved config, the log (metrics.csv), the tokenizer and checkpoints.
+    resolved config, the log (metrics.csv), the tokenizer, checkpoints and a picture of it all (report.html).
     """
     from zoo.training.run import pretrain
     from zoo.training.shipped import load_run

@@ -100,7 +100,7 @@ def layer_rows(model: Model) -> list[tuple[str, str, str]]:
         if len(stack.blocks) < config.num_layers:
             order = " ".join(map(str, stack.order))
             rows.append((name, "weights", f"shared ({config.sharing.kind}): layers run blocks {order}"))
-        for numbers, layer in _alike(stack):
+        for numbers, layer in alike(stack):
             which, block = f"{name} {ranges(numbers)}", stack.blocks[stack.order[numbers[0]]]
             rows += [(which, part, words) for part, words in _block_words(block, layer)]
             rows += [(which, part, words) for part, words in _lambda_words(stack, numbers)]
@@ -118,7 +118,7 @@ def layer_rows(model: Model) -> list[tuple[str, str, str]]:
     return rows
 
 
-def _alike(stack: Stack) -> list[tuple[list[int], LayerConfig]]:
+def alike(stack: Stack) -> list[tuple[list[int], LayerConfig]]:
     """Layers that are made alike, as (their numbers, their config), in the order of the first of each."""
     found: dict[str, tuple[list[int], LayerConfig]] = {}
     for number, (block, layer) in enumerate(zip(stack.order, stack.config.layer_configs(), strict=True)):

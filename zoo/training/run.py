@@ -27,6 +27,8 @@ from zoo.errors import CheckpointError, ConfigError, DataError, TrainingError
 from zoo.models import Model, ModelConfig
 from zoo.objectives.base import Setup
 from zoo.objectives.mixture import MixedRows, Mixture
+from zoo.report.text import text_facts, to_json
+from zoo.report.write import write_report_or_warn
 from zoo.training.checkpoint_io import FolderCheckpointIO
 from zoo.training.conductor import Conductor, checkpoint_step
 from zoo.training.config import RunConfig
@@ -193,6 +195,7 @@ def pretrain(
         return _train(config, run, corpus)
     except (Interrupted, TrainingError):
         if run.is_owner:
+            write_report_or_warn(run.path)
             raise
         raise SystemExit(0) from None  # a launcher kills the first rank where another ends with an error
     finally:
@@ -220,6 +223,7 @@ def _train(config: RunConfig, run: RunFolder, corpus: Corpus | None) -> Result:
             if newest is not None:
                 print(f"{run.path} continues from step {checkpoint_step(newest)}", file=sys.stderr)
             tokenizer.save(run.path / "tokenizer")
+            write_text(run.path / "data.json", to_json(text_facts(prepared.corpus)))
         trainer = make_trainer(config, conductor, FolderCheckpointIO(module.model, tokenizer))
         _fit(trainer, module, _data_module(prepared), newest)
     result = Result(
@@ -233,6 +237,7 @@ def _train(config: RunConfig, run: RunFolder, corpus: Corpus | None) -> Result:
     )
     if run.is_owner:
         write_text(run.result, json.dumps({**result._asdict(), "folder": str(run.path)}, indent=2))
+        write_report_or_warn(run.path)
     return result
 
 

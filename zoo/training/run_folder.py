@@ -4,10 +4,12 @@
         config.yaml        the resolved config; running it again continues or repeats the run
         environment.json   versions, device, own blocks
         imports/           own blocks as they were, for the record
+        data.json          what the text is like
         metrics.csv        the log
         tokenizer/         opens by itself
         checkpoints/       step-N folders
         result.json        written when the run is finished
+        report.html        the picture of all of it
         origin.json        where it came from, if it was branched off or extended (`origin.py`)
 
 One process at a time: the lock is the operating system's, so it goes with its owner, however that ends. Processes that

@@ -1,0 +1,96 @@
+"""The parts of a report."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.report.made_up import HOSTILE, TEXT, add_samples, made_up_run
+from zoo.report import sections
+from zoo.report.folder import Run, read_run
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return read_run(made_up_run(tmp_path / "gpt"))
+
+
+def words(node) -> str:
+    return " ".join(" ".join(node.itertext()).split())
+
+
+def test_summary_has_what_is_looked_for_first(run: Run) -> None:
+    said = words(sections.summary(run))
+    for name in ("validation loss", "training loss", "steps 399", "tokens 409k", "2 min 4 s", "tokens/s", "MFU"):
+        assert name in said
+
+
+def test_model_is_built_with_the_vocabulary_of_the_text(run: Run) -> None:
+    model, reason = sections.find_model(run)
+    assert reason == ""
+    assert model.config.vocab_size == TEXT["vocabulary"]
+    assert "× 3" in words(sections.model_section(model, reason))
+    assert f"{model.num_parameters:,}" in words(sections.cost_section(model, run))
+
+
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        ({}, "does not say which model"),
+        ({"model": {"kind": "decoder", "dim": 32, "positions": "kerple"}}, "unknown positions 'kerple'"),
+        ({"model": 5}, "must be a group of settings"),
+    ],
+)
+def test_model_that_cannot_be_drawn_says_why(run: Run, changes: dict, said: str) -> None:
+    settings = {key: value for key, value in run.config.items() if key != "model"}
+    model, reason = sections.find_model(run._replace(config=settings | changes))
+    assert model is None
+    assert said in reason
+    assert said in words(sections.model_section(model, reason))
+
+
+def test_own_blocks_that_are_missing_are_named(run: Run) -> None:
+    imports = [{"file": "my_blocks.py", "sha256": "0" * 64}]
+    config = {**run.config, "model": {"kind": "decoder", "positions": "kerple"}}
+    _, reason = sections.find_model(run._replace(config=config, environment={"imports": imports}))
+    assert "my_blocks.py" in reason
+    assert "--import" in reason
+
+
+def test_model_whose_vocabulary_is_not_known(run: Run) -> None:
+    model, reason = sections.find_model(run._replace(text={}))
+    assert model is None
+    assert "no checkpoint" in reason or "holds no model" in reason
+
+
+def test_data(run: Run) -> None:
+    said = words(sections.data_section(run))
+    for part in ("900", "120,000", "3.100 nats", "257 entries, 180 occur", "path=books", "17 %"):
+        assert part in said
+
+
+@pytest.mark.parametrize("text", [{}, {"training": 5}, {"training": {"documents": 1}}])
+def test_text_that_is_not_known_or_damaged(run: Run, text: dict) -> None:
+    said = words(sections.data_section(run._replace(text=text)))
+    assert "data.json" in said
+
+
+def test_samples_newest_first_and_whole(run: Run) -> None:
+    add_samples(run.folder)
+    section = sections.samples_section(read_run(run.folder))
+    folds = section.findall("details")
+    assert [fold.find("summary").text for fold in folds] == ["step 400", "step 200"]
+    assert [bool(fold.get("open")) for fold in folds] == [True, False]
+    assert len(folds[0].findall("blockquote")) == len(HOSTILE) + 1
+
+
+def test_what_is_not_there_says_so(run: Run) -> None:
+    assert "no samples" in words(sections.samples_section(run))
+    assert "because" in words(sections.attention_section([], "because"))
+    assert "no environment.json" in words(sections.environment_section(run._replace(environment={})))
+    assert "no config.yaml" in words(sections.config_section(run._replace(config_text="")))
+
+
+def test_environment(run: Run) -> None:
+    said = words(sections.environment_section(run))
+    assert "torch 2.13" in said
+    assert "devices cpu" in said
