@@ -5,6 +5,10 @@ query with every key: what a mask leaves out is not taken off, the convention of
 the output layer on the positions that are scored. Of a mixture of experts, those that a token goes through are counted.
 Norms, activations and lookups are left out. A training step is three
 forwards: the backward makes two products for each one of the forward.
+
+That is the work that the formulas ask for, whatever a kernel does: a fused attention computes its scores a second time
+in its backward (five products where the formula has four, so torch's own counter says 3.5 forwards for it and not 3),
+one that knows the mask leaves out what is masked, and checkpointed blocks run forward twice.
 """
 
 from __future__ import annotations
