@@ -36,9 +36,10 @@ def test_run_config_and_model_folder_agree(workshop: Workshop, command: Command,
         command("describe", run / "checkpoints" / "step-4"),
         command("describe", run / "checkpoints" / "step-4" / "model"),
     ]
-    bodies = {outcome.out.partition("\n")[2] for outcome in described}
+    bodies = {outcome.out.partition("\n")[2].partition("\n\nrun\n")[0].strip() for outcome in described}
     assert {outcome.status for outcome in described} == {0}
     assert len(bodies) == 1
+    assert ["\ntokens of the run" in outcome.out for outcome in described] == [True, False, False]
     assert str(run) in described[0].out
 
 
@@ -75,3 +76,59 @@ def test_preset_wins_over_the_config_of_its_name_and_says_so(command: Command) -
 )
 def test_error_names_the_key_as_it_was_written(command: Command, setting: str, key: str) -> None:
     assert command("describe", "gpt-nano", setting).err.startswith(f"error: {key}: ")
+
+
+# ------------------------------------------------------------------------------------------------------------ preflight
+
+
+def test_what_a_run_would_take(command: Command) -> None:
+    out = command("describe", "gpt2", "--device", "h100", "--mfu", "0.5").out
+    assert out.startswith("config gpt2")
+    assert re.search(r"tokens of the run +295G in 600,000 steps", out)
+    assert re.search(r"hours +[\d,]+ on h100 at 50 % of 989T FLOP/s \(NVIDIA H100 datasheet\)", out)
+    assert re.search(r"memory, at the peak +[\d.]+ GiB of 80.00 GiB \(\d+ %\)\n", out)
+
+
+def test_here_without_a_device(workshop: Workshop, command: Command) -> None:
+    out = command("describe", workshop.config("decoder")).out
+    assert re.search(r"hours +\S+ on cpu at 40 % of \S+ FLOP/s \(measured now\)", out)
+
+
+@pytest.mark.parametrize(
+    "arguments, told",
+    [
+        (("gpt2", "--device", "h10"), "did you mean 'h100'"),
+        (("gpt2", "--mfu", "40"), "give a number above 0 and at most 1"),
+        (("gpt2", "--mfu", "much"), "'much' is not a number"),
+        (("gpt2-medium", "--device", "h100"), "preset gpt2-medium is none; give a config"),
+        (("gpt2", "bert-base", "--device", "h100"), "ask for one of them"),
+        (("gpt2", "bert-bas"), "bert-base"),
+        (("gpt2", "positions=alibi", "bert-base"), "bert-base"),
+    ],
+)
+def test_wrong_use_says_what_is_right(command: Command, arguments: tuple[str, ...], told: str) -> None:
+    status, _, err = command("describe", *arguments)
+    assert status == 2
+    assert told in err
+
+
+def test_two_models(command: Command) -> None:
+    status, out, _ = command("describe", "gpt2", "gpt2-medium")
+    assert status == 0
+    assert re.search(r"setting +preset gpt2 +preset gpt2-medium", out)
+    assert re.search(r"num_layers +12 +24", out)
+    assert re.search(r"total +124,439,808 +354,823,168 +\+185.1 %", out)
+    assert "training FLOPs a token" in out
+
+
+def test_settings_hold_for_both(command: Command) -> None:
+    out = command("describe", "gpt2", "gpt2-medium", "num_layers=3").out
+    assert "num_layers" not in out
+
+
+def test_two_runs(workshop: Workshop, command: Command) -> None:
+    runs = [workshop.run(family).relative_to(workshop.folder) for family in ("encoder", "decoder")]
+    out = command("describe", *runs).out
+    assert re.search(r"model.kind +encoder +decoder", out)
+    assert re.search(r"tokenizer.special_tokens +bert +gpt", out)
+    assert "have the same settings" in command("describe", runs[0], runs[0]).out

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from zoo.training import peak
-from zoo.training.peak import DATASHEET_BF16, peak_flops
+from zoo.training.devices import DEVICES
+from zoo.training.peak import peak_flops
 
 CPU = torch.device("cpu")
 
@@ -38,7 +39,7 @@ def test_every_precision_of_a_run(dtype: torch.dtype) -> None:
 
 def test_known_device_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H200")
-    assert peak_flops(torch.device("cuda"), torch.bfloat16) == DATASHEET_BF16["NVIDIA H200"] == 989e12
+    assert peak_flops(torch.device("cuda"), torch.bfloat16) == DEVICES["h200"].bf16 == 989e12
 
 
 def test_measuring_draws_nothing() -> None:

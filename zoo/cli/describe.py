@@ -1,64 +1,148 @@
-"""`zoo describe`: a model's parts, their parameters, what is live in which layer, and what a token costs."""
+"""`zoo describe`: what a model is made of, what a run of it takes, and how two of them differ."""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from zoo.cli.arguments import examples
+from zoo.cli.arguments import examples, number
 from zoo.cli.screen import note, table
 from zoo.errors import ConfigError
 
 if TYPE_CHECKING:
     from zoo.models import ModelConfig
+    from zoo.training.config import RunConfig
 
 EXAMPLES = examples(
     "zoo describe bert-base",
     "zoo describe gpt2 positions=rotary attention.query_bias=false",
+    "zoo describe gpt2 --device h100 --mfu 0.4         what the run of that config would take",
     "zoo describe configs/pretrain/t5-nano.yaml model.positions=alibi",
     "zoo describe runs/gpt-nano",
+    "zoo describe bert-base roberta-base               what differs between the two",
+    "zoo describe runs/gpt-nano runs/gpt-nano-rotary",
 )
 
 
 class Subject(NamedTuple):
-    """What is described: `title` says what it is and where it came from."""
+    """What is described.
+
+    Attributes:
+        title: what it is and where it came from.
+        config: the model.
+        run: the run that trains it, its vocabulary known; None: a model by itself.
+    """
 
     title: str
     config: ModelConfig
+    run: RunConfig | None = None
 
 
 def run(
     name: Annotated[
         str, typer.Argument(metavar="model", help="a model's name (see `zoo list`), a config, a run or model folder")
     ],
-    settings: Annotated[
+    rest: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="key=value",
-            help="the model's settings, for example positions=rotary; those of a config: model.positions=rotary",
+            metavar="[other] key=value",
+            help="another one, to see what differs; the model's settings, for example positions=rotary, or those of a "
+            "config: model.positions=rotary",
         ),
     ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option("--device", help="tell hours and memory for this one, for example h100; else: what is here"),
+    ] = None,
+    mfu: Annotated[
+        float, typer.Option("--mfu", parser=number, help="share of the device's peak that a run reaches")
+    ] = 0.4,
 ) -> None:
-    """Show what a model is made of.
+    """Show what a model is made of, and what a run would take.
 
     Parameters by part, what is in each layer and every setting of it that differs from its default, which attention
-    kernel serves it and why, and floating-point operations of training on a token.
+    kernel serves it and why, and floating-point operations of training on a token. Of a config or a run also: tokens,
+    operations, hours and memory, on the device that is here or on a named one. Of two: what differs.
     """
+    _check_options(device, mfu)
+    other, settings = _told_apart(rest or [])
+    if other is None:
+        _describe(find_subject(name, settings, wants_run=device is not None), device, mfu)
+        return
+    if device is not None:
+        raise ConfigError("--device does not go with two to compare; ask for one of them")
+    _compare(find_subject(name, settings), find_subject(other, settings))
+
+
+def _check_options(device: str | None, mfu: float) -> None:
+    from zoo.registry import unknown_name
+    from zoo.training.devices import DEVICES
+
+    if device is not None and device not in DEVICES:
+        raise ConfigError(unknown_name("device", device, DEVICES))
+    if not 0 < mfu <= 1:
+        raise ConfigError(
+            f"--mfu {mfu:g} is no share of the peak; give a number above 0 and at most 1, for example 0.4"
+        )
+
+
+def _told_apart(rest: list[str]) -> tuple[str | None, list[str]]:
+    """The second thing to describe, if the first word is one, and the settings."""
+    if rest and ("=" not in rest[0] or Path(rest[0]).expanduser().is_dir()):
+        return rest[0], rest[1:]
+    return None, rest
+
+
+def _describe(subject: Subject, device: str | None, mfu: float) -> None:
+    from zoo.cli.preflight import run_rows, shape_rows
     from zoo.models.anatomy import cost_rows, empty_model, layer_rows, part_rows
 
-    subject = find_subject(name, settings or [])
+    if device is not None and subject.run is None:
+        raise ConfigError(f"--device tells hours and memory of a run, and {subject.title} is none; give a config")
     model = empty_model(subject.config)
     table(f"{subject.title}: {subject.config.kind}\n", ("part", "parameters", "share"), part_rows(model))
     print()
     table("", ("layers (from 0)", "part", "what is in it"), layer_rows(model))
     print()
     table("", ("cost", ""), cost_rows(model))
+    if awkward := shape_rows(model):
+        print()
+        table("", ("slow on GPUs", "why (arXiv:2401.14489)"), awkward)
+    if subject.run is not None:
+        print()
+        table("", ("run", ""), run_rows(subject.run, model, device, mfu))
 
 
-def find_subject(name: str, settings: list[str]) -> Subject:
+def _compare(one: Subject, other: Subject) -> None:
+    from zoo.cli.comparison import cost_difference, count_rows, setting_rows
+    from zoo.models.anatomy import empty_model
+
+    names = (one.title, other.title)
+    if one.run is not None and other.run is not None:
+        settings = list(setting_rows(one.run, other.run))
+    else:
+        settings = list(setting_rows(one.config, other.config))
+    if settings:
+        table("", ("setting", *names), settings)
+    else:
+        print(f"{one.title} and {other.title} have the same settings")
+    print()
+    models = empty_model(one.config), empty_model(other.config)
+    table("", ("parameters", *names, "change"), count_rows(*models))
+    print()
+    table("", ("cost", *names), cost_difference(*models))
+
+
+def find_subject(name: str, settings: list[str], wants_run: bool = False) -> Subject:
     """The model that a name stands for: a folder, a config file, a preset, a shipped config, in this order.
+
+    Args:
+        name: of it, or its path.
+        settings: laid over it.
+        wants_run: whether a shipped config comes before a preset of its name.
 
     Raises:
         ConfigError: none of these, or a setting that does not fit. CheckpointError: a folder without a model.
@@ -70,7 +154,7 @@ def find_subject(name: str, settings: list[str]) -> Subject:
     shipped = shipped_configs()
     if Path(name).expanduser().is_dir() and name not in PRESETS:
         return _from_folder(Path(name).expanduser(), settings)
-    if name in PRESETS:
+    if name in PRESETS and not (wants_run and name in shipped):
         subject = Subject(f"preset {name}", _changed(name, settings))
         if name in shipped:
             note(f"note: this is the preset; the config of the same name: zoo config {name}")
@@ -83,9 +167,12 @@ def find_subject(name: str, settings: list[str]) -> Subject:
 def _from_folder(folder: Path, settings: list[str]) -> Subject:
     from zoo.checkpoint.model import read_config
     from zoo.pretrained import model_folder
+    from zoo.training.shipped import load_run
 
-    found = model_folder(folder)
-    return Subject(str(found), _changed(read_config(found), settings))
+    found, path = model_folder(folder), folder / "config.yaml"
+    model = _changed(read_config(found), settings)
+    is_run = (folder / "checkpoints").is_dir() and path.is_file()
+    return Subject(str(found), model, dataclasses.replace(load_run(path).config, model=model) if is_run else None)
 
 
 def _changed(model: str | ModelConfig, settings: list[str]) -> ModelConfig:
@@ -104,14 +191,13 @@ def _changed(model: str | ModelConfig, settings: list[str]) -> ModelConfig:
 
 
 def _from_config(name: str, settings: list[str]) -> Subject:
-    import dataclasses
-
     from zoo.training.shipped import load_run
 
     config = load_run(name, settings).config
     model: ModelConfig = config.model
     if model.vocab_size is None:
-        size = getattr(config.tokenizer, "vocab_size", None)
+        learns = config.tokenizer.learns
+        size = getattr(config.tokenizer, "vocab_size", None) if learns else config.tokenizer.train(()).vocab_size
         if size is None:
             raise ConfigError(
                 f"is only known once there is a tokenizer of kind {config.tokenizer.kind!r}; say one, for example "
@@ -119,4 +205,4 @@ def _from_config(name: str, settings: list[str]) -> Subject:
                 "model.vocab_size",
             )
         model = dataclasses.replace(model, vocab_size=size)
-    return Subject(f"config {name}", model)
+    return Subject(f"config {name}", model, dataclasses.replace(config, model=model))

@@ -200,6 +200,10 @@ class Stack(nn.Module):
             hidden_BTD = self.blocks[number](hidden_BTD, inputs[sort], None if cache is None else cache.layer(layer))
         return self.dropout(self.norm(hidden_BTD))
 
+    def kernel(self, name: str) -> Kernel:
+        """The kernel of that name; who counts what a forward takes elsewhere puts another in its place."""
+        return KERNELS[name]
+
     def _inputs(self, sort: Sort, row: _Row, memory: Memory | None, cross: AttentionMask) -> BlockInputs:
         """What the layers of one sort share."""
         scheme, dtype = self.schemes[sort.scheme], row.hidden_BTD.dtype
@@ -208,12 +212,12 @@ class Stack(nn.Module):
         mask = row.mask & AttentionMask(window=sort.window, offset=row.mask.offset)
         request = Request(mask, bias, row.key_positions_BS.shape[1], row.hidden_BTD, sort.features)
         rotate = functools.partial(scheme.rotate, tables=scheme.prepare(row.positions_BT, dtype))
-        own = _context(KERNELS[sort.kernel], request, rotate)
+        own = _context(self.kernel(sort.kernel), request, rotate)
         if memory is None:
             return BlockInputs(own)
         features = sort.features - {"bias"}  # positions say nothing of how far a memory is
         request = Request(cross, None, memory.hidden_BSD.shape[1], row.hidden_BTD, features)
-        return BlockInputs(own, memory.hidden_BSD, _context(KERNELS[sort.kernel], request, no_rotation))
+        return BlockInputs(own, memory.hidden_BSD, _context(self.kernel(sort.kernel), request, no_rotation))
 
 
 class _Row(NamedTuple):

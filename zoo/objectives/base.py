@@ -65,6 +65,18 @@ class Scores(NamedTuple):
     metrics: dict[str, Tensor]
 
 
+class Places(NamedTuple):
+    """What becomes of one row, as far as the settings tell it, without tokenizer or text.
+
+    Attributes:
+        decoder: places of a decoder's row, 0 where there is none.
+        scored: places that go through the output layer over the vocabulary.
+    """
+
+    decoder: int
+    scored: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class ObjectiveConfig(Config, Choice, noun="objective"):
     """What a run trains on."""
@@ -93,6 +105,10 @@ class ObjectiveConfig(Config, Choice, noun="objective"):
     def build(self, name: str, setup: Setup) -> Objective:
         """The objective, called `name` in the run; raises ConfigError or DataError where the setup does not fit."""
         raise NotImplementedError
+
+    def places(self, max_length: int) -> Places:
+        """What a full row of `max_length` amounts to: what a run costs is told by it before it begins."""
+        return Places(0, float(max_length))
 
     def check_beside(self, name: str, other_name: str, other: ObjectiveConfig) -> None:
         """Raises ConfigError where this config, `name`, cannot work on the rows that `other` needs for itself."""

@@ -27,6 +27,7 @@ from zoo.objectives.base import (
     Noised,
     Objective,
     ObjectiveConfig,
+    Places,
     Scores,
     Setup,
     require_length,
@@ -65,6 +66,10 @@ class MaskedLMConfig(ObjectiveConfig, kind="masked_lm"):
                 f"{self.packing!r} has no effect: {name} works on the rows of {other_name} ({other.kind}); drop it",
                 f"{name}.packing",
             )
+
+    def places(self, max_length: int) -> Places:
+        """The chosen tokens are scored."""
+        return Places(0, self.rate * max_length)
 
     def build(self, name: str, setup: Setup) -> Objective:
         """The objective; raises DataError where the tokenizer has no mask token."""

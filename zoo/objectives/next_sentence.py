@@ -16,7 +16,7 @@ from zoo.data.pairs import PairRows, PairTokens, TooFewDocumentsError
 from zoo.data.rows import RowMaker, Rows
 from zoo.data.split import Documents
 from zoo.nn.loss import classification_loss
-from zoo.objectives.base import Noised, Objective, ObjectiveConfig, Scores, Setup, require_length
+from zoo.objectives.base import Noised, Objective, ObjectiveConfig, Places, Scores, Setup, require_length
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +34,10 @@ class NextSentenceConfig(ObjectiveConfig, kind="next_sentence"):
         minimum=0,
         maximum=1,
     )
+
+    def places(self, max_length: int) -> Places:
+        """The vocabulary is not asked."""
+        return Places(0, 0.0)
 
     def build(self, name: str, setup: Setup) -> Objective:
         """The objective; raises DataError where the tokenizer has no special tokens for pairs."""

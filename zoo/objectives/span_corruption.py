@@ -27,7 +27,7 @@ from zoo.data.packing import DocumentRows, Fit
 from zoo.data.rows import Integers, RowMaker, Rows
 from zoo.data.split import Documents
 from zoo.errors import ConfigError, DataError
-from zoo.objectives.base import Noised, Objective, ObjectiveConfig, Scores, Setup, require_length, score_tokens
+from zoo.objectives.base import Noised, Objective, ObjectiveConfig, Places, Scores, Setup, require_length, score_tokens
 
 SHORTEST = 2
 """Tokens of the shortest piece: one that stays and one that is noise."""
@@ -49,6 +49,11 @@ class SpanCorruptionConfig(ObjectiveConfig, kind="span_corruption"):
     packing: Literal["documents", "none"] = setting(
         "documents", "documents: short pieces share a row; none: one piece a row"
     )
+
+    def places(self, max_length: int) -> Places:
+        """All of the decoder's row is scored."""
+        width = self.target_length or derived_target(self, max_length).decoder_places
+        return Places(width, float(width))
 
     def build(self, name: str, setup: Setup) -> Objective:
         """The objective.
@@ -79,6 +84,23 @@ def count_spans(lengths: Integers, density: float, mean_span_length: float) -> S
     return Spans(noise, spans, lengths - noise + spans + 1, noise + spans + 1)
 
 
+class Derived(NamedTuple):
+    """The longest piece that fits an encoder's row, in tokens, and the places that its target takes."""
+
+    longest: int
+    decoder_places: int
+
+
+def derived_target(config: SpanCorruptionConfig, encoder_width: int) -> Derived:
+    """What `target_length: null` comes to."""
+
+    def count(lengths: Integers) -> Spans:
+        return count_spans(lengths, config.density, config.mean_span_length)
+
+    longest = Fit(encoder_width, lambda lengths: count(lengths).encoder).longest
+    return Derived(longest, int(count(np.asarray([longest])).decoder[0]))
+
+
 class SpanCorruption(Objective):
     """T5's denoising on packed pieces of text."""
 
@@ -97,8 +119,7 @@ class SpanCorruption(Objective):
         self.padding = tokenizer.role("padding")
         require_length("span_corruption", setup.max_length, 5, "pieces of two tokens or three")
         self.encoder_width = setup.max_length
-        only_encoder = Fit(self.encoder_width, lambda lengths: self._count(lengths).encoder).longest
-        derived = int(self._count(np.asarray([only_encoder])).decoder[0])
+        only_encoder, derived = derived_target(config, self.encoder_width)
         self.decoder_width = config.target_length or derived
         # A piece takes the larger of its shares of the two rows: whole numbers in units of one over both widths.
         self.fit = Fit(self.encoder_width * self.decoder_width, self._slots, shortest=SHORTEST)

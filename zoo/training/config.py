@@ -33,7 +33,14 @@ class TrainerConfig(Config):
     batch_size: int = setting(32, "rows of one optimizer step, over all ranks and microbatches", minimum=1)
     batch_warmup: WarmupConfig | None = setting(None, "steps of fewer rows that come first; null: none")
     length_warmup: WarmupConfig | None = setting(None, "shorter rows that come first, in tokens; null: none")
-    accumulate: int = setting(1, "microbatches that each rank splits its share of a step into", minimum=1)
+    accumulate: int | Literal["auto"] = setting(
+        1,
+        "microbatches that each rank splits its share of a step into; auto: as few as the memory of the device allows",
+        minimum=1,
+    )
+    memory_limit: float | None = setting(
+        None, "GiB that a step may take on each device, for accumulate=auto; null: 90 % of the device's", above=0
+    )
     gradient_clip: float | None = setting(1.0, "largest global norm of the gradient; null: not clipped", above=0)
     precision: Literal["32-true", "bf16-mixed", "64-true"] = setting("32-true", "number format of weights and products")
     validate_every: int | None = setting(None, "steps between validations; null: at the end only", minimum=1)
@@ -138,7 +145,8 @@ class RunConfig(Config):
             self.optimizer.check(self.model, self.schedule)
         except ConfigError as error:
             raise error.under("optimizer") from None
-        shares = self.trainer.accumulate * self.trainer.devices * self.trainer.num_nodes
+        microbatches = 1 if self.trainer.accumulate == "auto" else self.trainer.accumulate
+        shares = microbatches * self.trainer.devices * self.trainer.num_nodes
         if self.trainer.batch_size % shares:
             raise ConfigError(
                 f"{self.trainer.batch_size} rows cannot be shared out to {shares} microbatches (accumulate × devices × "
@@ -162,7 +170,7 @@ class RunConfig(Config):
         for key, reason in self.model.parts_that_mix_rows().items():
             for shares in ("accumulate", "devices", "num_nodes"):
                 value = getattr(self.trainer, shares)
-                if value > 1:
+                if value == "auto" or value > 1:
                     raise ConfigError(
                         f"{value} does not go with model.{key}: {reason}, so the result would depend on how a step is "
                         "shared out; use 1, or another part there",
@@ -179,6 +187,12 @@ class RunConfig(Config):
                         f"{value} has no effect: data.validation_fraction is 0; set this to null, or that above 0",
                         f"trainer.{key}",
                     )
+        if self.trainer.memory_limit is not None and self.trainer.accumulate != "auto":
+            raise ConfigError(
+                f"{self.trainer.memory_limit:g} has no effect: trainer.accumulate is {self.trainer.accumulate}; set "
+                "this to null, or that to auto",
+                "trainer.memory_limit",
+            )
         if not self.wandb.enabled and self.wandb != WandbConfig():
             raise ConfigError("project and entity have no effect; set wandb.enabled=true", "wandb")
 

@@ -10,20 +10,7 @@ import time
 
 import torch
 
-DATASHEET_BF16 = {
-    "NVIDIA H200": 989e12,
-    "NVIDIA H100 80GB HBM3": 989e12,
-    "NVIDIA H100 PCIe": 756e12,
-    "NVIDIA A100-SXM4-80GB": 312e12,
-    "NVIDIA A100-SXM4-40GB": 312e12,
-    "NVIDIA A100-PCIE-40GB": 312e12,
-    "NVIDIA L4": 121e12,
-    "NVIDIA L40S": 362e12,
-    "NVIDIA A10G": 70e12,
-    "NVIDIA GeForce RTX 4090": 165e12,
-    "NVIDIA GeForce RTX 3090": 71e12,
-}
-"""Dense bf16 matrix rate by device name, FLOP/s."""
+from zoo.training.devices import reported_device
 
 
 def peak_flops(device: torch.device, dtype: torch.dtype, *, size: int = 1024, repeats: int = 5) -> float:
@@ -36,9 +23,9 @@ def peak_flops(device: torch.device, dtype: torch.dtype, *, size: int = 1024, re
         repeats: products to take the best of.
     """
     if device.type == "cuda" and dtype == torch.bfloat16:
-        known = DATASHEET_BF16.get(torch.cuda.get_device_name(device))
+        known = reported_device(torch.cuda.get_device_name(device))
         if known is not None:
-            return known
+            return known.bf16
     left = torch.full((size, size), 0.5, device=device, dtype=dtype)
     right = torch.full((size, size), 0.25, device=device, dtype=dtype)
     best = float("inf")

@@ -29,6 +29,7 @@ from zoo.objectives.base import Setup
 from zoo.objectives.mixture import MixedRows, Mixture
 from zoo.report.text import text_facts, to_json
 from zoo.report.write import write_report_or_warn
+from zoo.training.accumulation import as_begun, num_microbatches, resolve
 from zoo.training.checkpoint_io import FolderCheckpointIO
 from zoo.training.conductor import Conductor, checkpoint_step
 from zoo.training.config import RunConfig
@@ -186,7 +187,9 @@ def pretrain(
     """
     check_launch(config.trainer, fresh)
     check_kernels(config.model, config.trainer.precision, (device_type(config.trainer.accelerator),))
-    run = RunFolder(folder or Path("runs") / config.name, config, fresh)
+    path = folder or Path("runs") / config.name
+    config = config if fresh else as_begun(config, path)
+    run = RunFolder(path, config, fresh)
     if run.moved is not None:
         print(f"moved the older run to {run.moved}", file=sys.stderr)
     try:
@@ -211,6 +214,7 @@ def _train(config: RunConfig, run: RunFolder, corpus: Corpus | None) -> Result:
     for complaint in complaints:
         warnings.warn(complaint, stacklevel=2)
     prepared = prepare(config if newest is None else own_tokenizer(config, run.path), corpus=corpus)
+    prepared = _with_microbatches(config, prepared, run)
     _say_what_is_read(prepared, run)
     config, module, tokenizer = prepared.config, prepared.module, prepared.corpus.tokenizer
     conductor = Conductor(
@@ -249,6 +253,16 @@ def _is_finished(conductor: Conductor, newest: Path) -> bool:
     conductor.load_state_dict(load_tree(newest, "trainer")["callbacks"][conductor.state_key])
     conductor.spent.steps = checkpoint_step(newest)
     return conductor.budget.is_spent(conductor.spent)
+
+
+def _with_microbatches(config: RunConfig, prepared: Prepared, run: RunFolder) -> Prepared:
+    """The run with a number of microbatches where its config says auto; the number goes into the run's folder."""
+    trainer = resolve(prepared.config, device_type(config.trainer.accelerator)).trainer
+    if trainer != config.trainer and run.is_owner:
+        run.write_config(dataclasses.replace(config, trainer=trainer))
+        rows = trainer.batch_size // (trainer.devices * trainer.num_nodes)
+        print(f"trainer.accumulate: auto is {trainer.accumulate} ({rows} rows a device and step)", file=sys.stderr)
+    return prepared._replace(config=dataclasses.replace(prepared.config, trainer=trainer))
 
 
 def _say_what_is_read(prepared: Prepared, run: RunFolder) -> None:
@@ -304,7 +318,7 @@ def _data_module(prepared: Prepared) -> DataModule:
     plans = [(rows, Plan(rows.num_rows, config.trainer.rows, config.seed, first)) for rows, first in legs]
     return DataModule(
         *plans.pop(),
-        config.trainer.accumulate,
+        num_microbatches(config),
         config.trainer.budget.steps_at_most(),
         config.trainer.num_workers,
         plans,

@@ -120,7 +120,7 @@ class RunFolder:
         keep(self.path)
 
     def write_config(self, config: RunConfig) -> None:
-        """Makes a config that of the folder."""
+        """Writes the config of the run, with the command that repeats it."""
         path, default = self.path / "config.yaml", Path("runs") / config.name
         where = "" if self.path == default else f" --folder {shlex.quote(str(self.path))}"
         write_text(path, f"# zoo pretrain {shlex.quote(str(path))}{where}\n{to_yaml(config)}")
