@@ -68,7 +68,9 @@ def constraints() -> dict[str, Version]:
     return {canonicalize_name(name): Version(version) for name, version in pairs}
 
 
-EVERYTHING = requirements("wandb", "datasets", "test")
+EXTRAS = tuple(name for name in pyproject()["project"]["optional-dependencies"] if name not in ("test", "all"))
+"""What the package itself may import where it is installed."""
+EVERYTHING = requirements(*EXTRAS, "test")
 
 
 # --------------------------------------------------------------------------------------------------------- the versions
@@ -134,7 +136,7 @@ def test_dependency_says_why_it_is_there(name: str) -> None:
 
 
 def test_imports_are_declared() -> None:
-    declared = {IMPORT_NAMES.get(name, name) for name in requirements("wandb")} | SHIPPED_WITHIN
+    declared = {IMPORT_NAMES.get(name, name) for name in requirements(*EXTRAS)} | SHIPPED_WITHIN
     declared |= {*sys.stdlib_module_names, PACKAGE}
     undeclared = {
         f"{module.path}:{imported.line}: {imported.name}"

@@ -1,9 +1,11 @@
 """Every kind of tokenizer: sizes, ids of special tokens, what comes back, and the same file in every process."""
 
+import dataclasses
 import hashlib
 import os
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -24,13 +26,19 @@ from zoo.tokenizer.train import (
 )
 
 TEXTS = ["The quick brown fox jumps over the lazy dog. ", "Pack my box with five dozen liquor jugs!\n", "café 你好"] * 9
-LOSSLESS = [ByteLevelBPEConfig(vocab_size=400), ByteLevelBPEConfig(vocab_size=500, special_tokens="t5"), BytesConfig()]
+LOSSLESS = [
+    ByteLevelBPEConfig(vocab_size=400),
+    ByteLevelBPEConfig(vocab_size=500, special_tokens="t5"),
+    ByteLevelBPEConfig(vocab_size=400, words="gpt4", single_digits=True),
+    BytesConfig(),
+]
 SMALL = [
     *LOSSLESS,
     WordPieceConfig(vocab_size=200),
     WordPieceConfig(vocab_size=300, special_tokens="t5", lowercase=True),
     UnigramConfig(vocab_size=300),
     UnigramConfig(vocab_size=200, special_tokens="bert"),
+    UnigramConfig(vocab_size=500, byte_fallback=True, single_digits=True),
     CharactersConfig(),
     CharactersConfig(special_tokens="t5"),
     BytesConfig(special_tokens="bert"),
@@ -93,6 +101,46 @@ def test_unigram_and_characters_bring_seen_text_back() -> None:
     for config in (UnigramConfig(vocab_size=300, character_coverage=1.0), CharactersConfig()):
         tokenizer = config.train(TEXTS)
         assert [tokenizer.decode(tokenizer.encode(text)) for text in TEXTS] == TEXTS
+
+
+@pytest.mark.parametrize("config", [ByteLevelBPEConfig(vocab_size=400), UnigramConfig(vocab_size=300)], ids=name)
+def test_normalization_is_that_of_unicode(config: ByteLevelBPEConfig | UnigramConfig) -> None:
+    for form in ("NFC", "NFD", "NFKC", "NFKD"):
+        tokenizer = dataclasses.replace(config, normalization=form, **COVERED.get(config.kind, {})).train(
+            [*TEXTS, "ﬁne cafe\u0301 " * 9, "fine café cafe\u0301 " * 9]
+        )
+        text = "ﬁne cafe\u0301 café"
+        assert tokenizer.decode(tokenizer.encode(text)) == unicodedata.normalize(form, text)
+
+
+COVERED = {"unigram": {"character_coverage": 1.0}}
+
+
+def pieces_of(tokenizer: Tokenizer, text: str) -> list[str]:
+    return [tokenizer.decode([id]) for id in tokenizer.encode(text)]
+
+
+def test_numbers_are_cut_as_asked() -> None:
+    text = "the year 1984 and 1984 again " * 50
+    assert " 1984" in pieces_of(ByteLevelBPEConfig(vocab_size=400).train([text]), "the 1984")
+    assert pieces_of(ByteLevelBPEConfig(vocab_size=400, words="gpt4").train([text]), "1984") == ["198", "4"]
+    for config in (
+        ByteLevelBPEConfig(vocab_size=400, single_digits=True),
+        UnigramConfig(vocab_size=200, single_digits=True),
+    ):
+        assert [one for one in pieces_of(config.train([text]), "1984") if one] == ["1", "9", "8", "4"]
+
+
+def test_characters_without_a_piece_are_spelt_in_bytes() -> None:
+    tokenizer = UnigramConfig(vocab_size=500, byte_fallback=True).train(TEXTS)
+    text = "the 🙂 dog <0x41> ж"
+    ids = tokenizer.encode(text)
+    assert tokenizer.roles["unknown"] not in ids
+    assert tokenizer.decode(ids) == text
+    assert [tokenizer.token(3), tokenizer.token(258)] == ["<0x00>", "<0xFF>"]
+    assert 3 + 0x41 not in ids  # what looks like a byte in a text is text
+    with pytest.raises(ConfigError, match="bytes"):
+        UnigramConfig(vocab_size=300, byte_fallback=True)
 
 
 def test_wordpiece_is_longest_match_first() -> None:

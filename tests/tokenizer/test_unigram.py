@@ -10,7 +10,7 @@ from tokenizers import models, trainers
 from zoo.errors import ConfigError
 from zoo.tokenizer import unigram
 from zoo.tokenizer.counting import count_words
-from zoo.tokenizer.unigram import train_unigram
+from zoo.tokenizer.unigram import UnigramDesign, train_unigram
 
 FRONT = ["<pad>", "</s>", "<unk>"]
 
@@ -23,7 +23,7 @@ def test_the_best_segmentation_without_the_piece_itself() -> None:
 
 def test_the_likelier_segmentation_wins_and_probabilities_add_up() -> None:
     counted = count_words(["low lower lowest new newer newest wide wider widest " * 50])
-    tokenizer = train_unigram(counted, FRONT, "<unk>", 40, 1.0)
+    tokenizer = train_unigram(counted, UnigramDesign(FRONT, "<unk>", 40, 1.0))
     assert 30 < tokenizer.get_vocab_size() <= 40
     assert [tokenizer.id_to_token(id) for id in range(3)] == FRONT
     assert tokenizer.encode("lowest").tokens in (["▁lowest"], ["▁low", "est"])
@@ -34,14 +34,14 @@ def test_too_small_says_how_large() -> None:
     with pytest.raises(
         ConfigError, match="vocab_size: 5 is too small: 3 special tokens and 4 characters need at least 7"
     ):
-        train_unigram({" abc": 1}, FRONT, "<unk>", 5, 1.0)
+        train_unigram({" abc": 1}, UnigramDesign(FRONT, "<unk>", 5, 1.0))
 
 
 def test_at_least_as_compact_as_the_library(shared_data: Path) -> None:
     text = (shared_data / "tinyshakespeare" / "input.txt").read_text()[:200_000]
-    ours = train_unigram(count_words([text]), FRONT, "<unk>", 2_000, 1.0)
+    ours = train_unigram(count_words([text]), UnigramDesign(FRONT, "<unk>", 2_000, 1.0))
     theirs = tokenizers.Tokenizer(models.Unigram())
-    theirs.pre_tokenizer = unigram._pre_tokenizer()
+    theirs.pre_tokenizer = unigram._pre_tokenizer(single_digits=False)
     trainer = trainers.UnigramTrainer(vocab_size=2_000, special_tokens=FRONT, unk_token="<unk>", show_progress=False)
     theirs.train_from_iterator([text], trainer)
     assert len(ours.encode(text).ids) < 1.01 * len(theirs.encode(text).ids)

@@ -19,7 +19,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 import zoo
-from zoo.cli import branch, config, data, describe, evaluate, extend, fill, generate, pretrain, report
+from zoo.cli import branch, config, data, describe, evaluate, extend, fill, generate, pretrain, report, tokenizer
 from zoo.cli import list as listing
 from zoo.cli.arguments import examples
 from zoo.cli.failure import BROKEN_PIPE, STOPPED, exit_status, sentence
@@ -39,6 +39,7 @@ VERBS = {
     "describe": describe,
     "config": config,
     "data": data,
+    "tokenizer": tokenizer,
 }
 """Verbs in the order of the help page; each file has `run`, the command, and `EXAMPLES`.
 

@@ -22,6 +22,8 @@ from zoo.errors import DataError
 ROLES = ("padding", "unknown", "begin", "end", "classify", "separate", "mask")
 NUM_SENTINELS = 100
 FILE_NAME = "special_tokens.json"
+FOREIGN_CONFIG = "tokenizer_config.json"
+"""Where Hugging Face's folders say what tokenizer.json or an older file does not."""
 Boundaries = Literal["spaces", "anywhere", "none"]
 
 _FAMILIES: dict[str, dict[str, str]] = {
@@ -96,7 +98,7 @@ def read_special_tokens(folder: Path, known: Mapping[str, int]) -> SpecialTokens
         return _from_own(own, _read_json(own), known)
     sentinels = _sentinels(known)
     roles: dict[str, str] = {}
-    for name in ("tokenizer_config.json", "special_tokens_map.json"):
+    for name in (FOREIGN_CONFIG, "special_tokens_map.json"):
         path = folder / name
         if path.is_file():
             roles |= _foreign_roles(path, _read_json(path), known)
@@ -145,7 +147,7 @@ def _foreign_roles(path: Path, content: dict[str, Any], known: Mapping[str, int]
         if token is None:
             continue
         if not isinstance(token, str) or token not in known:
-            raise DataError(f"{path} says {name} is {token!r}, which tokenizer.json beside it lacks")
+            raise DataError(f"{path} says {name} is {token!r}, which the vocabulary beside it lacks")
         roles[role] = token
     return roles
 

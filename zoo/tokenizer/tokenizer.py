@@ -31,12 +31,13 @@ class Tokenizer:
         roles: role → id; which roles there are depends on the family (see `zoo.tokenizer.special_tokens`).
         sentinels: ids of <extra_id_0>, <extra_id_1>, … (T5), else ().
         special_ids: (n,) int64, the ids of all special tokens, sorted.
+        definition: the text of its tokenizer.json.
         fingerprint: SHA-256 of everything that decides the ids, in hex; survives saving and loading.
     """
 
     def __init__(self, definition: str, special: SpecialTokens) -> None:
         """A tokenizer from the text of a tokenizer.json; DataError where that is none, or lacks a special token."""
-        self._definition = definition
+        self.definition = definition
         self._special = special
         self._library = library = _opened(definition)
         self._prompting: tokenizers.Tokenizer | None = None
@@ -59,7 +60,7 @@ class Tokenizer:
 
     def __reduce__(self) -> tuple[object, ...]:
         # The library's own pickling forgets that special tokens in a text are text.
-        return Tokenizer, (self._definition, self._special)
+        return Tokenizer, (self.definition, self._special)
 
     # --------------------------------------------------------------------------------------------------------- encoding
 
@@ -107,7 +108,7 @@ class Tokenizer:
     def prompt(self, text: str) -> np.ndarray:
         """As `encode`, but special tokens written out in the text ([MASK], <extra_id_0>) become their ids."""
         if self._prompting is None:
-            self._prompting = _opened(self._definition)
+            self._prompting = _opened(self.definition)
         if self._alphabet is not None:
             rest = text
             for token in [*self._special.front, *self._special.sentinels]:
@@ -183,7 +184,7 @@ class Tokenizer:
                 why = "is empty" if not token else "is in the vocabulary already" if token in known else "is said twice"
                 raise ConfigError(f"{token!r} {why}; take it out", "tokenizer.add_tokens")
         with guarded("add tokens", DataError):
-            library = tokenizers.Tokenizer.from_str(self._definition)
+            library = tokenizers.Tokenizer.from_str(self.definition)
             library.add_tokens([tokenizers.AddedToken(token, normalized=False, special=False) for token in tokens])
         # A text must not be cut in the midst of one, and they may hold spaces.
         return Tokenizer(library.to_str(pretty=True), self._special._replace(boundaries="none"))
@@ -195,7 +196,7 @@ class Tokenizer:
         folder = Path(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / LIBRARY_FILE_NAME).write_bytes(self._definition.encode())
+            (folder / LIBRARY_FILE_NAME).write_bytes(self.definition.encode())
             (folder / FILE_NAME).write_bytes(f"{self._special.to_json()}\n".encode())
         except OSError as error:
             raise DataError(f"cannot save the tokenizer in {folder}: {error}") from None

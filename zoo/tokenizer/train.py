@@ -23,15 +23,19 @@ from zoo.config import Config, setting
 from zoo.errors import ConfigError, DataError
 from zoo.registry import Choice
 from zoo.tokenizer.counting import Progress, count_characters, count_words, frequent, repeated, training_text
+from zoo.tokenizer.foreign import open_tokenizer
 from zoo.tokenizer.library import guarded
 from zoo.tokenizer.special_tokens import Boundaries, SpecialTokens, family_tokens
 from zoo.tokenizer.tokenizer import Tokenizer
-from zoo.tokenizer.unigram import train_unigram
+from zoo.tokenizer.unigram import UnigramDesign, train_unigram
 
 Family = Literal["bert", "gpt", "t5"]
 _FAMILY = "which special tokens: bert ([PAD] [UNK] [CLS] [SEP] [MASK]), gpt (<|endoftext|>), t5 (<pad> </s> <unk> …)"
 _VOCAB_SIZE = "entries of the vocabulary, special tokens included; fewer where the corpus is too small for so many"
 _SAMPLE = "how many characters, from the corpus's start, the vocabulary is learnt from"
+_DIGITS = "cut numbers into single digits (Llama, arXiv:2302.13971, section 2.1)"
+Normalization = Literal["none", "NFC", "NFD", "NFKC", "NFKD"]
+_NORMALIZATION = "Unicode form that text is brought into, prompts too; decoding gives that form back"
 _COVERAGE = "share of all characters of the corpus that get an entry; rarer ones become the unknown token"
 
 
@@ -57,10 +61,15 @@ class TokenizerConfig(Config, Choice, noun="tokenizer"):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ByteLevelBPEConfig(TokenizerConfig, kind="byte_level_bpe"):
-    """Byte pair encoding over bytes, words cut by GPT-2's pattern; any text comes back exactly."""
+    """Byte pair encoding over bytes; any text comes back exactly, in its normal form where one is asked for."""
 
     vocab_size: int = setting(8_192, _VOCAB_SIZE, minimum=257)
     special_tokens: Family = setting("gpt", _FAMILY)
+    normalization: Normalization = setting("none", _NORMALIZATION)
+    words: Literal["gpt2", "gpt4"] = setting(
+        "gpt2", "the pattern that text is cut into words by, which no merge crosses; gpt4: numbers in threes"
+    )
+    single_digits: bool = setting(False, _DIGITS)
     min_frequency: int = setting(2, "how often a pair must occur to be merged", minimum=1)
     training_characters: int = setting(1_000_000_000, _SAMPLE, minimum=1)
 
@@ -71,7 +80,8 @@ class ByteLevelBPEConfig(TokenizerConfig, kind="byte_level_bpe"):
     def train(self, texts: Iterable[str], progress: Progress | None = None) -> Tokenizer:
         """See `TokenizerConfig.train`."""
         special = family_tokens(self.special_tokens)
-        library = _byte_level(models.BPE(), use_regex=True)
+        library = _byte_level(models.BPE(), self.words, self.single_digits)
+        library.normalizer = _normalizer(self.normalization)
         trainer = trainers.BpeTrainer(
             vocab_size=self.vocab_size - len(special.sentinels),
             min_frequency=self.min_frequency,
@@ -143,21 +153,37 @@ class UnigramConfig(TokenizerConfig, kind="unigram"):
 
     vocab_size: int = setting(8_192, _VOCAB_SIZE, minimum=1)
     special_tokens: Family = setting("t5", _FAMILY)
+    normalization: Normalization = setting("none", _NORMALIZATION)
+    single_digits: bool = setting(False, _DIGITS)
+    byte_fallback: bool = setting(
+        False, "spell characters outside the vocabulary in 256 entries for bytes, instead of the unknown token"
+    )
     character_coverage: float = setting(0.9995, _COVERAGE, above=0, maximum=1)
     training_characters: int = setting(1_000_000_000, _SAMPLE, minimum=1)
 
     def validate(self) -> None:
         """The special tokens must have one for the unknown, and fit into the vocabulary."""
         _check_unknown(self.kind, self.special_tokens)
-        _check_size(self.vocab_size, family_tokens(self.special_tokens), 1, "character")
+        others, what = (257, "bytes and characters") if self.byte_fallback else (1, "character")
+        _check_size(self.vocab_size, family_tokens(self.special_tokens), others, what)
 
     def train(self, texts: Iterable[str], progress: Progress | None = None) -> Tokenizer:
         """See `TokenizerConfig.train`."""
         special = family_tokens(self.special_tokens)
-        counted = count_words(training_text(texts, self.training_characters, progress))
-        size = self.vocab_size - len(special.sentinels)
+        normalizer = _normalizer(self.normalization)
+        read = training_text(texts, self.training_characters, progress)
+        counted = count_words(read if normalizer is None else map(normalizer.normalize_str, read))
+        design = UnigramDesign(
+            front=special.front,
+            unknown=special.roles["unknown"],
+            size=self.vocab_size - len(special.sentinels),
+            coverage=self.character_coverage,
+            single_digits=self.single_digits,
+            byte_fallback=self.byte_fallback,
+        )
         with guarded("train the tokenizer", DataError):
-            library = train_unigram(counted, special.front, special.roles["unknown"], size, self.character_coverage)
+            library = train_unigram(counted, design)
+            library.normalizer = normalizer
         return _finished(library, special, "spaces")
 
 
@@ -196,15 +222,18 @@ class BytesConfig(TokenizerConfig, kind="bytes"):
         """The tokenizer; the texts are not read."""
         special = family_tokens(self.special_tokens)
         vocabulary = {token: id for id, token in enumerate([*special.front, *_byte_characters()])}
-        library = _byte_level(models.BPE(vocab=vocabulary, merges=[]), use_regex=False)
+        library = _byte_level(models.BPE(vocab=vocabulary, merges=[]), None, single_digits=False)
         return _finished(library, special, "anywhere")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FileConfig(TokenizerConfig, kind="file"):
-    """A tokenizer that exists already: a folder that `Tokenizer.save` or Hugging Face's libraries wrote."""
+    """A tokenizer that exists already, in any format that `zoo.tokenizer.foreign` knows."""
 
-    path: str = setting(doc="folder that holds tokenizer.json and, of ours, special_tokens.json")
+    path: str = setting(
+        doc="its folder or file: tokenizer.json (and, of ours, special_tokens.json), vocab.json with merges.txt, "
+        "vocab.txt, or a SentencePiece .model"
+    )
     add_tokens: tuple[str, ...] = setting((), "new tokens behind its own, found wherever they are spelt in a text")
 
     learns: ClassVar[bool] = False
@@ -215,15 +244,35 @@ class FileConfig(TokenizerConfig, kind="file"):
         Raises:
             DataError: it is missing or damaged. ConfigError: a new token is none, or is in it already.
         """
-        opened = Tokenizer.load(self.path)
+        opened = open_tokenizer(self.path)
         return opened.with_tokens(self.add_tokens) if self.add_tokens else opened
 
 
-def _byte_level(model: models.Model, use_regex: bool) -> tokenizers.Tokenizer:
+GPT4_WORDS = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|"
+    r"\s+(?!\S)|\s+"
+)
+"""Words, numbers of up to three digits, signs, line breaks, other white space: the pattern of OpenAI's cl100k_base."""
+
+
+def _byte_level(
+    model: models.Model, words: Literal["gpt2", "gpt4"] | None, single_digits: bool
+) -> tokenizers.Tokenizer:
+    """A tokenizer over bytes; `words` None: nothing is cut."""
     library = tokenizers.Tokenizer(model)
-    library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=use_regex)
+    steps: list[pre_tokenizers.PreTokenizer] = []
+    if single_digits:
+        steps.append(pre_tokenizers.Digits(individual_digits=True))
+    if words == "gpt4":
+        steps.append(pre_tokenizers.Split(tokenizers.Regex(GPT4_WORDS), "isolated"))
+    steps.append(pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=words == "gpt2"))
+    library.pre_tokenizer = pre_tokenizers.Sequence(steps) if len(steps) > 1 else steps[0]
     library.decoder = decoders.ByteLevel()
     return library
+
+
+def _normalizer(form: Normalization) -> normalizers.Normalizer | None:
+    return None if form == "none" else getattr(normalizers, form)()
 
 
 def _byte_characters() -> list[str]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -33,48 +34,68 @@ _UNSEEN = 0.5
 _WORDS_AND_SIGNS = Regex(r"▁?[\p{L}\p{M}\p{N}]+|▁?[^▁\p{L}\p{M}\p{N}]+|▁+(?![\p{L}\p{M}\p{N}])|▁+?")
 
 
-def train_unigram(
-    counted_words: Mapping[str, int], front: list[str], unknown: str, size: int, coverage: float
-) -> Tokenizer:
-    """The library's tokenizer with a Unigram model learnt from the words.
+NUM_BYTES = 256
 
-    Args:
-        counted_words: word → number of occurrences, sorted.
+
+class UnigramDesign(NamedTuple):
+    """What is asked of a vocabulary.
+
+    Attributes:
         front: special tokens that take the first ids. unknown: the one of them that stands for unknown characters.
         size: entries of the vocabulary, `front` included.
         coverage: share of all characters that get a piece of their own.
+        single_digits: whether each digit is a word of its own.
+        byte_fallback: whether characters without a piece are spelt in bytes: <0x00> … come behind `front`.
+    """
+
+    front: list[str]
+    unknown: str
+    size: int
+    coverage: float
+    single_digits: bool = False
+    byte_fallback: bool = False
+
+
+def train_unigram(counted_words: Mapping[str, int], design: UnigramDesign) -> Tokenizer:
+    """The library's tokenizer with a Unigram model learnt from the words (word → number of occurrences, sorted).
 
     Raises:
-        ConfigError: `size` has no room for the special tokens and the characters.
+        ConfigError: the size has no room for the special tokens, the bytes and the characters.
     """
-    characters = frequent(count_characters(counted_words, lambda one: "▁" if one == " " else one), coverage)
-    wanted = size - len(front)
+    characters = frequent(count_characters(counted_words, lambda one: "▁" if one == " " else one), design.coverage)
+    taken = len(design.front) + (NUM_BYTES if design.byte_fallback else 0)
+    wanted = design.size - taken
     if wanted < len(characters):
+        bytes_too = f", {NUM_BYTES} bytes" if design.byte_fallback else ""
         raise ConfigError(
-            f"{size} is too small: {len(front)} special tokens and {len(characters)} characters need at least "
-            f"{len(front) + len(characters)}",
+            f"{design.size} is too small: {len(design.front)} special tokens{bytes_too} and {len(characters)} "
+            f"characters need at least {taken + len(characters)}",
             "vocab_size",
         )
     words, counts = list(counted_words), np.array(list(counted_words.values()), dtype=np.int64)
-    seed = _seed(counted_words, characters, _SEED_FACTOR * wanted)
+    cut = _pre_tokenizer(design.single_digits)
+    seed = _seed(counted_words, characters, _SEED_FACTOR * wanted, cut)
     logs = _estimate(seed, sorted(seed.get_vocab()), words, counts)
     while len(logs) > wanted:
         logs = _prune(logs, characters, max(wanted, int(_SHRINK * len(logs))))
         kept = list(logs) if len(logs) == wanted else characters
-        logs = _estimate(_with_model(logs, [], None), kept, words, counts)
+        logs = _estimate(_bare(logs, cut), kept, words, counts)
     best_first = sorted(logs, key=lambda piece: (-logs[piece], piece))
-    return _with_model({piece: logs[piece] for piece in best_first}, front, unknown)
+    return _finished({piece: logs[piece] for piece in best_first}, design, cut)
 
 
-def _pre_tokenizer() -> pre_tokenizers.PreTokenizer:
-    return pre_tokenizers.Sequence(
-        [pre_tokenizers.Metaspace(split=False), pre_tokenizers.Split(_WORDS_AND_SIGNS, "isolated")]
-    )
+def _pre_tokenizer(single_digits: bool) -> pre_tokenizers.PreTokenizer:
+    steps = [pre_tokenizers.Metaspace(split=False), pre_tokenizers.Split(_WORDS_AND_SIGNS, "isolated")]
+    if single_digits:
+        steps.append(pre_tokenizers.Digits(individual_digits=True))
+    return pre_tokenizers.Sequence(steps)
 
 
-def _seed(counted_words: Mapping[str, int], characters: list[str], size: int) -> Tokenizer:
+def _seed(
+    counted_words: Mapping[str, int], characters: list[str], size: int, cut: pre_tokenizers.PreTokenizer
+) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = _pre_tokenizer()
+    tokenizer.pre_tokenizer = cut
     trainer = trainers.BpeTrainer(
         vocab_size=size,
         min_frequency=2,
@@ -87,13 +108,24 @@ def _seed(counted_words: Mapping[str, int], characters: list[str], size: int) ->
     return tokenizer
 
 
-def _with_model(logs: Mapping[str, float], front: list[str], unknown: str | None) -> Tokenizer:
-    """A tokenizer of these pieces and log probabilities; where `unknown` is None, an empty piece stands for it."""
-    specials = front or [""]
-    vocabulary = [*((token, 0.0) for token in specials), *logs.items()]
-    tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=specials.index(unknown) if unknown else 0))
-    tokenizer.pre_tokenizer = _pre_tokenizer()
+def _bare(logs: Mapping[str, float], cut: pre_tokenizers.PreTokenizer) -> Tokenizer:
+    """A tokenizer of these pieces and log probabilities; an empty piece stands for the unknown."""
+    tokenizer = Tokenizer(models.Unigram([("", 0.0), *logs.items()], unk_id=0))
+    tokenizer.pre_tokenizer = cut
+    return tokenizer
+
+
+def _finished(logs: Mapping[str, float], design: UnigramDesign, cut: pre_tokenizers.PreTokenizer) -> Tokenizer:
+    """The tokenizer with its special tokens and, where asked for, its bytes, which no text spells: `cut` parts them."""
+    front, fallback = design.front, design.byte_fallback
+    spelt = [f"<0x{byte:02X}>" for byte in range(NUM_BYTES)] if fallback else []
+    vocabulary = [*((token, 0.0) for token in [*front, *spelt]), *logs.items()]
+    model = models.Unigram(vocabulary, unk_id=front.index(design.unknown), byte_fallback=fallback)
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = cut
     tokenizer.decoder = decoders.Metaspace()
+    if fallback:
+        tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace(), decoders.Fuse()])
     tokenizer.add_special_tokens(front)
     return tokenizer
 

@@ -1,0 +1,172 @@
+"""Tokenizers that others made: which files hold them, and how each becomes a tokenizer.json.
+
+    tokenizer.json              the `tokenizers` library's own file, under this or another name
+    vocab.json + merges.txt     byte-level pairs (Radford et al. 2019, GPT-2)
+    vocab.txt                   BERT's vocabulary, a token a line (Devlin et al. 2018)
+    *.model                     SentencePiece, unigram or BPE (Kudo & Richardson 2018, arXiv:1808.06226)
+
+What the older files leave open (lower-casing, the roles of special tokens, T5's sentinels) is read from
+tokenizer_config.json and special_tokens_map.json beside them, as Hugging Face writes them. Where those are silent the
+spellings of a family decide, and where they do not, the tokenizer has fewer roles.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
+
+from zoo.errors import DataError
+from zoo.tokenizer.library import guarded
+from zoo.tokenizer.sentencepiece import read_sentencepiece
+from zoo.tokenizer.special_tokens import FOREIGN_CONFIG, read_special_tokens
+from zoo.tokenizer.tokenizer import LIBRARY_FILE_NAME, Tokenizer
+
+NUM_T5_SENTINELS = 100
+"""How many sentinels a T5 has whose files do not say."""
+
+
+def open_tokenizer(path: str | Path) -> Tokenizer:
+    """A tokenizer in any of the known formats; only data is read.
+
+    Args:
+        path: a folder that holds one (with several formats in it: the first of the list above), or the file itself.
+
+    Raises:
+        DataError: there is none, or it is damaged.
+    """
+    place = Path(path).expanduser()
+    if place.is_dir():
+        for pattern, opened in FORMATS.items():
+            for file in sorted(place.glob(pattern)):
+                return opened(file)
+        raise DataError(f"no tokenizer in {path}: it has none of {', '.join(FORMATS)}")
+    if not place.is_file():
+        raise DataError(f"no tokenizer at {path}: there is no such file or folder (looked from {Path.cwd()})")
+    for pattern, opened in {**FORMATS, "merges.txt": _from_pairs, "*.json": _from_library_file}.items():
+        if place.match(pattern):
+            return opened(place)
+    raise DataError(f"{path} is no tokenizer known here; known are {', '.join(FORMATS)}")
+
+
+def _from_folder(file: Path) -> Tokenizer:
+    return Tokenizer.load(file.parent)
+
+
+def _from_library_file(file: Path) -> Tokenizer:
+    """A tokenizer.json of another name."""
+    with guarded(f"read the tokenizer {file}", DataError):
+        library = tokenizers.Tokenizer.from_str(_text(file))
+    return _finished(library, file)
+
+
+def _from_pairs(file: Path) -> Tokenizer:
+    """GPT-2's two files; `file` is one of them."""
+    vocabulary_file, merges_file = file.with_name("vocab.json"), file.with_name("merges.txt")
+    for needed in (vocabulary_file, merges_file):
+        if not needed.is_file():
+            raise DataError(f"{file} needs {needed.name} beside it: the pairs and the vocabulary make one tokenizer")
+    vocabulary = _json(vocabulary_file)
+    lines = [line for line in _text(merges_file).split("\n") if line and not line.startswith("#version")]
+    merges = []
+    for number, line in enumerate(lines, start=1):
+        one, space, other = line.partition(" ")
+        if not space or not one or not other or " " in other:
+            raise DataError(f"{merges_file}: pair {number} must be two pieces with a space between, not {line!r:.60}")
+        merges.append((one, other))
+    with guarded(f"read the tokenizer {vocabulary_file}", DataError):
+        library = tokenizers.Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
+    spaced = _config(file.parent).get("add_prefix_space") is True
+    library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=spaced, use_regex=True)
+    library.decoder = decoders.ByteLevel()
+    return _finished(library, file)
+
+
+def _from_vocabulary(file: Path) -> Tokenizer:
+    """BERT's list of tokens; a line's number is its id."""
+    lines = _text(file).removesuffix("\n").split("\n")
+    vocabulary = {token.removesuffix("\r"): id for id, token in enumerate(lines)}
+    if len(vocabulary) != len(lines):
+        raise DataError(f"{file} has a token twice: {len(lines)} lines, {len(vocabulary)} different ones")
+    config = _config(file.parent)
+    unknown = _spelling(config.get("unk_token")) or "[UNK]"
+    if unknown not in vocabulary:
+        raise DataError(f"{file} has no {unknown}, which a vocabulary of word pieces needs: it is no BERT vocabulary")
+    with guarded(f"read the tokenizer {file}", DataError):
+        library = tokenizers.Tokenizer(models.WordPiece(vocabulary, unk_token=unknown, max_input_chars_per_word=100))
+    library.normalizer = normalizers.BertNormalizer(
+        lowercase=_lowercases(config, vocabulary),
+        strip_accents=config.get("strip_accents"),
+        handle_chinese_chars=config.get("tokenize_chinese_chars", True),
+    )
+    library.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    library.decoder = decoders.WordPiece(prefix="##")
+    return _finished(library, file)
+
+
+def _lowercases(config: dict[str, Any], vocabulary: dict[str, int]) -> bool:
+    """What tokenizer_config.json says; where it does not, whether no token has a capital letter outside [brackets]."""
+    said = config.get("do_lower_case")
+    if said is not None:
+        return bool(said)
+    words = [token for token in vocabulary if not (token.startswith("[") and token.endswith("]"))]
+    return all(word == word.lower() for word in words)
+
+
+def _from_sentencepiece(file: Path) -> Tokenizer:
+    """A SentencePiece model, and T5's sentinels behind it where the folder asks for them."""
+    library = read_sentencepiece(file)
+    config = _config(file.parent)
+    sentinels = config.get("extra_ids", NUM_T5_SENTINELS if config.get("tokenizer_class", "").startswith("T5") else 0)
+    known = library.get_vocab(with_added_tokens=True)
+    # T5's files count down: <extra_id_0> is the very last entry.
+    names = [f"<extra_id_{number}>" for number in reversed(range(sentinels))]
+    library.add_special_tokens([AddedToken(name, special=True, lstrip=True) for name in names if name not in known])
+    return _finished(library, file)
+
+
+FORMATS: dict[str, Callable[[Path], Tokenizer]] = {
+    LIBRARY_FILE_NAME: _from_folder,
+    "vocab.json": _from_pairs,
+    "vocab.txt": _from_vocabulary,
+    "*.model": _from_sentencepiece,
+}
+"""File name → what opens a tokenizer that begins with that file."""
+
+
+def _finished(library: tokenizers.Tokenizer, file: Path) -> Tokenizer:
+    special = read_special_tokens(file.parent, library.get_vocab(with_added_tokens=True))
+    library.add_special_tokens([AddedToken(token, special=True) for token in special.front])
+    return Tokenizer(library.to_str(pretty=True), special)
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    file = folder / FOREIGN_CONFIG
+    return _json(file) if file.is_file() else {}
+
+
+def _spelling(token: Any) -> str | None:
+    """A special token as tokenizer_config.json writes it: a text, or an object with its content."""
+    spelt = token.get("content") if isinstance(token, dict) else token
+    return spelt if isinstance(spelt, str) else None
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_bytes().decode()
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot read the tokenizer file {file}: {error}") from None
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(_text(file))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"cannot read the tokenizer file {file}: {error}") from None
+    if not isinstance(content, dict):
+        raise DataError(f"{file} must hold a JSON object, not {type(content).__name__}")
+    return content

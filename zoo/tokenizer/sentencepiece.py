@@ -1,0 +1,114 @@
+"""SentencePiece models as tokenizers of the `tokenizers` library: Kudo & Richardson 2018, arXiv:1808.06226.
+
+The file is a protocol buffer: pieces with scores and types, how the text is normalized, the ids of special pieces. Its
+schema comes with the `sentencepiece` package; the model itself is not run by it, but by the library that runs all other
+tokenizers here. The ids are the same (tests compare them on real text), but where two segmentations are about equally
+likely: SentencePiece adds their scores up in float32.
+
+A BPE model has no list of merges. It joins the neighbours whose joint piece has the best score, so the merges are all
+ways to cut a piece in two others, best piece first.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers
+
+from zoo.errors import DataError
+from zoo.tokenizer.library import guarded
+
+SPACE = "▁"
+_NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _BYTE = 1, 2, 3, 4, 6
+_UNIGRAM, _BPE = 1, 2
+
+
+def read_sentencepiece(file: Path) -> tokenizers.Tokenizer:
+    """The tokenizer that a SentencePiece model is.
+
+    Raises:
+        DataError: the package `sentencepiece` is missing, the file is damaged, or its model is neither unigram nor BPE.
+    """
+    proto = _parsed(file)
+    kind = proto.trainer_spec.model_type
+    if kind not in (_UNIGRAM, _BPE):
+        raise DataError(f"{file} holds a SentencePiece model of words or characters; only unigram and bpe open here")
+    if proto.trainer_spec.treat_whitespace_as_suffix:
+        raise DataError(f"{file} marks spaces behind words (treat_whitespace_as_suffix), which does not open here")
+    with guarded(f"read the tokenizer {file}", DataError):
+        library = tokenizers.Tokenizer(_unigram(proto) if kind == _UNIGRAM else _bpe(proto))
+        library.normalizer = _normalizer(proto.normalizer_spec)
+        library.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never", split=_may_split(proto))
+        library.decoder = _decoder(proto)
+        for types, special in (((_UNKNOWN, _CONTROL), True), ((_USER_DEFINED,), False)):
+            named = [piece.piece for piece in proto.pieces if piece.type in types]
+            library.add_tokens([AddedToken(name, normalized=False, special=special) for name in named])
+    return library
+
+
+def _parsed(file: Path) -> Any:
+    try:
+        from sentencepiece import sentencepiece_model_pb2 as schema
+    except ImportError as error:
+        raise DataError(
+            f"{file} is a SentencePiece model; to read it, install the package sentencepiece "
+            f"(pip install 'transformer-zoo[sentencepiece]'): {error}"
+        ) from None
+    proto = schema.ModelProto()  # type: ignore[attr-defined]  # the module makes its classes when it is imported
+    try:
+        proto.ParseFromString(file.read_bytes())
+    except Exception as error:  # of protobuf's own class, or of the file system
+        raise DataError(f"cannot read the SentencePiece model {file}: {error}") from None
+    if not proto.pieces:
+        raise DataError(f"{file} is no SentencePiece model: it has no pieces")
+    return proto
+
+
+def _unigram(proto: Any) -> models.Unigram:
+    pieces = [(piece.piece, piece.score) for piece in proto.pieces]
+    unknown = next(id for id, piece in enumerate(proto.pieces) if piece.type == _UNKNOWN)
+    return models.Unigram(pieces, unk_id=unknown, byte_fallback=proto.trainer_spec.byte_fallback)
+
+
+def _bpe(proto: Any) -> models.BPE:
+    ids = {piece.piece: id for id, piece in enumerate(proto.pieces)}
+    scores = {piece.piece: piece.score for piece in proto.pieces if piece.type in (_NORMAL, _USER_DEFINED)}
+    merges = []
+    for joint in scores:
+        for cut in range(1, len(joint)):
+            one, other = joint[:cut], joint[cut:]
+            if one in scores and other in scores:
+                merges.append((-scores[joint], ids[one], ids[other], (one, other)))
+    unknown = next(piece.piece for piece in proto.pieces if piece.type == _UNKNOWN)
+    return models.BPE(
+        vocab=ids,
+        merges=[pair for *_, pair in sorted(merges)],
+        unk_token=unknown,
+        fuse_unk=True,
+        byte_fallback=proto.trainer_spec.byte_fallback,
+    )
+
+
+def _normalizer(spec: Any) -> normalizers.Normalizer:
+    steps: list[normalizers.Normalizer] = []
+    if spec.precompiled_charsmap:
+        steps.append(normalizers.Precompiled(spec.precompiled_charsmap))
+    if spec.remove_extra_whitespaces:
+        steps += [normalizers.Strip(), normalizers.Replace(Regex(" {2,}"), " ")]
+    if spec.add_dummy_prefix:
+        steps.append(normalizers.Prepend(SPACE))  # also before a space: the pre-tokenizer's own prefix leaves that out
+    return normalizers.Sequence([*steps, normalizers.Replace(" ", SPACE)])
+
+
+def _may_split(proto: Any) -> bool:
+    """Whether a text can be cut before each space, which lets the library remember words."""
+    return not any(SPACE in piece.piece[1:] for piece in proto.pieces if piece.type == _NORMAL)
+
+
+def _decoder(proto: Any) -> decoders.Decoder:
+    spaces = decoders.Metaspace(prepend_scheme="always" if proto.normalizer_spec.add_dummy_prefix else "never")
+    if not proto.trainer_spec.byte_fallback:
+        return spaces
+    return decoders.Sequence([decoders.ByteFallback(), spaces, decoders.Fuse()])
