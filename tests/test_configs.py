@@ -1,6 +1,7 @@
 """Every shipped config: it says how it is run, loads, builds, and its run takes its first steps."""
 
 import math
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +14,24 @@ from tests.conftest import ROOT
 from tests.training.tiny import shrink
 from zoo.cli.main import VERBS
 from zoo.config import flatten, to_mapping
+from zoo.models.anatomy import empty_model
 from zoo.training.config import RunConfig
+from zoo.training.cost import run_cost
+from zoo.training.devices import DEVICES
 from zoo.training.run import pretrain
 from zoo.training.shipped import load_run
 
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 PRETRAIN = [path for path in CONFIGS if path.parent.name == "pretrain"]
+
+BESIDE = {
+    "albert-base": ["model.num_layers=2"],  # they share their weights
+    "llama-1b": ["model.num_kv_heads=1"],
+    "modernbert-base": ["model.num_layers=4"],  # every third of its layers is another
+}
+"""What a config needs besides to be shrunk."""
+PAPERS = [path for path in PRETRAIN if load_run(path).config.trainer.accelerator == "gpu"]
+"""Those with the settings of a paper."""
 
 by_name = pytest.mark.parametrize("path", PRETRAIN, ids=lambda path: path.stem)
 
@@ -82,9 +95,39 @@ def test_steps_and_rows_fit_each_other(path: Path) -> None:
         assert every <= trainer.max_steps
 
 
+@pytest.mark.parametrize("path", PAPERS, ids=lambda path: path.stem)
+def test_says_what_it_costs_and_what_came_of_it(path: Path) -> None:
+    """The figures of the head are those of `zoo describe <config> --device h100 --mfu 0.4`."""
+    head = "".join(line for line in path.read_text(encoding="utf-8").splitlines(True) if line.startswith("#"))
+    for word in ("Published", "Text", "Differs"):
+        assert f"# {word}: " in head or f"# {word}, after all phases: " in head
+    said = re.search(r"# Cost: ([\d.,]+) billion tokens, ([\d.,]+) hours on one H100 at 40 % of its peak\.\n", head)
+    assert said is not None, "a line '# Cost: … billion tokens, … hours on one H100 at 40 % of its peak.'"
+    tokens, hours = (float(number.replace(",", "")) for number in said.groups())
+    config: RunConfig = load_run(path).config
+    cost = run_cost(config, empty_model(config.model))
+    assert cost.tokens / 1e9 == pytest.approx(tokens, rel=0.01)
+    assert cost.hours(0.4 * DEVICES["h100"].bf16) == pytest.approx(hours, rel=0.01)
+
+
+def test_the_papers_are_all_there() -> None:
+    papers = {
+        "bert-base",
+        "roberta-base",
+        "albert-base",
+        "modernbert-base",
+        "gpt2",
+        "llama-110m",
+        "llama-1b",
+        "t5-small",
+    }
+    papers |= {"t5-base", "t5-v1.1-small", "t5-v1.1-base", "nanot5", "transformer-base"}
+    assert papers == {path.stem for path in PAPERS}
+
+
 @by_name
 def test_takes_its_first_steps(path: Path, tmp_path: Path) -> None:
-    config: RunConfig = load_run(path, shrink(tmp_path)).config
+    config: RunConfig = load_run(path, [*shrink(tmp_path), *BESIDE.get(path.stem, [])]).config
     result = pretrain(config)
     assert result.folder == Path("runs") / path.stem
     assert result.steps == 2
