@@ -32,7 +32,7 @@ def run(config: ConfigName, settings: Settings = None) -> None:
     for name, store in corpus.stores.items():
         rows = [*counts(store), ("vocabulary", store.vocab_size), ("store", store.folder)]
         table("", ("", name or resolved.name), rows)
-    note(f"held out: {_held_out(corpus)}")
+    note(_held_out(corpus))
 
 
 def prepared(config: RunConfig) -> Corpus:
@@ -40,7 +40,11 @@ def prepared(config: RunConfig) -> Corpus:
     from zoo.data.corpus import load_corpus
 
     sentences = any(objective.needs_sentences for objective in config.objectives.values())
-    return load_corpus(config.data, config.tokenizer, sentences)
+    try:
+        return load_corpus(config.data, config.tokenizer, sentences)
+    except KeyboardInterrupt:
+        note("what is finished of the token store is kept, and the same command goes on from there")
+        raise
 
 
 def counts(store: TokenStore) -> list[tuple[str, object]]:

@@ -38,6 +38,8 @@ _PACKAGE_HOME = Path(__file__).resolve().parents[2]
 _STANDARD_INPUT = 0
 _SIZES = np.dtype("<i8")
 _FINE, _FAILED = b"+", b"-"
+_GONE = (EOFError, BrokenPipeError, ConnectionResetError)
+"""What a socket says when the other side has ended."""
 
 
 def available_cores() -> int:
@@ -88,12 +90,14 @@ class _Workers:
 
     def __enter__(self) -> _Workers:
         with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zoo-tokenizer-")))
-            self._encoder.tokenizer.save(folder)
             self._threads = ThreadPoolExecutor(self._count, thread_name_prefix="encode")
             stack.callback(self._threads.shutdown, cancel_futures=True)
-            for _ in range(self._count):
-                self._idle.put(stack.enter_context(_Worker(folder, self._encoder)))
+            with tempfile.TemporaryDirectory(prefix="zoo-tokenizer-") as folder:
+                self._encoder.tokenizer.save(folder)
+                workers = [stack.enter_context(_Worker(folder, self._encoder)) for _ in range(self._count)]
+                for worker in workers:
+                    worker.open_tokenizer()
+                    self._idle.put(worker)
             self._open = stack.pop_all()
         return self
 
@@ -116,8 +120,8 @@ class _Workers:
 class _Worker:
     """One process, seen from the one that started it."""
 
-    def __init__(self, folder: Path, encoder: Encoder) -> None:
-        self._dtype = encoder.dtype
+    def __init__(self, folder: str, encoder: Encoder) -> None:
+        self._dtype, self._fingerprint = encoder.dtype, encoder.tokenizer.fingerprint
         self._order = f"{int(encoder.sentences)}{folder}".encode()
 
     def __enter__(self) -> _Worker:
@@ -137,7 +141,6 @@ class _Worker:
             ) from None
         finally:
             theirs.close()
-        self._socket.send_bytes(self._order)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -145,14 +148,24 @@ class _Worker:
         self._process.wait()
         self._socket.close()
 
+    def open_tokenizer(self) -> None:
+        """Has it open the tokenizer; waits for that."""
+        try:
+            self._socket.send_bytes(self._order)
+            opened = self._socket.recv_bytes().decode()
+        except _GONE:
+            raise BuildStopped(self._obituary()) from None
+        assert opened == self._fingerprint
+
     def encode(self, batch: Kept) -> Encoded:
+        """The tokens of a batch; waits for them."""
         try:
             _send_texts(self._socket, batch)
             answer = self._socket.recv_bytes()
             if answer == _FAILED:
                 raise DataError(self._socket.recv_bytes().decode())
             tokens, lengths, sentences = (self._socket.recv_bytes() for _ in range(3))
-        except (EOFError, BrokenPipeError, ConnectionResetError):
+        except _GONE:
             raise BuildStopped(self._obituary()) from None
         return Encoded(
             np.frombuffer(tokens, self._dtype), np.frombuffer(lengths, OFFSET), np.frombuffer(sentences, OFFSET)
@@ -184,10 +197,11 @@ def work() -> None:
     try:
         order = socket.recv_bytes().decode()
         encoder = Encoder(Tokenizer.load(order[1:]), sentences=order[0] == "1")
+        socket.send_bytes(encoder.tokenizer.fingerprint.encode())
         while True:
             _answer(socket, encoder)
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        return  # the other side is gone
+    except _GONE:
+        return
 
 
 def _answer(socket: Connection, encoder: Encoder) -> None:
