@@ -89,6 +89,17 @@ def test_what_a_run_would_take(command: Command) -> None:
     assert re.search(r"memory, at the peak +[\d.]+ GiB of 80.00 GiB \(\d+ %\)\n", out)
 
 
+def test_parameters_by_how_they_are_updated(command: Command) -> None:
+    optimizer = "optimizer={kind: muon, adamw_rate: 0.004, parts: {head: {match: [heads.*], rate: 0.5}}}"
+    status, out, err = command("describe", "configs/pretrain/bert-nano.yaml", optimizer)
+    assert status == 0, err
+    rows = [line.split() for line in out.split("updated alike")[1].splitlines()[2:] if line.strip()]
+    assert [" ".join(row[:2]) for row in rows] == ["0.001 0.1", "0.0005 0.1", "0.002 0.1", "0.004 0", "0.002 0"]
+    status, _, err = command("describe", "configs/pretrain/bert-nano.yaml", optimizer.replace("heads.*", "hed.*"))
+    assert status == 2
+    assert "optimizer.parts.head.match.0: 'hed.*' matches no parameter" in err
+
+
 def test_here_without_a_device(workshop: Workshop, command: Command) -> None:
     out = command("describe", workshop.config("decoder")).out
     assert re.search(r"hours +\S+ on cpu at 40 % of \S+ FLOP/s \(measured now\)", out)

@@ -13,7 +13,7 @@ from zoo.cli.screen import note, table
 from zoo.errors import ConfigError
 
 if TYPE_CHECKING:
-    from zoo.models import ModelConfig
+    from zoo.models import Model, ModelConfig
     from zoo.training.config import RunConfig
 
 EXAMPLES = examples(
@@ -103,6 +103,7 @@ def _describe(subject: Subject, device: str | None, mfu: float) -> None:
     if device is not None and subject.run is None:
         raise ConfigError(f"--device tells hours and memory of a run, and {subject.title} is none; give a config")
     model = empty_model(subject.config)
+    updates = [] if subject.run is None else _update_rows(subject.run, model)
     table(f"{subject.title}: {subject.config.kind}\n", ("part", "parameters", "share"), part_rows(model))
     print()
     table("", ("layers (from 0)", "part", "what is in it"), layer_rows(model))
@@ -114,6 +115,18 @@ def _describe(subject: Subject, device: str | None, mfu: float) -> None:
     if subject.run is not None:
         print()
         table("", ("run", ""), run_rows(subject.run, model, device, mfu))
+        print()
+        table("", ("peak rate", "decay", "parameters", "updated alike"), updates)
+
+
+def _update_rows(config: RunConfig, model: Model) -> list[tuple[str, str, int, str]]:
+    """Which parameters have which learning rate and decay; raises ConfigError where a pattern of a part is wrong."""
+    from zoo.training.optimizers.groups import update_rows
+
+    try:
+        return update_rows(config.optimizer.groups(model, config.model.initialization), model)
+    except ConfigError as error:
+        raise error.under("optimizer") from None
 
 
 def _compare(one: Subject, other: Subject) -> None:

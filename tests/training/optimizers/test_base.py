@@ -16,8 +16,10 @@ from tests.training.optimizers.models import after_steps, model, projection, tra
 from tests.training.tiny import DROPOUT, moments, same, tiny_run, weights, write_config
 from zoo.checkpoint.tensors import load_tree, save_tree
 from zoo.errors import ConfigError
+from zoo.models.flops import RowShape
 from zoo.nn.linear import Linear
 from zoo.training.conductor import Conductor
+from zoo.training.memory import Load, step_memory
 from zoo.training.metrics_file import read_metrics
 from zoo.training.optimizers import AdamWConfig, OptimizerConfig, PartConfig
 from zoo.training.optimizers.rule import shown_weights
@@ -83,6 +85,18 @@ def test_parameters_without_a_gradient_stay(kind: str) -> None:
     assert all(
         torch.equal(parameter, before[name]) == (parameter is skipped) for name, parameter in made.named_parameters()
     )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_memory_is_told_without_data(kind: str) -> None:
+    """`zoo describe` runs a step on tensors without data; the bytes of the state are those of a step with data."""
+    made = model()
+    config = config_of(kind)
+    optimizer = config.build(made)
+    train(made, optimizer, 0, 1)
+    kept = [value for state in optimizer.state.values() for value in state.values() if isinstance(value, Tensor)]
+    told = step_memory(made.config, config, Load(rows=2, row=RowShape(8, 0, 8)))
+    assert told.optimizer == sum(tensor.nbytes for tensor in kept)
 
 
 # --------------------------------------------------------------------------------------------------- decays and factors

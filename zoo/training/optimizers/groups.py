@@ -35,7 +35,7 @@ STANDARD = BertInitializationConfig()
 NUM_SUGGESTED = 3
 """How many names an error about a pattern suggests."""
 
-NUM_NAMED = 2
+NUM_NAMED = 1
 """How many names of a group a table shows."""
 
 
