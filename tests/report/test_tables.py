@@ -13,7 +13,7 @@ def test_columns_of_numbers_are_set_to_the_right() -> None:
 
 
 def test_bold_numbers_are_numbers() -> None:
-    made = table(("loss",), [[element("b", "2.1")], [3.4]])
+    made = table(("loss",), [[element("b", "2.1")], [3.4], ["5.6 %"]])
     assert {cell.get("class") for cell in made.iter("td")} == {"number"}
 
 

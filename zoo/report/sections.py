@@ -220,7 +220,7 @@ def attention_section(heads: Sequence[Heads], reason: str) -> Element:
         layers = list(group)
         title = kind.replace("_", "-") + ("" if stack == "layers" else f" of the {stack}")
         children.append(element("h3", title[0].upper() + title[1:]))
-        children.append(_tokens("looking", layers[0].queries))
+        children.append(_tokens("text" if layers[0].keys == layers[0].queries else "looking", layers[0].queries))
         if layers[0].keys != layers[0].queries:
             children.append(_tokens("looked at", layers[0].keys))
         children.append(element("div", *map(heat_maps, layers), class_="layers"))

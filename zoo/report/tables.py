@@ -13,7 +13,7 @@ Cell = str | int | float | bool | None | Element
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], kind: str = "") -> Element:
-    """A table that scrolls sideways where the screen is narrower; numbers, bold or not, are set to the right.
+    """A table that scrolls sideways where the screen is narrower; numbers and shares are set to the right.
 
     Args:
         columns: headings; all "": no line of headings.
@@ -95,4 +95,6 @@ def _cell(cell: Cell, side: str | None) -> Element:
 def _is_number(cell: Cell) -> bool:
     if isinstance(cell, Element):
         return cell.tag == "b"
+    if isinstance(cell, str):
+        return cell.endswith(" %")
     return isinstance(cell, int | float) and not isinstance(cell, bool)
