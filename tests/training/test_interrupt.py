@@ -36,6 +36,7 @@ def stop_and_check(process: Process, folder: Path, number: int) -> int:
     assert f"stopped by {'Ctrl-C' if number == signal.SIGINT else 'SIGTERM'} after step" in said
     assert "the same command continues" in said
     assert "Traceback" not in said
+    assert "unfinished: step" in (folder / "run" / "report.html").read_text(encoding="utf-8")
     (checkpoint,) = (folder / "run" / "checkpoints").glob("step-*")
     verify_folder(checkpoint, format=TRAINING_FORMAT)
     assert f"after step {checkpoint.name.removeprefix('step-')};" in said

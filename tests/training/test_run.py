@@ -68,7 +68,8 @@ def test_run_leaves_what_it_says(kind: str, tmp_path: Path) -> None:
     config = tiny_run(tmp_path, kind, "trainer.save_every=2", "trainer.log_every=2")
     result = pretrain(config, tmp_path / "here" / "run")
     assert sorted(path.name for path in result.folder.iterdir()) == [
-        ".lock", "checkpoints", "config.yaml", "environment.json", "metrics.csv", "result.json", "tokenizer",
+        ".lock", "checkpoints", "config.yaml", "data.json", "environment.json", "metrics.csv", "report.html",
+        "result.json", "tokenizer",
     ]  # fmt: skip
     assert sorted(path.name for path in (result.folder / "checkpoints").iterdir()) == ["step-2", "step-4"]
     assert {path.name for path in tmp_path.iterdir()} == {"cache", "here", "text.txt", f"{kind}.yaml"}  # no litter
