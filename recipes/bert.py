@@ -14,9 +14,7 @@ from pathlib import Path
 
 import zoo
 from recipes.command_line import run
-from zoo.data.corpus import Corpus, cache_folder, find_or_train
-from zoo.data.split import split
-from zoo.data.store import build_store
+from zoo.data.corpus import find_or_train, read_corpus
 from zoo.training.run import Result, pretrain
 from zoo.training.shipped import load_run
 
@@ -37,10 +35,7 @@ def main(overrides: list[str], *, fresh: bool = False) -> Result:
     tokenizer = find_or_train(config.data, config.tokenizer)
 
     # 3. The text becomes a memory-mapped store of token ids, cut into documents and sentences, some held out.
-    store = build_store(
-        config.data.source, tokenizer, cache_folder(config.data), sentences=True, num_workers=config.data.num_workers
-    )
-    corpus = Corpus(tokenizer, *split(store, config.data.validation_fraction), {"": store})
+    corpus = read_corpus(config.data, tokenizer, sentences=True)
     print(f"a tokenizer of {corpus.tokenizer.vocab_size:,} entries")
 
     # 4. Rows [CLS] A [SEP] B [SEP], noise, loss, optimizer step, and a checkpoint now and then. The same call goes on

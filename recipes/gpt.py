@@ -13,9 +13,7 @@ from pathlib import Path
 
 import zoo
 from recipes.command_line import run
-from zoo.data.corpus import Corpus, cache_folder, find_or_train
-from zoo.data.split import split
-from zoo.data.store import build_store
+from zoo.data.corpus import find_or_train, read_corpus
 from zoo.training.run import Result, pretrain
 from zoo.training.shipped import load_run
 
@@ -31,10 +29,7 @@ def main(overrides: list[str], *, fresh: bool = False) -> Result:
     tokenizer = find_or_train(config.data, config.tokenizer)
 
     # 3. The text becomes a memory-mapped store of token ids, cut into documents; some documents are held out.
-    store = build_store(
-        config.data.source, tokenizer, cache_folder(config.data), sentences=False, num_workers=config.data.num_workers
-    )
-    corpus = Corpus(tokenizer, *split(store, config.data.validation_fraction), {"": store})
+    corpus = read_corpus(config.data, tokenizer, sentences=False)
     print(f"a tokenizer of {corpus.tokenizer.vocab_size:,} entries")
 
     # 4. Documents are laid end to end and cut into rows; no document sees its neighbour. The same call goes on where a

@@ -44,7 +44,7 @@ UNSAFE: dict[str, dict[str, str]] = {
 # what comes in the wheel of another distribution
 SHIPPED_WITHIN = {"lightning_fabric"}  # of pytorch-lightning
 # the import name where it is not the distribution's
-IMPORT_NAMES = {"pytorch-lightning": "pytorch_lightning", "pyyaml": "yaml"}
+IMPORT_NAMES = {"pytorch-lightning": "pytorch_lightning", "pyyaml": "yaml", "backports-zstd": "backports"}
 
 
 def pyproject() -> dict:
@@ -131,13 +131,13 @@ def test_constraints_cover_what_gets_installed() -> None:
 @pytest.mark.parametrize("name", EVERYTHING)
 def test_dependency_says_why_it_is_there(name: str) -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    entry = rf'^ +"{re.escape(EVERYTHING[name].name)}[<>=!,.0-9]+", +# \w'
+    entry = rf'^ +"{re.escape(EVERYTHING[name].name)}[<>=!,.0-9]+(; python_version [^"]+)?", +# \w'
     assert re.search(entry, text, flags=re.MULTILINE), f"{name} has no comment beside it"
 
 
 def test_imports_are_declared() -> None:
     declared = {IMPORT_NAMES.get(name, name) for name in requirements(*EXTRAS)} | SHIPPED_WITHIN
-    declared |= {*sys.stdlib_module_names, PACKAGE}
+    declared |= {*sys.stdlib_module_names, "compression", PACKAGE}  # compression: Python's own since 3.14
     undeclared = {
         f"{module.path}:{imported.line}: {imported.name}"
         for module in read_package().values()

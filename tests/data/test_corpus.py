@@ -88,7 +88,8 @@ def test_settings(tmp_path: Path) -> None:
     assert DataConfig().source == StdlibConfig()
     resolved = load_config(DataConfig, [Source("file", {"source": {"kind": "text", "path": "x"}})]).config
     no_filter = {"normalization": "none", "minimum_characters": 1, "deduplicate": False}
-    assert to_mapping(resolved)["source"] == {"kind": "text", "filter": no_filter, "path": "x", "document": "file"}
+    expected = {"kind": "text", "share": None, "filter": no_filter, "path": "x", "document": "file"}
+    assert to_mapping(resolved)["source"] == expected
     for fraction in (1.0, -0.5, float("nan")):
         with pytest.raises(ConfigError, match="validation_fraction"):
             DataConfig(validation_fraction=fraction)

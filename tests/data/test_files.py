@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,14 @@ import pytest
 from zoo.data.files import content_fingerprint, content_size, find_files, lines, whole
 from zoo.errors import DataError
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 TXT = [".txt"]
+PACKERS = {"": bytes, ".gz": gzip.compress, ".zst": zstd.compress}
+"""What packs the content of a file, by the ending of its name."""
 
 
 def test_a_file_a_folder_and_a_glob(tmp_path: Path) -> None:
@@ -45,22 +53,22 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
         find_files(str(folder), TXT)
 
 
-@pytest.mark.parametrize("packed", [False, True])
-def test_text_is_kept_as_it_is(tmp_path: Path, packed: bool) -> None:
+@pytest.mark.parametrize("ending", PACKERS)
+def test_text_is_kept_as_it_is(tmp_path: Path, ending: str) -> None:
     content = "\ufeffone\r\ntwo\n\n caf\u00e9\u2028same line\rstill".encode()
-    file = tmp_path / ("a.txt.gz" if packed else "a.txt")
-    file.write_bytes(gzip.compress(content) if packed else content)
+    file = tmp_path / f"a.txt{ending}"
+    file.write_bytes(PACKERS[ending](content))
     assert whole(file) == content.decode()[1:]
     assert "".join(line for _, line in lines(file)) == whole(file)
     assert [offset for offset, _ in lines(file)] == [3, 8, 12, 13]
     assert content_size([file]) == len(content)
 
 
-@pytest.mark.parametrize("packed", [False, True])
-def test_invalid_utf8_names_file_and_byte(tmp_path: Path, packed: bool) -> None:
+@pytest.mark.parametrize("ending", PACKERS)
+def test_invalid_utf8_names_file_and_byte(tmp_path: Path, ending: str) -> None:
     content = b"good\nbad \xff here\n"
-    file = tmp_path / ("a.txt.gz" if packed else "a.txt")
-    file.write_bytes(gzip.compress(content) if packed else content)
+    file = tmp_path / f"a.txt{ending}"
+    file.write_bytes(PACKERS[ending](content))
     for read in (whole, lambda file: list(lines(file))):
         with pytest.raises(DataError, match=r"a\.txt.* is not valid UTF-8: byte 0xff at offset 9 "):
             read(file)
@@ -72,11 +80,27 @@ def test_a_sequence_cut_at_the_end_of_the_file_is_found(tmp_path: Path) -> None:
         whole(tmp_path / "a.txt")
 
 
-@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"text" * 1000, mtime=0)[:-20]])
-def test_a_damaged_gzip_file_is_named(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "a.gz").write_bytes(content)
-    with pytest.raises(DataError, match=r"cannot read .*a\.gz"):
-        whole(tmp_path / "a.gz")
+@pytest.mark.parametrize("ending", [".gz", ".zst", ".GZ"])
+@pytest.mark.parametrize("part", [0, -20])
+def test_a_damaged_packed_file_is_named(tmp_path: Path, ending: str, part: int) -> None:
+    whole_file = PACKERS[ending.lower()](os.urandom(1000).hex().encode())
+    (tmp_path / f"a{ending}").write_bytes(whole_file[:part] if part else b"not packed")
+    with pytest.raises(DataError, match=r"cannot read .*a\."):
+        whole(tmp_path / f"a{ending}")
+
+
+def test_packed_files_count_in_a_folder_unless_they_cannot_be_packed(tmp_path: Path) -> None:
+    for name in ("a.txt", "b.txt.gz", "c.txt.zst"):
+        (tmp_path / name).write_bytes(b"x")
+    assert len(find_files(str(tmp_path), TXT)) == 3
+    assert find_files(str(tmp_path), TXT, packed=False) == [tmp_path / "a.txt"]
+    with pytest.raises(DataError, match=r"ends in \.md; files of other names"):
+        find_files(str(tmp_path), [".md"], packed=False)
+
+
+def test_frames_one_after_another_are_one_text(tmp_path: Path) -> None:
+    (tmp_path / "a.zst").write_bytes(zstd.compress(b"one ") + zstd.compress(b"two"))
+    assert whole(tmp_path / "a.zst") == "one two"
 
 
 def test_the_fingerprint_is_that_of_the_content(tmp_path: Path) -> None:

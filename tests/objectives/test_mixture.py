@@ -8,14 +8,24 @@ import torch
 
 from tests.data.synthetic import SyntheticTokenizer, all_rows, documents_of, numbers, random_documents
 from zoo.batch import IGNORE_INDEX
+from zoo.data.blend import Blend, Portion
 from zoo.data.plan import Plan
 from zoo.errors import ConfigError, DataError
 from zoo.objectives.base import ObjectiveConfig, Setup
 from zoo.objectives.causal_lm import CausalLMConfig
 from zoo.objectives.masked_lm import MaskedLMConfig
-from zoo.objectives.mixture import BLOCK, Mixture, check_family, check_objectives
+from zoo.objectives.mixture import (
+    BLOCK,
+    MixedRows,
+    Mixture,
+    Part,
+    check_family,
+    check_objectives,
+    source_seed,
+)
 from zoo.objectives.next_sentence import NextSentenceConfig
 from zoo.objectives.span_corruption import SpanCorruptionConfig
+from zoo.training.datamodule import count_tokens
 
 BERT, GPT, T5 = (Setup(SyntheticTokenizer(family), 32, 0) for family in ("bert", "gpt", "t5"))
 DOCUMENTS = random_documents(80, 30)
@@ -143,3 +153,105 @@ def test_shared_objectives_draw_their_noise_from_their_own_epochs() -> None:
     slots = numbers(0, 1, 2)
     first, later = rows.collate(np.zeros(3, np.int64), slots)[0], rows.collate(np.ones(3, np.int64), slots)[0]
     assert not torch.equal(first.batch.inputs["tokens"], later.batch.inputs["tokens"])
+
+
+# ------------------------------------------------------------------------------------------------------ several sources
+
+RUNS = {
+    "bert": (BERT, {"mlm": MaskedLMConfig(), "nsp": NextSentenceConfig()}),
+    "bert in turn": (BERT, {"mlm": MaskedLMConfig(share=2), "nsp": NextSentenceConfig(share=1)}),
+    "gpt": (GPT, {"clm": CausalLMConfig()}),
+    "gpt unpacked": (GPT, {"clm": CausalLMConfig(packing="none")}),
+    "t5": (T5, TWO),
+}
+BLEND = Blend(
+    (
+        Portion("tiny", 3.0, random_documents(25, 30, seed=1)),
+        Portion("short", 5.0, random_documents(600, 12, seed=2)),
+        Portion("long", 2.0, random_documents(60, 250, seed=3)),
+    )
+)
+
+
+def drawn(rows: MixedRows, steps: range, size: int = 32) -> list[Part]:
+    plan = Plan(rows.num_rows, size, 4, shuffle=rows.shuffled)
+    return [part for step in steps for part in rows.collate(*plan.step(step))]
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_each_source_gives_its_share_of_the_tokens_whatever_its_size(run: str) -> None:
+    setup, configs = RUNS[run]
+    parts = drawn(Mixture(configs, setup).over(BLEND), range(80))
+    tokens = np.sum([part.source_tokens for part in parts], axis=0)
+    assert tokens.sum() == sum(count_tokens(part.batch) for part in parts)
+    assert tokens / tokens.sum() == pytest.approx([0.3, 0.5, 0.2], rel=0.02)
+
+
+@pytest.mark.parametrize("run", ["bert", "gpt"])
+def test_every_step_has_the_shares_of_rows(run: str) -> None:
+    setup, configs = RUNS[run]
+    rows = Mixture(configs, setup).over(BLEND)
+    wanted = 32 * rows.cycle.counts / rows.cycle.counts.sum()
+    for step in range(0, 9000, 97):
+        _, samples = Plan(rows.num_rows, 32, 4, shuffle=rows.shuffled).step(step)
+        assert np.abs(np.bincount(rows.cycle.chosen[samples], minlength=3) - wanted).max() <= 3
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_a_row_of_several_sources_is_a_function_of_its_number(run: str) -> None:
+    setup, configs = RUNS[run]
+    rows = Mixture(configs, setup).over(BLEND)
+    epochs, samples = Plan(rows.num_rows, 24, 4, shuffle=rows.shuffled).step(5)
+    together = {part.names: part for part in rows.collate(epochs, samples)}
+    alone: dict[tuple[str, ...], list[Part]] = {names: [] for names in together}
+    for index in range(24):
+        (part,) = rows.collate(epochs[index : index + 1], samples[index : index + 1])
+        alone[part.names].append(part)
+    for names, part in together.items():
+        for name, tensor in part.batch.labels.items():
+            assert torch.equal(tensor, torch.cat([one.batch.labels[name] for one in alone[names]]))
+        assert torch.equal(part.batch.inputs["tokens"], torch.cat([one.batch.inputs["tokens"] for one in alone[names]]))
+        assert part.source_tokens == tuple(np.sum([one.source_tokens for one in alone[names]], axis=0))
+
+
+def test_a_source_is_gone_through_once_before_it_comes_again() -> None:
+    setup, configs = RUNS["gpt unpacked"]
+    rows = Mixture(configs, setup).over(BLEND)
+    asked: dict[str, list[tuple[int, int]]] = {group.source: [] for group in rows.groups}
+    for group in rows.groups:
+        arrays = group.arrays
+
+        def record(epochs: np.ndarray, samples: np.ndarray, group=group, arrays=arrays) -> tuple[dict, dict]:
+            asked[group.source] += zip(epochs.tolist(), samples.tolist(), strict=True)
+            return arrays(epochs, samples)
+
+        group.arrays = record
+    drawn(rows, range(40))
+    for group in rows.groups:
+        seen, whole = asked[group.source], len(asked[group.source]) // group.num_rows
+        assert len(set(seen)) == len(seen)
+        assert [epoch for epoch, _ in seen] == sorted(epoch for epoch, _ in seen)
+        assert set(seen) >= {(epoch, sample) for epoch in range(whole) for sample in range(group.num_rows)}
+        assert rows.epochs(40 * 32)[group.source] == pytest.approx(len(seen) / group.num_rows, abs=3 / group.num_rows)
+
+
+def test_rows_of_the_same_number_are_noised_differently_in_each_source() -> None:
+    text = random_documents(40, 60)
+    blend = Blend((Portion("a", 1.0, text), Portion("b", 1.0, text)))
+    one, other = Mixture({"mlm": MaskedLMConfig()}, BERT).over(blend).groups
+    rows = all_rows(one.num_rows)
+    assert torch.equal(one.collate(*rows).batch.inputs["documents"], other.collate(*rows).batch.inputs["documents"])
+    assert not torch.equal(one.collate(*rows).batch.labels["mlm"], other.collate(*rows).batch.labels["mlm"])
+    assert source_seed(1, "a") != source_seed(1, "b") != source_seed(2, "b")
+
+
+def test_a_share_below_one_row_of_a_cycle_is_refused() -> None:
+    blend = Blend((BLEND.portions[0], BLEND.portions[1]._replace(share=1e-6)))
+    with pytest.raises(ConfigError, match=r"sources\.short\.share: 1e-06 is less than one row in 100,000"):
+        Mixture(*reversed(RUNS["gpt"])).over(blend)
+
+
+def test_a_source_without_enough_text_is_named() -> None:
+    blend = Blend((BLEND.portions[0], Portion("scrap", 1.0, documents_of([[7] * 4]))))
+    with pytest.raises(DataError, match="source scrap: the text has"):
+        Mixture(*reversed(RUNS["gpt"])).over(blend)

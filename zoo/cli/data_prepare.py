@@ -61,6 +61,6 @@ def counts(store: TokenStore) -> list[tuple[str, object]]:
 
 
 def _held_out(corpus: Corpus) -> str:
-    from zoo.data.split import held_out_words
+    from zoo.data.blend import held_out_by_source
 
-    return held_out_words(corpus.training, corpus.validation)
+    return held_out_by_source(corpus.training, corpus.validation)

@@ -69,7 +69,7 @@ def evaluate_folder(folder: Path, settings: Iterable[str] = ()) -> Report:
         name, slash, metric = key.rpartition("/")
         if slash:
             objectives[name][metric] = value
-    return Report(found, prepared.validation.num_rows, means["loss"], objectives)
+    return Report(found, sum(group.num_rows for group in prepared.validation.groups), means["loss"], objectives)
 
 
 def evaluation_config(model: Path, settings: Iterable[str]) -> RunConfig:

@@ -27,6 +27,9 @@ EXAMPLES = examples(
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
 """Variables that launchers number a run's processes with, in the order in which they are asked."""
 
+SHARE = "train/share/"
+"""Columns of the log that say how much of the tokens came from each source."""
+
 TRY = {
     "encoder": 'zoo fill {folder} "The [MASK] is a list."',
     "decoder": 'zoo generate {folder} "The " --temperature 0.8',
@@ -83,6 +86,11 @@ def summarize(config: RunConfig, result: Result) -> None:
             (f"  {name}", f"{metrics[f'validation/{name}/loss']:.3f}")
             for name in (config.objectives if len(config.objectives) > 1 else ())
             if f"validation/{name}/loss" in metrics
+        ),
+        *(
+            (f"  share of {name.removeprefix(SHARE)}", f"{100 * value:.3g} %")
+            for name, value in metrics.items()
+            if name.startswith(SHARE)
         ),
         ("tokens/s", None if speed is None else round(speed)),
         ("run folder", result.folder),

@@ -13,14 +13,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 from zoo.config import Config, setting, to_mapping
-from zoo.data import sources, stdlib  # noqa: F401  (each registers its kinds of source: one import line a file)
+from zoo.data import (  # noqa: F401  (each registers its kinds of source: one import line a file)
+    blend,
+    delimited,
+    parquet,
+    sources,
+    stdlib,
+)
+from zoo.data.blend import Blend, MixtureConfig, Portion
 from zoo.data.cache import find_or_build
 from zoo.data.progress import progress_bar
 from zoo.data.sources import SourceConfig
 from zoo.data.split import Documents, split
 from zoo.data.stdlib import StdlibConfig
 from zoo.data.store import TokenStore, build_store
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, DataError
 from zoo.tokenizer.tokenizer import Tokenizer
 from zoo.tokenizer.train import TokenizerConfig
 
@@ -50,17 +57,26 @@ class DataConfig(Config):
         minimum=0,
     )
 
+    def validate(self) -> None:
+        """A share says something in a mixture only."""
+        if self.source.share is not None:
+            raise ConfigError(
+                f"{self.source.share} has no effect on a single source; leave it out, or mix several with "
+                "data.source.kind=mixture",
+                "source.share",
+            )
+
 
 class Corpus(NamedTuple):
-    """A tokenizer and the documents in its ids, those to train on and those to validate on.
+    """A tokenizer and the documents in its ids, those to train on and those to validate on; by source in a mixture.
 
     Attributes:
         stores: the token stores that the documents are in, by source; a single source has the name "".
     """
 
     tokenizer: Tokenizer
-    training: Documents
-    validation: Documents
+    training: Documents | Blend
+    validation: Documents | Blend
     stores: dict[str, TokenStore]
 
 
@@ -78,7 +94,7 @@ def load_corpus(data: DataConfig, tokenizer: TokenizerConfig, sentences: bool = 
     """The corpus that the settings amount to; what the cache lacks is made, with a progress bar on a terminal.
 
     The tokenizer learns from the whole corpus, held-out documents included: which documents are held out of a small
-    corpus is only known once there are tokens to count.
+    corpus is only known once there are tokens to count. Each source of a mixture has a store and a split of its own.
 
     Args:
         data: the corpus. tokenizer: how it becomes tokens.
@@ -89,8 +105,23 @@ def load_corpus(data: DataConfig, tokenizer: TokenizerConfig, sentences: bool = 
         DataError: see `build_store` and `split`. ConfigError: the tokenizer's settings do not fit the corpus.
     """
     trained = find_or_train(data, tokenizer, progress)
-    store = build_store(data.source, trained, cache_folder(data), sentences, progress, data.num_workers)
-    return Corpus(trained, *split(store, data.validation_fraction), {"": store})
+    return read_corpus(data, trained, sentences, progress)
+
+
+def read_corpus(data: DataConfig, tokenizer: Tokenizer, sentences: bool = False, progress: bool = True) -> Corpus:
+    """As `load_corpus`, with the tokenizer at hand."""
+    stores, sides = {}, []
+    for name, source in data.source.by_name().items():
+        try:
+            store = build_store(source, tokenizer, cache_folder(data), sentences, progress, data.num_workers)
+            sides.append([Portion(name, source.share or 1.0, side) for side in split(store, data.validation_fraction)])
+        except DataError as error:
+            raise DataError(f"source {name}: {error}" if name else str(error)) from None
+        stores[name] = store
+    if not isinstance(data.source, MixtureConfig):
+        return Corpus(tokenizer, sides[0][0].documents, sides[0][1].documents, stores)
+    training, validation = zip(*sides, strict=True)
+    return Corpus(tokenizer, Blend(training), Blend(validation), stores)
 
 
 def find_or_train(data: DataConfig, tokenizer: TokenizerConfig, progress: bool = True) -> Tokenizer:

@@ -1,8 +1,8 @@
 """Files of text: which ones a path stands for, their bytes line by line, their text.
 
 A path is a file, a folder (all fitting files below it, hidden ones left out) or a glob; the order is that of the sorted
-names. Names that end in .gz are read through gzip. Nothing outside a named folder is read: a link that leads out of it
-is refused.
+names. Names that end in .gz or .zst are unpacked while they are read. Nothing outside a named folder is read: a link
+that leads out of it is refused.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import glob
 import gzip
 import hashlib
 import os
+import sys
 import time
 import zlib
 from collections.abc import Iterator, Sequence
@@ -19,17 +20,28 @@ from typing import IO, cast
 
 from zoo.errors import DataError
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd  # the same module, for the Pythons that came before it
+
+PACKED = (".gz", ".zst")
+"""Endings of packed files, behind the ending of what is in them."""
+
 _GLOB_SIGNS = frozenset("*?[")
 _FRESH_NANOSECONDS = 2_000_000_000
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_ZSTD_HEADER = 18
+"""Bytes of the longest header of a frame."""
 
 
-def find_files(path: str, suffixes: Sequence[str]) -> list[Path]:
+def find_files(path: str, suffixes: Sequence[str], packed: bool = True) -> list[Path]:
     """The files that `path` stands for, sorted by name.
 
     Args:
         path: a file, a folder or a glob (** stands for any number of folders); ~ is the home folder.
-        suffixes: endings (".txt") of the files that count in a folder, each also with .gz behind it.
+        suffixes: endings (".txt") of the files that count in a folder.
+        packed: whether each of them also counts with .gz or .zst behind it.
 
     Raises:
         DataError: nothing is there, no file fits, or a link leads out of the folder.
@@ -38,7 +50,7 @@ def find_files(path: str, suffixes: Sequence[str]) -> list[Path]:
     if found.is_file():
         return [found]
     if found.is_dir():
-        return _files_of_folder(found, suffixes)
+        return _files_of_folder(found, suffixes, packed)
     if not _GLOB_SIGNS & set(path):
         raise DataError(f"no file or folder at {path} (looked from {Path.cwd()})")
     files = sorted(Path(name) for name in glob.glob(str(found), recursive=True) if Path(name).is_file())
@@ -47,8 +59,8 @@ def find_files(path: str, suffixes: Sequence[str]) -> list[Path]:
     return files
 
 
-def _files_of_folder(folder: Path, suffixes: Sequence[str]) -> list[Path]:
-    endings = tuple(ending for suffix in suffixes for ending in (suffix, f"{suffix}.gz"))
+def _files_of_folder(folder: Path, suffixes: Sequence[str], packed: bool) -> list[Path]:
+    endings = tuple(suffix + behind for suffix in suffixes for behind in (("", *PACKED) if packed else ("",)))
     files = []
     for place, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -58,9 +70,10 @@ def _files_of_folder(folder: Path, suffixes: Sequence[str]) -> list[Path]:
         if not file.resolve().is_relative_to(inside):
             raise DataError(f"{file} is a link that leads out of {folder}; name the file itself, or a glob")
     if not files:
+        behind = f" (or one of these with {' or '.join(PACKED)})" if packed else ""
         raise DataError(
-            f"no file in {folder} ends in {', '.join(suffixes)} (or one of these with .gz); files of other names are "
-            f"read where the path names one, or is a glob ('{folder}/*')"
+            f"no file in {folder} ends in {', '.join(suffixes)}{behind}; files of other names are read where the path "
+            f"names one, or is a glob ('{folder}/*')"
         )
     return sorted(files)
 
@@ -93,15 +106,22 @@ def _digest(file: Path) -> bytes:
 
 
 def content_size(files: Sequence[Path]) -> int:
-    """Bytes of text in the files, unpacked. A guide for a progress bar: gzip notes the size modulo 4 GiB only."""
-    size = 0
-    for file in files:
-        if file.suffix == ".gz" and file.stat().st_size >= 4:
-            with file.open("rb") as stream:
-                stream.seek(-4, os.SEEK_END)
-                size += int.from_bytes(stream.read(4), "little")
-        else:
-            size += file.stat().st_size
+    """Bytes of text in the files, unpacked. A guide for a progress bar: gzip notes the size modulo 4 GiB, and zst only
+    where the packer knew it."""
+    return sum(map(_unpacked_size, files))
+
+
+def _unpacked_size(file: Path) -> int:
+    size, suffix = file.stat().st_size, file.suffix.lower()
+    with file.open("rb") as stream:
+        if suffix == ".gz" and size >= 4:
+            stream.seek(-4, os.SEEK_END)
+            return int.from_bytes(stream.read(4), "little")
+        if suffix == ".zst":
+            try:
+                return zstd.get_frame_info(stream.read(_ZSTD_HEADER)).decompressed_size or size
+            except zstd.ZstdError:
+                return size  # damaged; whoever reads it says so
     return size
 
 
@@ -140,11 +160,14 @@ def _raw(file: Path) -> Iterator[bytes]:
     try:
         with _open(file) as stream:
             yield from stream
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, zlib.error, zstd.ZstdError) as error:
         raise DataError(f"cannot read {file}: {error}") from None
 
 
 def _open(file: Path) -> IO[bytes]:
-    if file.suffix == ".gz":
+    suffix = file.suffix.lower()
+    if suffix == ".gz":
         return cast("IO[bytes]", gzip.open(file, "rb"))
+    if suffix == ".zst":
+        return cast("IO[bytes]", zstd.open(file, "rb"))
     return file.open("rb")

@@ -33,9 +33,13 @@ class Plan:
         rows_per_step: R, rows of one optimizer step, over all ranks and microbatches; or of each step.
         seed: of the order.
         first_step: the step that begins with the first row.
+        shuffle: whether an epoch has a random order; False: the rows come as they are numbered, for rows that are
+            spread out already.
     """
 
-    def __init__(self, num_rows: int, rows_per_step: int | Stages, seed: int, first_step: int = 0) -> None:
+    def __init__(
+        self, num_rows: int, rows_per_step: int | Stages, seed: int, first_step: int = 0, shuffle: bool = True
+    ) -> None:
         self.rows = constant(rows_per_step) if isinstance(rows_per_step, int) else rows_per_step
         assert num_rows >= 1, num_rows
         assert min(self.rows.values) >= 1, self.rows.values
@@ -43,12 +47,15 @@ class Plan:
         self.rows_per_step = max(self.rows.values)
         self.seed = seed
         self.first_step = first_step
+        self.shuffle = shuffle
 
     def step(self, step: int) -> Draw:
         """The rows of optimizer step `step` (from 0), (R,) each."""
         before = self.rows.sum_before(step) - self.rows.sum_before(self.first_step)
         number_R = before + np.arange(self.rows.value(step))
         epochs, places = np.divmod(number_R, self.num_rows)
+        if not self.shuffle:
+            return Draw(epochs, places)
         return Draw(epochs, permuted(self.seed, "order", epochs, places, self.num_rows))
 
     def microbatches(self, step: int, num_microbatches: int = 1, rank: int = 0, num_ranks: int = 1) -> list[Draw]:

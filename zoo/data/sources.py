@@ -18,13 +18,16 @@ from zoo.data.filter import FilterConfig, filtered, filtered_fingerprint
 from zoo.errors import ConfigError, DataError
 from zoo.registry import Choice
 
-_PATH = "a file, a folder (all fitting files below it) or a glob; .gz is unpacked on the fly"
+PATH = "a file, a folder (all fitting files below it) or a glob; .gz and .zst are unpacked on the fly"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SourceConfig(Config, Choice, noun="source"):
     """Base of the kinds of source."""
 
+    share: float | None = setting(
+        None, "in a mixture: how much of the tokens this source gives, relative to the shares of the others", above=0
+    )
     filter: FilterConfig = setting(FilterConfig(), "which documents are kept, and in which Unicode form")
 
     def documents(self) -> Iterator[str]:
@@ -50,19 +53,23 @@ class SourceConfig(Config, Choice, noun="source"):
         """About how many characters all documents have, where that is known beforehand; guides a progress bar."""
         return None
 
+    def by_name(self) -> dict[str, SourceConfig]:
+        """The sources that this one stands for, each with a token store of its own; a single one has no name."""
+        return {"": self}
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TextConfig(SourceConfig, kind="text"):
-    """Plain text in UTF-8. In a folder: .txt, .text, .md and .rst, also with .gz behind."""
+    """Plain text in UTF-8. In a folder: .txt, .text, .md and .rst, also with .gz or .zst."""
 
-    path: str = setting(doc=_PATH)
+    path: str = setting(doc=PATH)
     document: Literal["file", "line", "blank_line"] = setting(
         "file", "what a document is: a whole file, a line, or the lines between two blank ones"
     )
 
     def validate(self) -> None:
         """The path must not be empty."""
-        _check_path(self.path)
+        check_path(self.path)
 
     def documents(self) -> Iterator[str]:
         """The documents, file by file. A line's end does not belong to it; blank lines belong to no paragraph."""
@@ -76,7 +83,7 @@ class TextConfig(SourceConfig, kind="text"):
 
     def fingerprint(self) -> str:
         """See `SourceConfig.fingerprint`."""
-        return _fingerprint(self.kind, self.document, content_fingerprint(self._files()))
+        return fingerprint_of(self.kind, self.document, content_fingerprint(self._files()))
 
     def size(self) -> int:
         """Bytes of the files, unpacked."""
@@ -88,14 +95,14 @@ class TextConfig(SourceConfig, kind="text"):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class JsonLinesConfig(SourceConfig, kind="jsonl"):
-    """One JSON object a line, its text in one field. In a folder: .jsonl, .ndjson and .json, also with .gz behind."""
+    """One JSON object a line, its text in one field. In a folder: .jsonl, .ndjson, .json, also with .gz or .zst."""
 
-    path: str = setting(doc=_PATH)
+    path: str = setting(doc=PATH)
     field: str = setting("text", "the field that holds the text, or a list of texts: paragraphs, joined by blank lines")
 
     def validate(self) -> None:
         """Neither the path nor the field may be empty."""
-        _check_path(self.path)
+        check_path(self.path)
         if not self.field:
             raise ConfigError("must name a field", "field")
 
@@ -108,7 +115,7 @@ class JsonLinesConfig(SourceConfig, kind="jsonl"):
 
     def fingerprint(self) -> str:
         """See `SourceConfig.fingerprint`."""
-        return _fingerprint(self.kind, self.field, content_fingerprint(self._files()))
+        return fingerprint_of(self.kind, self.field, content_fingerprint(self._files()))
 
     def size(self) -> int:
         """Bytes of the files, unpacked; the text itself is somewhat less."""
@@ -148,7 +155,8 @@ def _paragraphs(file: Path) -> Iterator[str]:
         yield "".join(paragraph).rstrip("\r\n")
 
 
-def _check_path(path: str) -> None:
+def check_path(path: str) -> None:
+    """Raises ConfigError where a path is empty."""
     if not path.strip():
         raise ConfigError("must name a file, a folder or a glob", "path")
 
@@ -162,5 +170,6 @@ def _check_surrogates(text: str, where: str) -> None:
         ) from None
 
 
-def _fingerprint(*parts: str) -> str:
+def fingerprint_of(*parts: object) -> str:
+    """SHA-256, in hex, of plain values: settings and fingerprints of content."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -35,6 +35,16 @@ class Documents(NamedTuple):
     sentences: np.ndarray | None
     fingerprint: str
 
+    @property
+    def num_documents(self) -> int:
+        """How many documents these are."""
+        return len(self.starts)
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of these documents, special ones not counted."""
+        return int((self.stops - self.starts).sum())
+
 
 def split(store: TokenStore, fraction: float) -> tuple[Documents, Documents]:
     """The documents to train on and those to validate on.

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from zoo.data.blend import Blend, portions_of
 from zoo.data.corpus import Corpus
 from zoo.data.split import Documents
 from zoo.data.statistics import token_counts, unigram_entropy
@@ -51,15 +52,14 @@ def text_facts(corpus: Corpus) -> dict[str, Any]:
     return facts | {"excerpt": _excerpt(corpus)}
 
 
-def _counts(side: Documents, size: int) -> tuple[np.ndarray, int]:
+def _counts(side: Documents | Blend, size: int) -> tuple[np.ndarray, int]:
     """((size,) how often each token occurs, how many tokens were counted)."""
     counts, total = np.zeros(size, dtype=np.int64), 0
-    for start, stop in _runs(side):
-        stop = min(stop, start + MOST_TOKENS - total)
-        counts += token_counts(side.tokens[start:stop], size)
-        total += stop - start
-        if total >= MOST_TOKENS:
-            break
+    for _, _, documents in portions_of(side):
+        for start, stop in _runs(documents):
+            stop = min(stop, start + MOST_TOKENS - total)
+            counts += token_counts(documents.tokens[start:stop], size)
+            total += stop - start
     return counts, total
 
 
@@ -73,8 +73,8 @@ def _runs(side: Documents) -> list[tuple[int, int]]:
     return [(int(start), int(stop)) for start, stop in zip(starts, stops, strict=True)]
 
 
-def _side(side: Documents) -> dict[str, Any]:
-    lengths = side.stops - side.starts
+def _side(side: Documents | Blend) -> dict[str, Any]:
+    lengths = np.concatenate([documents.stops - documents.starts for _, _, documents in portions_of(side)])
     quantiles = np.percentile(lengths, (0, 10, 50, 90, 100)).round().astype(int).tolist() if len(lengths) else []
     return {"documents": len(lengths), "tokens": int(lengths.sum()), "lengths": quantiles}
 
@@ -100,7 +100,8 @@ def piece(tokenizer: Tokenizer, id: int) -> str:
 
 def _excerpt(corpus: Corpus) -> list[int]:
     """The first tokens of a held-out document that is long enough, else of the longest; if none is, of another."""
-    side = corpus.validation if len(corpus.validation.starts) else corpus.training
+    text = corpus.validation if corpus.validation.num_documents else corpus.training
+    side = portions_of(text)[0].documents
     lengths = side.stops - side.starts
     enough = np.flatnonzero(lengths >= EXCERPT)
     document = int(enough[0]) if len(enough) else int(np.argmax(lengths))

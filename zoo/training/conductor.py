@@ -31,6 +31,7 @@ from zoo.training.module import TrainingModule
 from zoo.training.peak import peak_flops
 from zoo.training.progress import Progress, make_progress
 from zoo.training.run_folder import RunFolder
+from zoo.training.shares import COLUMN, SourceTokens
 from zoo.training.wandb_log import WandbLog
 
 
@@ -46,8 +47,8 @@ ADDED_LOSS = "train/added_loss"
 """What parts of the model add to the loss (the balancing of experts); `train/loss` is that of the objectives alone."""
 
 
-def columns(module: TrainingModule) -> list[str]:
-    """The columns of metrics.csv."""
+def columns(module: TrainingModule, sources: tuple[str, ...] = ()) -> list[str]:
+    """The columns of metrics.csv; `sources` are those of a mixture."""
     objectives = list(module.objectives)
     counts = {f"{name}/count" for name in objectives}
     metrics = [name for name in metric_names(module) if name not in counts]
@@ -59,6 +60,7 @@ def columns(module: TrainingModule) -> list[str]:
         *(f"train/{name}/loss" for name in objectives),
         *(f"train/{name}/targets" for name in objectives),
         *([ADDED_LOSS] if any(part.adds_loss for part in module.step_aware) else []),
+        *(f"{COLUMN}{name}" for name in sources),
         "learning_rate",
         "gradient_norm",
         "tokens_per_second",
@@ -96,6 +98,7 @@ class Conductor(Checkpoint):
         self.logs: Logs | None = None
         self.spent = Spent()
         self.ended = False
+        self.sources = SourceTokens()
         self.last: dict[str, float] = {}
         self.first_loss: float | None = None
         self._peak = 0.0
@@ -114,6 +117,7 @@ class Conductor(Checkpoint):
             "seconds": self.spent.seconds,
             "last": self.last,
             "first_loss": self.first_loss,
+            "source_tokens": self.sources.state,
             "fingerprints": self.fingerprints,
         }
 
@@ -126,6 +130,7 @@ class Conductor(Checkpoint):
                 )
         self.spent = spent_by(state)
         self.last, self.first_loss = state["last"], state["first_loss"]
+        self.sources.state = state.get("source_tokens", [])
 
     def on_train_start(self, trainer: lightning.Trainer, module: Any) -> None:
         """Checks that all ranks have the same own blocks, opens the logs, measures the peak."""
@@ -133,8 +138,9 @@ class Conductor(Checkpoint):
         self.spent.steps = trainer.global_step
         module.spent = self.spent
         module.clock = lambda: self.spent.seconds + time.perf_counter() - self._resumed_at
+        self.sources.begin(trainer.datamodule.rows.sources)  # type: ignore[attr-defined]  # Lightning sets it
         if trainer.is_global_zero:
-            file = MetricsFile(self.folder.metrics, columns(module), trainer.global_step)
+            file = MetricsFile(self.folder.metrics, columns(module, self.sources.names), trainer.global_step)
             progress = make_progress(self.folder.path.name, self.spent.of(self.budget.unit), self.budget)
             self.logs = Logs(file, progress, self.open_wandb())
             self._peak = peak_flops(module.device, _product_dtype(self.config.precision))
@@ -169,6 +175,7 @@ class Conductor(Checkpoint):
         """Log, validate, save, stop."""
         step = trainer.global_step
         self._count(module)
+        self.sources.count(batch)
         row: dict[str, float] = {}
         if step == 1 or self._due(step, self.config.log_every):
             row |= self._training_row(trainer, module)
@@ -206,6 +213,8 @@ class Conductor(Checkpoint):
             row[f"train/{name}/loss"] = float(losses[number])
             row[f"train/{name}/targets"] = int(record.counts[number])
             row["train/loss"] += objective.config.weight * row[f"train/{name}/loss"]
+        self._settle_sources(trainer)
+        row |= self.sources.row()
         if any(part.adds_loss for part in module.step_aware):
             row[ADDED_LOSS] = float(record.added_loss)
         row["learning_rate"] = record.learning_rate
@@ -250,7 +259,11 @@ class Conductor(Checkpoint):
                 self.logs.wandb.write(row)
         self.logs.progress.update(self.spent.of(self.budget.unit), row)
 
+    def _settle_sources(self, trainer: lightning.Trainer) -> None:
+        self.sources.settle(lambda counts: _sum_over_ranks(trainer, counts), trainer.strategy.root_device)
+
     def _save(self, trainer: lightning.Trainer, step: int) -> None:
+        self._settle_sources(trainer)
         module = trainer.lightning_module
         assert isinstance(module, TrainingModule)
         with module.shown_weights():

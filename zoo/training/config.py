@@ -74,6 +74,12 @@ class TrainerConfig(Config):
         """The rows of each step."""
         return sizes(self.batch_warmup, self.batch_size)
 
+    def rows_of_run(self, tokens_per_row: float) -> float | None:
+        """About how many rows the run trains on; None where its budget is not one of steps or tokens."""
+        if self.budget.unit == "steps":
+            return self.rows.sum_before(int(self.budget.limit))
+        return self.budget.limit / tokens_per_row if self.budget.unit == "tokens" else None
+
 
 @dataclass(frozen=True, kw_only=True)
 class WandbConfig(Config):

@@ -29,10 +29,12 @@ class Step(NamedTuple):
     Attributes:
         microbatches: each a list of parts, one for each group of objectives that has rows in it.
         num_tokens: tokens that go into the model, padding not counted, in all of them.
+        source_tokens: of these, those of each source of a mixture; () for one source.
     """
 
     microbatches: list[list[Part]]
     num_tokens: int
+    source_tokens: tuple[int, ...] = ()
 
 
 class StepDataset(Dataset[Step]):
@@ -55,7 +57,9 @@ class StepDataset(Dataset[Step]):
     def __getitem__(self, step: int) -> Step:
         draws = self.plan.microbatches(step, self.num_microbatches, self.rank, self.num_ranks)
         microbatches = [self.rows.collate(draw.epochs, draw.samples) for draw in draws]
-        return Step(microbatches, sum(count_tokens(part.batch) for parts in microbatches for part in parts))
+        every = [part for parts in microbatches for part in parts]
+        by_source = zip(*(part.source_tokens for part in every), strict=True)
+        return Step(microbatches, sum(count_tokens(part.batch) for part in every), tuple(map(sum, by_source)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For a worker that is started anew (`spawn`): what is in the dataset may be of a class that a user's own file

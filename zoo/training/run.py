@@ -19,6 +19,7 @@ from zoo.checkpoint.folder import newest_verified
 from zoo.checkpoint.model import TRAINING_FORMAT
 from zoo.checkpoint.tensors import load_tree
 from zoo.config import to_mapping
+from zoo.data.blend import Blend
 from zoo.data.corpus import Corpus, load_corpus
 from zoo.data.filter import dropped_words
 from zoo.data.plan import Plan
@@ -26,7 +27,7 @@ from zoo.data.split import counted, held_out_words
 from zoo.errors import CheckpointError, ConfigError, DataError, TrainingError
 from zoo.models import Model, ModelConfig
 from zoo.objectives.base import Setup
-from zoo.objectives.mixture import MixedRows, Mixture
+from zoo.objectives.mixture import InterleavedRows, MixedRows, Mixture
 from zoo.report.text import text_facts, to_json
 from zoo.report.write import write_report_or_warn
 from zoo.training.accumulation import as_begun, num_microbatches, resolve
@@ -42,6 +43,7 @@ from zoo.training.module import TrainingModule
 from zoo.training.origin import refuse_unfinished_branch
 from zoo.training.run_folder import RunFolder, write_text
 from zoo.training.schedule import Course
+from zoo.training.shares import source_lines
 from zoo.training.wandb_log import WandbLog
 
 EVALUATION_SEED = 0
@@ -117,7 +119,7 @@ def prepare(config: RunConfig, progress: bool = True, corpus: Corpus | None = No
         config.seed,
     )
     _check_groups(config, module.model)
-    validation = held_out.over(corpus.validation) if len(corpus.validation.starts) else None
+    validation = held_out.over(corpus.validation) if corpus.validation.num_documents else None
     training = mixture.over(corpus.training)
     return Prepared(config, corpus, training, validation, module, tuple(_shorter_rows(config, corpus)))
 
@@ -275,13 +277,21 @@ def _say_what_is_read(prepared: Prepared, run: RunFolder) -> None:
         print("note: trainer.max_hours ends the run by the clock: another run has other weights", file=sys.stderr)
     corpus, rows = prepared.corpus, sum(group.num_rows for group in prepared.training.groups)
     left_out = sum(getattr(group.row_maker, "left_out", 0) for group in prepared.training.groups)
-    words = [f"{counted(len(corpus.training.starts), 'document')} in {counted(rows, 'row')} an epoch"]
-    words.append(held_out_words(corpus.training, corpus.validation))
+    words = [f"{counted(corpus.training.num_documents, 'document')} in {counted(rows, 'row')} an epoch"]
+    if not isinstance(corpus.training, Blend):
+        assert not isinstance(corpus.validation, Blend)
+        words.append(held_out_words(corpus.training, corpus.validation))
     if left_out:
         words.append(
             f"{counted(left_out, 'document or piece', 'documents or pieces')} too short for a row and left out"
         )
     print(", ".join(words), file=sys.stderr)
+    if isinstance(corpus.training, Blend):
+        assert isinstance(corpus.validation, Blend)
+        assert isinstance(prepared.training, InterleavedRows)
+        num_rows = prepared.config.trainer.rows_of_run(prepared.training.tokens_per_row)
+        for line in source_lines(corpus.training, corpus.validation, prepared.training, num_rows):
+            print(line, file=sys.stderr)
     for name, store in corpus.stores.items():
         if store.num_read > store.num_documents:
             where = f" of source {name}" * bool(name)
@@ -315,7 +325,9 @@ def read_result(folder: Path) -> Result:
 def _data_module(prepared: Prepared) -> DataModule:
     config = prepared.config
     legs = zip((*prepared.shorter, prepared.training), config.lengths.begins, strict=True)
-    plans = [(rows, Plan(rows.num_rows, config.trainer.rows, config.seed, first)) for rows, first in legs]
+    plans = [
+        (rows, Plan(rows.num_rows, config.trainer.rows, config.seed, first, rows.shuffled)) for rows, first in legs
+    ]
     return DataModule(
         *plans.pop(),
         num_microbatches(config),
