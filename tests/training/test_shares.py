@@ -110,7 +110,11 @@ def test_how_often_a_source_is_gone_through(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "budget, rows", [(["trainer.max_steps=5"], 40), (["trainer.max_steps=null", "trainer.max_tokens=800"], 80)]
+    "budget, rows",
+    [
+        (["trainer.max_steps=5"], 40),
+        (["trainer.max_steps=null", "trainer.max_tokens=800", "schedule.kind=constant"], 80),
+    ],
 )
 def test_how_many_rows_a_run_has(tmp_path: Path, budget: list[str], rows: int) -> None:
     assert tiny_run(tmp_path, "gpt", *budget).trainer.rows_of_run(10.0) == rows

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from zoo.cli import data_prepare, data_stats
+from zoo.cli import data_inspect, data_prepare, data_stats
 from zoo.cli.arguments import examples
 
 VERBS = {
     "prepare": data_prepare,
+    "inspect": data_inspect,
     "stats": data_stats,
 }
 """Verbs behind `zoo data`, in the order of the help page; each file has `run`, the command, and `EXAMPLES`."""
@@ -15,6 +16,7 @@ HELP = "Prepare the text of a run, and look at it."
 
 EXAMPLES = examples(
     "zoo data prepare gpt-nano data.source.kind=text data.source.path=books/",
+    "zoo data inspect gpt-nano --step 100",
     "zoo data stats gpt-nano data.source.kind=text data.source.path=books/",
     "zoo data prepare --help",
 )

@@ -16,6 +16,7 @@ from zoo.config import Config, setting, to_mapping
 from zoo.data import (  # noqa: F401  (each registers its kinds of source: one import line a file)
     blend,
     delimited,
+    huggingface,
     parquet,
     sources,
     stdlib,
