@@ -77,6 +77,13 @@ def test_inverse_square_root_is_the_papers() -> None:
         assert peak * schedule.factor(number - 1, 100_000) == pytest.approx(paper, rel=1e-12)
 
 
+def test_inverse_square_root_is_t5s() -> None:
+    """Raffel et al. 2020, section 3.1.2, with steps counted from 1: 1/√max(n, 10⁴)."""
+    schedule = InverseSquareRootConfig(warmup_steps=10_000, rises=False)
+    for number in (1, 9_999, 10_000, 10_001, 524_288):
+        assert 0.01 * schedule.factor(number - 1, 524_288) == pytest.approx(max(number, 10_000) ** -0.5, rel=1e-12)
+
+
 def test_ends_where_it_says() -> None:
     """The step after the last would be at `final`; what is asked for past the end stays there."""
     for schedule in (LinearConfig(final=0.3), CosineConfig(final=0.3), WarmupStableDecayConfig(final=0.3)):

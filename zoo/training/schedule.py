@@ -143,16 +143,24 @@ class InverseSquareRootConfig(ScheduleConfig, kind="inverse_square_root"):
     """√(warmup / step) after the warm-up (Vaswani et al. 2017, arXiv:1706.03762, equation 3).
 
     The paper's rate is dim^−½ · min(step^−½, step · warmup^−1.5); its peak is (dim · warmup)^−½, which is what the
-    optimizer's `learning_rate` is here.
+    optimizer's `learning_rate` is here. T5's (Raffel et al. 2020, arXiv:1910.10683, section 3.1.2) is
+    1/√max(step, 10⁴): it stands at its peak for as long as others rise.
     """
 
     warmup_steps: int = setting(4000, "steps of linear warm-up; 0: another setting says how long it is", minimum=0)
+    rises: bool = setting(True, "whether the rate rises over the warm-up; false: it is at its peak until then (T5)")
 
     def validate(self) -> None:
         """There must be a warm-up: the rate is measured by it."""
         super().validate()
         if not self._said("warmup"):
             raise ConfigError("0 leaves no warm-up, which the rate is measured by; the paper's is 4000", "warmup_steps")
+
+    def factor(self, done: float, total: float, cost: float = 1) -> float:
+        """As of every schedule, or the peak for as long as a warm-up would take."""
+        if not self.rises and done < self.length("warmup", total):
+            return 1.0
+        return super().factor(done, total, cost)
 
     def after_warmup(self, done: float, total: float, cost: float = 1) -> float:
         """√(warmup / what is spent once the step is done)."""
