@@ -1,6 +1,7 @@
 """Sentences partition a text, at the places where a reader would cut."""
 
 import itertools
+import re
 import time
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zoo.data import sentences as module
 from zoo.data.sentences import sentence_starts
 
 
@@ -49,6 +51,17 @@ def test_time_grows_in_proportion(unit: str) -> None:
     start = time.process_time()
     sentence_starts(unit * (300_000 // len(unit)))
     assert time.process_time() - start < 2  # quadratic would be many minutes
+
+
+# White space behind a stop or what closes behind it; behind full-width stops; at a blank line.
+PLAINLY = r"""(?<=[.!?…"'”’)\]»])\s+|(?<=[\u3002\uff01\uff1f])(?![\u3002\uff01\uff1f\u300d\u300f”])|\n[^\S\n]*\n\s*"""
+
+
+@given(st.text(alphabet=st.sampled_from("aA.!\"' \t\n\u3002\uff01\u300d”"), max_size=20))
+def test_candidates_are_those_of_the_plain_pattern(text: str) -> None:
+    plain = [match.span() for match in re.finditer(PLAINLY, text)]
+    found = [match.span() for match in module._CANDIDATE.finditer(text)]
+    assert [(start + (text[start] in "\u3002\uff01"), stop) for start, stop in found] == plain
 
 
 def test_real_text(shared_data: Path) -> None:

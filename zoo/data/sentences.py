@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import re
 
-# Each alternative can begin at few places and never gives back what it took, so that no text takes quadratic time.
+_FULL_WIDTH_STOPS = "\u3002\uff01\uff1f"
+# The first character is of one small set, which a search finds fast; each alternative can begin at few places and never
+# gives back what it took, so that no text takes quadratic time.
 _CANDIDATE = re.compile(
-    r"""(?<=[.!?…"'”’)\]»])\s++   # white space behind a stop or what closes behind it
+    r"""[\s\u3002\uff01\uff1f](?:
+      (?<=[.!?…"'”’)\]»]\s)\s*+     # white space behind a stop or what closes behind it
+    | (?<=\n)[^\S\n]*+\n\s*+       # a blank line
     | (?<=[\u3002\uff01\uff1f])(?![\u3002\uff01\uff1f\u300d\u300f”])  # full-width stops need no white space
-    | \n[^\S\n]*+\n\s*+            # a blank line
-    """,
+    )""",
     re.VERBOSE,
 )
 _STOP_BEHIND = re.compile(r"""[.!?…]["'”’)\]»]{0,4}\Z""")
@@ -37,8 +40,9 @@ def sentence_starts(text: str) -> list[int]:
         return [0] if text else []
     starts = [0]
     for candidate in _CANDIDATE.finditer(text):
-        stop = candidate.end()
-        if stop < len(text) and _ends_sentence(text, candidate.start(), stop):
+        start, stop = candidate.span()
+        start += text[start] in _FULL_WIDTH_STOPS
+        if stop < len(text) and _ends_sentence(text, start, stop):
             starts.append(stop)
     return starts
 

@@ -11,6 +11,7 @@ Over the socket go only numbers and UTF-8, nothing that would have to be unpickl
 
 from __future__ import annotations
 
+import gc
 import os
 import queue
 import subprocess
@@ -193,6 +194,7 @@ def _send_texts(socket: Connection, batch: Kept) -> None:
 
 def work() -> None:
     """What such a process does: encodes batches from its standard input, a socket, until that ends."""
+    gc.disable()  # nothing here makes a cycle, and a tuple a token would set the collector off all the time
     socket = Connection(os.dup(_STANDARD_INPUT))
     try:
         order = socket.recv_bytes().decode()

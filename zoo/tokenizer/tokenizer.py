@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -239,7 +240,7 @@ def _token_ends(encodings: Sequence[tokenizers.Encoding], parts: Sequence[str]) 
     """For each piece of a text the character offset, in the whole text, at which each of its tokens ends."""
     ends, offset = [], 0
     for encoding, part in zip(encodings, parts, strict=True):
-        piece = np.fromiter((end for _, end in encoding.offsets), dtype=np.int64, count=len(encoding))
+        piece = np.fromiter(map(itemgetter(1), encoding.offsets), dtype=np.int64, count=len(encoding))
         ends.append(piece + offset)
         offset += len(part)
     return ends
