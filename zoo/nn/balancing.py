@@ -142,6 +142,8 @@ class BiasBalancing(Balancing):
 
     def watch(self, routed: Routed) -> None:
         """Counts the tokens of each expert."""
+        if self.replaying:
+            return
         loads_E = loads(routed.experts_NK, len(self.bias))
         self.counted = loads_E if self.counted is None else self.counted + loads_E
 

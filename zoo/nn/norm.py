@@ -28,6 +28,7 @@ from zoo.config import Config, setting
 from zoo.errors import ConfigError
 from zoo.nn.init import WidthEntry
 from zoo.nn.padding import PaddingAware
+from zoo.nn.step import Replayable
 from zoo.registry import Choice
 
 
@@ -232,7 +233,7 @@ class BatchNormConfig(NormConfig, kind="batch_norm"):
         return BatchNorm(self, dim)
 
 
-class BatchNorm(Affine, PaddingAware):
+class BatchNorm(Affine, PaddingAware, Replayable):
     """Normalizes by the statistics of the tokens, padding left out; in evaluation by the running ones.
 
     Args:
@@ -262,6 +263,8 @@ class BatchNorm(Affine, PaddingAware):
         count = max(len(real_ND), 1)  # a microbatch may be padding altogether
         mean_D = real_ND.sum(dim=0) / count
         variance_D = (real_ND - mean_D).square().sum(dim=0) / count
+        if self.replaying:
+            return mean_D, variance_D
         with torch.no_grad():
             share = self.momentum if len(real_ND) else 0.0
             unbiased_D = variance_D * (count / max(count - 1, 1))

@@ -15,7 +15,18 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 
-class StepAware(nn.Module):
+class Replayable(nn.Module):
+    """A module whose forward leaves something behind beside its output: counts, running statistics.
+
+    Attributes:
+        replaying: whether this forward is one that was run before, for its backward (`recompute.py`): it leaves
+        nothing.
+    """
+
+    replaying: bool = False
+
+
+class StepAware(Replayable):
     """A module with a part in the training step.
 
     Attributes:
