@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from zoo.checkpoint.folder import newest_verified
-from zoo.checkpoint.model import TRAINING_FORMAT, load_model, save_model
+from zoo.checkpoint.model import PARTS, TRAINING_FORMAT, load_model, save_model
 from zoo.config import build
 from zoo.errors import CheckpointError, ConfigError, DataError, ZooError
 from zoo.generation.fill import Filled, fill_masks, fill_spans
@@ -192,7 +192,7 @@ class Pretrained:
             raise ZooError(f"model {kind!r} cannot {ability}; {instead}, or load {others}")
 
 
-def load(folder: str | Path, *, device: str = "cpu", dtype: str | None = None) -> Pretrained:
+def load(folder: str | Path, *, device: str = "cpu", dtype: str | None = None, weights: str = "raw") -> Pretrained:
     """The model in a folder, with its tokenizer, ready to use. Nothing is executed, nothing is downloaded.
 
     Args:
@@ -200,6 +200,8 @@ def load(folder: str | Path, *, device: str = "cpu", dtype: str | None = None) -
             newest checkpoint that is whole, with a warning for each newer one that is not.
         device: "cpu" or "cuda" ("cuda:1", …).
         dtype: "float32" or "bfloat16"; None: as stored.
+        weights: of a run or a training step: "raw", those that were trained, or "ema", their moving average (a run
+            with trainer.ema keeps one).
 
     Raises:
         CheckpointError: the folder is missing, is none of these, or is damaged.
@@ -208,7 +210,7 @@ def load(folder: str | Path, *, device: str = "cpu", dtype: str | None = None) -
     if dtype is not None and dtype not in DTYPES:
         raise ConfigError(unknown_name("dtype", dtype, DTYPES), "dtype")
     check_device(device)
-    model, tokenizer = load_model(model_folder(Path(folder).expanduser()), device=device)
+    model, tokenizer = load_model(model_folder(Path(folder).expanduser(), weights), device=device)
     return Pretrained(model if dtype is None else model.to(DTYPES[dtype]), tokenizer)
 
 
@@ -232,8 +234,10 @@ def save(model: Pretrained | Model, folder: str | Path, tokenizer: Tokenizer | N
         save_model(model, tokenizer, Path(folder).expanduser())
 
 
-def model_folder(folder: Path) -> Path:
+def model_folder(folder: Path, weights: str = "raw") -> Path:
     """The model folder that `folder` is or holds; raises CheckpointError where there is none. See `load`."""
+    if weights not in PARTS:
+        raise ConfigError(unknown_name("weights", weights, PARTS), "weights")
     if not folder.is_dir():
         raise CheckpointError(f"{folder} is {'a file' if folder.exists() else 'missing'}; a folder is needed")
     if (folder / "checkpoints").is_dir():
@@ -243,16 +247,28 @@ def model_folder(folder: Path) -> Path:
             raise CheckpointError(f"the run {folder} has nothing to load: {reason}")
         for complaint in complaints:
             warnings.warn(complaint, stacklevel=3)
-        return newest / "model"
-    if (folder / "model").is_dir():
-        return folder / "model"
+        return _part(newest, weights)
+    if (folder / PARTS["raw"]).is_dir():
+        return _part(folder, weights)
     if (folder / "model.safetensors").exists():
+        if weights != "raw":
+            raise CheckpointError(f"{folder} is a model folder, with one set of weights; give its run, or take 'raw'")
         return folder
     inside = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
     raise CheckpointError(
         f"{folder} holds no model: a model folder has model.safetensors, a training step has model/, a run has "
         f"checkpoints/ (found: {inside})"
     )
+
+
+def _part(step: Path, weights: str) -> Path:
+    """The model folder of a training step that holds these weights."""
+    part = step / PARTS[weights]
+    if not part.is_dir():
+        raise CheckpointError(
+            f"{step} has no {weights!r} weights: its run has no trainer.ema, or was not at its start yet; use 'raw'"
+        )
+    return part
 
 
 def sampling_config(sampling: dict[str, Any]) -> SamplingConfig:

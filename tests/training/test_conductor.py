@@ -85,7 +85,7 @@ def test_columns(kind: str, tmp_path: Path) -> None:
         names, *rows = list(csv.reader(file))
     config = tiny_run(tmp_path, kind)
     module = prepare(config, progress=False).module
-    assert names == columns(module)
+    assert names == columns(module, config.trainer)
     for name in config.objectives:
         assert {f"train/{name}/loss", f"train/{name}/targets", f"validation/{name}/accuracy"} <= set(names)
     last = dict(zip(names, map(float, rows[-1]), strict=True))  # nothing is blank

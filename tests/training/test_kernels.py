@@ -8,7 +8,8 @@ from zoo.errors import ConfigError
 from zoo.models import ModelConfig
 from zoo.models.create import model_config
 from zoo.nn.attend import KERNELS
-from zoo.training.kernels import DEVICES, DTYPES, check_kernels
+from zoo.training.kernels import DEVICES, check_kernels
+from zoo.training.precision import FORMATS
 
 
 def gpt(**attention: Any) -> ModelConfig:
@@ -23,6 +24,8 @@ def gpt(**attention: Any) -> ModelConfig:
         ("varlen", "bf16-mixed", ("cpu",), "runs on CUDA devices, not on 'cpu'"),
         ("varlen", "32-true", ("cuda",), r"trainer.precision=bf16-mixed\), not in float32"),
         ("varlen", "32-true", DEVICES["auto"], "not in float32"),
+        ("varlen", "16-mixed", ("cpu",), "runs on CUDA devices, not on 'cpu'"),
+        ("flex", "bf16-true", ("cpu",), "no gradients on CPUs"),
     ],
 )
 def test_refused(kernel: str, precision: str, devices: tuple[str, ...], said: str) -> None:
@@ -30,13 +33,14 @@ def test_refused(kernel: str, precision: str, devices: tuple[str, ...], said: st
         check_kernels(gpt(kernel=kernel), precision, devices)
 
 
-@pytest.mark.parametrize("precision", DTYPES)
+@pytest.mark.parametrize("precision", FORMATS)
 @pytest.mark.parametrize("accelerator", DEVICES)
 def test_other_kernels_train_anywhere(precision: str, accelerator: str) -> None:
     for kernel in set(KERNELS) - {"flex", "varlen"}:
         check_kernels(gpt(kernel=kernel), precision, DEVICES[accelerator])
     check_kernels(gpt(kernel="flex", cap=5.0), "32-true", DEVICES["auto"])
-    check_kernels(gpt(kernel="varlen"), "bf16-mixed", DEVICES["auto"])
+    for half in ("bf16-mixed", "bf16-true", "16-mixed"):
+        check_kernels(gpt(kernel="varlen"), half, DEVICES["auto"])
 
 
 def test_one_layer_is_enough() -> None:

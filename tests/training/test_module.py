@@ -1,6 +1,5 @@
 """One optimizer step: exact means however it is split, dropout from a key, and no weight touched by what is broken."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from zoo.data.plan import Plan
 from zoo.errors import TrainingError
 from zoo.nn.router import Router
 from zoo.nn.step import step_aware, watched
-from zoo.training.config import RunConfig
 from zoo.training.metrics_file import read_metrics
 from zoo.training.module import TrainingModule, own_stream, seed_dropout
 from zoo.training.run import Prepared, prepare, pretrain
@@ -24,27 +22,6 @@ from zoo.training.run import Prepared, prepare, pretrain
 TOLERANCES = {"64-true": 1e-12, "32-true": 1e-6}
 
 Gradients = dict[str, Tensor]
-
-
-@pytest.fixture
-def gradients_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[RunConfig], list[Gradients]]:
-    """Trains a run and gives the gradient of each of its steps, as the optimizer got it."""
-    seen: list[Gradients] = []
-    update = TrainingModule._update
-
-    def watch(module: TrainingModule, done: int) -> None:
-        found = module.model.named_parameters()
-        seen.append({name: p.grad.clone() if p.grad is not None else torch.zeros_like(p) for name, p in found})
-        update(module, done)
-
-    monkeypatch.setattr(TrainingModule, "_update", watch)
-
-    def train(config: RunConfig) -> list[Gradients]:
-        seen.clear()
-        pretrain(config, tmp_path / "run", fresh=True)
-        return list(seen)
-
-    return train
 
 
 # ---------------------------------------------------------------------------------------------------------- exact means

@@ -32,35 +32,10 @@ from tests.training.tiny import (
 from zoo.errors import CheckpointError, ConfigError, DataError, TrainingError, ZooError
 from zoo.training import run as running
 from zoo.training.conductor import Conductor
-from zoo.training.config import RunConfig
 from zoo.training.interrupt import Interrupted
 from zoo.training.run import prepare, pretrain, read_result
 
 SETTINGS = (*DROPOUT, "trainer.max_steps=8", "trainer.save_every=3", "trainer.validate_every=2", "trainer.log_every=3")
-
-
-class BrokenError(Exception):
-    """The error that ends a run half-way in these tests."""
-
-
-@pytest.fixture
-def break_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[RunConfig, Path, int], None]:
-    """Trains a run that breaks after the log row of a step, before that step is saved."""
-
-    def train(config: RunConfig, folder: Path, step: int) -> None:
-        write = Conductor._write
-
-        def breaking(conductor: Conductor, now: int, row: dict[str, float]) -> None:
-            write(conductor, now, row)
-            if now == step:
-                raise BrokenError
-
-        with monkeypatch.context() as patch:
-            patch.setattr(Conductor, "_write", breaking)
-            with pytest.raises(BrokenError):
-                pretrain(config, folder)
-
-    return train
 
 
 @pytest.mark.parametrize("kind", KINDS)

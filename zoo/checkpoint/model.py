@@ -31,7 +31,9 @@ from zoo.tokenizer.tokenizer import Tokenizer
 
 FORMAT = "zoo-model"
 TRAINING_FORMAT = "zoo-training-checkpoint"
-"""What a step of a run is called in its manifest: a folder with a model folder `model/` and the trainer's state."""
+"""What a step of a run is called in its manifest: a folder with model folders and the trainer's state."""
+PARTS = {"raw": "model", "ema": "model-ema"}
+"""Model folders of a step, by the weights they hold: those that training goes on from, and their moving average."""
 WEIGHTS_NAME = "model.safetensors"
 CONFIG_NAME = "config.yaml"
 CARD_NAME = "card.json"

@@ -21,6 +21,10 @@ Wait = Annotated[
     bool,
     typer.Option("--wait", help="only make the folder ready; zoo pretrain trains it, for example under torchrun"),
 ]
+Weights = Annotated[
+    str,
+    typer.Option(metavar="raw|ema", help="of a run with trainer.ema: the weights as trained, or their moving average"),
+]
 
 
 def whole_number(text: str) -> int:

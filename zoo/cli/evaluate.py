@@ -9,12 +9,13 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli.arguments import ModelFolder, examples
+from zoo.cli.arguments import ModelFolder, Weights, examples
 from zoo.cli.screen import table
 
 EXAMPLES = examples(
     "zoo evaluate runs/gpt-nano",
     "zoo evaluate runs/gpt-nano/checkpoints/step-500 --json",
+    "zoo evaluate runs/gpt-nano --weights ema",
     "zoo evaluate runs/gpt-nano data.source.kind=text data.source.path=other.txt data.validation_fraction=0.5",
     "zoo evaluate my-model objectives.causal_lm.kind=causal_lm data.source.kind=stdlib",
 )
@@ -30,6 +31,7 @@ def run(
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
+    weights: Weights = "raw",
 ) -> None:
     """Measure the loss on held-out text.
 
@@ -39,7 +41,7 @@ def run(
     """
     from zoo.cli.held_out import evaluate_folder
 
-    report = evaluate_folder(Path(folder).expanduser(), settings or ())
+    report = evaluate_folder(Path(folder).expanduser(), settings or (), weights)
     if json:
         print(json_format.dumps(report._asdict() | {"model": str(report.model)}, indent=2))
         return

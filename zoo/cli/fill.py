@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli.arguments import ModelFolder, examples, whole_number
+from zoo.cli.arguments import ModelFolder, Weights, examples, whole_number
 from zoo.cli.screen import table
 
 EXAMPLES = examples(
@@ -25,6 +25,7 @@ def run(
         int | None,
         typer.Option(parser=whole_number, metavar="number", help="candidates for each [MASK]; 5 where nobody says"),
     ] = None,
+    weights: Weights = "raw",
 ) -> None:
     """Fill the blanks of a text.
 
@@ -32,7 +33,7 @@ def run(
     """
     from zoo.pretrained import load
 
-    filled = load(folder).fill(text, top=top)
+    filled = load(folder, weights=weights).fill(text, top=top)
     print(f"{filled.text}\n")
     rows = [
         (number, candidate.text, candidate.probability)

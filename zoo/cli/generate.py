@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli.arguments import ModelFolder, examples, number, whole_number
+from zoo.cli.arguments import ModelFolder, Weights, examples, number, whole_number
 
 EXAMPLES = examples(
     'zoo generate runs/gpt-nano "Return the"',
@@ -40,6 +40,7 @@ def run(
     seed: Annotated[
         int, typer.Option(parser=whole_number, metavar="number", help="the same seed draws the same text")
     ] = 0,
+    weights: Weights = "raw",
 ) -> None:
     """Go on with a text, or answer to it.
 
@@ -48,7 +49,7 @@ def run(
     """
     from zoo.pretrained import load
 
-    model = load(folder)
+    model = load(folder, weights=weights)
     pieces = model.stream(
         prompt, max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
     )

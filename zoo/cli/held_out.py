@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from zoo.checkpoint.model import load_weights, read_config, read_imports
+from zoo.checkpoint.model import load_model, read_config, read_imports
 from zoo.config import Source, load_config, read_overrides, read_yaml, to_mapping
 from zoo.errors import ConfigError, DataError
 from zoo.objectives.base import ObjectiveConfig
@@ -18,6 +18,7 @@ from zoo.own_blocks import made_with
 from zoo.pretrained import model_folder
 from zoo.training.config import RunConfig
 from zoo.training.evaluation import evaluate
+from zoo.training.precision import FORMATS, convert
 from zoo.training.run import prepare
 
 CHANGEABLE = ("data", "objectives", "trainer.validation_batch_size", "trainer.precision", "trainer.accelerator")
@@ -39,17 +40,18 @@ class Report(NamedTuple):
     objectives: dict[str, dict[str, float]]
 
 
-def evaluate_folder(folder: Path, settings: Iterable[str] = ()) -> Report:
+def evaluate_folder(folder: Path, settings: Iterable[str] = (), weights: str = "raw") -> Report:
     """Means over the whole held-out split.
 
     Args:
         folder: a run, a training step or a model folder.
         settings: `key=value`, of CHANGEABLE keys.
+        weights: of a run or a training step: "raw" or "ema", as in `zoo.load`.
 
     Raises:
         CheckpointError: the folder holds no model. ConfigError: a setting does not fit. DataError: nothing is held out.
     """
-    found = model_folder(folder)
+    found = model_folder(folder, weights)
     config = evaluation_config(found, settings)
     prepared = prepare(config)
     if prepared.validation is None:
@@ -57,11 +59,10 @@ def evaluate_folder(folder: Path, settings: Iterable[str] = ()) -> Report:
             f"data.validation_fraction is {config.data.validation_fraction}: nothing is held out to measure"
         )
     module = prepared.module
-    load_weights(module.model, found)
     device = find_device(config.trainer.accelerator)
+    module.model, _ = load_model(found)
+    convert(module.model, config.trainer.precision)
     module.to(device)
-    if config.trainer.precision == "64-true":
-        module.double()
     batch_size = config.trainer.validation_batch_size or config.trainer.batch_size
     means = evaluate(module, prepared.validation, batch_size, precision=_precision(config.trainer.precision, device))
     objectives: dict[str, dict[str, float]] = {name: {} for name in module.objectives}
@@ -115,6 +116,5 @@ def find_device(accelerator: str) -> torch.device:
 
 
 def _precision(precision: str, device: torch.device) -> Callable[[], contextlib.AbstractContextManager[Any]]:
-    if precision == "bf16-mixed":
-        return functools.partial(torch.autocast, device.type, torch.bfloat16)
-    return contextlib.nullcontext
+    weights, products = FORMATS[precision]
+    return contextlib.nullcontext if weights is products else functools.partial(torch.autocast, device.type, products)

@@ -15,10 +15,10 @@ from zoo.training.config import RunConfig
 from zoo.training.cost import Cost, load, ranks, row_shapes, run_cost
 from zoo.training.devices import DEVICES, memory_of
 from zoo.training.kernels import DEVICES as TYPES
-from zoo.training.kernels import DTYPES
 from zoo.training.launch import device_type
 from zoo.training.memory import Memory, step_memory
 from zoo.training.peak import peak_flops
+from zoo.training.precision import FORMATS
 
 Row = tuple[str, str]
 
@@ -71,7 +71,7 @@ def _device_type(config: RunConfig, device: str | None) -> str:
 
 def _rate(config: RunConfig, kind: str, device: str | None, mfu: float) -> tuple[float, str]:
     """Operations a second that the run does on all its devices, and on which and how that was told; 0: not known."""
-    dtype = DTYPES[config.trainer.precision]
+    dtype = FORMATS[config.trainer.precision].products
     if device is not None:
         peak, source = DEVICES[device].flops(dtype), DEVICES[device].source
     elif kind:

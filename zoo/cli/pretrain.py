@@ -30,6 +30,9 @@ RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
 SHARE = "train/share/"
 """Columns of the log that say how much of the tokens came from each source."""
 
+AVERAGED = "validation_ema/loss"
+"""The validation loss of the moving average of the weights, where a run keeps one."""
+
 TRY = {
     "encoder": 'zoo fill {folder} "The [MASK] is a list."',
     "decoder": 'zoo generate {folder} "The " --temperature 0.8',
@@ -82,6 +85,7 @@ def summarize(config: RunConfig, result: Result) -> None:
             "validation loss",
             f"{metrics['validation/loss']:.3f}" if "validation/loss" in metrics else "nothing held out",
         ),
+        *([("  of the average", f"{metrics[AVERAGED]:.3f}")] if AVERAGED in metrics else []),
         *(
             (f"  {name}", f"{metrics[f'validation/{name}/loss']:.3f}")
             for name in (config.objectives if len(config.objectives) > 1 else ())

@@ -23,6 +23,7 @@ from zoo.errors import CheckpointError, ConfigError
 from zoo.training.checkpoint_io import FolderCheckpointIO
 from zoo.training.conductor import checkpoint_step, state_in
 from zoo.training.config import RunConfig
+from zoo.training.ema import average_at
 from zoo.training.extend import config_of, rate_after, spent_in
 from zoo.training.imports import check_same_imports, recorded, records
 from zoo.training.init_from import own_tokenizer
@@ -71,7 +72,8 @@ def branch(origin: Path, step: int | None, name: str, settings: Iterable[str] = 
         prepared.corpus.tokenizer.save(folder / "tokenizer")
         if (origin / "metrics.csv").is_file():
             shutil.copyfile(origin / "metrics.csv", run.metrics)  # the rows past the step go when the run is opened
-        io = FolderCheckpointIO(prepared.module.model, prepared.corpus.tokenizer)
+        average = average_at(source, config.trainer.ema, prepared.module.model)
+        io = FolderCheckpointIO(prepared.module.model, prepared.corpus.tokenizer, average)
         io.save_checkpoint(tree, run.checkpoints / source.name)
     finally:
         run.close()

@@ -2,6 +2,7 @@
 
 step-N/
     model/          opens by itself: weights, config, tokenizer
+    model-ema/      the same with the moving average of the weights, once there is one
     trainer.*       optimizer, loop counters, callbacks
     manifest.json   size and SHA-256 of every file, written last
 """
@@ -14,10 +15,11 @@ from typing import Any
 from pytorch_lightning.plugins.io import CheckpointIO
 
 from zoo.checkpoint.folder import verify_folder, write_folder
-from zoo.checkpoint.model import TRAINING_FORMAT, load_weights, save_model
+from zoo.checkpoint.model import PARTS, TRAINING_FORMAT, load_weights, save_model
 from zoo.checkpoint.tensors import load_tree, save_tree
 from zoo.models.base import Model
 from zoo.tokenizer.tokenizer import Tokenizer
+from zoo.training.ema import WeightAverage
 
 PREFIX = "model."
 """Where the TrainingModule holds the model."""
@@ -29,11 +31,13 @@ class FolderCheckpointIO(CheckpointIO):
     Args:
         model: whose weights and config go into `model/`.
         tokenizer: goes with them.
+        average: of the weights; None: none is kept.
     """
 
-    def __init__(self, model: Model, tokenizer: Tokenizer) -> None:
+    def __init__(self, model: Model, tokenizer: Tokenizer, average: WeightAverage | None = None) -> None:
         self.model = model
         self.tokenizer = tokenizer
+        self.average = average
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Writes the folder at once or not at all.
@@ -43,7 +47,10 @@ class FolderCheckpointIO(CheckpointIO):
         rest = {key: value for key, value in checkpoint.items() if key != "state_dict"}
 
         def write(folder: Path) -> None:
-            save_model(self.model, self.tokenizer, folder / "model")
+            save_model(self.model, self.tokenizer, folder / PARTS["raw"])
+            if self.average is not None and self.average.begun:
+                with self.average.applied():
+                    save_model(self.model, self.tokenizer, folder / PARTS["ema"])
             save_tree(rest, folder, "trainer")
 
         write_folder(Path(path), write, format=TRAINING_FORMAT, replace=True)
@@ -53,7 +60,9 @@ class FolderCheckpointIO(CheckpointIO):
         folder = Path(path)
         verify_folder(folder, format=TRAINING_FORMAT)
         tree: dict[str, Any] = load_tree(folder, "trainer")
-        load_weights(self.model, folder / "model")
+        load_weights(self.model, folder / PARTS["raw"])
+        if self.average is not None and (folder / PARTS["ema"]).is_dir():
+            self.average.load(folder / PARTS["ema"])
         return {**tree, "state_dict": {f"{PREFIX}{name}": tensor for name, tensor in self.model.state_dict().items()}}
 
     def remove_checkpoint(self, path: Any) -> None:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytorch_lightning as lightning
-import torch
 from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor
 
@@ -23,12 +22,14 @@ from zoo.errors import DataError, TrainingError
 from zoo.objectives.mixture import MixedRows
 from zoo.training.budget import Spent
 from zoo.training.config import TrainerConfig
+from zoo.training.ema import WeightAverage
 from zoo.training.evaluation import evaluate, metric_names
 from zoo.training.imports import check_ranks
 from zoo.training.interrupt import Interrupted
 from zoo.training.metrics_file import MetricsFile
 from zoo.training.module import TrainingModule
 from zoo.training.peak import peak_flops
+from zoo.training.precision import FORMATS, SCALED
 from zoo.training.progress import Progress, make_progress
 from zoo.training.run_folder import RunFolder
 from zoo.training.shares import COLUMN, SourceTokens
@@ -47,10 +48,18 @@ ADDED_LOSS = "train/added_loss"
 """What parts of the model add to the loss (the balancing of experts); `train/loss` is that of the objectives alone."""
 
 
-def columns(module: TrainingModule, sources: tuple[str, ...] = ()) -> list[str]:
+AVERAGED = "validation_ema"
+"""What `validation/…` is for the weights is `validation_ema/…` for their moving average."""
+
+SCALING = ["loss_scale", "skipped_steps"]
+"""Under a scaled loss: what the loss of the step was multiplied by, and how many steps were skipped so far."""
+
+
+def columns(module: TrainingModule, config: TrainerConfig, sources: tuple[str, ...] = ()) -> list[str]:
     """The columns of metrics.csv; `sources` are those of a mixture."""
     objectives = list(module.objectives)
     counts = {f"{name}/count" for name in objectives}
+    validations = ["validation", *([] if config.ema is None else [AVERAGED])]
     metrics = [name for name in metric_names(module) if name not in counts]
     return [
         "step",
@@ -63,10 +72,10 @@ def columns(module: TrainingModule, sources: tuple[str, ...] = ()) -> list[str]:
         *(f"{COLUMN}{name}" for name in sources),
         "learning_rate",
         "gradient_norm",
+        *(SCALING if config.precision == SCALED else []),
         "tokens_per_second",
         "mfu",
-        "validation/loss",
-        *(f"validation/{name}" for name in metrics),
+        *(f"{prefix}/{name}" for prefix in validations for name in ("loss", *metrics)),
     ]
 
 
@@ -79,6 +88,7 @@ class Conductor(Checkpoint):
         validation: held-out rows; None: nothing is held out.
         open_wandb: starts the wandb log, or gives None.
         fingerprints: of the text and the tokenizer, by name; a checkpoint made with others is refused.
+        average: of the weights, which is moved after each step and validated beside them; None: none is kept.
     """
 
     def __init__(
@@ -88,17 +98,20 @@ class Conductor(Checkpoint):
         validation: MixedRows | None,
         open_wandb: Callable[[], WandbLog | None],
         fingerprints: dict[str, str],
+        average: WeightAverage | None = None,
     ) -> None:
         self.config = config
         self.budget = config.budget
         self.folder = folder
         self.fingerprints = fingerprints
+        self.average = average
         self.validation = validation
         self.open_wandb = open_wandb
         self.logs: Logs | None = None
         self.spent = Spent()
         self.ended = False
         self.sources = SourceTokens()
+        self.skipped = 0
         self.last: dict[str, float] = {}
         self.first_loss: float | None = None
         self._peak = 0.0
@@ -115,6 +128,7 @@ class Conductor(Checkpoint):
             "tokens": self.spent.tokens,
             "flops": self.spent.flops,
             "seconds": self.spent.seconds,
+            "skipped": self.skipped,
             "last": self.last,
             "first_loss": self.first_loss,
             "source_tokens": self.sources.state,
@@ -129,6 +143,7 @@ class Conductor(Checkpoint):
                     f"the {name} changed since {self.folder.path} was begun; put it back, or start anew with --fresh"
                 )
         self.spent = spent_by(state)
+        self.skipped = state["skipped"]
         self.last, self.first_loss = state["last"], state["first_loss"]
         self.sources.state = state.get("source_tokens", [])
 
@@ -140,10 +155,11 @@ class Conductor(Checkpoint):
         module.clock = lambda: self.spent.seconds + time.perf_counter() - self._resumed_at
         self.sources.begin(trainer.datamodule.rows.sources)  # type: ignore[attr-defined]  # Lightning sets it
         if trainer.is_global_zero:
-            file = MetricsFile(self.folder.metrics, columns(module, self.sources.names), trainer.global_step)
+            names = columns(module, self.config, self.sources.names)
+            file = MetricsFile(self.folder.metrics, names, trainer.global_step)
             progress = make_progress(self.folder.path.name, self.spent.of(self.budget.unit), self.budget)
             self.logs = Logs(file, progress, self.open_wandb())
-            self._peak = peak_flops(module.device, _product_dtype(self.config.precision))
+            self._peak = peak_flops(module.device, FORMATS[self.config.precision].products)
         self._resumed_at = time.perf_counter()
         self._saved_step = (
             trainer.global_step
@@ -176,11 +192,16 @@ class Conductor(Checkpoint):
         step = trainer.global_step
         self._count(module)
         self.sources.count(batch)
+        if self.average is not None and not module.record.skipped:
+            self.average.update(step)
         row: dict[str, float] = {}
         if step == 1 or self._due(step, self.config.log_every):
             row |= self._training_row(trainer, module)
         if self.validation is not None and self._due(step, self.config.validate_every):
-            row |= self._validation_row(trainer, module)
+            row |= self._validation_row(trainer, module, "validation")
+            if self.average is not None and self.average.begun:
+                with self.average.applied():
+                    row |= self._validation_row(trainer, module, AVERAGED)
         self._write(step, row)
         if self._due(step, self.config.save_every) or module.stop_number:
             self._save(trainer, step)
@@ -202,6 +223,7 @@ class Conductor(Checkpoint):
         self.spent.flops += module.record.flops
         self.spent.seconds += elapsed
         self.ended = self.budget.is_spent(self.spent)
+        self.skipped += module.record.skipped
         self._interval_tokens += module.record.num_tokens
         self._interval_seconds += elapsed
 
@@ -218,7 +240,10 @@ class Conductor(Checkpoint):
         if any(part.adds_loss for part in module.step_aware):
             row[ADDED_LOSS] = float(record.added_loss)
         row["learning_rate"] = record.learning_rate
-        row["gradient_norm"] = record.gradient_norm
+        if not record.skipped:
+            row["gradient_norm"] = record.gradient_norm
+        if self.config.precision == SCALED:
+            row |= dict(zip(SCALING, (record.loss_scale, self.skipped), strict=True))
         if self._interval_seconds > 0:
             row["tokens_per_second"] = self._interval_tokens / self._interval_seconds
             row["mfu"] = self._utilization(module, row["tokens_per_second"] / trainer.world_size)
@@ -233,7 +258,7 @@ class Conductor(Checkpoint):
             return 0.0
         return module.record.flops / module.record.num_tokens * tokens_per_second / self._peak
 
-    def _validation_row(self, trainer: lightning.Trainer, module: TrainingModule) -> dict[str, float]:
+    def _validation_row(self, trainer: lightning.Trainer, module: TrainingModule, prefix: str) -> dict[str, float]:
         assert self.validation is not None
         with module.shown_weights():
             means = evaluate(
@@ -245,7 +270,7 @@ class Conductor(Checkpoint):
                 rank=trainer.global_rank,
                 num_ranks=trainer.world_size,
             )
-        return {f"validation/{name}": value for name, value in means.items()}
+        return {f"{prefix}/{name}": value for name, value in means.items()}
 
     def _write(self, step: int, row: dict[str, float]) -> None:
         if row:
@@ -272,10 +297,6 @@ class Conductor(Checkpoint):
         if trainer.is_global_zero:
             for complaint in prune(self.folder.checkpoints, self.config.keep, format=TRAINING_FORMAT):
                 warnings.warn(complaint, stacklevel=2)
-
-
-def _product_dtype(precision: str) -> torch.dtype:
-    return {"bf16-mixed": torch.bfloat16, "64-true": torch.float64}.get(precision, torch.float32)
 
 
 def _sum_over_ranks(trainer: lightning.Trainer, tensor: Tensor) -> Tensor:

@@ -12,12 +12,16 @@ from zoo.data.plan import check_shares
 from zoo.data.stages import Stages
 from zoo.errors import ConfigError
 from zoo.models import ModelConfig
+from zoo.nn.recompute import NoRecomputeConfig, RecomputeConfig
 from zoo.objectives.base import ObjectiveConfig
 from zoo.objectives.mixture import check_family, check_objectives
 from zoo.tokenizer.train import FileConfig, TokenizerConfig
 from zoo.training.budget import UNITS, Budget, the_budget
+from zoo.training.compilation import check_compile
+from zoo.training.ema import EMAConfig
 from zoo.training.kernels import DEVICES, check_kernels
 from zoo.training.optimizers import AdamWConfig, OptimizerConfig
+from zoo.training.precision import PrecisionName, check_precision
 from zoo.training.schedule import ConstantConfig, ScheduleConfig
 from zoo.training.warmup import WarmupConfig, sizes
 
@@ -42,7 +46,16 @@ class TrainerConfig(Config):
         None, "GiB that a step may take on each device, for accumulate=auto; null: 90 % of the device's", above=0
     )
     gradient_clip: float | None = setting(1.0, "largest global norm of the gradient; null: not clipped", above=0)
-    precision: Literal["32-true", "bf16-mixed", "64-true"] = setting("32-true", "number format of weights and products")
+    precision: PrecisionName = setting(
+        "32-true",
+        "number format: 32-true; bf16-mixed, 16-mixed: products in half precision, weights in float32; bf16-true: "
+        "weights and optimizer in bfloat16 too; 64-true",
+    )
+    recompute: RecomputeConfig = setting(
+        NoRecomputeConfig(), "which activations are made again in the backward, to save memory; it changes no number"
+    )
+    compile: bool = setting(False, "whether training steps go through torch.compile: slow to start, then faster")
+    ema: EMAConfig | None = setting(None, "a moving average of the weights, kept beside them; null: none")
     validate_every: int | None = setting(None, "steps between validations; null: at the end only", minimum=1)
     validation_batch_size: int | None = setting(None, "rows of a validation batch; null: batch_size", minimum=1)
     save_every: int | None = setting(500, "steps between checkpoints; null: at the end only", minimum=1)
@@ -143,6 +156,8 @@ class RunConfig(Config):
         self._check_effects()
         self._check_mixing()
         check_kernels(self.model, self.trainer.precision, DEVICES[self.trainer.accelerator])
+        check_precision(self.trainer.precision, DEVICES[self.trainer.accelerator])
+        self._check_compile_and_average()
         try:
             self.schedule.check(self.trainer.budget)
         except ConfigError as error:
@@ -165,6 +180,16 @@ class RunConfig(Config):
                 self.trainer.length_warmup.check(self.model.max_length, "model.max_length", self.trainer.budget)
             except ConfigError as error:
                 raise error.under("trainer.length_warmup") from None
+
+    def _check_compile_and_average(self) -> None:
+        if self.trainer.compile:
+            warmups = {key: getattr(self.trainer, key) for key in ("batch_warmup", "length_warmup")}
+            check_compile(self.trainer.recompute.kind, warmups)
+        if self.trainer.ema is not None:
+            try:
+                self.trainer.ema.check(self.trainer.max_steps, self.optimizer)
+            except ConfigError as error:
+                raise error.under("trainer.ema") from None
 
     @property
     def lengths(self) -> Stages:
@@ -208,10 +233,11 @@ HARMLESS = (
     "trainer.keep",
     "trainer.log_every",
     "trainer.accelerator",
+    "trainer.recompute",
     "wandb.enabled",
     "wandb.project",
     "wandb.entity",
     "data.cache",
     "data.num_workers",
 )
-"""Keys that may differ between a run and its continuation: they do not change what is trained."""
+"""Keys, of groups too, that may differ between a run and its continuation: they do not change what is trained."""

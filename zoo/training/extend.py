@@ -21,7 +21,7 @@ from zoo.training.budget import UNITS, WORDS, Budget, Spent
 from zoo.training.conductor import checkpoint_step, spent_by, state_in
 from zoo.training.config import HARMLESS, RunConfig
 from zoo.training.origin import read_origin, record
-from zoo.training.run_folder import RunFolder
+from zoo.training.run_folder import RunFolder, is_harmless
 from zoo.training.schedule import Course
 from zoo.training.shipped import load_run
 
@@ -118,7 +118,7 @@ def _longer(folder: Path, before: RunConfig, settings: list[str]) -> RunConfig:
     for name in said:
         if name in {f"trainer.max_{unit}" for unit in UNITS} and name != key:
             raise ConfigError(f"{folder} is as long as trainer.{budget}; to extend it say {key}=…", name)
-        if name != key and name not in HARMLESS:
+        if name != key and not is_harmless(name):
             raise ConfigError(
                 f"cannot be changed by extending, which takes {key} (and {', '.join(HARMLESS)}); for a run with other "
                 f"settings from some step on: zoo branch {folder} --step N --name … {name}=…",

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-
 from zoo.errors import ConfigError
 from zoo.models import ModelConfig
 from zoo.nn.attend import KERNELS, Demand
-
-DTYPES = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16, "64-true": torch.float64}
-"""What attention computes in, by the precision of a run."""
+from zoo.training.precision import FORMATS
 
 DEVICES = {"auto": ("cuda", "mps", "cpu"), "gpu": ("cuda",), "mps": ("mps",), "cpu": ("cpu",)}
 """Types of device that an accelerator may turn out to be."""
@@ -29,7 +25,10 @@ def check_kernels(model: ModelConfig, precision: str, devices: Sequence[str]) ->
         key = ".".join(word for word in ("model", side.key, "attention.kernel") if word)
         for number, layer in enumerate(side.stack.layer_configs()):
             kernel = KERNELS[layer.attention.kernel]
-            demands = [Demand(device, DTYPES[precision], True, frozenset(layer.kernel_features)) for device in devices]
+            demands = [
+                Demand(device, FORMATS[precision].products, True, frozenset(layer.kernel_features))
+                for device in devices
+            ]
             refusals = [kernel.refusal(demand) for demand in demands]
             if all(refusals):
                 where = f" of layer {number}" if side.stack.layers else ""

@@ -37,8 +37,8 @@ from zoo.nn.attend import KERNELS, Demand, Kernel, Prepared, Request, Scoring, e
 from zoo.nn.stack import Sort, Stack
 from zoo.nn.step import step_aware, watched
 from zoo.objectives.base import score_tokens
-from zoo.training.kernels import DTYPES
 from zoo.training.optimizers import OptimizerConfig
+from zoo.training.precision import FORMATS
 
 
 class Load(NamedTuple):
@@ -90,7 +90,7 @@ def step_memory(model: ModelConfig, optimizer: OptimizerConfig, load: Load) -> M
         load: what it works on.
     """
     with FakeTensorMode(allow_non_fake_inputs=True), _Answers(load), LiveBytes() as live:
-        with _weights_in(WEIGHTS.get(load.precision, torch.float32)):
+        with _weights_in(FORMATS[load.precision].weights):
             built = model.build_unset()
         _stand_in(built, load)
         weights = live.now
@@ -125,14 +125,10 @@ def _weights_in(dtype: torch.dtype) -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
-WEIGHTS = {"64-true": torch.float64, "bf16-true": torch.bfloat16}
-"""What weights are kept in, where it is not float32, by precision."""
-
-
 def _autocast(load: Load) -> contextlib.AbstractContextManager[Any]:
     """Products in a lower precision than the weights have, where the run asks for it."""
     if load.precision.endswith("-mixed"):
-        return torch.autocast("cpu", dtype=DTYPES[load.precision])
+        return torch.autocast("cpu", dtype=FORMATS[load.precision].products)
     return contextlib.nullcontext()
 
 
@@ -261,7 +257,7 @@ def _stand_in_for(name: str) -> Kernel:
 def _served_by(sort: Sort, load: Load) -> str:
     """The name of the kernel that serves a layer there."""
     masked = load.documents or sort.window != (None, None)
-    demand = Demand(load.device, DTYPES[load.precision], features=sort.features, masked=masked)
+    demand = Demand(load.device, FORMATS[load.precision].products, features=sort.features, masked=masked)
     return explain(demand)[0] if sort.kernel == "auto" else sort.kernel
 
 

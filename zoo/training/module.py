@@ -31,7 +31,9 @@ from zoo.objectives.mixture import Part
 from zoo.training.budget import FlopCounter, Spent
 from zoo.training.datamodule import Step
 from zoo.training.interrupt import StopFlag, agreed
+from zoo.training.loss_scaling import LEAST_SCALE, ScaledPrecision
 from zoo.training.optimizers import OptimizerConfig, shown_weights
+from zoo.training.precision import gradient_norm
 from zoo.training.schedule import Course
 
 
@@ -42,6 +44,8 @@ class StepRecord:
         losses: (objectives,) this rank's summed losses. counts: (objectives,) targets over all ranks.
         added_loss: what parts of the model added to the step's loss, a scalar.
         gradient_norm: global norm before clipping. num_tokens, flops: over all ranks. learning_rate: of the step.
+        loss_scale: what the loss was multiplied by for the backward.
+        skipped: whether a gradient overflowed under it, so that the step changed nothing.
     """
 
     losses: Tensor
@@ -51,6 +55,8 @@ class StepRecord:
     num_tokens: int
     flops: int
     learning_rate: float
+    loss_scale: float = 1.0
+    skipped: bool = False
 
 
 class TrainingModule(lightning.LightningModule):
@@ -63,6 +69,9 @@ class TrainingModule(lightning.LightningModule):
         course: how the learning rate moves over the run.
         gradient_clip: largest global norm of the gradient; None: not clipped.
         seed: of dropout.
+
+    Attributes:
+        run_backbone: what training steps call for hidden states: the model's backbone, or that compiled.
     """
 
     def __init__(
@@ -85,6 +94,7 @@ class TrainingModule(lightning.LightningModule):
         self.flop_counter = FlopCounter(model)
         self.gradient_clip = gradient_clip
         self.seed = seed
+        self.run_backbone: Callable[..., Tensor] = model.backbone.__call__
         self.step_aware = step_aware(model)
         self.record = StepRecord()
         self.stop = StopFlag()
@@ -100,12 +110,21 @@ class TrainingModule(lightning.LightningModule):
         assert isinstance(optimizer, torch.optim.Optimizer)
         return shown_weights(optimizer)
 
+    @property
+    def scaling(self) -> ScaledPrecision | None:
+        """What scales the loss and may skip a step; None: nothing does."""
+        plugin = self.trainer.precision_plugin
+        return plugin if isinstance(plugin, ScaledPrecision) else None
+
     def training_step(self, step: Step, index: int) -> None:
         """One optimizer step over all its microbatches."""
         done = self.trainer.global_step
         parts = [part for microbatch in step.microbatches for part in microbatch]
         counts = self._reduce_counts(parts, step.num_tokens)
         scales = self._scales(counts)
+        if self.scaling is not None:
+            self.record.loss_scale = self.scaling.scale
+            self.scaling.begin(self.model)
         losses = torch.zeros(len(self.objectives), device=self.device, dtype=torch.float64)
         added_loss = torch.zeros((), device=self.device, dtype=torch.float64)
         with own_stream(self.device):
@@ -152,7 +171,7 @@ class TrainingModule(lightning.LightningModule):
 
     def _part_loss(self, part: Part, scales: Tensor, losses: Tensor) -> Tensor:
         """The part's share of the step's loss; its summed losses are added to `losses`."""
-        hidden_BTD = self.model.backbone(**part.batch.inputs)
+        hidden_BTD = self.run_backbone(**part.batch.inputs)
         share = hidden_BTD.new_zeros((), dtype=torch.promote_types(hidden_BTD.dtype, torch.float32))
         for number, (name, objective) in enumerate(self.objectives.items()):
             if name in part.batch.labels:
@@ -171,20 +190,26 @@ class TrainingModule(lightning.LightningModule):
         return block
 
     def _update(self, done: int) -> None:
-        """Clips, steps, and clears the gradients; a gradient that is not finite changes nothing and ends the run."""
+        """Clips, steps, and clears the gradients; a gradient that is not finite changes nothing and ends the run.
+
+        Under a scaled loss such a step is skipped, until there is no scale left to blame.
+        """
         optimizer = self.optimizers()
         assert isinstance(optimizer, LightningOptimizer)
-        gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
+        self.record.skipped = self.scaling is not None and self.scaling.unscale(optimizer.optimizer)
+        norm = gradient_norm(list(self.model.parameters()))
         self.record.gradient_norm = float(norm)
-        if not math.isfinite(self.record.gradient_norm):
+        endless = self.record.skipped and self.scaling is not None and self.scaling.scale < LEAST_SCALE
+        if endless or not (self.record.skipped or math.isfinite(self.record.gradient_norm)):
             raise TrainingError(
-                f"the gradient of step {done + 1} is not finite ({self.record.gradient_norm}); the weights are those "
+                f"the gradient of step {done + 1} is not finite ({self.record.gradient_norm})"
+                f"{f' at a loss scale of {self.record.loss_scale:g}' if endless else ''}; the weights are those "
                 f"of step {done} and are saved. The same settings would come to the same end: lower "
                 "optimizer.learning_rate, add schedule.warmup_steps, set trainer.gradient_clip or use "
-                "trainer.precision=32-true, and give the run another name (name=…) or start anew with --fresh"
+                f"trainer.precision={'bf16-mixed' if endless else '32-true'}, and give the run another name (name=…) "
+                "or start anew with --fresh"
             )
-        if self.gradient_clip is not None:
+        if self.gradient_clip is not None and not self.record.skipped:
             torch.nn.utils.clip_grads_with_norm_(self.model.parameters(), self.gradient_clip, norm)
         step = Spent(steps=1, tokens=self.record.num_tokens, flops=self.record.flops)
         rate = self.optimizer_config.learning_rate * self.course.factor(self.spent, step)
@@ -200,6 +225,8 @@ class TrainingModule(lightning.LightningModule):
         if counts:
             total = self.trainer.strategy.reduce(torch.cat(list(counts.values())), reduce_op="sum")
             assert isinstance(total, Tensor)
+            if self.record.skipped:
+                return
             for part, counted in zip(counts, total.split([len(each) for each in counts.values()]), strict=True):
                 part.settle(counted)
 

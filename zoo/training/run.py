@@ -26,21 +26,26 @@ from zoo.data.plan import Plan
 from zoo.data.split import counted, held_out_words
 from zoo.errors import CheckpointError, ConfigError, DataError, TrainingError
 from zoo.models import Model, ModelConfig
+from zoo.nn.recompute import RecomputeConfig
 from zoo.objectives.base import Setup
 from zoo.objectives.mixture import InterleavedRows, MixedRows, Mixture
 from zoo.report.text import text_facts, to_json
 from zoo.report.write import write_report_or_warn
 from zoo.training.accumulation import as_begun, num_microbatches, resolve
 from zoo.training.checkpoint_io import FolderCheckpointIO
+from zoo.training.compilation import check_compiler, compiled
 from zoo.training.conductor import Conductor, checkpoint_step
 from zoo.training.config import RunConfig
 from zoo.training.datamodule import DataModule
+from zoo.training.ema import WeightAverage
 from zoo.training.init_from import begin, own_tokenizer
 from zoo.training.interrupt import Interrupted
 from zoo.training.kernels import check_kernels
 from zoo.training.launch import check_launch, device_type
+from zoo.training.loss_scaling import precision_plugin
 from zoo.training.module import TrainingModule
 from zoo.training.origin import refuse_unfinished_branch
+from zoo.training.precision import convert
 from zoo.training.run_folder import RunFolder, write_text
 from zoo.training.schedule import Course
 from zoo.training.shares import source_lines
@@ -110,14 +115,13 @@ def prepare(config: RunConfig, progress: bool = True, corpus: Corpus | None = No
     mixture = Mixture(config.objectives, Setup(corpus.tokenizer, config.model.max_length, config.seed))
     held_out = Mixture(config.objectives, Setup(corpus.tokenizer, config.model.max_length, EVALUATION_SEED))
     _check_decoder_length(config.model, mixture)
-    module = TrainingModule(
-        config.model.build(config.seed),
-        mixture.objectives,
-        config.optimizer,
-        Course(config.schedule, config.trainer.budget),
-        config.trainer.gradient_clip,
-        config.seed,
-    )
+    model = config.model.build(config.seed)
+    convert(model, config.trainer.precision)
+    _recompute(model, config.trainer.recompute)
+    course, clip = Course(config.schedule, config.trainer.budget), config.trainer.gradient_clip
+    module = TrainingModule(model, mixture.objectives, config.optimizer, course, clip, config.seed)
+    if config.trainer.compile:
+        module.run_backbone = compiled(model.backbone)
     _check_groups(config, module.model)
     validation = held_out.over(corpus.validation) if corpus.validation.num_documents else None
     training = mixture.over(corpus.training)
@@ -140,6 +144,13 @@ def _check_groups(config: RunConfig, model: Model) -> None:
         config.optimizer.groups(model, model.config.initialization)
     except ConfigError as error:
         raise error.under("optimizer") from None
+
+
+def _recompute(model: Model, config: RecomputeConfig) -> None:
+    try:
+        config.apply(model)
+    except ConfigError as error:
+        raise error.under("trainer.recompute") from None
 
 
 def _check_decoder_length(model: ModelConfig, mixture: Mixture) -> None:
@@ -189,6 +200,8 @@ def pretrain(
     """
     check_launch(config.trainer, fresh)
     check_kernels(config.model, config.trainer.precision, (device_type(config.trainer.accelerator),))
+    if config.trainer.compile:
+        check_compiler(device_type(config.trainer.accelerator))
     path = folder or Path("runs") / config.name
     config = config if fresh else as_begun(config, path)
     run = RunFolder(path, config, fresh)
@@ -219,8 +232,9 @@ def _train(config: RunConfig, run: RunFolder, corpus: Corpus | None) -> Result:
     prepared = _with_microbatches(config, prepared, run)
     _say_what_is_read(prepared, run)
     config, module, tokenizer = prepared.config, prepared.module, prepared.corpus.tokenizer
+    average = None if config.trainer.ema is None else WeightAverage(config.trainer.ema, module.model)
     conductor = Conductor(
-        config.trainer, run, prepared.validation, lambda: _open_wandb(config, run), prepared.fingerprints
+        config.trainer, run, prepared.validation, lambda: _open_wandb(config, run), prepared.fingerprints, average
     )
     if newest is None:
         begin(config, module.model, tokenizer, run.path, run.is_owner)
@@ -230,7 +244,7 @@ def _train(config: RunConfig, run: RunFolder, corpus: Corpus | None) -> Result:
                 print(f"{run.path} continues from step {checkpoint_step(newest)}", file=sys.stderr)
             tokenizer.save(run.path / "tokenizer")
             write_text(run.path / "data.json", to_json(text_facts(prepared.corpus)))
-        trainer = make_trainer(config, conductor, FolderCheckpointIO(module.model, tokenizer))
+        trainer = make_trainer(config, conductor, FolderCheckpointIO(module.model, tokenizer, average))
         _fit(trainer, module, _data_module(prepared), newest)
     result = Result(
         folder=run.path,
@@ -346,11 +360,10 @@ def make_trainer(config: RunConfig, conductor: Conductor, checkpoint_io: FolderC
         devices=settings.devices,
         num_nodes=settings.num_nodes,
         strategy=_strategy(config),
-        precision=settings.precision,
         max_steps=-1 if settings.max_steps is None else settings.max_steps,
         max_epochs=-1,
         callbacks=[conductor],
-        plugins=[checkpoint_io],
+        plugins=[checkpoint_io, precision_plugin(settings.precision, device_type(settings.accelerator))],
         logger=False,
         limit_val_batches=0,
         num_sanity_val_steps=0,

@@ -128,13 +128,18 @@ class RunFolder:
 
 def check_same_run(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
     """Raises ConfigError with the difference where a config did not make this folder."""
-    changed = [row for row in difference(before, now) if row[0] not in HARMLESS]
+    changed = [row for row in difference(before, now) if not is_harmless(row[0])]
     if changed:
         lines = "; ".join(f"{key} was {old!r}, is {new!r}" for key, old, new in changed)
         raise ConfigError(
             f"{folder} was made by a different config ({lines}); give the run another name (name=…), or start anew "
             "with --fresh, which moves the old folder aside"
         )
+
+
+def is_harmless(key: str) -> bool:
+    """Whether a setting may differ between a run and its continuation."""
+    return any(f"{key}.".startswith(f"{harmless}.") for harmless in HARMLESS)
 
 
 def _move_aside(path: Path) -> Path | None:

@@ -29,6 +29,9 @@ class OptimizerConfig(Config, Choice, noun="optimizer"):
     family: ClassVar[str] = ""
     """Whose rule for the learning rate at another width holds here ("Adam"); "": none that an initialization knows."""
 
+    averages: ClassVar[bool] = False
+    """Whether the weights that are evaluated and saved are an average of those in training."""
+
     learning_rate: float = setting(1e-3, "peak learning rate; the schedule scales it", above=0)
     weight_decay: float = setting(0.0, "decoupled decay of projection matrices, times the learning rate", minimum=0)
     parts: dict[str, PartConfig] = setting(

@@ -38,6 +38,7 @@ class ScheduleFreeConfig(AdamLikeConfig, kind="schedule_free"):
     """AdamW on a mean of weights, for a schedule without a decay."""
 
     family: ClassVar[str] = "Adam"
+    averages: ClassVar[bool] = True
 
     learning_rate: float = setting(2.5e-3, "learning rate after the warm-up", above=0)
     beta1: float = setting(0.9, "share of the mean of weights where gradients are taken", above=0, below=1)
