@@ -70,6 +70,7 @@ def test_norms_stand_where_they_are(placement: str, kinds: list[str]) -> None:
         ({"positions": {"kind": "none"}}, "no positions"),
         ({"num_kv_heads": 1}, "1 for keys and values"),
         ({"attention": {"cap": 30.0}}, "cap=30.0"),
+        ({"attention": {"query_bias": False, "output_bias": False}}, "no bias of output, query"),
         ({"attention": {"kind": "latent"}}, "latent"),
         ({"residual": {"kind": "rezero"}}, "rezero"),
         ({"block": {"kind": "parallel"}}, "before"),

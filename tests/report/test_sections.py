@@ -90,6 +90,21 @@ def test_what_is_not_there_says_so(run: Run) -> None:
     assert "no config.yaml" in words(sections.config_section(run._replace(config_text="")))
 
 
+def test_source_is_told_by_what_is_not_as_ever(run: Run) -> None:
+    source = {"kind": "text", "path": "books", "document": "file", "filter": {"minimum_characters": 7}}
+    said = words(sections.data_section(run._replace(config={**run.config, "data": {"source": source}})))
+    assert "text, path=books, filter.minimum_characters=7" in said
+    assert "document=" not in said
+    own = {"kind": "my_own", "level": 3}
+    assert "my_own, level=3" in words(sections.data_section(run._replace(config={"data": {"source": own}})))
+
+
+def test_origin(run: Run) -> None:
+    said = words(sections.environment_section(run._replace(origin={"branched": {"run": "runs/a", "step": 20}})))
+    assert "Where it came from branched.run runs/a branched.step 20" in said
+    assert "came from" not in words(sections.environment_section(run))
+
+
 def test_environment(run: Run) -> None:
     said = words(sections.environment_section(run))
     assert "torch 2.13" in said

@@ -103,7 +103,11 @@ def _words(stack: Stack, number: int, layer: LayerConfig, name: str, branch: Bra
         else:
             yield "sees all of the encoder"
         usual = type(layer.attention)()
-        yield from (f"{key}={value}" for key, value in changes(layer.attention, usual) if key not in TOLD)
+        changed = dict(changes(layer.attention, usual))
+        absent = [key for key, value in changed.items() if key.endswith("_bias") and value == "false"]
+        if absent:
+            yield f"no bias of {', '.join(key.removesuffix('_bias') for key in absent)}"
+        yield from (f"{key}={value}" for key, value in changed.items() if key not in (*TOLD, *absent))
         yield f"kernel {layer.attention.kernel}"
     else:
         yield branch.sublayer.extra_repr() or type(branch.sublayer).__name__

@@ -1,7 +1,8 @@
 """What lies in a run folder, read as data: nothing in it is executed, and nothing outside it is opened.
 
     metrics.csv       the log; a run without it has no report
-    config.yaml, environment.json, result.json, data.json, samples.jsonl, evaluation/step-N.json      where they are
+    config.yaml, environment.json, result.json, data.json, origin.json, samples.jsonl, evaluation/step-N.json
+                      where they are
 
 A run that is still going, or was killed, is read as far as it came. What is damaged is left out with a remark, which
 the report shows.
@@ -89,7 +90,7 @@ class Run(NamedTuple):
         folder: where it is. name: of the run, or of the folder.
         log: its metrics.
         config: the resolved config as plain data, {} where it cannot be read. config_text: config.yaml as it is.
-        environment, result, text: environment.json, result.json, data.json; {} where there is none.
+        environment, result, text, origin: environment.json, result.json, data.json, origin.json; {} where one is not.
         samples: newest last. by_position: of each evaluation that has it, newest last.
         remarks: what could not be read.
     """
@@ -102,6 +103,7 @@ class Run(NamedTuple):
     environment: dict[str, Any]
     result: dict[str, Any]
     text: dict[str, Any]
+    origin: dict[str, Any]
     samples: list[Sample]
     by_position: list[Positions]
     remarks: list[str]
@@ -161,6 +163,7 @@ def read_run(folder: Path) -> Run:
         environment=reader.mapping("environment.json"),
         result=reader.mapping("result.json"),
         text=reader.mapping("data.json"),
+        origin=reader.mapping("origin.json"),
         samples=reader.samples(),
         by_position=reader.by_position(),
         remarks=remarks,

@@ -10,7 +10,8 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from zoo.checkpoint.model import read_config
-from zoo.config import build
+from zoo.config import build, default_mapping, flatten
+from zoo.data.sources import SourceConfig
 from zoo.errors import ZooError
 from zoo.models import Model, ModelConfig
 from zoo.models.anatomy import cost_rows, empty_model, part_rows
@@ -22,9 +23,11 @@ from zoo.report.blocks import draw_model
 from zoo.report.folder import Run, Sample
 from zoo.report.heat_map import heat_maps
 from zoo.report.markup import Child, element
-from zoo.report.tables import Cell, facts, loss, percent, table, tiles
+from zoo.report.tables import Cell, facts, loss, percent, table, tiles, written
 
 LOG_2 = 0.6931471805599453
+MOST_ORIGINS = 20
+"""Entries of origin.json that are shown."""
 
 
 def section(key: str, title: str, *children: Child) -> Element:
@@ -140,7 +143,7 @@ def _text_words(run: Run) -> list[Child]:
     source = data.get("source") if isinstance(data, dict) else None
     pairs: list[tuple[str, Cell]] = [
         ("source", _source_words(source)),
-        ("tokens seen", f"{seen:,.0f}, {seen / total:.3g} times the text" if seen else None),
+        ("tokens seen", f"{seen:,.0f}, {_times(seen / total)}" if seen else None),
         ("vocabulary", f"{size:,} entries, {text['used']:,} occur ({percent(text['used'] / size)})"),
         ("entropy of single tokens", f"{loss(text['entropy'])} nats, {loss(text['entropy'] / LOG_2)} bits"),
         ("the same on held-out text", None if held_out is None else f"{loss(held_out)} nats"),
@@ -172,11 +175,19 @@ def _text_words(run: Run) -> list[Child]:
     ]
 
 
+def _times(ratio: float) -> str:
+    return f"{ratio:.3g} times the text" if ratio >= 1 else f"{percent(ratio)} of the text"
+
+
 def _source_words(source: object) -> str | None:
+    """Kind and settings of a source, but for those that are as ever."""
     if not isinstance(source, dict):
         return None
-    rest = ", ".join(f"{key}={value}" for key, value in source.items() if key != "kind" and value is not None)
-    return f"{source.get('kind', '')} {rest}".strip()
+    kind = str(source.get("kind", ""))
+    schema = SourceConfig.choices.get(kind)
+    usual = {} if schema is None else flatten(default_mapping(schema))
+    changed = {key: value for key, value in flatten(source).items() if key != "kind" and usual.get(key) != value}
+    return ", ".join([kind, *(f"{key}={value}" for key, value in changed.items())])
 
 
 def samples_section(run: Run) -> Element:
@@ -255,4 +266,6 @@ def environment_section(run: Run) -> Element:
         else:
             pairs.append((name, str(value)))
     known = facts(pairs) if pairs else note("The run has no environment.json.")
-    return section("environment", "Environment", known)
+    origin = [(key, written(value)) for key, value in list(flatten(run.origin).items())[:MOST_ORIGINS]]
+    came_from = [element("h3", "Where it came from"), facts(origin)] if origin else []
+    return section("environment", "Environment", known, *came_from)
