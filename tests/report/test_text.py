@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from tests.training.tiny import tiny_run
+from zoo.data.blend import Blend, Portion
 from zoo.data.corpus import Corpus, load_corpus
+from zoo.data.split import Documents
 from zoo.report import text as text_module
 from zoo.report.text import EXCERPT, cross_entropy, piece, text_facts, to_json
 
@@ -48,6 +50,23 @@ def test_nothing_held_out(tmp_path: Path) -> None:
     facts = text_facts(load_corpus(config.data, config.tokenizer, progress=False))
     assert (facts["held_out"]["documents"], facts["held_out_cross_entropy"], facts["unseen_share"]) == (0, None, None)
     assert len(facts["excerpt"]) == EXCERPT
+
+
+def test_sources_weigh_as_much_as_their_shares(corpus: Corpus) -> None:
+    """Half of a mixture from a source of one token and half from one of another: the entropy of a coin, at any size."""
+    one, other = (Documents(np.full(size, token), np.array([0]), np.array([size]), None, "") for token, size in SOURCES)
+    nothing = one._replace(starts=np.zeros(0, dtype=np.int64), stops=np.zeros(0, dtype=np.int64))
+    training = Blend((Portion("a", 2.0, one), Portion("b", 2.0, other)))
+    validation = Blend((Portion("a", 2.0, nothing), Portion("b", 2.0, other)))
+    facts = text_facts(corpus._replace(training=training, validation=validation))
+    assert facts["entropy"] == pytest.approx(math.log(2))
+    assert facts["sources"]["a"]["tokens"] == 100
+    assert facts["held_out"]["tokens"] == 900
+    assert facts["excerpt"] == [66] * EXCERPT, "of the source that has held-out text"
+
+
+SOURCES = ((65, 100), (66, 900))
+"""(token, how many of it) of two sources."""
 
 
 def test_excerpt_is_held_out_text(corpus: Corpus) -> None:

@@ -131,8 +131,9 @@ NO_TEXT = "Nothing is known of the text: the run has no data.json (runs from bef
 def _text_words(run: Run) -> list[Child]:
     text = run.text
     sides: list[list[Cell]] = []
-    for name, key in (("training", "training"), ("held out", "held_out")):
-        side = text[key]
+    parts = {"training": text["training"], "held out": text["held_out"]}
+    parts |= {f"{name} (training)": side for name, side in text.get("sources", {}).items()}
+    for name, side in parts.items():
         if side["documents"]:
             low, tenth, middle, most, high = side["lengths"]
             sides.append([name, side["documents"], side["tokens"], low, tenth, middle, most, high])

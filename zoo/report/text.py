@@ -41,6 +41,7 @@ def text_facts(corpus: Corpus) -> dict[str, Any]:
         "fingerprint": corpus.training.fingerprint,
         "training": _side(corpus.training),
         "held_out": _side(corpus.validation),
+        "sources": {one.name: _side(one.documents) for one in portions_of(corpus.training) if one.name},
         "counted_tokens": counted,
         "vocabulary": size,
         "used": int(np.count_nonzero(training)),
@@ -53,20 +54,35 @@ def text_facts(corpus: Corpus) -> dict[str, Any]:
 
 
 def _counts(side: Documents | Blend, size: int) -> tuple[np.ndarray, int]:
-    """((size,) how often each token occurs, how many tokens were counted)."""
+    """((size,) how often each token occurs, how many tokens were counted); sources weigh as much as their shares."""
+    portions = [portion for portion in portions_of(side) if portion.documents.num_documents]
+    if not portions:
+        return np.zeros(size, dtype=np.int64), 0
+    each = [_portion_counts(portion.documents, size, MOST_TOKENS // len(portions)) for portion in portions]
+    total = sum(int(counts.sum()) for counts in each)
+    if len(each) == 1:
+        return each[0], total
+    shares = sum(portion.share for portion in portions)
+    weighed = [
+        counts * (total * portion.share / shares / counts.sum()) for counts, portion in zip(each, portions, strict=True)
+    ]
+    return np.sum(weighed, axis=0), total
+
+
+def _portion_counts(documents: Documents, size: int, most: int) -> np.ndarray:
+    """(size,) how often each token occurs in the first `most` tokens of the documents."""
     counts, total = np.zeros(size, dtype=np.int64), 0
-    for _, _, documents in portions_of(side):
-        for start, stop in _runs(documents):
-            stop = min(stop, start + MOST_TOKENS - total)
-            counts += token_counts(documents.tokens[start:stop], size)
-            total += stop - start
-    return counts, total
+    for start, stop in _runs(documents):
+        stop = min(stop, start + most - total)
+        counts += token_counts(documents.tokens[start:stop], size)
+        total += stop - start
+        if total >= most:
+            break
+    return counts
 
 
 def _runs(side: Documents) -> list[tuple[int, int]]:
     """(start, stop) of the stretches of the store that lie side by side in these documents."""
-    if not len(side.starts):
-        return []
     breaks = np.flatnonzero(side.starts[1:] != side.stops[:-1]) + 1
     starts = side.starts[np.append(0, breaks)]
     stops = side.stops[np.append(breaks - 1, len(side.stops) - 1)]
@@ -101,7 +117,7 @@ def piece(tokenizer: Tokenizer, id: int) -> str:
 def _excerpt(corpus: Corpus) -> list[int]:
     """The first tokens of a held-out document that is long enough, else of the longest; if none is, of another."""
     text = corpus.validation if corpus.validation.num_documents else corpus.training
-    side = portions_of(text)[0].documents
+    side = next(portion.documents for portion in portions_of(text) if portion.documents.num_documents)
     lengths = side.stops - side.starts
     enough = np.flatnonzero(lengths >= EXCERPT)
     document = int(enough[0]) if len(enough) else int(np.argmax(lengths))
