@@ -40,7 +40,7 @@ def test_one_unit_is_the_budget(unit: Any) -> None:
     [
         (
             ["trainer.max_tokens=1e6"],
-            r"trainer.max_tokens: max_steps=4 and max_tokens=1000000 .* trainer.max_steps=null",
+            r"trainer.max_tokens: max_steps=4 and max_tokens=1000000 both .* trainer.max_steps=null",
         ),
         (
             ["trainer.max_steps=null"],
@@ -50,7 +50,7 @@ def test_one_unit_is_the_budget(unit: Any) -> None:
         (["trainer.max_steps=null", "trainer.max_hours=.inf"], "trainer.max_hours: inf is not a finite number"),
         (
             ["trainer.max_steps=null", "trainer.max_hours=1", "trainer.max_flops=1e15"],
-            "max_flops=1e.15 and max_hours=1 all say",
+            "max_flops=1e.15 and max_hours=1 both say",
         ),
     ],
 )

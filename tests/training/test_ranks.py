@@ -100,6 +100,27 @@ def test_command_on_two_ranks_goes_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_growing_run_of_so_many_tokens_is_extended_on_two_ranks(tmp_path: Path) -> None:
+    """Lightning starts the second rank by the same command, which finds the folder ready."""
+    growing = (
+        "trainer.max_steps=null",
+        "schedule={kind: constant, warmup_steps: 0, warmup_tokens: 300}",
+        "trainer.batch_warmup={start: 4, increment: 2, steps: 4}",
+        "trainer.length_warmup={start: 20, increment: 10, steps: 4}",
+    )
+    settings = (*SETTINGS, *growing, "trainer.accumulate=2")
+    config = write_config(tmp_path, "bert")
+    two = ("pretrain", config, *settings, "trainer.max_tokens=1000", "trainer.devices=2", "--folder", "run")
+    for arguments in (two, ("extend", "run", "trainer.max_tokens=2500")):
+        process = Command(arguments, tmp_path)
+        assert process.wait() == 0, process.output.read_text()
+    alone = pretrain(tiny_run(tmp_path, "bert", *settings, "trainer.max_tokens=2500"), tmp_path / "alone")
+    together = read_result(tmp_path / "run")
+    assert (together.tokens, together.steps) == (alone.tokens, alone.steps)
+    assert distance(weights(tmp_path / "run"), weights(alone.folder)) <= 1e-12
+
+
+@pytest.mark.slow
 def test_torchrun_starts_the_ranks(tmp_path: Path) -> None:
     """As on several machines: all ranks start side by side, on a cache that nobody has filled."""
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")

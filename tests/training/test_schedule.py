@@ -173,7 +173,7 @@ def test_course_measures_in_the_unit_of_the_budget() -> None:
         ("{kind: warmup_stable_decay, decay_share: null}", "decay_share: null leaves no decay"),
         (
             "{kind: linear, warmup_steps: 0, warmup_tokens: 100}",
-            "warmup_tokens: 100 tokens do not go with trainer.max_steps=4; .*_steps or",
+            "warmup_tokens: 100 does not go with trainer.max_steps=4; .*_steps or",
         ),
         ("{kind: linear, warmup_share: 1.5}", "warmup_share: 1.5 must be at most 1"),
         ("{kind: warmup_stable_decay, warmup_share: 0.9}", "warmup_share: a warm-up of 3.6 and a decay of 0.8 steps"),
@@ -187,9 +187,7 @@ def test_lengths_that_are_refused(settings: str, words: str, tmp_path: Path) -> 
 
 
 def test_steps_of_warmup_do_not_go_with_a_budget_in_tokens(tmp_path: Path) -> None:
-    with pytest.raises(
-        ConfigError, match=r"1 steps do not go with trainer.max_tokens=1000; set schedule.warmup_steps=0 "
-    ):
+    with pytest.raises(ConfigError, match=r"1 does not go with trainer.max_tokens=1000; set schedule.warmup_steps=0 "):
         tiny_run(tmp_path, "gpt", "trainer.max_steps=null", "trainer.max_tokens=1000")
 
 

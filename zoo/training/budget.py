@@ -84,7 +84,8 @@ def the_budget(amounts: Mapping[Unit, float | None]) -> Budget:
             raise ConfigError(f"nothing says how long the run is; set one of trainer.{', trainer.'.join(keys)}")
         values = " and ".join(f"max_{unit}={amount:.12g}" for unit, amount in said.items())
         spare = " ".join(f"trainer.{key}=null" for key in keys[:-1])
-        raise ConfigError(f"{values} all say how long the run is; keep one, for example with {spare}", keys[-1])
+        many = "both" if len(said) == 2 else "all"
+        raise ConfigError(f"{values} {many} say how long the run is; keep one, for example with {spare}", keys[-1])
     ((unit, amount),) = said.items()
     return Budget(unit, amount)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from zoo.config import Config, setting
@@ -150,7 +151,7 @@ class RunConfig(Config):
         if self.init_from is not None and not isinstance(self.tokenizer, FileConfig):
             raise ConfigError(
                 f"{self.tokenizer.kind} would be another tokenizer than that of the weights in init_from; leave it "
-                f"out, or say tokenizer={{kind: file, path: {self.init_from}}}",
+                f"out, or say tokenizer={{kind: file, path: {tokenizer_folder(self.init_from)}}}",
                 "tokenizer.kind",
             )
         self._check_effects()
@@ -226,6 +227,12 @@ class RunConfig(Config):
             )
         if not self.wandb.enabled and self.wandb != WandbConfig():
             raise ConfigError("project and entity have no effect; set wandb.enabled=true", "wandb")
+
+
+def tokenizer_folder(init_from: str) -> Path:
+    """Where the tokenizer is that belongs to the weights a run starts from: a run has it in a folder of its own."""
+    folder = Path(init_from).expanduser()
+    return folder / "tokenizer" if (folder / "tokenizer").is_dir() else folder
 
 
 HARMLESS = (

@@ -35,7 +35,7 @@ from zoo.models import Model, ModelConfig
 from zoo.pretrained import model_folder
 from zoo.tokenizer.tokenizer import LIBRARY_FILE_NAME, Tokenizer
 from zoo.tokenizer.train import FileConfig
-from zoo.training.config import RunConfig
+from zoo.training.config import RunConfig, tokenizer_folder
 from zoo.training.origin import read_origin, record
 
 
@@ -98,8 +98,12 @@ def start_source(said: Mapped) -> Source | None:
     start = find_start(path)
     settings: Mapped = {}
     if not _chosen(tokenizer) and start.tokenizer is not None:
-        own = Path(path).expanduser() / "tokenizer"  # a run's own stays where it is; its checkpoints come and go
-        settings["tokenizer"] = {"kind": FileConfig.kind, "path": str(own if own.is_dir() else start.folder)}
+        # A run's own stays where it is; its checkpoints come and go.
+        own = tokenizer_folder(path)
+        settings["tokenizer"] = {
+            "kind": FileConfig.kind,
+            "path": str(own if (own / LIBRARY_FILE_NAME).is_file() else start.folder),
+        }
     if not _chosen(model):
         added = tokenizer.get("add_tokens") if isinstance(tokenizer, dict) else None
         tokens = 0 if start.tokenizer is None else start.tokenizer.vocab_size + len(added or ())

@@ -74,7 +74,7 @@ class ScheduleConfig(Config, Choice, noun="schedule"):
                 if unit not in ("share", budget.unit):
                     fitting = f"schedule.{phase}_{budget.unit} or " if budget.unit != "flops" else ""
                     raise ConfigError(
-                        f"{value:.12g} {unit} do not go with trainer.{budget}; set schedule.{_without(key)} and say "
+                        f"{value:.12g} does not go with trainer.{budget}; set schedule.{_without(key)} and say "
                         f"{fitting}schedule.{phase}_share",
                         key,
                     )
