@@ -1,5 +1,6 @@
 """How long a run is: in each unit it ends with the step that reaches the budget, killed or not."""
 
+import re
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.conftest import ROOT
 from tests.training.tiny import DROPOUT, counters, moments, rows_without_clocks, same, tiny_run, weights
 from zoo.checkpoint.folder import steps_of
 from zoo.errors import ConfigError
@@ -16,6 +18,7 @@ from zoo.training.budget import UNITS, Budget, FlopCounter, Spent, the_budget
 from zoo.training.conductor import Conductor
 from zoo.training.metrics_file import read_metrics
 from zoo.training.run import prepare, pretrain
+from zoo.training.shipped import load_run
 
 NO_STEPS = ("trainer.max_steps=null", "schedule.warmup_steps=0")
 SHORT = ("trainer.save_every=2", "trainer.log_every=1", "trainer.validate_every=3")
@@ -177,3 +180,19 @@ def test_hours_are_those_of_training(
         again = pretrain(config, tmp_path / "run")
     assert abs(again.steps - result.steps) <= 1
     assert again.seconds <= result.seconds + 4
+
+
+def test_page_tells_the_truth() -> None:
+    """docs/length_of_a_run.md: its command resolves, and its sizes lead where it says."""
+    page = (ROOT / "docs" / "length_of_a_run.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^zoo pretrain (.*)$", page, flags=re.MULTILINE)
+    name, *settings = command.split()
+    assert load_run(name, settings).config.trainer.budget == Budget("tokens", 2e6)
+    settings = [
+        f"trainer.{line.split('#')[0].strip().replace(': ', '=', 1)}"
+        for line in re.findall(r"^  (batch.*|length.*)$", page, flags=re.MULTILINE)
+    ]
+    config = load_run("bert-base", settings).config
+    assert [config.trainer.rows.value(step) for step in (0, 2000, 14_000)] == [64, 128, 512]
+    assert [config.lengths.value(step) for step in (0, 899_999, 900_000)] == [128, 128, 512]
+    assert set(re.findall(r"trainer\.(max_\w+)", page)) == {f"max_{unit}" for unit in UNITS}

@@ -78,7 +78,8 @@ def evaluation_config(model: Path, settings: Iterable[str]) -> RunConfig:
     over = read_overrides(settings)
     _check_changeable(over.settings)
     config = read_config(model)
-    ours: dict[str, Any] = {"model": to_mapping(config), "tokenizer": {"kind": "file", "path": str(model)}}
+    tokenizer = {"kind": "file", "path": str(model), "add_tokens": []}  # what the run added is in there
+    ours: dict[str, Any] = {"model": to_mapping(config), "tokenizer": tokenizer}
     run = model.parents[2] / "config.yaml" if len(model.parents) > 2 else model
     if model.parent.parent.name == "checkpoints" and run.is_file():
         sources = [read_yaml(run), Source("model folder", ours), over]
