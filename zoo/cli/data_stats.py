@@ -32,7 +32,8 @@ def run(config: ConfigName, settings: Settings = None) -> None:
 
     resolved: RunConfig = load_run(config, settings or ()).config
     corpus = prepared(resolved)
-    for name, store in corpus.stores.items():
+    for number, (name, store) in enumerate(corpus.stores.items()):
+        print("\n" * bool(number), end="")
         _show(name or resolved.name, store, corpus.tokenizer)
 
 
