@@ -146,11 +146,18 @@ def _contained(read: Callable[[], Any], what: str) -> Mapped:
         raise ConfigError(f"{what} cannot be read: {error.strerror or error}") from None
     except (OmegaConfBaseException, YAMLError, RecursionError, ValueError) as error:
         hint = "; text that begins with * needs quotes: '*.bias'" if " alias" in str(error) else ""
-        raise ConfigError(f"{what} is not valid YAML: {' '.join(str(error).split())}{hint}") from None
+        raise ConfigError(f"{what} is not valid YAML: {_yaml_reason(error)}{hint}") from None
     if not isinstance(settings, dict):
         raise ConfigError(f"{what} must hold `key: value` lines, not a {type(settings).__name__}")
     _check_keys(settings, what)
     return typing.cast("Mapped", settings)
+
+
+def _yaml_reason(error: Exception) -> str:
+    """What the parser says, in a line, without its name for a text that has none."""
+    if "max_yaml_expanded_nodes" in str(error):
+        return "its aliases (*name) stand for more than 10,000 values"
+    return " ".join(str(error).replace('in "<unicode string>", ', "at ").split())
 
 
 def _check_keys(value: Any, what: str, path: str = "") -> None:
@@ -193,7 +200,7 @@ def load_config(schema: type[C], sources: Iterable[Source]) -> Resolved:
         settings = _merge(settings, layer.settings, layer.name, origins, "")
     for row in rows:  # a preset that a later kind takes back altogether would be a setting without effect
         for field, values in row.settings.items():
-            if settings[field]["kind"] != values["kind"]:
+            if isinstance(settings[field], dict) and settings[field]["kind"] != values["kind"]:
                 told = f"{settings[field]['kind']!r} does not go with {row.name}, whose kind is {values['kind']!r}"
                 raise ConfigError(told, f"{field}.kind")
     config = build(schema, settings)

@@ -24,6 +24,9 @@ def unknown_name(noun: str, name: object, legal: Iterable[str], meant: str | Non
     """One sentence that says that `name` is no `noun`, which name is nearest (or `meant`), and which are legal."""
     names = sorted(legal)
     nearest = [meant] if meant else difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
+    if not nearest:  # bpe → byte_level_bpe
+        holding = [one for one in names if str(name) in one.split("_")]
+        nearest = holding if len(holding) == 1 else []
     hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
     return f"unknown {noun} {name!r}{hint} (legal: {', '.join(names) or 'none'})"
 

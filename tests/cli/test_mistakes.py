@@ -1,0 +1,229 @@
+"""What people get wrong, and what they are told: the key, the value, what is legal, what to do.
+
+Each row is a command as it is typed in a folder with three tiny configs, a text and some bad files, and words of the
+one sentence that answers it. No row may end in a traceback, in an "unexpected" error, or well.
+"""
+
+import os
+import re
+import shlex
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.tiny import MODELS, SENTENCES, Command, tiny_config
+
+GPT, BERT, T5 = (f"config tiny-{family}.yaml" for family in ("decoder", "encoder", "encoder_decoder"))
+RUN = "pretrain tiny-decoder.yaml"
+
+CONFIGS: dict[str, str] = {
+    # keys
+    f"{GPT} model.positionz=rotary": "model.positionz; did you mean 'positions'?; legal: attention",
+    f"{GPT} modle.dim=32": "modle; did you mean 'model'?; legal: data",
+    f"{GPT} trainer.max_step=10": "trainer.max_step; did you mean 'max_steps'?",
+    f"{GPT} model.dropout.atention=0.1": "model.dropout.atention; did you mean 'attention'?",
+    f"{GPT} model.positions.theta=1e4": "model.positions.theta; learned; legal: kind, offset",
+    f"{GPT} schedule.final=2": "schedule.final; constant; legal: kind",
+    f"{GPT} tokenizer.vocab_size=100": "tokenizer.vocab_size; bytes; legal: kind, special_tokens",
+    f"{BERT} model.causal=true": "model.causal; encoder; legal: attention",
+    f"{T5} model.decoder.preset=gpt-nano": "model.decoder.preset; legal: attention",
+    f"{GPT} trainer": "'trainer'; write key=value; trainer.max_steps=100",
+    f"{GPT} =3": "'=3'; write key=value",
+    # types
+    f"{GPT} trainer.max_steps=ten": "trainer.max_steps; 'ten'; whole number",
+    f"{GPT} trainer.max_steps=1.5": "trainer.max_steps; 1.5; whole number",
+    f"{GPT} trainer.max_steps=5 trainer.max_steps.x=3": "trainer.max_steps; {'x': 3}; whole number",
+    f"{GPT} trainer.gradient_clip=nan": "trainer.gradient_clip; 'nan'; number or null",
+    f"{GPT} optimizer.learning_rate=inf": "optimizer.learning_rate; 'inf'; number",
+    f"{GPT} optimizer.learning_rate=1e-3x": "optimizer.learning_rate; '1e-3x'; number",
+    f"{GPT} model.dim=none": "model.dim; 'none'; whole number",
+    f"{GPT} name=": "name; None; text",
+    f"{GPT} model=5": "model; 5; group of settings",
+    f"{GPT} trainer=[1,2]": "trainer; [1, 2]; group of settings; legal keys: max_steps",
+    f"{GPT} data.source.path=": "data.source.path; None; text",
+    # ranges
+    f"{GPT} trainer.max_steps=0": "trainer.max_steps; 0; at least 1",
+    f"{GPT} trainer.batch_size=-1": "trainer.batch_size; -1; at least 1",
+    f"{GPT} trainer.gradient_clip=0": "trainer.gradient_clip; above 0",
+    f"{GPT} optimizer.learning_rate=0": "optimizer.learning_rate; above 0",
+    f"{GPT} optimizer.beta1=1.0": "optimizer.beta1; 1.0; below 1",
+    f"{GPT} optimizer.weight_decay=-0.1": "optimizer.weight_decay; -0.1; at least 0",
+    f"{GPT} model.head_dim=0": "model.head_dim; 0; at least 1",
+    f"{GPT} model.dropout.attention=1.5": "model.dropout.attention; 1.5; below 1",
+    f"{GPT} objectives.causal_lm.weight=0": "objectives.causal_lm.weight; above 0",
+    f"{GPT} data.validation_fraction=1": "data.validation_fraction; 1.0; below 1",
+    f"{GPT} data.validation_fraction=-0.1": "data.validation_fraction; -0.1; at least 0",
+    f"{GPT} seed=-1": "seed; -1; at least 0",
+    f"{GPT} data.source.filter.minimum_characters=0": "data.source.filter.minimum_characters; 0; at least 1",
+    f"{BERT} objectives.masked_lm.rate=0": "objectives.masked_lm.rate; above 0",
+    f"{BERT} objectives.masked_lm.rate=1.5": "objectives.masked_lm.rate; 1.5; at most 1",
+    f"{BERT} objectives.masked_lm.mask_share=2": "objectives.masked_lm.mask_share; at most 1",
+    f"{T5} objectives.span_corruption.density=0": "objectives.span_corruption.density; above 0",
+    f"{T5} objectives.span_corruption.mean_span_length=0.5": "objectives.span_corruption.mean_span_length; at least 1",
+    f"{T5} model.decoder.num_layers=0": "model.decoder.num_layers; 0; at least 1",
+    # choices
+    f"{GPT} trainer.precision=fp16": "trainer.precision; 'fp16'; 32-true, bf16-mixed",
+    f"{GPT} trainer.accelerator=tpu": "trainer.accelerator; 'tpu'; auto, cpu, gpu, mps",
+    f"{GPT} optimizer.kind=adam": "optimizer.kind; 'adam'; did you mean 'adamw'?; legal:",
+    f"{GPT} schedule.kind=cosin": "schedule.kind; 'cosin'; did you mean 'cosine'?; legal: constant",
+    f"{GPT} model.preset=gpt-nan": "model.preset; 'gpt-nan'; did you mean 'gpt-nano'?; bert-base",
+    f"{GPT} model.positions=rotery": "model.positions.kind; 'rotery'; did you mean 'rotary'?; alibi",
+    f"{GPT} model.norm=layernorm": "model.norm.kind; 'layernorm'; did you mean 'layer_norm'?; rms_norm",
+    f"{GPT} model.placement=before": "model.placement; 'before'; branch_output, none, post, pre, sandwich",
+    f"{GPT} model.feed_forward=swiglu": "model.feed_forward.kind; 'swiglu'; gated, mixture, none, plain",
+    f"{GPT} model.feed_forward.activation=gleu": "model.feed_forward.activation; did you mean 'gelu'?; silu",
+    f"{GPT} model.attention.kernel=flash": "model.attention.kernel; 'flash'; auto, flex, reference, sdpa",
+    f"{GPT} model.initialization=bertt": "model.initialization.kind; did you mean 'bert'?; deepnorm",
+    f"{GPT} data.source.kind=textt": "data.source.kind; 'textt'; did you mean 'text'?; jsonl",
+    f"{GPT} data.source.document=page": "data.source.document; 'page'; file, line, blank_line",
+    f"{GPT} data.source.filter.normalization=nfc": "data.source.filter.normalization; 'nfc'; none, NFC",
+    f"{GPT} tokenizer.kind=bpe": "tokenizer.kind; 'bpe'; did you mean 'byte_level_bpe'?; wordpiece",
+    f"{GPT} tokenizer.special_tokens=llama": "tokenizer.special_tokens; 'llama'; bert, gpt, t5",
+    # what does not go together, or would do nothing
+    f"{GPT} trainer.accumulate=3": "trainer.batch_size; 4 rows; 3 microbatches; multiple of 3",
+    f"{GPT} trainer.devices=3": "trainer.batch_size; 4 rows; devices; multiple of 3",
+    f"{GPT} optimizer.beta1=0.9995": "optimizer.beta1; 0.9995; beta2=0.999",
+    f"{GPT} schedule.warmup_steps=100": "schedule.warmup_steps; 100; max_steps=4",
+    f"{GPT} model.kind=gpt": "model.kind; 'gpt'; preset gpt-nano; 'decoder'",
+    f"{GPT} model.num_heads=3": "model.num_heads; 3 heads; dim=16; divisor or set head_dim",
+    f"{GPT} model.num_kv_heads=3": "model.num_kv_heads; 3; num_heads=2; legal: 1, 2",
+    f"{GPT} 'model.positions={{kind: rotary, width: 3}}'": "model.positions.width; 3; even; head_dim=8",
+    f"{GPT} 'model.attention={{kernel: sdpa, cap: 30}}'": "model.attention.kernel; 'sdpa'; cap=30.0; flex, reference",
+    f"{GPT} model.heads.next_sentence.kind=next_sentence": "model.heads.next_sentence; 'decoder'; it fits: encoder",
+    f"{GPT} model.heads.language_model=null": "objectives.causal_lm; head language_model; does not have",
+    f"{GPT} objectives.causal_lm.kind=masked_lm": "objectives.causal_lm; masked_lm; decoder; causal_lm",
+    f"{GPT} objectives.causal_lm.share=0.5": "objectives.causal_lm.share; one objective only; leave it out",
+    f"{GPT} objectives.causal_lm=null": "objectives; needs an objective; causal_lm, masked_lm",
+    f"{GPT} objectives.other.kind=causal_lm": "objectives.other; same rows; `share`",
+    f"{GPT} wandb.project=mine": "wandb; no effect; wandb.enabled=true",
+    f"{GPT} name=a/b": "name; 'a/b'; letters, digits",
+    f"{BERT} objectives.next_sentence.kind=causal_lm": "objectives.next_sentence; causal_lm; encoder; masked_lm",
+    f"{BERT} model.norm=batch_norm trainer.accumulate=2": "trainer.accumulate; 2; model.norm; use 1",
+    # files of configs
+    "config nothing.yaml": "nothing.yaml; shipped configs: bert-base",
+    "config bert-nan": "'bert-nan'; did you mean 'bert-nano'?; path of a .yaml file",
+    "config folder": "folder is a folder; shipped configs",
+    "config broken.yaml": "broken.yaml; not valid YAML; line 2",
+    "config list.yaml": "list.yaml; key: value; not a list",
+    "config twice.yaml": "twice.yaml; duplicate key name; line 2",
+    "config bomb.yaml": "bomb.yaml; aliases; more than 10,000",
+    "config tab.yaml": "tab.yaml; not valid YAML; line 2",
+    "config latin.yaml": "latin.yaml; not UTF-8",
+    "config old.yaml": "trainer.steps; did you mean 'max_steps'?",
+}
+
+COMMANDS: dict[str, str] = {
+    "pretrain": "config; --help",
+    "pretran bert-nano": "'pretran'; did you mean 'pretrain'?; legal:",
+    f"{RUN} --fodler=x": "--fodler; --folder",
+    "fill": "folder; --help",
+    "list nothing": "'nothing'; legal:",
+    "describe gpt3": "'gpt3'; did you mean 'gpt2'?",
+    "describe gpt2 positions=rotery": "positions.kind; did you mean 'rotary'?",
+    # data and tokenizers
+    f"{RUN} data.source.path=gone.txt": "gone.txt; looked from",
+    f"{RUN} data.source.path=empty.txt": "empty",
+    f"{RUN} data.source.path=short.txt data.source.document=file": "row needs 48; give more text",
+    f"{RUN} data.source.path=latin.txt": "latin.txt; UTF-8; 0xe9 at offset 3; convert",
+    f"{RUN} data.source.path=folder": "folder; .txt, .text, .md, .rst; glob",
+    f"{RUN} 'data.source={{kind: jsonl, path: bad.jsonl}}'": "bad.jsonl, line 2; no JSON",
+    f"{RUN} 'data.source={{kind: jsonl, path: other.jsonl}}'": "other.jsonl, line 1; 'text'; 'txt'",
+    f"{RUN} 'data.source={{kind: jsonl, path: number.jsonl}}'": "number.jsonl, line 1; 'text'; 3",
+    f"{RUN} 'tokenizer={{kind: file, path: gone}}'": "no tokenizer; gone",
+    f"{RUN} 'tokenizer={{kind: wordpiece, vocab_size: 20}}'": "tokenizer.vocab_size; 20; at least 57",
+    f"{RUN} tokenizer.special_tokens=bert data.cache=text.txt tokenizer.kind=characters": "cannot write; data.cache",
+    "pretrain tiny-encoder.yaml tokenizer.special_tokens=gpt": "special_tokens",
+    f"{RUN} model.vocab_size=100": "model.vocab_size; 100; 257; null",
+    # devices
+    f"{RUN} trainer.accelerator=mps": "trainer.accelerator; 'mps'; cpu",
+    f"{RUN} trainer.accelerator=cpu trainer.devices=2 trainer.num_nodes=2": "num_nodes",
+    # folders
+    f"{RUN} --folder text.txt": "text.txt",
+    f"{RUN} --folder text.txt/run": "text.txt",
+    f"{RUN} --folder /proc/nothing": "/proc/nothing",
+    f"{RUN} --folder elsewhere": "elsewhere; not a run folder; --folder",
+    "evaluate gone": "gone; folder",
+    "evaluate folder": "folder holds no model; model.safetensors",
+    "fill folder text": "folder holds no model",
+    "generate gone text": "gone; folder",
+}
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which mistakes are made."""
+    folder = tmp_path_factory.mktemp("bench")
+    text = folder / "text.txt"
+    paragraphs = [" ".join(SENTENCES[(start * step) % 5] for step in range(1, 5)) for start in range(60)]
+    text.write_text("\n\n".join(paragraphs), encoding="utf-8")
+    for family in MODELS:
+        (folder / f"tiny-{family}.yaml").write_text(tiny_config(family, text), encoding="utf-8")
+    (folder / "folder").mkdir()
+    (folder / "elsewhere").mkdir()
+    (folder / "elsewhere" / "holiday.jpg").write_text("a picture")
+    aliases = [
+        f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]" for before, name in zip("abcde", "bcdef", strict=True)
+    ]
+    files = {
+        "empty.txt": "\n \n",
+        "short.txt": "abc",
+        "bad.jsonl": '{"text": "a"}\n{"text": \n',
+        "other.jsonl": '{"txt": "a"}\n',
+        "number.jsonl": '{"text": 3}\n',
+        "broken.yaml": "model: {preset: gpt-nano\ntrainer: 3\n",
+        "list.yaml": "- a\n- b\n",
+        "twice.yaml": "name: a\nname: b\n",
+        "tab.yaml": "model:\n\tpreset: gpt-nano\n",
+        "bomb.yaml": "\n".join(["a: &a [x, x, x, x, x, x, x, x, x]", *aliases]),
+        "old.yaml": tiny_config("decoder", text).replace("max_steps: 4", "steps: 4"),
+    }
+    for name, content in files.items():
+        (folder / name).write_text(content, encoding="utf-8")
+    for name in ("latin.txt", "latin.yaml"):
+        (folder / name).write_bytes("caf\xe9: au lait".encode("latin-1"))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _there(bench: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(bench)
+    monkeypatch.setenv("ZOO_CACHE", str(bench / "cache"))
+    signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in signals.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(("typed", "told"), [*CONFIGS.items(), *COMMANDS.items()])
+def test_mistake_is_told(typed: str, told: str, command: Command) -> None:
+    status, out, err = command(*shlex.split(typed))
+    assert status, f"nobody noticed; it printed {out}"
+    sentence = err.strip().splitlines()[-1]
+    assert sentence.startswith("error: "), err
+    assert "unexpected" not in sentence
+    assert "Traceback" not in err
+    for words in told.split("; "):
+        assert words in sentence, f"{words!r} is not in: {sentence}"
+
+
+def test_there_are_enough_of_them() -> None:
+    assert len(CONFIGS) + len(COMMANDS) >= 100
+
+
+def test_nothing_is_left_behind(bench: Path) -> None:
+    """A mistake makes no run folder."""
+    assert not os.path.exists(bench / "runs") or not list((bench / "runs").glob("*/checkpoints/*"))
+
+
+def test_each_key_that_is_nearly_right_is_named(command: Command) -> None:
+    """One letter too many, in every key of a resolved config, names the key that was meant."""
+    out = command("config", "tiny-encoder.yaml").out
+    keys = re.findall(r"^([a-z_]+(?:\.[a-z_]+)+)\b", out, flags=re.MULTILINE)
+    assert len(keys) > 50
+    for key in keys:
+        status, _, err = command("config", "tiny-encoder.yaml", f"{key}x=1")
+        assert status == 2
+        assert f"{key}x" in err
+        assert f"did you mean {key.rpartition('.')[2]!r}" in err, err
