@@ -1,11 +1,14 @@
 """What people get wrong, and what they are told: the key, the value, what is legal, what to do.
 
 Each row is a command as it is typed in a folder with three tiny configs, a text and some bad files, and words of the
-one sentence that answers it. No row may end in a traceback, in an "unexpected" error, or well.
+one sentence that answers it. No row may end in a traceback, in an "unexpected" error, or well. What a wandb that hangs
+does to a run (nothing) is in tests/training/test_wandb_log.py.
 """
 
+import errno
 import os
 import re
+import resource
 import shlex
 import signal
 from collections.abc import Iterator
@@ -13,7 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.tiny import MODELS, SENTENCES, Command, tiny_config
+from tests.cli.tiny import MODELS, SENTENCES, Command, Outcome, tiny_config
+from zoo.data.sources import TextConfig
+from zoo.training.run_folder import RunFolder
+from zoo.training.shipped import load_run
 
 GPT, BERT, T5 = (f"config tiny-{family}.yaml" for family in ("decoder", "encoder", "encoder_decoder"))
 RUN = "pretrain tiny-decoder.yaml"
@@ -138,12 +144,11 @@ COMMANDS: dict[str, str] = {
     f"{RUN} model.vocab_size=100": "model.vocab_size; 100; 257; null",
     # devices
     f"{RUN} trainer.accelerator=mps": "trainer.accelerator; 'mps'; cpu",
-    f"{RUN} trainer.accelerator=cpu trainer.devices=2 trainer.num_nodes=2": "num_nodes",
+    f"{RUN} trainer.accelerator=cpu trainer.devices=2 trainer.num_nodes=2": "trainer.num_nodes; 2 machines; torchrun",
     # folders
     f"{RUN} --folder text.txt": "text.txt",
     f"{RUN} --folder text.txt/run": "text.txt",
     f"{RUN} --folder /proc/nothing": "/proc/nothing",
-    f"{RUN} --folder elsewhere": "elsewhere; not a run folder; --folder",
     "evaluate gone": "gone; folder",
     "evaluate folder": "folder holds no model; model.safetensors",
     "fill folder text": "folder holds no model",
@@ -161,8 +166,6 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for family in MODELS:
         (folder / f"tiny-{family}.yaml").write_text(tiny_config(family, text), encoding="utf-8")
     (folder / "folder").mkdir()
-    (folder / "elsewhere").mkdir()
-    (folder / "elsewhere" / "holiday.jpg").write_text("a picture")
     aliases = [
         f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]" for before, name in zip("abcde", "bcdef", strict=True)
     ]
@@ -227,3 +230,69 @@ def test_each_key_that_is_nearly_right_is_named(command: Command) -> None:
         assert status == 2
         assert f"{key}x" in err
         assert f"did you mean {key.rpartition('.')[2]!r}" in err, err
+
+
+def sentence_of(outcome: Outcome) -> str:
+    assert outcome.status, outcome.out
+    sentence = outcome.err.strip().splitlines()[-1]
+    assert sentence.startswith("error: "), outcome.err
+    assert "unexpected" not in sentence
+    return sentence
+
+
+@pytest.fixture
+def full_disk() -> Iterator[None]:
+    """A limit on the size of files: writing on fails as on a disk that is full, with another number."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16_384, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_full_disk_names_the_folder(command: Command, full_disk: None, tmp_path: Path) -> None:
+    sentence = sentence_of(command("pretrain", "tiny-decoder.yaml", "--folder", tmp_path / "run"))
+    assert str(tmp_path / "run") in sentence
+    assert os.strerror(errno.EFBIG) in sentence
+
+
+def test_two_processes_in_one_run_folder(command: Command, tmp_path: Path) -> None:
+    holder = RunFolder(tmp_path / "run", load_run("tiny-decoder.yaml").config)
+    try:
+        sentence = sentence_of(command("pretrain", "tiny-decoder.yaml", "--folder", tmp_path / "run"))
+    finally:
+        holder.close()
+    assert str(tmp_path / "run") in sentence
+    assert f"in use by process {os.getpid()}" in sentence
+
+
+def test_a_run_of_other_settings_names_the_difference(command: Command, tmp_path: Path) -> None:
+    RunFolder(tmp_path / "run", load_run("tiny-decoder.yaml").config).close()
+    (tmp_path / "run" / "metrics.csv").write_text("step\n")
+    (tmp_path / "run" / "checkpoints" / "step-1").mkdir(parents=True)
+    sentence = sentence_of(
+        command("pretrain", "tiny-decoder.yaml", "optimizer.learning_rate=0.5", "--folder", tmp_path / "run")
+    )
+    assert "optimizer.learning_rate" in sentence
+    assert "0.5" in sentence
+    assert "--fresh" in sentence
+
+
+def test_a_source_that_changes_while_it_is_read(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, whole = tmp_path / "text.txt", TextConfig.documents
+    text.write_text("\n\n".join(f"document number {number} of many" for number in range(400)))
+
+    def documents(self: TextConfig) -> Iterator[str]:
+        for number, document in enumerate(whole(self)):
+            if number == 20:
+                text.write_text(text.read_text() + " and one more")
+            yield document
+
+    monkeypatch.setattr(TextConfig, "documents", documents)
+    sentence = sentence_of(
+        command("pretrain", "tiny-decoder.yaml", f"data.source.path={text}", "--folder", tmp_path / "r")
+    )
+    assert "changed while" in sentence

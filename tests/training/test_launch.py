@@ -14,7 +14,7 @@ ONE, FOUR = TrainerConfig(), TrainerConfig(devices=2, num_nodes=2)
 
 @pytest.fixture(autouse=True)
 def _started_by_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith(("SLURM_", "TORCHELASTIC_"))]:
+    for name in [name for name in os.environ if name.startswith(("SLURM_", "TORCHELASTIC_", "MASTER_"))]:
         monkeypatch.delenv(name)
 
 
@@ -27,9 +27,15 @@ def started_by(launcher: str, ranks: int, monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setenv(name, value)
 
 
-def test_from_a_shell_anything_goes() -> None:
+def test_from_a_shell_one_machine_starts_its_own_ranks() -> None:
     check_launch(ONE, fresh=True)
     check_launch(replace(ONE, devices=2), fresh=True)
+
+
+def test_several_machines_must_know_of_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match=r"trainer\.num_nodes: 2 machines .* torchrun \(--nnodes 2\)"):
+        check_launch(FOUR, fresh=False)
+    monkeypatch.setenv("MASTER_ADDR", "localhost")  # each machine's ranks started by hand
     check_launch(FOUR, fresh=False)
 
 
@@ -52,7 +58,8 @@ def test_fresh_needs_a_first_rank_that_is_there_before_the_others(
     check_launch(ONE, fresh=True)
 
 
-def test_fresh_on_several_machines() -> None:
+def test_fresh_on_several_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MASTER_ADDR", "localhost")
     with pytest.raises(ConfigError, match="several machines"):
         check_launch(FOUR, fresh=True)
 

@@ -32,6 +32,12 @@ def check_launch(config: TrainerConfig, fresh: bool) -> None:
             "without as many, each process would train by itself and write over the others",
             "trainer.devices",
         )
+    if config.num_nodes > 1 and started is None and "MASTER_ADDR" not in os.environ:
+        raise ConfigError(
+            f"{config.num_nodes} machines are to take part, but nothing says where the others are; start the "
+            f"command on each of them under torchrun (--nnodes {config.num_nodes}) or with srun",
+            "trainer.num_nodes",
+        )
     if fresh and ranks > 1 and (started is not None or config.num_nodes > 1):
         raise ConfigError(
             "--fresh does not go with ranks that torchrun, srun or several machines start: one may look for a "
