@@ -6,7 +6,6 @@ A later source wins key by key. A field that has alternatives is typed by their 
 picks the dataclass, only that dataclass's fields are legal beside it, and a source that changes the `kind` drops what
 older sources said beside the old one; a group without a `kind` changes the one that an older source or the default
 chose. Nothing is guessed: an unknown key, a wrong type or a value out of its range is a ConfigError that names the key.
-OmegaConf reads the files (its loader is safe and bounded) and does not leave this file.
 """
 
 from __future__ import annotations
@@ -118,9 +117,7 @@ def _read_override(override: str) -> Any:
     return OmegaConf.from_dotlist([override])
 
 
-MAX_YAML_CHARACTERS = 1 << 20
-MAX_YAML_BRACKETS = 2_000
-MAX_YAML_INDENT = 1_000
+MAX_YAML_CHARACTERS, MAX_YAML_BRACKETS, MAX_YAML_INDENT = 1 << 20, 2_000, 1_000
 
 
 def _check_depth(text: str) -> None:
@@ -145,19 +142,15 @@ def _contained(read: Callable[[], Any], what: str) -> Mapped:
     except OSError as error:
         raise ConfigError(f"{what} cannot be read: {error.strerror or error}") from None
     except (OmegaConfBaseException, YAMLError, RecursionError, ValueError) as error:
-        hint = "; text that begins with * needs quotes: '*.bias'" if " alias" in str(error) else ""
-        raise ConfigError(f"{what} is not valid YAML: {_yaml_reason(error)}{hint}") from None
+        said = " ".join(str(error).replace('in "<unicode string>", ', "at ").split())
+        if "max_yaml_expanded_nodes" in said:
+            said = "the *names in it stand for more than 10,000 values"
+        said += "; text that begins with * needs quotes: '*.bias'" if " alias" in said else ""
+        raise ConfigError(f"{what} is not valid YAML: {said}") from None
     if not isinstance(settings, dict):
         raise ConfigError(f"{what} must hold `key: value` lines, not a {type(settings).__name__}")
     _check_keys(settings, what)
     return typing.cast("Mapped", settings)
-
-
-def _yaml_reason(error: Exception) -> str:
-    """What the parser says, in a line, without its name for a text that has none."""
-    if "max_yaml_expanded_nodes" in str(error):
-        return "its aliases (*name) stand for more than 10,000 values"
-    return " ".join(str(error).replace('in "<unicode string>", ', "at ").split())
 
 
 def _check_keys(value: Any, what: str, path: str = "") -> None:

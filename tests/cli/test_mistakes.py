@@ -114,7 +114,7 @@ CONFIGS: dict[str, str] = {
     "config broken.yaml": "broken.yaml; not valid YAML; line 2",
     "config list.yaml": "list.yaml; key: value; not a list",
     "config twice.yaml": "twice.yaml; duplicate key name; line 2",
-    "config bomb.yaml": "bomb.yaml; aliases; more than 10,000",
+    "config bomb.yaml": "bomb.yaml; more than 10,000 values",
     "config tab.yaml": "tab.yaml; not valid YAML; line 2",
     "config latin.yaml": "latin.yaml; not UTF-8",
     "config old.yaml": "trainer.steps; did you mean 'max_steps'?",
