@@ -108,7 +108,7 @@ CONFIGS: dict[str, str] = {
     f"{BERT} objectives.next_sentence.kind=causal_lm": "objectives.next_sentence; causal_lm; encoder; masked_lm",
     f"{BERT} model.norm=batch_norm trainer.accumulate=2": "trainer.accumulate; 2; model.norm; use 1",
     # files of configs
-    "config nothing.yaml": "nothing.yaml; shipped configs: bert-base",
+    "config nothing.yaml": "nothing.yaml; shipped configs:; bert-base",
     "config bert-nan": "'bert-nan'; did you mean 'bert-nano'?; path of a .yaml file",
     "config folder": "folder is a folder; shipped configs",
     "config broken.yaml": "broken.yaml; not valid YAML; line 2",
