@@ -1,5 +1,7 @@
 """A row as text."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -7,6 +9,7 @@ from tests.data.synthetic import SyntheticTokenizer
 from zoo.batch import IGNORE_INDEX, Batch
 from zoo.cli.row_text import LEGENDS, legend, row_table, sides_of
 from zoo.objectives.mixture import Part
+from zoo.tokenizer.train import ByteLevelBPEConfig, TokenizerConfig, UnigramConfig, WordPieceConfig
 
 
 class Spelling(SyntheticTokenizer):
@@ -21,8 +24,10 @@ def part(labels: dict[str, list], **inputs: list[int]) -> Part:
     return Part(tuple(labels), Batch(tensors, {name: torch.tensor([label]) for name, label in labels.items()}))
 
 
-def lines(shown: Part, kind: str, family: str) -> list[tuple[str, str]]:
-    table = row_table(shown, sides_of(shown, kind), Spelling(family))
+def lines(shown: Part, kind: str, tokenizer: Any) -> list[tuple[str, str]]:
+    if isinstance(tokenizer, str):
+        tokenizer = Spelling(tokenizer)
+    table = row_table(shown, sides_of(shown, kind), tokenizer)
     names, pieces = (list(column.cells) for column in table.columns)
     return [(str(name), str(piece)) for name, piece in zip(names, pieces, strict=True)][:-1]
 
@@ -40,7 +45,7 @@ def test_an_encoder_shows_targets_in_place() -> None:
     assert lines(row, "encoder", "bert") == [
         ("document 1 A", "2 4→·11 50→12"),
         ("document 1 B", "·13→·13 ·3"),
-        ("padding", "1 places"),
+        ("padding", "1 place"),
         ("next_sentence", "B is from another document"),
     ]
 
@@ -75,3 +80,18 @@ def test_a_decoder_beside_an_encoder() -> None:
 @pytest.mark.parametrize("way", LEGENDS)
 def test_the_legend_says_what_the_signs_mean(way: str) -> None:
     assert all(words in legend([way]).plain for _, words in LEGENDS[way])
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [ByteLevelBPEConfig(vocab_size=300), UnigramConfig(vocab_size=150), WordPieceConfig(vocab_size=60)],
+    ids=lambda kind: kind.kind,
+)
+def test_bytes_are_shown_as_the_text_that_they_are(kind: TokenizerConfig) -> None:
+    texts = ["the caf\u00e9 \u2014 the caf\u00e9 \u2014 \u6f22"] * 20
+    tokenizer = kind.train(texts)
+    tokens = tokenizer.encode(texts[0]).tolist()
+    row = part({"causal_lm": [NO] * len(tokens)}, tokens=tokens)
+    ((_, shown),) = lines(row, "decoder", tokenizer)
+    assert "\u2014" in shown
+    assert "\u00e2" not in shown, "no signs for bytes"

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from zoo.batch import IGNORE_INDEX, PADDING_DOCUMENT
 from zoo.cli.screen import cell_text
+from zoo.data.split import counted
 
 if TYPE_CHECKING:
     from zoo.objectives.mixture import Part
@@ -107,7 +108,7 @@ def _lines(side: Side, tokenizer: Tokenizer) -> Iterator[tuple[str, Text]]:
     for (document, segment), stretch in groupby(zip(side.documents, side.segments, strict=True)):
         count = sum(1 for _ in stretch)
         if document == PADDING_DOCUMENT:
-            yield f"{side.title} padding".strip(), Text(f"{count} places", style=FAINT)
+            yield f"{side.title} padding".strip(), Text(counted(count, "place"), style=FAINT)
         else:
             name = f"{side.title} document {document + 1}".strip()
             pieces = (_piece(side, at, tokenizer, special) for at in range(place, place + count))
@@ -132,4 +133,11 @@ def _piece(side: Side, at: int, tokenizer: Tokenizer, special: set[int]) -> Text
 
 
 def _spelt(token: int, tokenizer: Tokenizer) -> str:
-    return cell_text(tokenizer.token(token).translate(SPACES)) or "''"
+    """How the vocabulary spells a token; its text where that is spelt in signs for bytes."""
+    spelling = tokenizer.token(token).translate(SPACES)
+    if not spelling.strip("·⏎⇥").isascii():
+        text = tokenizer.decode([token], skip_special=False)
+        if text.strip() and "\N{REPLACEMENT CHARACTER}" not in text:
+            border = "·" if spelling.startswith("·") and not text.startswith(" ") else ""
+            spelling = border + text.replace(" ", "·").translate(SPACES)
+    return cell_text(spelling) or "''"
