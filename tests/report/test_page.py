@@ -178,6 +178,18 @@ def test_pointer_shows_values(shown: Browser, pages: dict[str, Path]) -> None:
 
 
 @pytest.mark.slow
+def test_pointer_reads_attention(shown: Browser, pages: dict[str, Path]) -> None:
+    shown.open(pages["real"], width=1280)
+    place = shown.ask(
+        "(() => { const map = document.querySelector('.maps svg'); map.scrollIntoView({block: 'center'});"
+        " const box = map.getBoundingClientRect(); return [box.left + box.width / 2, box.top + 2]; })()"
+    )
+    shown.point(*place)
+    said = shown.ask("document.querySelector('.said').textContent")
+    assert re.fullmatch(r"“.+” gives “.+” [\d.]+ %", said), said
+
+
+@pytest.mark.slow
 def test_browser_notices_what_is_wrong(shown: Browser, tmp_path: Path) -> None:
     """The check itself can fail: an error of a script, a refused request, a word that is too wide."""
     bad = tmp_path / "bad.html"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import sys
 import warnings
 from collections.abc import Sequence
@@ -100,7 +99,7 @@ def _pictures(run: Run, most_bytes: int | None) -> Pictures:
 
 def _write(path: Path, text: str) -> None:
     """Replaces the file as a whole, so that a kill or a full disk leaves the older one."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{path.name}.tmp")
     with disk_errors(f"write {path}"):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
