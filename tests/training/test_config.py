@@ -75,3 +75,9 @@ def test_what_decides_the_weights_is_not_harmless() -> None:
 def test_every_field_says_what_it_is() -> None:
     assert all(field.metadata.get("doc") for field in fields(TrainerConfig))
     assert all(field.metadata.get("doc") for field in fields(LinearConfig))
+
+
+def test_rows_of_a_microbatch() -> None:
+    trainer = TrainerConfig(batch_size=48, accumulate=4, devices=3, num_nodes=2)
+    assert trainer.microbatch_rows == 2
+    assert TrainerConfig(batch_size=48, accumulate="auto").microbatch_rows == 48

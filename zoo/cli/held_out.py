@@ -63,7 +63,7 @@ def evaluate_folder(folder: Path, settings: Iterable[str] = (), weights: str = "
     module.model, _ = load_model(found)
     convert(module.model, config.trainer.precision)
     module.to(device)
-    batch_size = config.trainer.validation_batch_size or config.trainer.batch_size
+    batch_size = config.trainer.validation_batch_size or config.trainer.microbatch_rows
     means = evaluate(module, prepared.validation, batch_size, precision=_precision(config.trainer.precision, device))
     objectives: dict[str, dict[str, float]] = {name: {} for name in module.objectives}
     for key, value in means.items():

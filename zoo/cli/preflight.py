@@ -36,7 +36,7 @@ def run_rows(config: RunConfig, model: Model, device: str | None, mfu: float) ->
     rate, words = _rate(config, kind, device, mfu)
     if rate or config.trainer.budget.unit != "hours":
         yield from _budget_rows(config, run_cost(config, model, rate))
-        hours = f"{run_cost(config, model, rate).hours(rate):,.3g} " if rate else ""
+        hours = f"{_three_digits(run_cost(config, model, rate).hours(rate))} " if rate else ""
     else:
         hours = f"{config.trainer.budget.limit:g}; how many tokens that are, a device tells: "
     yield "hours", hours + words
@@ -119,6 +119,11 @@ def _fit_words(config: RunConfig, memory: Memory, kind: str, available: float | 
     except ConfigError:
         return f"{of}: does not fit, not even one row at a time"
     return f"{of}: does not fit; trainer.accumulate={fitting} does, or auto"
+
+
+def _three_digits(number: float) -> str:
+    """92234.5 → 92,200; 0.12345 → 0.123."""
+    return f"{float(f'{number:.3g}'):,.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def size(num_bytes: float) -> str:

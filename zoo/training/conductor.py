@@ -264,7 +264,7 @@ class Conductor(Checkpoint):
             means = evaluate(
                 module,
                 self.validation,
-                self.config.validation_batch_size or self.config.batch_size,
+                self.config.validation_batch_size or self.config.microbatch_rows,
                 precision=trainer.precision_plugin.forward_context,
                 reduce=lambda sums: _sum_over_ranks(trainer, sums),
                 rank=trainer.global_rank,

@@ -58,7 +58,9 @@ class TrainerConfig(Config):
     compile: bool = setting(False, "whether training steps go through torch.compile: slow to start, then faster")
     ema: EMAConfig | None = setting(None, "a moving average of the weights, kept beside them; null: none")
     validate_every: int | None = setting(None, "steps between validations; null: at the end only", minimum=1)
-    validation_batch_size: int | None = setting(None, "rows of a validation batch; null: batch_size", minimum=1)
+    validation_batch_size: int | None = setting(
+        None, "rows of a validation batch; null: as many as in a microbatch", minimum=1
+    )
     save_every: int | None = setting(500, "steps between checkpoints; null: at the end only", minimum=1)
     keep: int = setting(2, "how many of the newest checkpoints are kept", minimum=1)
     log_every: int = setting(10, "steps between rows of the log", minimum=1)
@@ -82,6 +84,12 @@ class TrainerConfig(Config):
     def budget(self) -> Budget:
         """How long the run is."""
         return the_budget({unit: getattr(self, f"max_{unit}") for unit in UNITS})
+
+    @property
+    def microbatch_rows(self) -> int:
+        """Rows that a device works on at once in a full step; all of its share where accumulate is not known yet."""
+        number = 1 if self.accumulate == "auto" else self.accumulate
+        return self.batch_size // (number * self.devices * self.num_nodes)
 
     @property
     def rows(self) -> Stages:
