@@ -79,6 +79,14 @@ def test_memory_that_does_not_fit_says_what_would() -> None:
     assert "not fit" not in fitting["memory, at the peak"]
 
 
+def test_what_is_made_again_and_what_is_kept_beside() -> None:
+    plain, other = rows_of(device="h100"), rows_of("trainer.recompute=blocks", "trainer.ema={}", device="h100")
+    assert plain["memory, activations"].startswith("0.29 GiB")
+    assert other["memory, activations"].startswith("25.5 MiB")
+    assert other["memory, moving average"] == other["memory, weights"]
+    assert "memory, moving average" not in plain
+
+
 def test_accumulate_auto_is_resolved_for_the_device_that_is_named() -> None:
     rows = rows_of("model.max_length=1024", "trainer.batch_size=16384", "trainer.accumulate=auto", device="rtx4090")
     assert "(auto)" in rows["memory, activations"]

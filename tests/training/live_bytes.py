@@ -34,6 +34,8 @@ def measured_run(folder: Path, monkeypatch: Any, kind: str, *settings: str) -> t
             for part in parts
             for tensor in (*part.batch.inputs.values(), *part.batch.labels.values())
         ]
+        averages = [callback.average for callback in self.trainer.callbacks if getattr(callback, "average", None)]
+        moments += [tensor for average in averages for tensor in average._averages]
         standing = sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers(), *moments, *inputs))
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()

@@ -41,7 +41,7 @@ def test_rows_are_shared_out_to_ranks_first(tmp_path: Path) -> None:
 
 def test_a_limit_that_nothing_fits_says_what_to_do(tmp_path: Path) -> None:
     config = tiny_run(tmp_path, "gpt", *AUTO, "trainer.memory_limit=0.0001")
-    with pytest.raises(ConfigError, match=r"trainer\.memory_limit.*even with one row at a time.*raise it, or lower"):
+    with pytest.raises(ConfigError, match=r"trainer\.memory_limit.*even with one row at a time.*raise it, or take"):
         resolve(config, "cpu")
 
 

@@ -9,8 +9,10 @@ from torch import nn
 from tests.training.live_bytes import measured_run
 from zoo.models.create import model_config
 from zoo.models.flops import RowShape
+from zoo.nn.recompute import BlocksRecomputeConfig
 from zoo.training.accumulation import num_microbatches
 from zoo.training.cost import load
+from zoo.training.ema import EMAConfig
 from zoo.training.memory import LiveBytes, Load, step_memory
 from zoo.training.optimizers import AdamWConfig, OptimizerConfig
 
@@ -39,6 +41,11 @@ RUNS: dict[str, tuple[str, tuple[str, ...]]] = {
         "gpt",
         (*WIDE, "model.attention={kernel: reference, window: 16}", "model.placement=sandwich"),
     ),
+    "blocks run again, a moving average": (
+        "gpt",
+        (*WIDE, "model.num_layers=6", "trainer.recompute=blocks", "trainer.ema={decay: 0.9}", "trainer.batch_size=16"),
+    ),
+    "bfloat16 throughout": ("gpt", (*WIDE, "trainer.precision=bf16-true")),
     "one row": ("gpt", (*WIDE, "model.dim=256", "trainer.batch_size=1")),
 }
 
@@ -81,6 +88,20 @@ def test_activations_grow_with_rows_and_weights_do_not() -> None:
     one, two = (step_memory(config, AdamWConfig(), Load(rows, RowShape(64, 16, 16.0))) for rows in (8, 16))
     assert two.activations == pytest.approx(2 * one.activations, rel=0.05)
     assert (one.weights, one.optimizer) == (two.weights, two.optimizer)
+
+
+def test_activations_that_are_made_again_are_not_kept() -> None:
+    config, recompute = model_config("gpt-nano", vocab_size=512, num_layers=8), BlocksRecomputeConfig()
+    load = Load(16, RowShape(64, 0, 64.0))
+    kept, again = (step_memory(config, AdamWConfig(), one) for one in (load, load._replace(recompute=recompute)))
+    assert again.activations < 0.2 * kept.activations
+    assert again.peak < kept.peak
+
+
+def test_a_moving_average_is_a_copy() -> None:
+    config = model_config("gpt-nano", vocab_size=512)
+    told = step_memory(config, AdamWConfig(), Load(1, RowShape(16, 0, 16.0), precision="bf16-true", ema=EMAConfig()))
+    assert told.average == 2 * told.weights  # in float32
 
 
 def test_a_fused_kernel_keeps_no_scores() -> None:

@@ -102,6 +102,8 @@ def _memory_rows(config: RunConfig, kind: str, device: str | None) -> Iterator[R
     yield "memory, weights", size(memory.weights)
     yield "memory, gradients", size(memory.gradients)
     yield "memory, optimizer", f"{size(memory.optimizer)} ({config.optimizer.kind})"
+    if memory.average:
+        yield "memory, moving average", size(memory.average)
     said = f"{number} (auto)" if wanted == "auto" else str(number)
     yield "memory, activations", f"{size(memory.activations)} (rows of a microbatch: {rows:,}; accumulate: {said})"
     yield "memory, at the peak", size(memory.peak) + _fit_words(config, memory, there, available)

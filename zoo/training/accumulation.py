@@ -55,7 +55,8 @@ def smallest_fitting(config: RunConfig, device: str, limit: float) -> int:
         least = _peak(config, legal[-1], device) / GIB
         raise ConfigError(
             f"a step takes {least:.2f} GiB even with one row at a time, over the limit of {limit / GIB:.2f} GiB; raise "
-            "it, or lower model.max_length, choose a smaller model, or trainer.precision=bf16-mixed",
+            "it, or take trainer.recompute=blocks, trainer.precision=bf16-mixed, a lower model.max_length or a "
+            "smaller model",
             "trainer.memory_limit",
         )
     return legal[low]

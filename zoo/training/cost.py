@@ -129,4 +129,6 @@ def load(config: RunConfig, microbatches: int, device: str) -> Load:
         precision=config.trainer.precision,
         device=device,
         segments=any(objective.needs_sentences for objective in config.objectives.values()),
+        recompute=config.trainer.recompute,
+        ema=config.trainer.ema,
     )

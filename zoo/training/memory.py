@@ -12,8 +12,8 @@ keys, values, what it found and a number for each query, and the formula, where 
 every score.
 
 Not counted is what is no tensor: libraries and the device's context (about 0.5 GiB on CUDA), what the allocator holds
-back, scratch memory inside an operator; nor buckets of gradients under several ranks, nor the ids of the other
-microbatches.
+back, scratch memory inside an operator; nor what compiled steps save, buckets of gradients under several ranks, and the
+ids of the other microbatches.
 """
 
 from __future__ import annotations
@@ -34,9 +34,11 @@ from zoo.heads.language_model import LanguageModelHead
 from zoo.models import Model, ModelConfig
 from zoo.models.flops import RowShape
 from zoo.nn.attend import KERNELS, Demand, Kernel, Prepared, Request, Scoring, explain
+from zoo.nn.recompute import NoRecomputeConfig, RecomputeConfig
 from zoo.nn.stack import Sort, Stack
 from zoo.nn.step import step_aware, watched
 from zoo.objectives.base import score_tokens
+from zoo.training.ema import EMAConfig, WeightAverage
 from zoo.training.optimizers import OptimizerConfig
 from zoo.training.precision import FORMATS
 
@@ -52,6 +54,8 @@ class Load(NamedTuple):
         device: type of the device, as torch names it.
         documents: whether rows are packed or padded, so that attention is told what belongs together.
         segments: whether the inputs say which of two sentences a token belongs to.
+        recompute: which activations are made again in the backward.
+        ema: of the weights; None: there is none.
     """
 
     rows: int
@@ -61,6 +65,8 @@ class Load(NamedTuple):
     device: str = "cpu"
     documents: bool = True
     segments: bool = False
+    recompute: RecomputeConfig = NoRecomputeConfig()
+    ema: EMAConfig | None = None
 
 
 class Memory(NamedTuple):
@@ -70,6 +76,7 @@ class Memory(NamedTuple):
         weights: parameters and buffers.
         gradients: of all parameters, as they are when the update begins.
         optimizer: its state.
+        average: a moving average of the weights.
         activations: what a microbatch keeps for its backward when its loss is known, its batch included.
         peak: of all together. Gradients come while activations go, so it is less than their sum with one microbatch.
     """
@@ -77,6 +84,7 @@ class Memory(NamedTuple):
     weights: int
     gradients: int
     optimizer: int
+    average: int
     activations: int
     peak: int
 
@@ -93,6 +101,7 @@ def step_memory(model: ModelConfig, optimizer: OptimizerConfig, load: Load) -> M
         with _weights_in(FORMATS[load.precision].weights):
             built = model.build_unset()
         _stand_in(built, load)
+        load.recompute.apply(built)
         weights = live.now
         update = optimizer.build(built, model.initialization)
         for parameter in built.parameters():
@@ -100,6 +109,10 @@ def step_memory(model: ModelConfig, optimizer: OptimizerConfig, load: Load) -> M
         update.step()
         update.zero_grad(set_to_none=True)
         state = live.now - weights
+        average = None if load.ema is None else WeightAverage(EMAConfig(), built)  # one that begins with step 1
+        if average is not None:
+            average.update(1)
+        averaged = live.now - weights - state
         live.peak = live.now
         with _autocast(load):
             for _ in range(min(load.microbatches, 2)):  # a third is as the second
@@ -111,7 +124,9 @@ def step_memory(model: ModelConfig, optimizer: OptimizerConfig, load: Load) -> M
                 del loss
         gradients = sum(p.grad.nbytes for p in built.parameters() if p.grad is not None)
         update.step()
-        return Memory(weights, gradients, state, activations, live.peak)
+        if average is not None:
+            average.update(2)
+        return Memory(weights, gradients, state, averaged, activations, live.peak)
 
 
 @contextlib.contextmanager
