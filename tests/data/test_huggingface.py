@@ -159,6 +159,22 @@ def test_a_hub_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
         list(HuggingFaceConfig(dataset="owner/name").documents())
 
 
+def test_what_was_fetched_before_is_found_without_a_network(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path
+) -> None:
+    """`datasets` keeps what it has fetched under the name of the data set; here a folder of that name stands for it."""
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    datasets.load_dataset(str(folder))
+    (tmp_path / "hub" / "set").rename(tmp_path / "hub" / "owner___set")
+    source = HuggingFaceConfig(dataset="owner/set")
+    assert list(source.documents()) == texts(folder)
+    assert source.fingerprint() == HuggingFaceConfig(dataset="owner/set").fingerprint()
+    commit = module._opened_once("owner/set", None, None).hash
+    assert len(list(HuggingFaceConfig(dataset="owner/set", revision=commit).documents())) == 1200
+    with pytest.raises(DataError, match=rf"is commit {commit}, which may not be revision v2"):
+        list(HuggingFaceConfig(dataset="owner/set", revision="v2").documents())
+
+
 class Fetched:
     """A builder as `datasets` gives it for what was fetched before."""
 

@@ -1,5 +1,6 @@
 """Documents of Parquet files."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,18 @@ def test_batches_and_row_groups_change_nothing(tmp_path: Path, monkeypatch: pyte
     path = write(tmp_path / "a.parquet", text=written, number=list(range(20)))
     monkeypatch.setattr(module, "BATCH_ROWS", 7)
     assert texts(path) == written
+
+
+def test_a_row_group_is_not_taken_in_whole(tmp_path: Path) -> None:
+    written = [os.urandom(500).hex() for _ in range(20_000)]
+    path = tmp_path / "a.parquet"
+    parquet.write_table(pyarrow.table({"text": written}), path, row_group_size=20_000, use_dictionary=False)
+    assert path.stat().st_size > 10_000_000
+    before, most = pyarrow.total_allocated_bytes(), 0
+    for number, text in enumerate(ParquetConfig(path=str(path)).documents()):
+        assert text == written[number]
+        most = max(most, pyarrow.total_allocated_bytes() - before)
+    assert most < 8_000_000
 
 
 def test_the_size_is_that_of_the_column(tmp_path: Path) -> None:

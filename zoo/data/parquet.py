@@ -19,6 +19,8 @@ from zoo.errors import ConfigError, DataError
 
 BATCH_ROWS = 256
 """Rows that are read at once."""
+_BUFFER_BYTES = 1 << 20
+"""Read ahead in a file. Without it pyarrow takes in the column of a whole row group, which may be all of the file."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,7 +80,7 @@ def _opened(file: Path) -> Iterator[Any]:
     except ImportError:
         raise DataError(f"Parquet is read by pyarrow, which is not installed: {INSTALL}") from None
     try:
-        with parquet.ParquetFile(file) as table:
+        with parquet.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False) as table:
             yield table
     except (OSError, pyarrow.ArrowException) as error:
         raise DataError(f"cannot read {file}: {' '.join(str(error).split())}") from None
