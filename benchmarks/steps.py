@@ -169,7 +169,7 @@ def zoo_side(case: Case) -> Side:
 
     def step() -> torch.Tensor:
         hidden_BTD = model.backbone(**inputs)
-        loss = token_loss(model.heads["language_model"], hidden_BTD.flatten(0, 1)[scored_N], labels_N[scored_N])[0]
+        loss = token_loss(model.heads["language_model"], hidden_BTD.flatten(0, 1)[scored_N], labels_N[scored_N])
         loss = loss / len(scored_N)
         with torch.autocast("cpu", enabled=False):
             loss.backward()

@@ -49,6 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 # outside library -> the rooms that may import it (none: tests and benchmarks only)
 OWNERS: dict[str, set[str]] = {
     **{library: {"training"} for library in ("pytorch_lightning", "lightning", "lightning_fabric", "wandb")},
+    "tensorboard": {"training"},
     **{library: {"cli"} for library in ("argparse", "click", "getopt", "optparse", "typer")},
     **{library: set() for library in ("transformers", "x_transformers", "litgpt")},
     "omegaconf": {"config"},
@@ -57,7 +58,7 @@ OWNERS: dict[str, set[str]] = {
 VAGUE_NAMES = {"base_utils", "common", "core", "helper", "helpers", "misc", "util", "utils"}
 
 # what `import zoo` and `zoo --help` do without
-HEAVY = {"datasets", "lightning", "matplotlib", "pytorch_lightning", "transformers", "wandb"}
+HEAVY = {"datasets", "lightning", "matplotlib", "pytorch_lightning", "tensorboard", "transformers", "wandb"}
 
 RUNS_CODE_ON_LOAD = {"_pickle", "cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
 BANNED_NAMES = {

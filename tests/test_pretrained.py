@@ -290,3 +290,16 @@ def test_every_sampling_setting_can_be_given() -> None:
     fields = {"temperature": 1.0, "top_k": 3, "top_p": 0.5, "seed": 1}
     assert set(fields) == set(SamplingConfig.__dataclass_fields__)
     assert isinstance(model.generate("The", **fields), str)
+
+
+def test_which_checkpoint_of_a_run(tmp_path: Path) -> None:
+    """The rest of it, on real runs, is in tests/training/test_conductor.py."""
+    run, model = tmp_path / "run", pretrained("decoder")
+    step = save_step(run, 5, model)
+    with pytest.raises(ConfigError, match=r"which: unknown checkpoint 'last' \(legal: best, newest\)"):
+        zoo.load(run, which="last")
+    with pytest.raises(CheckpointError, match=r"kept no best checkpoint; train with best\.keep=1"):
+        zoo.load(run, which="best")
+    with pytest.raises(CheckpointError, match="is no run"):
+        zoo.load(step, which="best")
+    assert torch.equal(weights(zoo.load(run).model), weights(model.model))

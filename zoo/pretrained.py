@@ -10,8 +10,9 @@ from typing import Any, overload
 import torch
 from torch import Tensor
 
-from zoo.checkpoint.folder import newest_verified
+from zoo.checkpoint.folder import newest_verified, verify_folder
 from zoo.checkpoint.model import PARTS, TRAINING_FORMAT, load_model, save_model
+from zoo.checkpoint.standing import read_standing
 from zoo.config import build
 from zoo.errors import CheckpointError, ConfigError, DataError, ZooError
 from zoo.generation.fill import Filled, fill_masks, fill_spans
@@ -28,6 +29,9 @@ ABILITIES: dict[str, tuple[str, ...]] = {
     "encoder_decoder": ("fill", "generate"),
 }
 """What each family can do with text: names of methods of `Pretrained`."""
+
+WHICH = ("newest", "best")
+"""Which checkpoint of a run is loaded."""
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 """The dtypes that a model can be run in, by name."""
@@ -192,12 +196,16 @@ class Pretrained:
             raise ZooError(f"model {kind!r} cannot {ability}; {instead}, or load {others}")
 
 
-def load(folder: str | Path, *, device: str = "cpu", dtype: str | None = None, weights: str = "raw") -> Pretrained:
+def load(
+    folder: str | Path, *, which: str = "newest", device: str = "cpu", dtype: str | None = None, weights: str = "raw"
+) -> Pretrained:
     """The model in a folder, with its tokenizer, ready to use. Nothing is executed, nothing is downloaded.
 
     Args:
         folder: a model folder (`zoo.save` wrote it), a training step (`…/checkpoints/step-N`), or a run (`runs/…`): its
             newest checkpoint that is whole, with a warning for each newer one that is not.
+        which: of a run, "newest", or "best": the checkpoint with the best validation by `best.metric` of its config,
+            which was kept if `best.keep` says so.
         device: "cpu" or "cuda" ("cuda:1", …).
         dtype: "float32" or "bfloat16"; None: as stored.
         weights: of a run or a training step: "raw", those that were trained, or "ema", their moving average (a run
@@ -205,12 +213,14 @@ def load(folder: str | Path, *, device: str = "cpu", dtype: str | None = None, w
 
     Raises:
         CheckpointError: the folder is missing, is none of these, or is damaged.
-        ConfigError: an unknown dtype, or a device that is not there.
+        ConfigError: an unknown dtype, an unknown `which`, or a device that is not there.
     """
+    if which not in WHICH:
+        raise ConfigError(unknown_name("checkpoint", which, WHICH), "which")
     if dtype is not None and dtype not in DTYPES:
         raise ConfigError(unknown_name("dtype", dtype, DTYPES), "dtype")
     check_device(device)
-    model, tokenizer = load_model(model_folder(Path(folder).expanduser(), weights), device=device)
+    model, tokenizer = load_model(model_folder(Path(folder).expanduser(), weights, which), device=device)
     return Pretrained(model if dtype is None else model.to(DTYPES[dtype]), tokenizer)
 
 
@@ -234,7 +244,7 @@ def save(model: Pretrained | Model, folder: str | Path, tokenizer: Tokenizer | N
         save_model(model, tokenizer, Path(folder).expanduser())
 
 
-def model_folder(folder: Path, weights: str = "raw") -> Path:
+def model_folder(folder: Path, weights: str = "raw", which: str = "newest") -> Path:
     """The model folder that `folder` is or holds; raises CheckpointError where there is none. See `load`."""
     if weights not in PARTS:
         raise ConfigError(unknown_name("weights", weights, PARTS), "weights")
@@ -247,7 +257,9 @@ def model_folder(folder: Path, weights: str = "raw") -> Path:
             raise CheckpointError(f"the run {folder} has nothing to load: {reason}")
         for complaint in complaints:
             warnings.warn(complaint, stacklevel=3)
-        return _part(newest, weights)
+        return _part(newest if which == "newest" else _best(newest), weights)
+    if which != "newest":
+        raise CheckpointError(f"{folder} is no run (it has no checkpoints/), so there is no {which} checkpoint in it")
     if (folder / PARTS["raw"]).is_dir():
         return _part(folder, weights)
     if (folder / "model.safetensors").exists():
@@ -269,6 +281,19 @@ def _part(step: Path, weights: str) -> Path:
             f"{step} has no {weights!r} weights: its run has no trainer.ema, or was not at its start yet; use 'raw'"
         )
     return part
+
+
+def _best(newest: Path) -> Path:
+    """The best checkpoint of a run, by what its newest says; CheckpointError where none was kept, or it is damaged."""
+    standing = read_standing(newest)
+    if not standing.best:
+        raise CheckpointError(
+            f"the run {newest.parents[1]} has kept no best checkpoint; train with best.keep=1 for it to stay, or load "
+            'the newest (which="newest")'
+        )
+    best = newest.with_name(f"step-{standing.best[0][0]}")
+    verify_folder(best, format=TRAINING_FORMAT)
+    return best
 
 
 def sampling_config(sampling: dict[str, Any]) -> SamplingConfig:

@@ -197,7 +197,7 @@ def our_result(model: Model, batch: Sides, *, gather: bool = False) -> Result:
     scored = labels_N != IGNORE_INDEX
     if gather:
         hidden_ND, labels_N = hidden_ND[scored], labels_N[scored]
-    loss = token_loss(model.heads["language_model"], hidden_ND, labels_N)[0] / scored.sum()
+    loss = token_loss(model.heads["language_model"], hidden_ND, labels_N) / scored.sum()
     logits = {"language_model": model.heads["language_model"](hidden_BTD)[batch.real]}
     if batch.order is not None:
         logits["next_sentence"] = model.heads["next_sentence"](hidden_BTD)

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from zoo.batch import IGNORE_INDEX
 from zoo.nn import loss
-from zoo.nn.loss import Projection, classification_loss, token_loss
+from zoo.nn.loss import Projection, classification_loss, token_loss, token_scores
 
 N, D, V = 23, 6, 11
 ROWS = [1, 4, 23, 1000]
@@ -95,8 +95,7 @@ def test_equals_cross_entropy(
     exact_hidden = hidden_states(dtype).detach().double().requires_grad_()
     expected = outcome(whole(exact_head, exact_hidden, labels(ignored)), exact_head, exact_hidden)
     head, hidden = Output(bias, dtype, **shape), hidden_states(dtype)
-    found, correct = token_loss(head, hidden, labels(ignored))
-    assert correct is None
+    found = token_loss(head, hidden, labels(ignored))
     assert found.dtype == torch.promote_types(dtype, torch.float32)
     assert_close(outcome(found, head, hidden), expected, tolerance)
 
@@ -117,7 +116,7 @@ def test_autocast(rows: int, shape: dict[str, Any]) -> None:
     expected = outcome(whole(exact_head, exact_hidden, labels(0.4)), exact_head, exact_hidden)
     head, hidden = Output(True, torch.float32, **shape), hidden_states(torch.float32)
     with torch.autocast("cpu", torch.bfloat16):
-        total, _ = token_loss(head, hidden, labels(0.4))
+        total = token_loss(head, hidden, labels(0.4))
     found = outcome(total, head, hidden)
     assert {tensor.dtype for tensor in found} == {torch.float32}
     assert_close(found, expected, TOLERANCES[torch.bfloat16])
@@ -126,25 +125,26 @@ def test_autocast(rows: int, shape: dict[str, Any]) -> None:
 def test_autocast_leaves_float64_alone(rows: int) -> None:
     head, hidden = Output(True), hidden_states()
     with torch.autocast("cpu", torch.bfloat16):
-        total, _ = token_loss(head, hidden, labels(0.4))
+        total = token_loss(head, hidden, labels(0.4))
     torch.testing.assert_close(total, whole(head, hidden, labels(0.4)))
 
 
 def test_no_targets_are_a_loss_of_zero(rows: int) -> None:
     head, hidden = Output(True), hidden_states()
-    total, correct = token_loss(head, hidden, torch.full((N,), IGNORE_INDEX), accuracy=True)
+    nothing = torch.full((N,), IGNORE_INDEX)
+    total, each = token_loss(head, hidden, nothing), token_scores(head, hidden, nothing)
     assert total.item() == 0
-    assert correct is not None
-    assert correct.item() == 0
+    assert each.losses_N.tolist() == [0.0] * N
+    assert not each.correct_N.any()
     assert all((gradient == 0).all() for gradient in outcome(total, head, hidden))
 
 
 def test_no_positions_are_a_loss_of_zero(rows: int) -> None:
     head, hidden = Output(True), torch.empty(0, D, dtype=torch.float64, requires_grad=True)
-    total, correct = token_loss(head, hidden, torch.empty(0, dtype=torch.long), accuracy=True)
+    nothing = torch.empty(0, dtype=torch.long)
+    total, each = token_loss(head, hidden, nothing), token_scores(head, hidden, nothing)
     assert total.item() == 0
-    assert correct is not None
-    assert correct.item() == 0
+    assert each.losses_N.shape == each.correct_N.shape == (0,)
     assert all((gradient == 0).all() for gradient in outcome(total, head, hidden))
 
 
@@ -161,7 +161,7 @@ def test_what_needs_no_gradient_gets_none(rows: int, frozen: str) -> None:
     head, hidden = parts()
     expected = outcome(whole(head, hidden, labels(0.4)), head, hidden)
     head, hidden = parts()
-    assert_close(outcome(token_loss(head, hidden, labels(0.4))[0], head, hidden), expected, 1e-12)
+    assert_close(outcome(token_loss(head, hidden, labels(0.4)), head, hidden), expected, 1e-12)
     assert len(expected) == 4 if frozen != "hidden" else 3
 
 
@@ -170,7 +170,7 @@ def test_nothing_is_kept_without_gradients(rows: int, monkeypatch: pytest.Monkey
     real = loss._cross_entropy_in_chunks
     monkeypatch.setattr(loss, "_cross_entropy_in_chunks", lambda *given: (asked.append(given[-1]), real(*given))[1])
     with torch.no_grad():
-        total, _ = token_loss(Output(True), hidden_states(), labels(0.4))
+        total = token_loss(Output(True), hidden_states(), labels(0.4))
     assert not total.requires_grad
     assert asked in ([], [(False, False, False)])
 
@@ -178,8 +178,8 @@ def test_nothing_is_kept_without_gradients(rows: int, monkeypatch: pytest.Monkey
 def test_a_sum_of_parts_is_the_whole(rows: int) -> None:
     """Law 3: however a batch is split, the sums add up."""
     head, hidden, targets = Output(True), hidden_states(), labels(0.4)
-    parts = [token_loss(head, h, t)[0] for h, t in zip(hidden.split(5), targets.split(5), strict=True)]
-    assert_close(outcome(sum(parts), head, hidden), outcome(token_loss(head, hidden, targets)[0], head, hidden), 1e-12)
+    parts = [token_loss(head, h, t) for h, t in zip(hidden.split(5), targets.split(5), strict=True)]
+    assert_close(outcome(sum(parts), head, hidden), outcome(token_loss(head, hidden, targets), head, hidden), 1e-12)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -190,10 +190,20 @@ def test_accuracy(rows: int, shape: dict[str, Any]) -> None:
         head.weight[V:] *= 1000
     best = functional.linear(head.features(hidden), head.weight[:V], head.bias).argmax(-1)
     targets[:6] = best[:6]
-    _, correct = token_loss(head, hidden, targets, accuracy=True)
-    assert correct is not None
-    assert correct.item() == (best == targets).sum()
-    assert correct.item() >= 6
+    correct = token_scores(head, hidden, targets).correct_N
+    assert torch.equal(correct, best == targets)
+    assert correct.sum() >= 6
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_each_label_by_itself_adds_up_to_the_loss(rows: int, shape: dict[str, Any]) -> None:
+    head, hidden, targets = Output(True, **shape), hidden_states(), labels(0.4)
+    losses = token_scores(head, hidden, targets).losses_N
+    assert not losses.requires_grad
+    for place in range(N):
+        alone = token_loss(head, hidden[place : place + 1], targets[place : place + 1])
+        torch.testing.assert_close(losses[place], alone, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(losses.sum(), token_loss(head, hidden, targets), rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("spare", [0, 5])
@@ -208,26 +218,27 @@ def test_labels_outside_the_vocabulary(rows: int, label: int, spare: int) -> Non
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_spare_rows_take_no_probability_and_get_no_gradient(rows: int, shape: dict[str, Any]) -> None:
     head, hidden = Output(True, **shape), hidden_states()
-    total, _ = token_loss(head, hidden, labels(0.4))
+    total = token_loss(head, hidden, labels(0.4))
     total.backward()
     assert head.weight.grad is not None
     assert (head.weight.grad[V:] == 0).all()
     with torch.no_grad():
         head.weight[V:] = 1e6
-    torch.testing.assert_close(token_loss(head, hidden, labels(0.4))[0], total, rtol=0, atol=0)
+    torch.testing.assert_close(token_loss(head, hidden, labels(0.4)), total, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_gradient_check(rows: int, shape: dict[str, Any]) -> None:
     head, targets = Output(True, **shape), labels(0.4)
-    assert torch.autograd.gradcheck(lambda hidden: token_loss(head, hidden, targets)[0], hidden_states())
+    assert torch.autograd.gradcheck(lambda hidden: token_loss(head, hidden, targets), hidden_states())
 
 
 def test_logits_are_never_alive_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a vocabulary large enough to matter: no tensor is larger than a chunk's logits."""
     monkeypatch.setattr(loss, "CHUNK_ELEMENTS", 4 * V)
     counted, trained = watched(monkeypatch, "product"), watched(monkeypatch, "product_into")
-    token_loss(Output(True), hidden_states(), labels(0.4), accuracy=True)[0].backward()
+    token_scores(Output(True), hidden_states(), labels(0.4))
+    token_loss(Output(True), hidden_states(), labels(0.4)).backward()
     assert len(counted) == len(trained) == -(-N // 4)
     assert all(logits.shape[0] <= 4 for logits in counted + trained)
     assert len({logits.data_ptr() for logits in trained}) == 1, "one buffer serves all chunks"

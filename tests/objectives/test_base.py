@@ -22,6 +22,10 @@ def test_scores_are_sums_and_metrics_come_in_evaluation_only() -> None:
     assert torch.equal(trained.loss, evaluated.loss)
     predicted = (hidden @ head.weight.T + head.bias).argmax(dim=-1)
     assert int(evaluated.metrics["accuracy"]) == int((predicted == labels).sum())
+    assert trained.each is None
+    assert evaluated.each is not None
+    assert torch.equal(labels.flatten()[evaluated.each.places], labels[labels != IGNORE_INDEX])
+    torch.testing.assert_close(evaluated.each.losses.sum(), trained.loss, rtol=1e-12, atol=0)
     rows = [score_tokens(hidden[row : row + 1], head, labels[row : row + 1]).loss for row in range(2)]
     torch.testing.assert_close(rows[0] + rows[1], trained.loss, rtol=1e-12, atol=0)
 

@@ -10,6 +10,7 @@ from math import comb
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -19,7 +20,7 @@ from zoo.batch import IGNORE_INDEX
 from zoo.data.rows import Rows
 from zoo.errors import ConfigError, DataError
 from zoo.objectives.base import Noised, Objective, Setup
-from zoo.objectives.span_corruption import SpanCorruptionConfig, count_spans
+from zoo.objectives.span_corruption import SpanCorruptionConfig, count_spans, match_spans
 
 TOKENIZER = SyntheticTokenizer("t5")
 END, PADDING = TOKENIZER.role("end"), TOKENIZER.role("padding")
@@ -209,3 +210,27 @@ def test_refusals() -> None:
         built(max_length=4)
     with pytest.raises(DataError, match=r"none of the 90 documents has the 2 tokens"):
         built().row_maker(documents_of([[7]] * 90))
+
+
+def spans_right(pieces: list[list[list[int]]], wrong: set[int]) -> dict[str, int]:
+    """`match_spans` of pieces, each a list of spans, with the targets of these numbers predicted wrongly."""
+    sentinels, end = np.array([99, 98, 97]), 1
+    targets: list[int] = []
+    for piece in pieces:
+        for sentinel, span in zip(sentinels.tolist(), piece, strict=False):
+            targets += [sentinel, *span]
+        targets.append(end)
+    correct = torch.tensor([number not in wrong for number in range(len(targets))])
+    return {name: int(count) for name, count in match_spans(torch.tensor(targets), correct, sentinels, end).items()}
+
+
+def test_a_span_is_right_as_a_whole_or_not_at_all() -> None:
+    # targets: 0: <99>, 1-2: 5 6, 3: <98>, 4: 7, 5: </s>, then 6: <99>, 7-9: 8 8 8, 10: </s>
+    pieces = [[[5, 6], [7]], [[8, 8, 8]]]
+    assert spans_right(pieces, set()) == {"spans": 3, "exact_match": 3}
+    assert spans_right(pieces, {1, 2}) == {"spans": 3, "exact_match": 2}
+    assert spans_right(pieces, {0, 6}) == {"spans": 3, "exact_match": 3}, "what opens a piece is given away"
+    assert spans_right(pieces, {3}) == {"spans": 3, "exact_match": 2}, "the first span went on too long"
+    assert spans_right(pieces, {5}) == {"spans": 3, "exact_match": 2}
+    assert spans_right(pieces, {2, 4, 8}) == {"spans": 3, "exact_match": 0}
+    assert spans_right([], set()) == {"spans": 0, "exact_match": 0}

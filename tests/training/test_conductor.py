@@ -10,17 +10,18 @@ from typing import Any
 import pytest
 import torch
 
-from tests.training.tiny import DROPOUT, KINDS, newest, tiny_run
+from tests.training.tiny import DROPOUT, KINDS, newest, same, tiny_run
 from zoo.checkpoint.folder import steps_of
-from zoo.checkpoint.tensors import load_tree
-from zoo.errors import DataError
+from zoo.checkpoint.tensors import load_tensors, load_tree
+from zoo.errors import CheckpointError, DataError
+from zoo.pretrained import load
 from zoo.training import conductor as conducting
 from zoo.training.conductor import Conductor, checkpoint_step, columns
-from zoo.training.config import TrainerConfig
+from zoo.training.evaluation import Evaluation
 from zoo.training.interrupt import Interrupted
 from zoo.training.metrics_file import MetricsFile, read_metrics
 from zoo.training.progress import LineProgress
-from zoo.training.run import prepare, pretrain
+from zoo.training.run import prepare, pretrain, read_result
 
 
 def steps_with(rows: list[dict[str, str]], column: str) -> list[int]:
@@ -78,6 +79,98 @@ def test_checkpoint_that_cannot_be_removed_is_said_and_the_run_goes_on(
         assert pretrain(tiny_run(tmp_path, "gpt", "trainer.max_steps=1"), tmp_path / "run").steps == 1
 
 
+class Course:
+    """Validations whose losses are said beforehand."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *losses: float) -> None:
+        self.losses = iter(losses)
+        self.evaluate = conducting.evaluate
+        monkeypatch.setattr(conducting, "evaluate", self)
+
+    def __call__(self, *arguments: Any, **options: Any) -> Evaluation:
+        evaluation = self.evaluate(*arguments, **options)
+        return evaluation._replace(means={**evaluation.means, "loss": next(self.losses)})
+
+
+BY_TWO = ("trainer.validate_every=2", "trainer.max_steps=12", "trainer.keep=1")
+
+
+@pytest.mark.parametrize(
+    "keep, left", [(0, [12]), (1, [4, 12]), (2, [4, 8, 12]), (3, [4, 8, 10, 12]), (9, [2, 4, 6, 8, 10, 12])]
+)
+def test_keeps_the_best_too(keep: int, left: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At every moment the best so far are there, whole; `load` finds the best one."""
+    Course(monkeypatch, 5.0, 1.0, 4.0, 2.0, 3.0, 6.0)
+    run = tmp_path / "run"
+    result = pretrain(tiny_run(tmp_path, "gpt", *BY_TWO, f"best.keep={keep}"), run)
+    assert [step for step, _ in reversed(steps_of(run / "checkpoints"))] == left
+    if keep:
+        best = run / "checkpoints" / "step-4"
+        assert result.best == read_result(run).best == best
+        expected = load_tensors(best / "model" / "model.safetensors")
+        assert same(dict(load(run, which="best").model.state_dict()), expected)
+        assert not same(dict(load(run).model.state_dict()), expected)
+    else:
+        assert result.best is None
+        with pytest.raises(CheckpointError, match=r"has kept no best checkpoint; train with best\.keep=1"):
+            load(run, which="best")
+
+
+def test_best_that_is_the_newest_takes_no_place_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Course(monkeypatch, 5.0, 4.0, 3.0, 2.0, 1.5, 1.0)
+    run = tmp_path / "run"
+    pretrain(tiny_run(tmp_path, "gpt", *BY_TWO, "best.keep=2", "trainer.keep=2"), run)
+    assert [step for step, _ in steps_of(run / "checkpoints")] == [12, 10]
+
+
+def test_damaged_best_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Course(monkeypatch, 1.0, 4.0, 5.0, 5.0, 5.0, 6.0)
+    run = tmp_path / "run"
+    pretrain(tiny_run(tmp_path, "gpt", *BY_TWO, "best.keep=1"), run)
+    (run / "checkpoints" / "step-2" / "model" / "config.yaml").unlink()
+    with pytest.raises(CheckpointError, match="step-2"):
+        load(run, which="best")
+    assert load(run).config.kind == "decoder"
+
+
+def test_ends_early_and_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Course(monkeypatch, 5.0, 4.0, 4.5, 4.0, 3.0, 2.0)
+    run = tmp_path / "run"
+    config = tiny_run(tmp_path, "gpt", *BY_TWO, "best.patience=2", "trainer.log_every=100")
+    result = pretrain(config, run)
+    assert result.steps == 8
+    assert result.ended == "validation/loss has not been better than 4 of step 4 for 2 validations (best.patience)"
+    assert [step for step, _ in steps_of(run / "checkpoints")] == [8]
+    assert [int(row["step"]) for row in read_metrics(run / "metrics.csv")][-1] == 8
+    again = pretrain(config, run)
+    assert again.already_finished
+    assert (again.steps, again.ended) == (8, result.ended)
+    (run / "result.json").unlink()  # killed just before it was written
+    assert pretrain(config, run)._replace(seconds=0) == result._replace(seconds=0)
+
+
+def test_patience_survives_a_break(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    losses = [5.0, 4.0, 4.5, 4.25, 4.0, 2.0]
+    settings = (*BY_TWO, "best.patience=3", "best.keep=1", "trainer.save_every=3")
+
+    def interrupt(self: Conductor, step: int, row: dict[str, float]) -> None:
+        write(self, step, row)
+        if step == 6:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    Course(monkeypatch, *losses)
+    write = Conductor._write
+    monkeypatch.setattr(Conductor, "_write", interrupt)
+    with pytest.raises(Interrupted):
+        pretrain(tiny_run(tmp_path, "gpt", *settings), tmp_path / "run")
+    monkeypatch.setattr(Conductor, "_write", write)
+    result = pretrain(tiny_run(tmp_path, "gpt", *settings), tmp_path / "run")
+    assert result.steps == 10
+    assert result.ended
+    assert result.best == tmp_path / "run" / "checkpoints" / "step-4"
+    assert [step for step, _ in steps_of(tmp_path / "run" / "checkpoints")] == [10, 4]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_columns(kind: str, tmp_path: Path) -> None:
     pretrain(tiny_run(tmp_path, kind, "trainer.accumulate=2"), tmp_path / "run")
@@ -85,7 +178,7 @@ def test_columns(kind: str, tmp_path: Path) -> None:
         names, *rows = list(csv.reader(file))
     config = tiny_run(tmp_path, kind)
     module = prepare(config, progress=False).module
-    assert names == columns(module, config.trainer)
+    assert names == columns(module, config)
     for name in config.objectives:
         assert {f"train/{name}/loss", f"train/{name}/targets", f"validation/{name}/accuracy"} <= set(names)
     last = dict(zip(names, map(float, rows[-1]), strict=True))  # nothing is blank
@@ -190,7 +283,7 @@ def test_state_travels_in_the_checkpoint(tmp_path: Path) -> None:
     assert state["tokens"] == result.tokens
     assert state["last"] == result.metrics
     assert state["first_loss"] == result.first_loss
-    conductor = Conductor(TrainerConfig(), None, None, lambda: None, state["fingerprints"])  # type: ignore[arg-type]
+    conductor = Conductor(tiny_run(tmp_path, "gpt"), None, None, None, state["fingerprints"])  # type: ignore[arg-type]
     conductor.load_state_dict(state)
     assert conductor.state_dict() == state
 
@@ -199,7 +292,7 @@ def test_other_text_is_refused(tmp_path: Path) -> None:
     class Folder:
         path = tmp_path / "run"
 
-    conductor = Conductor(TrainerConfig(), Folder(), None, lambda: None, {"text": "new"})  # type: ignore[arg-type]
+    conductor = Conductor(tiny_run(tmp_path, "gpt"), Folder(), None, None, {"text": "new"})  # type: ignore[arg-type]
     with pytest.raises(DataError, match=rf"the text changed since {tmp_path / 'run'} was begun"):
         conductor.load_state_dict({"fingerprints": {"text": "old"}})
 

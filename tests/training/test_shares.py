@@ -8,10 +8,11 @@ import torch
 from tests.training.tiny import rows_without_clocks, same, tiny_run, weights, write_text
 from zoo.data.blend import Blend
 from zoo.data.plan import Plan
-from zoo.errors import DataError
-from zoo.training.datamodule import Step, StepDataset
+from zoo.errors import ConfigError, DataError
+from zoo.training.datamodule import Step, StepDataset, evaluation_parts
 from zoo.training.metrics_file import read_metrics
 from zoo.training.run import prepare, pretrain
+from zoo.training.samples import read_samples
 from zoo.training.shares import COLUMN, SourceTokens, source_lines
 
 
@@ -123,3 +124,27 @@ def test_how_many_rows_a_run_has(tmp_path: Path, budget: list[str], rows: int) -
 def test_nobody_knows_how_many_rows_a_run_by_the_clock_has(tmp_path: Path) -> None:
     hours = ["trainer.max_steps=null", "trainer.max_hours=1", "schedule.kind=constant"]
     assert tiny_run(tmp_path, "gpt", *hours).trainer.rows_of_run(10.0) is None
+
+
+def test_losses_are_told_apart_by_source_and_samples_are_of_each(tmp_path: Path) -> None:
+    settings = [*mixture(tmp_path), "best.metric=validation/masked_lm/loss/large", "best.keep=1"]
+    result = pretrain(tiny_run(tmp_path, "bert", *settings), tmp_path / "run")
+    prepared = prepare(tiny_run(tmp_path, "bert", *settings), progress=False)
+    assert prepared.validation is not None
+    metrics = result.metrics
+    for name in ("masked_lm", "next_sentence"):
+        apart = [metrics[f"validation/{name}/loss/{source}"] for source in ("small", "large")]
+        assert min(apart) < metrics[f"validation/{name}/loss"] < max(apart)
+    # a source's loss is that of its rows alone, and all of them together make up the whole
+    groups = prepared.validation.groups
+    counts = [
+        sum(int((part.batch.labels["masked_lm"] >= 0).sum()) for part in evaluation_parts(group, 8)) for group in groups
+    ]
+    total = sum(
+        count * metrics[f"validation/masked_lm/loss/{group.source}"]
+        for count, group in zip(counts, groups, strict=True)
+    )
+    assert metrics["validation/masked_lm/loss"] == pytest.approx(total / sum(counts), rel=1e-6)
+    assert len(read_samples(tmp_path / "run" / "samples.jsonl")) == 4  # two of each source
+    with pytest.raises(ConfigError, match=r"best\.metric: unknown metric 'validation/masked_lm/loss/huge'"):
+        tiny_run(tmp_path, "bert", *settings, "best.metric=validation/masked_lm/loss/huge")

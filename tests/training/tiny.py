@@ -64,6 +64,9 @@ KINDS: dict[str, tuple[tuple[str, str], str]] = {
 }
 """Model, special tokens and objectives by kind of run: three families, experts, objectives that take rows in turn."""
 
+CLOCKS = ("seconds", "tokens_per_second", "mfu", "memory/process", "memory/system")
+"""Columns of the log that are of the machine, not of the run."""
+
 DROPOUT = [f"model.dropout.{place}=0.1" for place in ("embedding", "attention", "residual", "depth")]
 
 
@@ -130,8 +133,8 @@ def counters(run: Path) -> dict[str, Any]:
     tree = load_tree(newest(run), "trainer")
     (state,) = tree.pop("callbacks").values()
     state.pop("seconds")
-    for clock in ("tokens_per_second", "mfu"):
-        state["last"].pop(clock)
+    for clock in CLOCKS:
+        state["last"].pop(clock, None)
     for optimizer in tree["optimizer_states"]:
         optimizer.pop("state")
     return {**tree, "conductor": state}
@@ -155,9 +158,18 @@ def rows_without_clocks(run: Path) -> list[str]:
     """metrics.csv line by line, without the columns that measure time."""
     from zoo.training.metrics_file import read_metrics
 
-    clocks = ("seconds", "tokens_per_second", "mfu")
     rows = read_metrics(run / "metrics.csv")
-    return [str({name: value for name, value in row.items() if name not in clocks}) for row in rows]
+    return [str({name: value for name, value in row.items() if name not in CLOCKS}) for row in rows]
+
+
+def logs_without_clocks(run: Path) -> dict[str, Any]:
+    """All that a run has logged, but for what measures the machine: rows, samples, the file of each validation."""
+    files = sorted((run / "evaluation").iterdir())
+    return {
+        "metrics": rows_without_clocks(run),
+        "samples": (run / "samples.jsonl").read_text(encoding="utf-8"),
+        **{path.name: path.read_text(encoding="utf-8") for path in files},
+    }
 
 
 def shrink(folder: Path, document: str = "blank_line") -> list[str]:

@@ -17,7 +17,7 @@ from zoo.objectives.base import ObjectiveConfig
 from zoo.own_blocks import made_with
 from zoo.pretrained import model_folder
 from zoo.training.config import RunConfig
-from zoo.training.evaluation import evaluate
+from zoo.training.evaluation import Bin, evaluate
 from zoo.training.precision import FORMATS, convert
 from zoo.training.run import prepare
 
@@ -31,13 +31,15 @@ class Report(NamedTuple):
     Attributes:
         model: the model folder. rows: how many rows the held-out split has.
         loss: the sum of the objectives' losses times their weights.
-        objectives: loss, accuracy, … of each by name.
+        objectives: loss, accuracy, … of each by name, see `zoo.training.measures`.
+        by_position: of each whose targets are tokens, the loss by position.
     """
 
     model: Path
     rows: int
     loss: float
     objectives: dict[str, dict[str, float]]
+    by_position: dict[str, list[Bin]]
 
 
 def evaluate_folder(folder: Path, settings: Iterable[str] = (), weights: str = "raw") -> Report:
@@ -64,13 +66,15 @@ def evaluate_folder(folder: Path, settings: Iterable[str] = (), weights: str = "
     convert(module.model, config.trainer.precision)
     module.to(device)
     batch_size = config.trainer.validation_batch_size or config.trainer.microbatch_rows
-    means = evaluate(module, prepared.validation, batch_size, precision=_precision(config.trainer.precision, device))
+    precision = _precision(config.trainer.precision, device)
+    means, by_position = evaluate(module, prepared.validation, batch_size, precision=precision)
     objectives: dict[str, dict[str, float]] = {name: {} for name in module.objectives}
     for key, value in means.items():
-        name, slash, metric = key.rpartition("/")
+        name, slash, metric = key.partition("/")
         if slash:
             objectives[name][metric] = value
-    return Report(found, sum(group.num_rows for group in prepared.validation.groups), means["loss"], objectives)
+    num_rows = sum(group.num_rows for group in prepared.validation.groups)
+    return Report(found, num_rows, means["loss"], objectives, by_position)
 
 
 def evaluation_config(model: Path, settings: Iterable[str]) -> RunConfig:

@@ -79,6 +79,7 @@ def summarize(config: RunConfig, result: Result) -> None:
         ("family", config.model.kind),
         ("parameters", result.parameters),
         ("steps", result.steps),
+        *([("ended early", result.ended)] if result.ended else []),
         ("tokens", result.tokens),
         ("loss, first → last", f"{result.first_loss:.3f} → {metrics.get('train/loss', float('nan')):.3f}"),
         (
@@ -98,6 +99,7 @@ def summarize(config: RunConfig, result: Result) -> None:
         ),
         ("tokens/s", None if speed is None else round(speed)),
         ("run folder", result.folder),
+        *([("best checkpoint", result.best)] if result.best else []),
     ]
     table("", ("", config.name), rows)
     print("\nnext:")

@@ -27,6 +27,7 @@ class Documents(NamedTuple):
         sentences: ascending int64 positions in `tokens` at which sentences of these documents start, each document's
             start among them; None where the store has none.
         fingerprint: SHA-256, in hex, of all that decides these documents.
+        num_bytes: of their text in UTF-8, as it was before tokenization; 0: not known.
     """
 
     tokens: np.ndarray
@@ -34,6 +35,13 @@ class Documents(NamedTuple):
     stops: np.ndarray
     sentences: np.ndarray | None
     fingerprint: str
+    num_bytes: float = 0.0
+
+    @property
+    def bytes_per_token(self) -> float:
+        """How many bytes of text a token stands for in the mean; 0: not known."""
+        num_tokens = int((self.stops - self.starts).sum())
+        return self.num_bytes / num_tokens if num_tokens else 0.0
 
     @property
     def num_documents(self) -> int:

@@ -66,27 +66,50 @@ class OutputLayer(Protocol):
         """What is multiplied by the weight, (…, D)."""
 
 
-def token_loss(
-    head: OutputLayer, hidden_ND: Tensor, labels_N: Tensor, *, accuracy: bool = False
-) -> tuple[Tensor, Tensor | None]:
+def token_loss(head: OutputLayer, hidden_ND: Tensor, labels_N: Tensor) -> Tensor:
     """Summed cross entropy of the labels that are not IGNORE_INDEX.
 
     Args:
         head: the output layer.
         hidden_ND: (N, D) hidden states, already gathered where few positions are scored.
         labels_N: (N,) int64 in [0, V) or IGNORE_INDEX.
-        accuracy: whether to count correct predictions too.
 
     Returns:
-        The sum (a float32 scalar, or finer as the hidden states are), and the number of correct predictions or None.
+        The sum, a float32 scalar, or finer as the hidden states are.
     """
     features_ND, projection = head.features(hidden_ND), head.projection
     rows = max(1, CHUNK_ELEMENTS // len(projection.weight_RD))
-    correct = _count_correct(features_ND, projection, labels_N, rows) if accuracy else None
     chunks = _Chunks(rows, _compute_dtype(features_ND), torch.is_grad_enabled(), projection.cap)
-    return _ChunkedCrossEntropy.apply(
+    total: Tensor = _ChunkedCrossEntropy.apply(
         features_ND, projection.weight_RD, projection.bias_V, labels_N, chunks, projection.vocab_size
-    ), correct
+    )
+    return total
+
+
+class TokenScores(NamedTuple):
+    """Each label by itself, where it is not IGNORE_INDEX.
+
+    Attributes:
+        losses_N: (N,) cross entropy in nats, float32 or finer; 0 where the label is IGNORE_INDEX.
+        correct_N: (N,) bool, whether the likeliest entry is the label.
+    """
+
+    losses_N: Tensor
+    correct_N: Tensor
+
+
+@torch.no_grad()
+def token_scores(head: OutputLayer, hidden_ND: Tensor, labels_N: Tensor) -> TokenScores:
+    """What `token_loss` sums up, label by label and without gradients; the arguments are the same."""
+    features_ND, projection = head.features(hidden_ND), head.projection
+    rows = max(1, CHUNK_ELEMENTS // len(projection.weight_RD))
+    losses, correct = [], []
+    for chunk_ND, labels in zip(features_ND.split(rows), labels_N.split(rows), strict=True):
+        logits_NV = projection.product(chunk_ND)[:, : projection.vocab_size]
+        logits_NV = projection.capped(logits_NV.to(torch.promote_types(logits_NV.dtype, torch.float32)))
+        losses.append(functional.cross_entropy(logits_NV, labels, reduction="none", ignore_index=IGNORE_INDEX))
+        correct.append(logits_NV.argmax(dim=-1) == labels)
+    return TokenScores(torch.cat(losses), torch.cat(correct))
 
 
 def _compute_dtype(features_ND: Tensor) -> torch.dtype:
@@ -94,14 +117,6 @@ def _compute_dtype(features_ND: Tensor) -> torch.dtype:
     device = features_ND.device.type
     lowered = torch.is_autocast_enabled(device) and features_ND.dtype is not torch.float64
     return torch.get_autocast_dtype(device) if lowered else features_ND.dtype
-
-
-@torch.no_grad()
-def _count_correct(features_ND: Tensor, projection: Projection, labels_N: Tensor, rows: int) -> Tensor:
-    correct = labels_N.new_zeros(())
-    for features, labels in zip(features_ND.split(rows), labels_N.split(rows), strict=True):
-        correct += (projection.logits(features).argmax(dim=-1) == labels).sum()
-    return correct
 
 
 class _Chunks(NamedTuple):

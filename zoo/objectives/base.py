@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -19,7 +20,7 @@ from zoo.config import Config, setting
 from zoo.data.rows import Integers, RowMaker, Rows
 from zoo.data.split import Documents
 from zoo.errors import ConfigError
-from zoo.nn.loss import token_loss
+from zoo.nn.loss import token_loss, token_scores
 from zoo.registry import Choice
 from zoo.tokenizer.tokenizer import Tokenizer
 
@@ -51,6 +52,19 @@ class Noised(NamedTuple):
     labels: Integers
 
 
+class Each(NamedTuple):
+    """The scored tokens of a batch, each by itself.
+
+    Attributes:
+        places: (N,) int64, the place of each in the flat labels (B·T).
+        losses: (N,) nats. correct: (N,) bool.
+    """
+
+    places: Tensor
+    losses: Tensor
+    correct: Tensor
+
+
 class Scores(NamedTuple):
     """What a loss hands back; all are sums over targets, so that they add up over microbatches and ranks.
 
@@ -58,11 +72,13 @@ class Scores(NamedTuple):
         loss: scalar, with gradient.
         count: scalar int64, number of targets.
         metrics: by name, scalars; {"accuracy": number of correct predictions} in evaluation, empty in training.
+        each: in evaluation, where the targets are tokens: what the sums are made of; else None.
     """
 
     loss: Tensor
     count: Tensor  # type: ignore[assignment]  # a sum beside a sum; tuple.count is not missed
     metrics: dict[str, Tensor]
+    each: Each | None = None
 
 
 class Places(NamedTuple):
@@ -97,8 +113,9 @@ class ObjectiveConfig(Config, Choice, noun="objective"):
     """Whether it works on the rows of its own row maker only."""
     needs_sentences: ClassVar[bool] = False
     """Whether its rows are made of sentences, so that the token store must know where they start."""
-    metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
-    """What its `Scores.metrics` holds in evaluation: sums over targets, by name."""
+    metrics: ClassVar[dict[str, str]] = {"accuracy": "count"}
+    """What evaluation measures beside the loss, the more the better: name in `Scores.metrics` of a number of successes
+    → name, there too, of the number of trials; "count": the targets."""
     rewrites_tokens: ClassVar[bool] = False
     """Whether its noise changes the input tokens."""
 
@@ -160,10 +177,13 @@ def score_tokens(hidden_BTD: Tensor, head: Any, labels_BT: Tensor) -> Scores:
     """Cross entropy over the vocabulary, summed over the labels that are not IGNORE_INDEX; only those are projected."""
     labels_flat = labels_BT.flatten()
     scored_N = (labels_flat != IGNORE_INDEX).nonzero()[:, 0]
-    labels_N = labels_flat[scored_N]
-    loss, correct = token_loss(head, hidden_BTD.flatten(0, 1)[scored_N], labels_N, accuracy=not head.training)
-    metrics = {} if correct is None else {"accuracy": correct}
-    return Scores(loss, (labels_BT != IGNORE_INDEX).sum(), metrics)
+    labels_N, hidden_ND = labels_flat[scored_N], hidden_BTD.flatten(0, 1)[scored_N]
+    count = (labels_BT != IGNORE_INDEX).sum()
+    if head.training:
+        return Scores(token_loss(head, hidden_ND, labels_N), count, {})
+    each = Each(scored_N, *token_scores(head, hidden_ND, labels_N))
+    loss = token_loss(head, hidden_ND, labels_N) if torch.is_grad_enabled() else each.losses.sum()
+    return Scores(loss, count, {"accuracy": each.correct.sum()}, each)
 
 
 def special_table(tokenizer: Tokenizer) -> NDArray[np.bool_]:

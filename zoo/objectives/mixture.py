@@ -178,6 +178,7 @@ class RowGroup:
     Attributes:
         num_rows: rows of one epoch.
         names: the objectives, in order.
+        bytes_per_token: of the text, see `Documents`.
     """
 
     def __init__(self, objectives: list[Objective], documents: Documents, source: str = "") -> None:
@@ -187,6 +188,7 @@ class RowGroup:
         owner = next((objective for objective in objectives if objective.config.needs_own_rows), objectives[0])
         self.row_maker = owner.row_maker(documents)
         self.num_rows = self.row_maker.num_rows
+        self.bytes_per_token = documents.bytes_per_token
 
     def collate(self, epochs: Integers, samples: Integers) -> Part:
         """The rows (epochs[i], samples[i]) as a batch; samples in [0, num_rows). A pure function of each pair."""

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from zoo.batch import IGNORE_INDEX, PADDING_DOCUMENT
@@ -40,6 +41,7 @@ class SpanCorruptionConfig(ObjectiveConfig, kind="span_corruption"):
     families: ClassVar[tuple[str, ...]] = ("encoder_decoder",)
     needs_own_rows: ClassVar[bool] = True
     rewrites_tokens: ClassVar[bool] = True
+    metrics: ClassVar[dict[str, str]] = {"accuracy": "count", "exact_match": "spans"}
 
     density: float = setting(0.15, "share of the tokens that are noise", above=0, below=1)
     mean_span_length: float = setting(3.0, "mean length of a span, in tokens", minimum=1)
@@ -135,8 +137,12 @@ class SpanCorruption(Objective):
         return _Corruption(self, rows).noised()
 
     def loss(self, hidden_BTD: Tensor, head: Any, labels: Tensor) -> Scores:
-        """Cross entropy of the target, </s> included."""
-        return score_tokens(hidden_BTD, head, labels)
+        """Cross entropy of the target, </s> included; in evaluation also how many spans are right as a whole."""
+        scores = score_tokens(hidden_BTD, head, labels)
+        if scores.each is None:
+            return scores
+        spans = match_spans(labels.flatten()[scores.each.places], scores.each.correct, self.sentinels, self.end)
+        return scores._replace(metrics={**scores.metrics, **spans})
 
     def _count(self, lengths: Integers) -> Spans:
         return count_spans(lengths, self.config.density, self.config.mean_span_length)
@@ -161,6 +167,30 @@ class SpanCorruption(Objective):
                 "sentinels: raise mean_span_length, or lower density or max_length",
                 "mean_span_length",
             )
+
+
+def match_spans(targets_N: Tensor, correct_N: Tensor, sentinels: Integers, end: int) -> dict[str, Tensor]:
+    """How many spans there are, and how many are right as a whole.
+
+    The decoder is given the true tokens before each token (teacher forcing), as in training. A span is right where each
+    of its tokens is, and the sentinel or </s> behind it too, which says that it ends there.
+
+    Args:
+        targets_N: (N,) the targets of whole pieces, one after another: sentinel, span, sentinel, span, …, </s>.
+        correct_N: (N,) bool, which of them are predicted.
+        sentinels, end: ids.
+
+    Returns:
+        Scalars, "spans" and "exact_match".
+    """
+    is_sentinel_N = torch.isin(targets_N, torch.as_tensor(sentinels, device=targets_N.device))
+    follows_end_N = torch.cat([targets_N.new_ones(1, dtype=torch.bool), targets_N[:-1] == end])[: len(targets_N)]
+    # A target belongs to the span that the last sentinel before it has opened; the first of a piece to none.
+    span_N = is_sentinel_N.cumsum(0) - is_sentinel_N.long() - 1
+    wrong_N = ~correct_N & ~follows_end_N
+    spans = is_sentinel_N.sum()
+    missed = span_N[wrong_N].unique().numel()
+    return {"spans": spans, "exact_match": spans - missed}
 
 
 class _Corruption:

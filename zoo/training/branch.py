@@ -20,6 +20,7 @@ from zoo.checkpoint.model import TRAINING_FORMAT, load_weights
 from zoo.checkpoint.tensors import load_tree
 from zoo.config import difference, flatten, read_overrides
 from zoo.errors import CheckpointError, ConfigError
+from zoo.training.best import Standing
 from zoo.training.checkpoint_io import FolderCheckpointIO
 from zoo.training.conductor import checkpoint_step, state_in
 from zoo.training.config import RunConfig
@@ -147,6 +148,7 @@ def _taken_over(before: RunConfig, prepared: Prepared, source: Path) -> dict[str
             f"the weights of step {spent.steps} do not fit the settings of the branch: {error}"
         ) from None
     state["fingerprints"] = prepared.fingerprints
+    state["standing"] = Standing(config.best).state()  # the other's best steps are not here, and its end is not ours
     _renew_groups(tree["optimizer_states"], before, prepared)
     return {**tree, "state_dict": {}}
 

@@ -4,11 +4,13 @@ step-N/
     model/          opens by itself: weights, config, tokenizer
     model-ema/      the same with the moving average of the weights, once there is one
     trainer.*       optimizer, loop counters, callbacks
+    standing.json   which steps are the best so far, and whether the run ended early here
     manifest.json   size and SHA-256 of every file, written last
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from pytorch_lightning.plugins.io import CheckpointIO
 
 from zoo.checkpoint.folder import verify_folder, write_folder
 from zoo.checkpoint.model import PARTS, TRAINING_FORMAT, load_weights, save_model
+from zoo.checkpoint.standing import RunStanding, write_standing
 from zoo.checkpoint.tensors import load_tree, save_tree
 from zoo.models.base import Model
 from zoo.tokenizer.tokenizer import Tokenizer
@@ -32,12 +35,20 @@ class FolderCheckpointIO(CheckpointIO):
         model: whose weights and config go into `model/`.
         tokenizer: goes with them.
         average: of the weights; None: none is kept.
+        standing: how the run stands at a step; None: nobody keeps track of that.
     """
 
-    def __init__(self, model: Model, tokenizer: Tokenizer, average: WeightAverage | None = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        tokenizer: Tokenizer,
+        average: WeightAverage | None = None,
+        standing: Callable[[int], RunStanding] | None = None,
+    ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.average = average
+        self.standing = standing
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Writes the folder at once or not at all.
@@ -52,6 +63,8 @@ class FolderCheckpointIO(CheckpointIO):
                 with self.average.applied():
                     save_model(self.model, self.tokenizer, folder / PARTS["ema"])
             save_tree(rest, folder, "trainer")
+            if self.standing is not None:
+                write_standing(folder, self.standing(checkpoint["global_step"]))
 
         write_folder(Path(path), write, format=TRAINING_FORMAT, replace=True)
 

@@ -6,43 +6,39 @@ and the validation of its step, so a run that continues from it repeats neither 
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytorch_lightning as lightning
 from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor
 
-from zoo.checkpoint.folder import prune
+from zoo.checkpoint.folder import prune, steps_of
 from zoo.checkpoint.model import TRAINING_FORMAT
+from zoo.checkpoint.standing import RunStanding
 from zoo.errors import DataError, TrainingError
 from zoo.objectives.mixture import MixedRows
+from zoo.training.best import Standing
 from zoo.training.budget import Spent
-from zoo.training.config import TrainerConfig
+from zoo.training.config import RunConfig
 from zoo.training.ema import WeightAverage
-from zoo.training.evaluation import evaluate, metric_names
+from zoo.training.evaluation import evaluate
 from zoo.training.imports import check_ranks
 from zoo.training.interrupt import Interrupted
-from zoo.training.metrics_file import MetricsFile
+from zoo.training.logs import Logs
+from zoo.training.measures import measure_names
+from zoo.training.memory_use import memory_columns, memory_row
 from zoo.training.module import TrainingModule
+from zoo.training.part_norms import PartNorms, norm_columns
 from zoo.training.peak import peak_flops
 from zoo.training.precision import FORMATS, SCALED
-from zoo.training.progress import Progress, make_progress
+from zoo.training.progress import make_progress
 from zoo.training.run_folder import RunFolder
+from zoo.training.samples import Samples
 from zoo.training.shares import COLUMN, SourceTokens
-from zoo.training.wandb_log import WandbLog
-
-
-class Logs(NamedTuple):
-    """Where rows go, on the first rank; elsewhere there are none."""
-
-    file: MetricsFile
-    progress: Progress
-    wandb: WandbLog | None
-
 
 ADDED_LOSS = "train/added_loss"
 """What parts of the model add to the loss (the balancing of experts); `train/loss` is that of the objectives alone."""
@@ -55,12 +51,11 @@ SCALING = ["loss_scale", "skipped_steps"]
 """Under a scaled loss: what the loss of the step was multiplied by, and how many steps were skipped so far."""
 
 
-def columns(module: TrainingModule, config: TrainerConfig, sources: tuple[str, ...] = ()) -> list[str]:
+def columns(module: TrainingModule, config: RunConfig, sources: tuple[str, ...] = ()) -> list[str]:
     """The columns of metrics.csv; `sources` are those of a mixture."""
     objectives = list(module.objectives)
-    counts = {f"{name}/count" for name in objectives}
-    validations = ["validation", *([] if config.ema is None else [AVERAGED])]
-    metrics = [name for name in metric_names(module) if name not in counts]
+    validations = ["validation", *([] if config.trainer.ema is None else [AVERAGED])]
+    measures = measure_names(config.objectives, sources)
     return [
         "step",
         "tokens",
@@ -72,10 +67,12 @@ def columns(module: TrainingModule, config: TrainerConfig, sources: tuple[str, .
         *(f"{COLUMN}{name}" for name in sources),
         "learning_rate",
         "gradient_norm",
-        *(SCALING if config.precision == SCALED else []),
+        *(SCALING if config.trainer.precision == SCALED else []),
         "tokens_per_second",
         "mfu",
-        *(f"{prefix}/{name}" for prefix in validations for name in ("loss", *metrics)),
+        *memory_columns(module.device),
+        *(norm_columns(module.model) if config.logging.norms else []),
+        *(f"{prefix}/{name}" for prefix in validations for name in measures),
     ]
 
 
@@ -83,31 +80,34 @@ class Conductor(Checkpoint):
     """Logs, validates, saves and stops.
 
     Args:
-        config: intervals.
-        folder: the run folder.
+        config: the run.
+        folder: its folder.
         validation: held-out rows; None: nothing is held out.
-        open_wandb: starts the wandb log, or gives None.
+        samples: what the model writes at each validation; None: nothing.
         fingerprints: of the text and the tokenizer, by name; a checkpoint made with others is refused.
         average: of the weights, which is moved after each step and validated beside them; None: none is kept.
     """
 
     def __init__(
         self,
-        config: TrainerConfig,
+        config: RunConfig,
         folder: RunFolder,
         validation: MixedRows | None,
-        open_wandb: Callable[[], WandbLog | None],
+        samples: Samples | None,
         fingerprints: dict[str, str],
         average: WeightAverage | None = None,
     ) -> None:
-        self.config = config
-        self.budget = config.budget
+        self.run = config
+        self.config = config.trainer
+        self.budget = config.trainer.budget
         self.folder = folder
         self.fingerprints = fingerprints
         self.average = average
         self.validation = validation
-        self.open_wandb = open_wandb
+        self.samples = samples
+        self.standing = Standing(config.best)
         self.logs: Logs | None = None
+        """Where rows go, on the first rank; elsewhere there are none."""
         self.spent = Spent()
         self.ended = False
         self.sources = SourceTokens()
@@ -132,6 +132,7 @@ class Conductor(Checkpoint):
             "last": self.last,
             "first_loss": self.first_loss,
             "source_tokens": self.sources.state,
+            "standing": self.standing.state(),
             "fingerprints": self.fingerprints,
         }
 
@@ -146,6 +147,7 @@ class Conductor(Checkpoint):
         self.skipped = state["skipped"]
         self.last, self.first_loss = state["last"], state["first_loss"]
         self.sources.state = state.get("source_tokens", [])
+        self.standing.restore(state["standing"])
 
     def on_train_start(self, trainer: lightning.Trainer, module: Any) -> None:
         """Checks that all ranks have the same own blocks, opens the logs, measures the peak."""
@@ -155,10 +157,9 @@ class Conductor(Checkpoint):
         module.clock = lambda: self.spent.seconds + time.perf_counter() - self._resumed_at
         self.sources.begin(trainer.datamodule.rows.sources)  # type: ignore[attr-defined]  # Lightning sets it
         if trainer.is_global_zero:
-            names = columns(module, self.config, self.sources.names)
-            file = MetricsFile(self.folder.metrics, names, trainer.global_step)
             progress = make_progress(self.folder.path.name, self.spent.of(self.budget.unit), self.budget)
-            self.logs = Logs(file, progress, self.open_wandb())
+            names = columns(module, self.run, self.sources.names)
+            self.logs = Logs(self.run, self.folder, names, trainer.global_step, progress)
             self._peak = peak_flops(module.device, FORMATS[self.config.precision].products)
         self._resumed_at = time.perf_counter()
         self._saved_step = (
@@ -179,13 +180,15 @@ class Conductor(Checkpoint):
 
     def _close_logs(self) -> None:
         if self.logs is not None:
-            self.logs.progress.close()
-            self.logs.file.close()
-            if self.logs.wandb is not None:
-                self.logs.wandb.close()
+            self.logs.close()
             self.logs = None
 
-    # ------------------------------------------------------------------------------------------------- after each step
+    # --------------------------------------------------------------------------------------- before and after each step
+
+    def on_train_batch_start(self, trainer: lightning.Trainer, module: Any, batch: Any, index: int) -> None:
+        """Has the norms of the step measured, where its row is to have them."""
+        wanted = self.run.logging.norms and self._is_logged(trainer.global_step + 1)
+        module.norms = PartNorms(module.model) if wanted else None
 
     def on_train_batch_end(self, trainer: lightning.Trainer, module: Any, outputs: Any, batch: Any, index: int) -> None:
         """Log, validate, save, stop."""
@@ -195,22 +198,26 @@ class Conductor(Checkpoint):
         if self.average is not None and not module.record.skipped:
             self.average.update(step)
         row: dict[str, float] = {}
-        if step == 1 or self._due(step, self.config.log_every):
+        if self._is_logged(step):
             row |= self._training_row(trainer, module)
         if self.validation is not None and self._due(step, self.config.validate_every):
             row |= self._validation_row(trainer, module, "validation")
             if self.average is not None and self.average.begun:
                 with self.average.applied():
                     row |= self._validation_row(trainer, module, AVERAGED)
+            self.standing.judge(step, row.get(self.standing.config.metric, math.nan))
         self._write(step, row)
-        if self._due(step, self.config.save_every) or module.stop_number:
+        if self._due(step, self.config.save_every) or self.standing.asks_for(step) or module.stop_number:
             self._save(trainer, step)
         if module.stop_number:
             self._close_logs()
             trainer.strategy.barrier()  # so that no rank ends while the first is still busy with the log
             raise Interrupted(module.stop_number, step)
-        trainer.should_stop |= self.ended
+        trainer.should_stop |= self.ended or bool(self.standing.ended)
         self._resumed_at = time.perf_counter()
+
+    def _is_logged(self, step: int) -> bool:
+        return step == 1 or self._due(step, self.config.log_every)
 
     def _due(self, step: int, every: int | None) -> bool:
         return self.ended or (every is not None and step % every == 0)
@@ -248,6 +255,9 @@ class Conductor(Checkpoint):
             row["tokens_per_second"] = self._interval_tokens / self._interval_seconds
             row["mfu"] = self._utilization(module, row["tokens_per_second"] / trainer.world_size)
         self._interval_tokens, self._interval_seconds = 0, 0.0
+        row |= memory_row(module.device)
+        if module.norms is not None:
+            row |= module.norms.row
         if self.first_loss is None:
             self.first_loss = row["train/loss"]
         return row
@@ -260,17 +270,21 @@ class Conductor(Checkpoint):
 
     def _validation_row(self, trainer: lightning.Trainer, module: TrainingModule, prefix: str) -> dict[str, float]:
         assert self.validation is not None
+        step, precision = trainer.global_step, trainer.precision_plugin.forward_context
         with module.shown_weights():
-            means = evaluate(
+            evaluation = evaluate(
                 module,
                 self.validation,
                 self.config.validation_batch_size or self.config.microbatch_rows,
-                precision=trainer.precision_plugin.forward_context,
+                precision=precision,
                 reduce=lambda sums: _sum_over_ranks(trainer, sums),
                 rank=trainer.global_rank,
                 num_ranks=trainer.world_size,
             )
-        return {f"{prefix}/{name}": value for name, value in means.items()}
+            if self.logs is not None and prefix == "validation":
+                samples = () if self.samples is None else self.samples.write(precision)
+                self.logs.write_validation(step, evaluation, samples)
+        return {f"{prefix}/{name}": value for name, value in evaluation.means.items()}
 
     def _write(self, step: int, row: dict[str, float]) -> None:
         if row:
@@ -279,23 +293,41 @@ class Conductor(Checkpoint):
             return
         if row:
             row = {"step": step, "tokens": self.spent.tokens, "seconds": self.spent.seconds, **row}
-            self.logs.file.write(row)
-            if self.logs.wandb is not None:
-                self.logs.wandb.write(row)
+            self.logs.write(row)
         self.logs.progress.update(self.spent.of(self.budget.unit), row)
 
     def _settle_sources(self, trainer: lightning.Trainer) -> None:
         self.sources.settle(lambda counts: _sum_over_ranks(trainer, counts), trainer.strategy.root_device)
 
+    def standing_at(self, step: int) -> RunStanding:
+        """What the checkpoint of a step is to say of the run; best steps without a checkpoint are left out."""
+        return RunStanding(self.standing.config.metric, self._best_kept(step), self.standing.ended)
+
+    def best_checkpoint(self, step: int) -> Path | None:
+        """The checkpoint of the best validation up to a step; None: none is kept."""
+        best = self._best_kept(step)
+        return self._place(best[0][0]) if best else None
+
+    def _best_kept(self, step: int) -> list[tuple[int, float]]:
+        best = self.standing.ranked[: self.standing.config.keep]
+        return [(each.step, each.value) for each in best if each.step == step or self._place(each.step).is_dir()]
+
+    def _place(self, step: int) -> Path:
+        return self.folder.checkpoints / f"step-{step}"
+
     def _save(self, trainer: lightning.Trainer, step: int) -> None:
+        if self.logs is not None:
+            self.logs.sync()
         self._settle_sources(trainer)
         module = trainer.lightning_module
         assert isinstance(module, TrainingModule)
         with module.shown_weights():
-            trainer.save_checkpoint(self.folder.checkpoints / f"step-{step}")
+            trainer.save_checkpoint(self._place(step))
         self._saved_step = step
         if trainer.is_global_zero:
-            for complaint in prune(self.folder.checkpoints, self.config.keep, format=TRAINING_FORMAT):
+            newest = [path for _, path in steps_of(self.folder.checkpoints)[: self.config.keep]]  # stay in any case
+            best = [place for each, _ in self._best_kept(step) if (place := self._place(each)) not in newest]
+            for complaint in prune(self.folder.checkpoints, self.config.keep, format=TRAINING_FORMAT, protect=best):
                 warnings.warn(complaint, stacklevel=2)
 
 

@@ -17,12 +17,14 @@ from zoo.nn.recompute import NoRecomputeConfig, RecomputeConfig
 from zoo.objectives.base import ObjectiveConfig
 from zoo.objectives.mixture import check_family, check_objectives
 from zoo.tokenizer.train import FileConfig, TokenizerConfig
+from zoo.training.best import BestConfig
 from zoo.training.budget import UNITS, Budget, the_budget
 from zoo.training.compilation import check_compile
 from zoo.training.ema import EMAConfig
 from zoo.training.kernels import DEVICES, check_kernels
 from zoo.training.optimizers import AdamWConfig, OptimizerConfig
 from zoo.training.precision import PrecisionName, check_precision
+from zoo.training.samples import SamplesConfig
 from zoo.training.schedule import ConstantConfig, ScheduleConfig
 from zoo.training.warmup import WarmupConfig, sizes
 
@@ -104,6 +106,16 @@ class TrainerConfig(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LoggingConfig(Config):
+    """What is logged beside metrics.csv, and what more goes into that."""
+
+    tensorboard: bool = setting(False, "whether the run folder gets a copy of the log for TensorBoard")
+    norms: bool = setting(
+        False, "whether rows have the norms of gradient and update of each part of the model, layer by layer"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class WandbConfig(Config):
     """Weights & Biases: a copy of the log, offline where there is no key; it can neither block nor end a run."""
 
@@ -128,6 +140,9 @@ class RunConfig(Config):
     optimizer: OptimizerConfig = setting(AdamWConfig(), "how gradients become updates")
     schedule: ScheduleConfig = setting(ConstantConfig(), "how the learning rate moves")
     trainer: TrainerConfig = setting(TrainerConfig(), "steps, batches, devices, intervals")
+    best: BestConfig = setting(BestConfig(), "which checkpoint is the best, and when the run ends early")
+    samples: SamplesConfig = setting(SamplesConfig(), "what the model writes at each validation")
+    logging: LoggingConfig = setting(LoggingConfig(), "what is logged, and where")
     wandb: WandbConfig = setting(WandbConfig(), "Weights & Biases")
 
     def validate(self) -> None:
@@ -163,6 +178,7 @@ class RunConfig(Config):
                 "tokenizer.kind",
             )
         self._check_effects()
+        self._check_validation()
         self._check_mixing()
         check_kernels(self.model, self.trainer.precision, DEVICES[self.trainer.accelerator])
         check_precision(self.trainer.precision, DEVICES[self.trainer.accelerator])
@@ -217,6 +233,27 @@ class RunConfig(Config):
                         f"trainer.{shares}",
                     )
 
+    def _check_validation(self) -> None:
+        """Refuses what needs validations where there are none, or one at the end only."""
+        try:
+            sources = [name for name in self.data.source.by_name() if name]
+            self.best.check(self.objectives, sources, self.trainer.ema is not None)
+        except ConfigError as error:
+            raise error.under("best") from None
+        held_out, best = self.data.validation_fraction > 0, self.best
+        chosen = {"best.keep": best.keep, "best.patience": best.patience, "samples.prompts": self.samples.prompts}
+        for key, value in chosen.items():
+            if value and not held_out:
+                raise ConfigError(
+                    f"{value!r} has no effect: data.validation_fraction is 0, so nothing is ever validated", key
+                )
+        if best.patience is not None and self.trainer.validate_every is None:
+            raise ConfigError(
+                f"{best.patience} has no effect: trainer.validate_every is null, so the run is validated at its end "
+                "only; set that, or this to null",
+                "best.patience",
+            )
+
     def _check_effects(self) -> None:
         """Refuses settings that something else makes idle."""
         if self.data.validation_fraction == 0:
@@ -249,6 +286,13 @@ HARMLESS = (
     "trainer.log_every",
     "trainer.accelerator",
     "trainer.recompute",
+    "best.keep",
+    "samples.count",
+    "samples.prompts",
+    "samples.max_new_tokens",
+    "samples.show",
+    "logging.tensorboard",
+    "logging.norms",
     "wandb.enabled",
     "wandb.project",
     "wandb.entity",

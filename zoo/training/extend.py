@@ -14,6 +14,7 @@ from pathlib import Path
 
 from zoo.checkpoint.folder import newest_verified, steps_of
 from zoo.checkpoint.model import TRAINING_FORMAT
+from zoo.checkpoint.standing import read_standing
 from zoo.checkpoint.tensors import load_tree
 from zoo.config import flatten, read_overrides
 from zoo.errors import CheckpointError, ConfigError
@@ -74,6 +75,11 @@ def spent_at(checkpoints: Path) -> Spent:
     newest, complaints = newest_verified(checkpoints, format=TRAINING_FORMAT)
     if newest is None and complaints:
         raise CheckpointError("; ".join(complaints))
+    if newest is not None and (why := read_standing(newest).ended):
+        raise ConfigError(
+            f"the run ended early: {why}; a larger budget would not take it further. Instead: zoo branch "
+            f"{checkpoints.parent} --name … best.patience=null"
+        )
     return Spent() if newest is None else spent_in(newest)
 
 

@@ -40,9 +40,18 @@ class MetricsFile:
         self._writer.writerow({name: _spell(value) for name, value in row.items()})
         self._file.flush()
 
+    def sync(self) -> None:
+        """Returns when everything written is on the disk, for a power cut too."""
+        os.fsync(self._file.fileno())
+
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
+
+
+def as_written(row: dict[str, float]) -> dict[str, float]:
+    """The numbers of a row as whoever reads the file gets them: floats have six digits."""
+    return {name: float(_spell(value)) for name, value in row.items()}
 
 
 def _spell(value: float) -> str:

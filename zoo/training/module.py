@@ -26,13 +26,14 @@ from torch import Tensor
 from zoo.errors import TrainingError
 from zoo.models.base import Model
 from zoo.nn.step import step_aware, watched
-from zoo.objectives.base import Objective
+from zoo.objectives.base import Objective, Scores
 from zoo.objectives.mixture import Part
 from zoo.training.budget import FlopCounter, Spent
 from zoo.training.datamodule import Step
 from zoo.training.interrupt import StopFlag, agreed
 from zoo.training.loss_scaling import LEAST_SCALE, ScaledPrecision
 from zoo.training.optimizers import OptimizerConfig, shown_weights
+from zoo.training.part_norms import PartNorms
 from zoo.training.precision import gradient_norm
 from zoo.training.schedule import Course
 
@@ -97,6 +98,8 @@ class TrainingModule(lightning.LightningModule):
         self.run_backbone: Callable[..., Tensor] = model.backbone.__call__
         self.step_aware = step_aware(model)
         self.record = StepRecord()
+        self.norms: PartNorms | None = None
+        """What looks at the gradients and the update of the next step; None: nothing does."""
         self.stop = StopFlag()
         self.stop_number = 0
 
@@ -209,14 +212,15 @@ class TrainingModule(lightning.LightningModule):
                 f"trainer.precision={'bf16-mixed' if endless else '32-true'}, and give the run another name (name=…) "
                 "or start anew with --fresh"
             )
-        if self.gradient_clip is not None and not self.record.skipped:
-            torch.nn.utils.clip_grads_with_norm_(self.model.parameters(), self.gradient_clip, norm)
         step = Spent(steps=1, tokens=self.record.num_tokens, flops=self.record.flops)
         rate = self.optimizer_config.learning_rate * self.course.factor(self.spent, step)
         for group in optimizer.param_groups:
             group["lr"] = rate * group["rate_factor"]
         self.record.learning_rate = rate
-        optimizer.step()
+        with self.norms or contextlib.nullcontext():
+            if self.gradient_clip is not None and not self.record.skipped:
+                torch.nn.utils.clip_grads_with_norm_(self.model.parameters(), self.gradient_clip, norm)
+            optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
     def _settle(self) -> None:
@@ -231,17 +235,15 @@ class TrainingModule(lightning.LightningModule):
                 part.settle(counted)
 
     @torch.no_grad()
-    def evaluate_part(self, part: Part) -> dict[str, Tensor]:
-        """Sums of one batch in evaluation: `objective/loss`, `objective/count`, `objective/accuracy`, …"""
-        sums: dict[str, Tensor] = {}
+    def evaluate_part(self, part: Part) -> dict[str, Scores]:
+        """The scores of one batch, by objective; for evaluation."""
         hidden_BTD = self.model.backbone(**part.batch.inputs)
-        for name in part.names:
-            objective = self.objectives[name]
-            head = self.model.heads[objective.config.head]
-            scores = objective.loss(hidden_BTD, head, part.batch.labels[name])
-            for key, value in {"loss": scores.loss, "count": scores.count, **scores.metrics}.items():
-                sums[f"{name}/{key}"] = value.double()
-        return sums
+        return {
+            name: self.objectives[name].loss(
+                hidden_BTD, self.model.heads[self.objectives[name].config.head], part.batch.labels[name]
+            )
+            for name in part.names
+        }
 
 
 def seed_dropout(device: torch.device, seed: int, step: int, rank: int, part: int) -> None:

@@ -17,8 +17,8 @@ from pytorch_lightning.strategies import DDPStrategy, Strategy
 
 from zoo.checkpoint.folder import newest_verified
 from zoo.checkpoint.model import TRAINING_FORMAT
+from zoo.checkpoint.standing import read_standing
 from zoo.checkpoint.tensors import load_tree
-from zoo.config import to_mapping
 from zoo.data.blend import Blend
 from zoo.data.corpus import Corpus, load_corpus
 from zoo.data.filter import dropped_words
@@ -47,9 +47,11 @@ from zoo.training.module import TrainingModule
 from zoo.training.origin import refuse_unfinished_branch
 from zoo.training.precision import convert
 from zoo.training.run_folder import RunFolder, write_text
+from zoo.training.samples import make_samples
 from zoo.training.schedule import Course
 from zoo.training.shares import source_lines
-from zoo.training.wandb_log import WandbLog
+from zoo.training.tensorboard_log import check_tensorboard
+from zoo.training.warned import warned_once
 
 EVALUATION_SEED = 0
 """Of the noise on held-out text: fixed, so that validation losses of different seeds compare."""
@@ -62,6 +64,7 @@ class Result(NamedTuple):
         folder: the run folder. steps: optimizer steps done. parameters: of the model. tokens: trained on, with repeats.
         seconds: of training, validation and saving left out. first_loss: training loss of the first step.
         metrics: the last value of everything that was logged.
+        ended: why it ended before its last step, or "". best: the best checkpoint, where `best.keep` keeps one.
         already_finished: whether an earlier call had finished the run.
     """
 
@@ -72,6 +75,8 @@ class Result(NamedTuple):
     seconds: float
     first_loss: float
     metrics: dict[str, float]
+    ended: str = ""
+    best: Path | None = None
     already_finished: bool = False
 
 
@@ -199,6 +204,7 @@ def pretrain(
             ranks together; the first reports them, the others end as if all were well.
     """
     check_launch(config.trainer, fresh)
+    check_tensorboard(config.logging.tensorboard)
     check_kernels(config.model, config.trainer.precision, (device_type(config.trainer.accelerator),))
     if config.trainer.compile:
         check_compiler(device_type(config.trainer.accelerator))
@@ -233,9 +239,8 @@ def _train(config: RunConfig, run: RunFolder, corpus: Corpus | None) -> Result:
     _say_what_is_read(prepared, run)
     config, module, tokenizer = prepared.config, prepared.module, prepared.corpus.tokenizer
     average = None if config.trainer.ema is None else WeightAverage(config.trainer.ema, module.model)
-    conductor = Conductor(
-        config.trainer, run, prepared.validation, lambda: _open_wandb(config, run), prepared.fingerprints, average
-    )
+    samples = make_samples(config.samples, module.model, prepared.corpus)
+    conductor = Conductor(config, run, prepared.validation, samples, prepared.fingerprints, average)
     if newest is None:
         begin(config, module.model, tokenizer, run.path, run.is_owner)
     if newest is None or not _is_finished(conductor, newest):
@@ -244,8 +249,8 @@ def _train(config: RunConfig, run: RunFolder, corpus: Corpus | None) -> Result:
                 print(f"{run.path} continues from step {checkpoint_step(newest)}", file=sys.stderr)
             tokenizer.save(run.path / "tokenizer")
             write_text(run.path / "data.json", to_json(text_facts(prepared.corpus)))
-        trainer = make_trainer(config, conductor, FolderCheckpointIO(module.model, tokenizer, average))
-        _fit(trainer, module, _data_module(prepared), newest)
+        io = FolderCheckpointIO(module.model, tokenizer, average, conductor.standing_at)
+        _fit(make_trainer(config, conductor, io), module, _data_module(prepared), newest)
     result = Result(
         folder=run.path,
         steps=conductor.spent.steps,
@@ -254,21 +259,23 @@ def _train(config: RunConfig, run: RunFolder, corpus: Corpus | None) -> Result:
         seconds=conductor.spent.seconds,
         first_loss=conductor.first_loss or 0.0,
         metrics=conductor.last,
+        ended=conductor.standing.ended,
+        best=conductor.best_checkpoint(conductor.spent.steps),
     )
     if run.is_owner:
-        write_text(run.result, json.dumps({**result._asdict(), "folder": str(run.path)}, indent=2))
+        write_text(run.result, json.dumps(result._asdict(), default=str, indent=2))  # paths are written as text
         write_report_or_warn(run.path)
     return result
 
 
 def _is_finished(conductor: Conductor, newest: Path) -> bool:
-    """Whether nothing of the budget is left at a checkpoint; then the conductor has the state that is in there."""
-    steps = conductor.budget.steps_at_most()
-    if steps is not None and checkpoint_step(newest) < steps:
+    """Whether a run ends at a checkpoint, by its budget or early; then the conductor has the state that is in there."""
+    steps, ended = conductor.budget.steps_at_most(), read_standing(newest).ended
+    if steps is not None and checkpoint_step(newest) < steps and not ended:
         return False
     conductor.load_state_dict(load_tree(newest, "trainer")["callbacks"][conductor.state_key])
     conductor.spent.steps = checkpoint_step(newest)
-    return conductor.budget.is_spent(conductor.spent)
+    return bool(ended) or conductor.budget.is_spent(conductor.spent)
 
 
 def _with_microbatches(config: RunConfig, prepared: Prepared, run: RunFolder) -> Prepared:
@@ -316,7 +323,7 @@ def _say_what_is_read(prepared: Prepared, run: RunFolder) -> None:
 def _fit(trainer: lightning.Trainer, module: TrainingModule, data: DataModule, newest: Path | None) -> None:
     """Trains to the end, or to the error."""
     try:
-        with module.stop:
+        with module.stop, warned_once():
             trainer.fit(module, data, ckpt_path=newest)
     except (Interrupted, TrainingError):
         raise
@@ -333,7 +340,8 @@ def read_result(folder: Path) -> Result:
     if not path.exists():
         raise CheckpointError(f"{folder} has no result.json: the run is not finished; continue it with zoo pretrain")
     values = json.loads(path.read_text(encoding="utf-8"))
-    return Result(**{**values, "folder": folder, "already_finished": True})
+    best = values.get("best") and folder / "checkpoints" / Path(values["best"]).name  # it may have been moved since
+    return Result(**{**values, "folder": folder, "best": best, "already_finished": True})
 
 
 def _data_module(prepared: Prepared) -> DataModule:
@@ -390,9 +398,3 @@ def _quiet_lightning() -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     for message in (".*does not have many workers.*", ".*LeafSpec.*", ".*dataloader is not resumable.*"):
         warnings.filterwarnings("ignore", message)
-
-
-def _open_wandb(config: RunConfig, run: RunFolder) -> WandbLog | None:
-    if not config.wandb.enabled:
-        return None
-    return WandbLog(config.wandb, config.name, run.path, to_mapping(config))

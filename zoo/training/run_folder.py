@@ -5,7 +5,7 @@
         environment.json   versions, device, own blocks
         imports/           own blocks as they were, for the record
         data.json          what the text is like
-        metrics.csv        the log
+        metrics.csv        the log; evaluation/, samples.jsonl and tensorboard/ beside it: see logs.py
         tokenizer/         opens by itself
         checkpoints/       step-N folders
         result.json        written when the run is finished
@@ -46,6 +46,7 @@ PACKAGES = (
     "omegaconf",
     "safetensors",
     "numpy",
+    "tensorboard",
     "wandb",
 )
 _LOCKS: set[IO[str]] = set()
