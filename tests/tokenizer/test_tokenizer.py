@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from zoo.errors import ConfigError, DataError
+from zoo.tokenizer import tokenizer as module
 from zoo.tokenizer.tokenizer import Tokenizer
 from zoo.tokenizer.train import (
     ByteLevelBPEConfig,
@@ -70,6 +71,25 @@ def test_sentences_of_a_long_text_and_of_none(tokenizer: Tokenizer) -> None:
     assert ids.tolist() == tokenizer.encode(text).tolist()
     assert np.all(np.diff(indices) > 0)
     assert {tokenizer.decode(part).strip() for part in np.split(ids, indices[1:])} == {sentence.strip()}
+
+
+def test_a_long_text_reaches_the_library_in_groups_which_change_nothing(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sentence = "Four five six seven. "
+    texts = ["", sentence * 20_000, "Six", sentence * 5]
+    starts = [list(range(0, len(text), len(sentence))) for text in texts]
+    plain, marked = tokenizer.encode_batch(texts), tokenizer.encode_with_sentences(texts, starts)
+    monkeypatch.setattr(module, "_GROUP_CHARACTERS", 100_000)
+    sizes = []
+    guarded = module.guarded
+    monkeypatch.setattr(module, "guarded", lambda *arguments: sizes.append(arguments) or guarded(*arguments))
+    for one, other in zip(plain, tokenizer.encode_batch(texts), strict=True):
+        assert np.array_equal(one, other)
+    assert len(sizes) == 4
+    for before, after in zip(marked, tokenizer.encode_with_sentences(texts, starts), strict=True):
+        for one, other in zip(before, after, strict=True):
+            assert np.array_equal(one, other)
 
 
 def test_roles_that_are_missing_name_the_families_that_have_them(tokenizer: Tokenizer) -> None:

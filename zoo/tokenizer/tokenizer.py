@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import itemgetter
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from zoo.tokenizer.pieces import pieces
 from zoo.tokenizer.special_tokens import FILE_NAME, ROLES, SpecialTokens, families_with, read_special_tokens
 
 LIBRARY_FILE_NAME = "tokenizer.json"
+_GROUP_CHARACTERS = 1 << 21
 
 
 class Tokenizer:
@@ -76,9 +77,7 @@ class Tokenizer:
     def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
         """`encode` of each text, on all cores: hand over many texts at once."""
         parts, counts = self._parts(texts)
-        with guarded("encode the text", DataError):
-            encodings = self._library.encode_batch_fast(parts, add_special_tokens=False)
-        arrays = [_ids(encoding) for encoding in encodings]
+        arrays = [_ids(encoding) for encoding in _encodings(self._library.encode_batch_fast, parts)]
         return [_joined(arrays[start:stop]) for start, stop in _ranges(counts)]
 
     def encode_with_sentences(
@@ -95,13 +94,13 @@ class Tokenizer:
             int64 in 0 … n. Two sentences share an index where the earlier one has no token of its own.
         """
         parts, counts = self._parts(texts)
-        with guarded("encode the text", DataError):
-            # Not the fast variant: that one leaves out which characters a token stands for.
-            encodings = self._library.encode_batch(parts, add_special_tokens=False)
+        # Not the fast variant: that one leaves out which characters a token stands for.
+        pairs = [(_ids(encoding), _ends(encoding)) for encoding in _encodings(self._library.encode_batch, parts)]
         ids, starts = [], []
         for (start, stop), characters in zip(_ranges(counts), sentence_starts, strict=True):
-            ids.append(_joined([_ids(encoding) for encoding in encodings[start:stop]]))
-            ends = _joined(_token_ends(encodings[start:stop], parts[start:stop]))
+            ids.append(_joined([piece for piece, _ in pairs[start:stop]]))
+            offsets = np.cumsum([0, *map(len, parts[start : stop - 1])])
+            ends = _joined([end + offset for (_, end), offset in zip(pairs[start:stop], offsets, strict=True)])
             # A sentence starts with the first token that reaches beyond its first character's offset.
             starts.append(np.searchsorted(ends, np.asarray(characters, dtype=np.int64), side="right"))
         return ids, starts
@@ -236,14 +235,24 @@ def _ids(encoding: tokenizers.Encoding) -> np.ndarray:
     return np.fromiter(encoding.ids, dtype=np.int64, count=len(encoding))
 
 
-def _token_ends(encodings: Sequence[tokenizers.Encoding], parts: Sequence[str]) -> list[np.ndarray]:
-    """For each piece of a text the character offset, in the whole text, at which each of its tokens ends."""
-    ends, offset = [], 0
-    for encoding, part in zip(encodings, parts, strict=True):
-        piece = np.fromiter(map(itemgetter(1), encoding.offsets), dtype=np.int64, count=len(encoding))
-        ends.append(piece + offset)
-        offset += len(part)
-    return ends
+def _ends(encoding: tokenizers.Encoding) -> np.ndarray:
+    """The character offset at which each token ends."""
+    return np.fromiter(map(itemgetter(1), encoding.offsets), dtype=np.int64, count=len(encoding))
+
+
+def _encodings(encode: Callable[..., list[tokenizers.Encoding]], parts: Sequence[str]) -> Iterator[tokenizers.Encoding]:
+    """What the library makes of the pieces, two million characters at a time: it needs 150 bytes for each token."""
+    group: list[str] = []
+    characters = 0
+    for index, part in enumerate(parts):
+        group.append(part)
+        characters += len(part)
+        if characters >= _GROUP_CHARACTERS or index == len(parts) - 1:
+            with guarded("encode the text", DataError):
+                encodings = encode(group, add_special_tokens=False)
+            yield from encodings
+            del encodings  # before the next ones are made
+            group, characters = [], 0
 
 
 def _joined(arrays: Sequence[np.ndarray]) -> np.ndarray:
