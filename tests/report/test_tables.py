@@ -1,7 +1,7 @@
 """Tables and lists."""
 
 from zoo.report.markup import element
-from zoo.report.tables import facts, loss, percent, table, tiles, written
+from zoo.report.tables import facts, loss, percent, rate, table, tiles, written
 
 
 def test_columns_of_numbers_are_set_to_the_right() -> None:
@@ -35,4 +35,5 @@ def test_written() -> None:
     cells = (1234567, -5, 0.12345678, 123456.7, 2e-5, True, None, "x", 0.0)
     words = ["1,234,567", "\N{MINUS SIGN}5", "0.123", "123k", "2e-05", "yes", "", "x", "0.000"]
     assert [written(cell) for cell in cells] == words
+    assert ([rate(value) for value in (0.002, 5.712e-5, 0.0)]) == ["0.002", "5.71e\N{MINUS SIGN}5", "0"]
     assert (loss(6.5621), loss(1234.56), percent(0.1234)) == ("6.562", "1,234.6", "12.3 %")

@@ -79,8 +79,9 @@ def loss(value: float) -> str:
 
 
 def rate(value: float) -> str:
-    """A learning rate."""
-    return f"{value:.3g}"
+    """A learning rate or a norm: 0.002, 5.71e−5."""
+    factor, e, exponent = f"{value:.3g}".partition("e")
+    return f"{factor}e{int(exponent)}".replace("-", "\N{MINUS SIGN}") if e else factor
 
 
 def percent(value: float) -> str:
