@@ -87,6 +87,12 @@ def test_opened_ones_are_saved_as_ours(gpt2: Path, bert: Path, tmp_path: Path) -
         assert again.roles == opened.roles
 
 
+def test_that_of_a_run_is_in_a_folder_below(bert: Path, tmp_path: Path) -> None:
+    expected = open_tokenizer(bert)
+    expected.save(tmp_path / "run" / "tokenizer")
+    assert open_tokenizer(tmp_path / "run").fingerprint == expected.fingerprint
+
+
 def damaged(folder: Path, name: str, content: str | None) -> Path:
     if content is None:
         (folder / name).unlink()

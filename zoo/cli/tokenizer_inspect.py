@@ -49,7 +49,7 @@ def run(
     from zoo.data.files import lines
     from zoo.tokenizer.foreign import open_tokenizer
 
-    tokenizer = open_tokenizer(find_tokenizer(Path(path).expanduser()))
+    tokenizer = open_tokenizer(path)
     show_tokenizer(path, tokenizer)
     for text in texts or ():
         print()
@@ -57,12 +57,6 @@ def run(
     for name in file or ():
         print()
         show_quality(f"on {name}", tokenizer, (line for _, line in lines(Path(name).expanduser())))
-
-
-def find_tokenizer(path: Path) -> Path:
-    """Where the tokenizer of a run folder or a model folder is; any other path stays what it is."""
-    inside = path / "tokenizer"
-    return inside if inside.is_dir() else path
 
 
 def show_tokenizer(title: str, tokenizer: Tokenizer) -> None:

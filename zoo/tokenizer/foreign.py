@@ -1,6 +1,6 @@
 """Tokenizers that others made: which files hold them, and how each becomes a tokenizer.json.
 
-    tokenizer.json              the `tokenizers` library's own file, under this or another name
+    tokenizer.json              the `tokenizers` library's own file, under this or another name; of a run: in tokenizer/
     vocab.json + merges.txt     byte-level pairs (Radford et al. 2019, GPT-2)
     vocab.txt                   BERT's vocabulary, a token a line (Devlin et al. 2018)
     *.model                     SentencePiece, unigram or BPE (Kudo & Richardson 2018, arXiv:1808.06226)
@@ -131,6 +131,7 @@ def _from_sentencepiece(file: Path) -> Tokenizer:
 
 FORMATS: dict[str, Callable[[Path], Tokenizer]] = {
     LIBRARY_FILE_NAME: _from_folder,
+    f"tokenizer/{LIBRARY_FILE_NAME}": _from_folder,
     "vocab.json": _from_pairs,
     "vocab.txt": _from_vocabulary,
     "*.model": _from_sentencepiece,

@@ -154,7 +154,7 @@ def _check_tokenizer(config: RunConfig, start: Start) -> None:
     assert isinstance(config.tokenizer, FileConfig), config.tokenizer
     if start.tokenizer is None:
         return
-    if Tokenizer.load(config.tokenizer.path).fingerprint != start.tokenizer.fingerprint:
+    if open_tokenizer(config.tokenizer.path).fingerprint != start.tokenizer.fingerprint:
         raise ConfigError(
             f"{config.tokenizer.path} has not the tokenizer of the weights, which is that of {start.folder}; say that, "
             "or leave the tokenizer out",
