@@ -33,6 +33,7 @@ from zoo.heads.language_model import LanguageModelHead
 from zoo.interop.folder import is_foreign, read_foreign_config, read_foreign_weights, weight_files
 from zoo.models import Model, ModelConfig
 from zoo.pretrained import model_folder
+from zoo.tokenizer.foreign import open_tokenizer
 from zoo.tokenizer.tokenizer import LIBRARY_FILE_NAME, Tokenizer
 from zoo.tokenizer.train import FileConfig
 from zoo.training.config import RunConfig, tokenizer_folder
