@@ -38,6 +38,8 @@ _PROGRAM = "from zoo.data.workers import work; work()"
 _PACKAGE_HOME = Path(__file__).resolve().parents[2]
 _STANDARD_INPUT = 0
 _SIZES = np.dtype("<i8")
+_AHEAD_BYTES = 1 << 23
+"""Text for each process beyond which only as much is read ahead as keeps it busy: where documents are long."""
 _FINE, _FAILED = b"+", b"-"
 _GONE = (EOFError, BrokenPipeError, ConnectionResetError)
 """What a socket says when the other side has ended."""
@@ -55,7 +57,7 @@ def encoded(encoder: Encoder, batches: Iterable[Kept], num_workers: int) -> Iter
 
     Args:
         encoder: what makes tokens of text.
-        batches: what a filter left; read ahead by two for each process.
+        batches: what a filter left; read ahead by two for each process, by one where they are large.
         num_workers: processes, started where there is a batch at all; 0: this one does it, with the threads of the
             tokenizers library.
 
@@ -74,11 +76,15 @@ def encoded(encoder: Encoder, batches: Iterable[Kept], num_workers: int) -> Iter
         ahead: deque[tuple[Kept, Future[Encoded]]] = deque()
         for batch in chain(start, rest):
             ahead.append((batch, workers.submit(batch)))
-            if len(ahead) > 2 * num_workers:
+            while len(ahead) > (num_workers if _bytes(ahead) > num_workers * _AHEAD_BYTES else 2 * num_workers):
                 first, future = ahead.popleft()
                 yield first, future.result()
         for first, future in ahead:
             yield first, future.result()
+
+
+def _bytes(ahead: Iterable[tuple[Kept, Future[Encoded]]]) -> int:
+    return sum(int(batch.sizes.sum()) for batch, _ in ahead)
 
 
 class _Workers:
