@@ -54,7 +54,7 @@ def smallest_fitting(config: RunConfig, device: str, limit: float) -> int:
     if low == len(legal):
         least = _peak(config, legal[-1], device) / GIB
         raise ConfigError(
-            f"a step takes {least:.2f} GiB even with one row at a time, over the limit of {limit / GIB:.2f} GiB; raise "
+            f"a step takes {least:.3g} GiB even with one row at a time, over the limit of {limit / GIB:.3g} GiB; raise "
             "it, or take trainer.recompute=blocks, trainer.precision=bf16-mixed, a lower model.max_length or a "
             "smaller model",
             "trainer.memory_limit",
