@@ -9,7 +9,8 @@ from tests.data.memory import ListConfig
 from zoo.data.split import Documents, counted, held_out_words, split
 from zoo.data.store import TokenStore, build_store
 from zoo.errors import ConfigError, DataError
-from zoo.tokenizer.train import BytesConfig, CharactersConfig
+from zoo.tokenizer.spelling import spelled_bytes
+from zoo.tokenizer.train import ByteLevelBPEConfig, BytesConfig, CharactersConfig, TokenizerConfig, WordPieceConfig
 
 TEXTS = tuple(f"Document {number}. It has {'many ' * (number % 7)}words." for number in range(200))
 
@@ -93,3 +94,42 @@ def test_what_cannot_be_split_is_refused(tmp_path: Path) -> None:
     for fraction in (-0.1, 1.0, float("nan")):
         with pytest.raises(ConfigError, match="validation_fraction"):
             split(store_of(tmp_path), fraction)
+
+
+UNEVEN = "aaaa aaaa aaaa " * 40 + "Größe ±½ naïve — 日本語テキスト " * 20
+"""A text that has more bytes a token at its end."""
+
+
+def test_bytes_of_whole_documents_are_those_of_the_text(tmp_path: Path) -> None:
+    """Whatever the tokenizer makes of it: WordPiece drops white space and here accents too."""
+    texts = tuple(f"  Nàïve   text   {number}  " for number in range(60))
+    tokenizer = WordPieceConfig(lowercase=True).train(texts)
+    store = build_store(ListConfig(texts=texts), tokenizer, tmp_path)
+    for side in split(store, 0.2, spelled_bytes(tokenizer)):
+        numbers = np.searchsorted(store.documents, side.starts)
+        assert side.num_bytes == sum(len(texts[number].encode()) for number in numbers)
+        assert side.bytes_per_token == side.num_bytes / (side.stops - side.starts).sum()
+
+
+@pytest.mark.parametrize("texts", [(UNEVEN,), (UNEVEN, "b", UNEVEN[::-1])], ids=len)
+@pytest.mark.parametrize("config", [BytesConfig(), CharactersConfig(), ByteLevelBPEConfig(vocab_size=300)])
+def test_bytes_of_a_cut_document_are_exact_where_tokens_spell_bytes(
+    config: TokenizerConfig, texts: tuple[str, ...], tmp_path: Path
+) -> None:
+    tokenizer = config.train(texts)
+    store = build_store(ListConfig(texts=texts), tokenizer, tmp_path)
+    sides = split(store, 0.3, spelled_bytes(tokenizer))
+    spelled = spelled_bytes(tokenizer)
+    for side in sides:
+        parts = [side.tokens[start:stop] for start, stop in zip(side.starts, side.stops, strict=True)]
+        assert side.num_bytes == pytest.approx(sum(int(spelled[part].sum()) for part in parts))
+    assert sum(side.num_bytes for side in sides) == pytest.approx(sum(len(text.encode()) for text in texts))
+
+
+def test_bytes_of_a_cut_document_add_up_whatever_the_tokenizer(tmp_path: Path) -> None:
+    tokenizer = WordPieceConfig().train([UNEVEN])
+    store = build_store(ListConfig(texts=(UNEVEN,)), tokenizer, tmp_path)
+    for spelled in (None, spelled_bytes(tokenizer)):
+        training, validation = split(store, 0.3, spelled)
+        assert training.num_bytes + validation.num_bytes == pytest.approx(len(UNEVEN.encode()))
+        assert validation.num_bytes > 0

@@ -64,8 +64,7 @@ def by_hand(prepared: Prepared) -> Evaluation:
                 special = set(tokenizer.special_ids.tolist()) - {tokenizer.roles.get("unknown")}
                 num_bytes = sum(target.label not in special for target in targets) * group.bytes_per_token
                 means[f"{name}/perplexity"] = math.exp(loss / len(targets))
-                if num_bytes:
-                    means[f"{name}/bits_per_byte"] = loss / math.log(2) / num_bytes
+                means[f"{name}/bits_per_byte"] = loss / math.log(2) / num_bytes
                 objective = prepared.module.objectives[name]
                 curves[name] = curve(targets, objective.decoder_width or config.model.max_length)
     return Evaluation(means, curves)
@@ -210,3 +209,21 @@ def test_files_of_validations(tmp_path: Path) -> None:
     }
     forget_evaluations(tmp_path, 4)
     assert sorted(path.name for path in (tmp_path / "evaluation").iterdir()) == ["step-2.json", "step-4.json"]
+
+
+@pytest.mark.parametrize("kind", ["bert", "gpt", "t5"])
+def test_bits_per_byte_are_of_the_text(kind: str, tmp_path: Path) -> None:
+    """With one token a byte: bits of all targets over those of them that are text."""
+    prepared = prepared_double(tmp_path, kind)
+    assert prepared.validation is not None
+    (group,) = prepared.validation.groups
+    assert group.bytes_per_token == 1
+    name = group.names[0]
+    part = group.collate(*(torch.arange(group.num_rows).numpy() * factor for factor in (0, 1)))
+    labels = part.batch.labels[name].flatten()
+    scored = labels[labels != IGNORE_INDEX]
+    num_text = int((~torch.isin(scored, torch.from_numpy(prepared.corpus.tokenizer.special_ids))).sum())
+    means = evaluate(prepared.module, prepared.validation, 8).means
+    bits = means[f"{name}/loss"] * len(scored) / math.log(2)
+    assert means[f"{name}/bits_per_byte"] == pytest.approx(bits / num_text)
+    assert (num_text < len(scored)) == (kind != "bert")  # ends and sentinels have a price, and are no text

@@ -29,6 +29,7 @@ from zoo.data.split import Documents, split
 from zoo.data.stdlib import StdlibConfig
 from zoo.data.store import TokenStore, build_store
 from zoo.errors import ConfigError, DataError
+from zoo.tokenizer.spelling import spelled_bytes
 from zoo.tokenizer.tokenizer import Tokenizer
 from zoo.tokenizer.train import TokenizerConfig
 
@@ -111,11 +112,12 @@ def load_corpus(data: DataConfig, tokenizer: TokenizerConfig, sentences: bool = 
 
 def read_corpus(data: DataConfig, tokenizer: Tokenizer, sentences: bool = False, progress: bool = True) -> Corpus:
     """As `load_corpus`, with the tokenizer at hand."""
-    stores, sides = {}, []
+    stores, sides, spelled = {}, [], spelled_bytes(tokenizer)
     for name, source in data.source.by_name().items():
         try:
             store = build_store(source, tokenizer, cache_folder(data), sentences, progress, data.num_workers)
-            sides.append([Portion(name, source.share or 1.0, side) for side in split(store, data.validation_fraction)])
+            both = split(store, data.validation_fraction, spelled)
+            sides.append([Portion(name, source.share or 1.0, side) for side in both])
         except DataError as error:
             raise DataError(f"source {name}: {error}" if name else str(error)) from None
         stores[name] = store

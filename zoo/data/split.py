@@ -16,6 +16,8 @@ from zoo.errors import ConfigError, DataError
 
 FEWEST_DOCUMENTS = 20
 """A corpus of fewer documents is split by position."""
+_WEIGHED = 1 << 22
+"""Tokens that are weighed at a time."""
 
 
 class Documents(NamedTuple):
@@ -40,8 +42,7 @@ class Documents(NamedTuple):
     @property
     def bytes_per_token(self) -> float:
         """How many bytes of text a token stands for in the mean; 0: not known."""
-        num_tokens = int((self.stops - self.starts).sum())
-        return self.num_bytes / num_tokens if num_tokens else 0.0
+        return self.num_bytes / self.num_tokens if self.num_tokens else 0.0
 
     @property
     def num_documents(self) -> int:
@@ -54,11 +55,13 @@ class Documents(NamedTuple):
         return int((self.stops - self.starts).sum())
 
 
-def split(store: TokenStore, fraction: float) -> tuple[Documents, Documents]:
+def split(store: TokenStore, fraction: float, spelled: np.ndarray | None = None) -> tuple[Documents, Documents]:
     """The documents to train on and those to validate on.
 
     Args:
         store: the corpus.
+        spelled: (V,) bytes of text that each token spells, by which the bytes of a document that is cut are shared out;
+            None: by its tokens.
         fraction: share of the documents (of the tokens where there are fewer than 20 documents) that validate, at least
             0 and below 1; 0: all train.
 
@@ -77,8 +80,12 @@ def split(store: TokenStore, fraction: float) -> tuple[Documents, Documents]:
         if not 0 < cut < store.num_tokens:
             raise DataError(f"the corpus has only {store.num_tokens} tokens: too few to hold out a share of {fraction}")
         before, after = starts < cut, stops > cut
-        training = _side(store, starts[before], np.minimum(stops[before], cut), f"before {cut}")
-        return training, _side(store, np.maximum(starts[after], cut), stops[after], f"after {cut}")
+        sides = (
+            _side(store, starts[before], np.minimum(stops[before], cut), f"before {cut}"),
+            _side(store, np.maximum(starts[after], cut), stops[after], f"after {cut}"),
+        )
+        both = np.flatnonzero(before & after)
+        return sides if not len(both) else _with_shares(sides, store, int(both[0]), cut, spelled)
     held = _held_out(np.asarray(store.keys), fraction)
     name = hashlib.sha256(np.packbits(held).tobytes()).hexdigest()
     training = _side(store, starts[~held], stops[~held], f"without {name}")
@@ -117,7 +124,31 @@ def _held_out(keys: np.ndarray, fraction: float) -> np.ndarray:
 
 def _side(store: TokenStore, starts: np.ndarray, stops: np.ndarray, name: str) -> Documents:
     fingerprint = hashlib.sha256(f"{store.fingerprint} {name}".encode()).hexdigest()
-    return Documents(store.tokens, starts, stops, _sentences(store.sentences, starts, stops), fingerprint)
+    which = np.searchsorted(store.documents[1:], starts, side="right")
+    whole = (store.documents[which] == starts) & (store.documents[which + 1] == stops)
+    num_bytes = int(store.bytes[which[whole]].sum())
+    return Documents(store.tokens, starts, stops, _sentences(store.sentences, starts, stops), fingerprint, num_bytes)
+
+
+def _with_shares(
+    sides: tuple[Documents, Documents], store: TokenStore, document: int, cut: int, spelled: np.ndarray | None
+) -> tuple[Documents, Documents]:
+    """Both sides, each with its share of the bytes of the one document that is cut between them."""
+    start, stop, num_bytes = (int(each) for each in (*store.documents[document : document + 2], store.bytes[document]))
+    weights = np.ones(store.vocab_size) if spelled is None else spelled
+    before, after = (_weigh(store.tokens[first:last], weights) for first, last in ((start, cut), (cut, stop)))
+    share = before / (before + after) if before + after else 0.5
+    first, second = sides
+    return (
+        first._replace(num_bytes=first.num_bytes + num_bytes * share),
+        second._replace(num_bytes=second.num_bytes + num_bytes * (1 - share)),
+    )
+
+
+def _weigh(tokens: np.ndarray, weights: np.ndarray) -> float:
+    """Sum of the weights of the tokens, in bounded memory."""
+    parts = (tokens[start : start + _WEIGHED] for start in range(0, len(tokens), _WEIGHED))
+    return float(sum(np.bincount(part, minlength=len(weights)) @ weights for part in parts))
 
 
 def _sentences(sentences: np.ndarray | None, starts: np.ndarray, stops: np.ndarray) -> np.ndarray | None:

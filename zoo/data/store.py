@@ -3,6 +3,7 @@
     store/<fingerprint>/tokens.bin      uint16 or uint32, all documents one after another, no special tokens added
                         documents.bin   int64 (num_documents + 1,), where each document starts, and the end
                         keys.bin        uint64 (num_documents,), a hash of each document's text: `split` goes by it
+                        bytes.bin       int64 (num_documents,), the size of each document's text in UTF-8
                         sentences.bin   int64, where each sentence starts; only if asked for
                         store.json      what it was made from, and how many documents were dropped, why
                         journal.jsonl   how it grew (zoo.data.journal)
@@ -38,7 +39,7 @@ from zoo.data.workers import available_cores, encoded
 from zoo.errors import DataError
 from zoo.tokenizer.tokenizer import Tokenizer
 
-_FORMAT = 2
+_FORMAT = 3
 """Goes up when the same documents give other files."""
 _SHARD_BATCHES = 16
 _CHANGED = "the corpus changed while the token store was built; start again when it is at rest"
@@ -67,6 +68,7 @@ class TokenStore:
         tokens: (num_tokens,) uint16 or uint32, memory-mapped: all documents one after another.
         documents: (num_documents + 1,) int64: document d is tokens[documents[d]:documents[d + 1]], never empty.
         keys: (num_documents,) uint64: a hash of each document's text, the same whatever the tokenizer.
+        bytes: (num_documents,) int64: how long each document's text is in UTF-8.
         sentences: ascending int64 positions in `tokens` at which sentences start, every document's start among them;
             None where the store was built without.
         fingerprint: SHA-256, in hex, of all that decides the content.
@@ -89,6 +91,7 @@ class TokenStore:
         self.tokens = _mapped(folder / "tokens.bin", token_dtype(self.vocab_size))
         self.documents = _mapped(folder / "documents.bin", OFFSET)
         self.keys = _mapped(folder / "keys.bin", KEY)
+        self.bytes = _mapped(folder / "bytes.bin", OFFSET)
         marked = folder / "sentences.bin"
         self.sentences = _mapped(marked, OFFSET) if marked.is_file() else None
 
@@ -137,7 +140,7 @@ def build_store(
 def _write(
     folder: Path, source: SourceConfig, encoder: Encoder, num_workers: int | None, advance: Callable[[int], None]
 ) -> dict[str, Any]:
-    names = ["tokens", "documents", "keys", *(["sentences"] if encoder.sentences else [])]
+    names = ["tokens", "documents", "keys", "bytes", *(["sentences"] if encoder.sentences else [])]
     with GrowingFiles(folder, [f"{name}.bin" for name in names]) as files:
         writer = _Writer(files, encoder)
         kept = _kept_batches(source, advance)
@@ -199,6 +202,7 @@ class _Writer:
         self.files.append("tokens.bin", result.tokens.tobytes())
         self.files.append("documents.bin", stops[has_tokens].astype(OFFSET).tobytes())
         self.files.append("keys.bin", batch.keys[has_tokens].tobytes())
+        self.files.append("bytes.bin", batch.sizes[has_tokens].astype(OFFSET).tobytes())
         if self.sentences:
             self.files.append("sentences.bin", (self.num_tokens + result.sentences).astype(OFFSET).tobytes())
         self._count(batch, has_tokens, len(result.tokens))

@@ -156,6 +156,11 @@ class Tokenizer:
         token: str | None = self._library.id_to_token(int(id))
         return "" if token is None else token  # foreign vocabularies may have holes
 
+    @property
+    def decoder(self) -> object:
+        """The library's decoder, which says how the spelling of tokens becomes text; None: by itself."""
+        return self._library.decoder
+
     def role(self, name: str) -> int:
         """The id of the token that plays the role `name`; DataError where this tokenizer has none."""
         if name in self.roles:

@@ -37,7 +37,7 @@ def measure_names(objectives: Mapping[str, ObjectiveConfig], sources: Iterable[s
     """All that a validation of these objectives measures, in the order of the log."""
     names = ["loss"]
     for name, config in objectives.items():
-        text = ("perplexity",) if config.head == OF_TOKENS else ()
+        text = ("perplexity", "bits_per_byte") if config.head == OF_TOKENS else ()
         names += [f"{name}/{measure}" for measure in ("loss", *config.metrics, *text)]
         names += [f"{name}/loss/{source}" for source in sources]
     return names
