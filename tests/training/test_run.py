@@ -136,6 +136,15 @@ def test_biases_of_experts_survive_a_break(break_at: Any, tmp_path: Path) -> Non
     check_same_end(tmp_path)
 
 
+@pytest.mark.parametrize("kind", ["bert", "experts", "t5"])
+def test_activations_made_again_from_some_step_on(kind: str, break_at: Any, tmp_path: Path) -> None:
+    """As one would after running out of memory: to the same end, bit for bit."""
+    pretrain(tiny_run(tmp_path, kind, *SETTINGS), tmp_path / "unbroken")
+    break_at(tiny_run(tmp_path, kind, *SETTINGS), tmp_path / "run", 5)
+    pretrain(tiny_run(tmp_path, kind, *SETTINGS, "trainer.recompute=blocks"), tmp_path / "run")
+    check_same_end(tmp_path)
+
+
 def check_same_end(folder: Path) -> None:
     run, unbroken = folder / "run", folder / "unbroken"
     assert same(weights(run), weights(unbroken))
