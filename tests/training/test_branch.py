@@ -10,6 +10,7 @@ from tests.training.tiny import (
     DROPOUT,
     counters,
     moments,
+    newest,
     rows_without_clocks,
     same,
     tiny_run,
@@ -18,7 +19,7 @@ from tests.training.tiny import (
     write_text,
 )
 from zoo.checkpoint.folder import steps_of
-from zoo.checkpoint.tensors import load_tree
+from zoo.checkpoint.tensors import load_tensors, load_tree
 from zoo.errors import CheckpointError, ConfigError
 from zoo.training.branch import branch
 from zoo.training.checkpoint_io import FolderCheckpointIO
@@ -45,9 +46,18 @@ def rates(run: Path) -> list[float]:
     return [float(row["learning_rate"]) for row in read_metrics(run / "metrics.csv")]
 
 
-@pytest.mark.parametrize("kind", ["bert", "t5", "experts"])
-def test_branch_that_changes_nothing_is_the_run(kind: str, tmp_path: Path) -> None:
-    pretrain(tiny_run(tmp_path, kind, *SETTINGS, "trainer.accumulate=2"), tmp_path / "origin")
+@pytest.mark.parametrize(
+    "kind, more",
+    [
+        ("bert", ["trainer.ema={decay: 0.5, start: 1}"]),
+        ("t5", ["trainer.precision=bf16-true"]),
+        ("experts", []),
+        ("gpt", ["optimizer={kind: schedule_free}", "schedule.kind=constant"]),
+        ("gpt", ["optimizer={kind: muon}", "trainer.precision=64-true"]),
+    ],
+)
+def test_branch_that_changes_nothing_is_the_run(kind: str, more: list[str], tmp_path: Path) -> None:
+    pretrain(tiny_run(tmp_path, kind, *SETTINGS, "trainer.accumulate=2", *more), tmp_path / "origin")
     path = branch(tmp_path / "origin", 4, "again")
     assert path == tmp_path / "again"
     trained(path)
@@ -55,6 +65,12 @@ def test_branch_that_changes_nothing_is_the_run(kind: str, tmp_path: Path) -> No
     assert same(moments(path), moments(tmp_path / "origin"))
     assert counters(path) == counters(tmp_path / "origin")
     assert rows_without_clocks(path) == rows_without_clocks(tmp_path / "origin")
+    if kind == "bert":
+        averages = [
+            load_tensors(newest(run) / "model-ema" / "model.safetensors") for run in (path, tmp_path / "origin")
+        ]
+        assert same(*averages)
+        assert not same(averages[0], weights(path))
 
 
 def test_decay_off_a_plateau_is_the_run_that_was_planned_so(origin: Path, tmp_path: Path) -> None:
