@@ -37,6 +37,7 @@ def test_docs_have_every_key(workshop: Workshop, command: Command) -> None:
     keys = {line.split()[0] for line in documented.splitlines() if not line.startswith(" ")}
     assert {line.split()[0] for line in values} <= keys
     assert (
-        "trainer.max_steps (default 1000)\n    optimizer steps of the run\n    whole number at least 1\n" in documented
-    )
+        "trainer.batch_size (default 32)\n    rows of one optimizer step, over all ranks and microbatches\n"
+        "    whole number at least 1\n"
+    ) in documented
     assert max(map(len, documented.splitlines())) <= PAGE
