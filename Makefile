@@ -35,7 +35,7 @@ $(STAMP): pyproject.toml constraints.txt
 	    "zoo needs Python 3.11 or newer, $(PYTHON) is " + sys.version.split()[0] + "; name another: make venv PYTHON=python3.11")'
 	@test -x "$(VENV)/bin/python" || $(PYTHON) -m venv "$(VENV)"
 	$(PIP_INSTALL) hatchling editables
-	$(PIP_INSTALL) --no-build-isolation --editable ".[test,wandb,tensorboard,datasets]"
+	$(PIP_INSTALL) --no-build-isolation --editable ".[test,wandb,tensorboard,sentencepiece,datasets]"
 	@touch "$@"
 
 demo: $(READY)  ## the whole path on a small scale (recipes/demo.py)
