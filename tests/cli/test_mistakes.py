@@ -27,7 +27,7 @@ RUN = "pretrain tiny-decoder.yaml"
 CONFIGS: dict[str, str] = {
     # keys
     f"{GPT} model.positionz=rotary": "model.positionz; did you mean 'positions'?; legal: attention",
-    f"{GPT} modle.dim=32": "modle; did you mean 'model'?; legal: data",
+    f"{GPT} modle.dim=32": "modle; did you mean 'model'?; legal:; data, init_from",
     f"{GPT} trainer.max_step=10": "trainer.max_step; did you mean 'max_steps'?",
     f"{GPT} model.dropout.atention=0.1": "model.dropout.atention; did you mean 'attention'?",
     f"{GPT} model.positions.theta=1e4": "model.positions.theta; learned; legal: kind, offset",

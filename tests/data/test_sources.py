@@ -69,7 +69,7 @@ def test_the_fingerprint_changes_with_a_byte_and_with_a_setting_but_not_with_the
         ({"kind": "text", "path": "x", "document": "page"}, "document: 'page' is not one of file, line, blank_line"),
         ({"kind": "jsonl", "path": "x", "field": ""}, "field: must name a field"),
         ({"kind": "json"}, "unknown source .*'json'; did you mean 'jsonl'"),
-        ({"kind": "stdlib", "path": "x"}, "path: unknown .*legal: kind, parts"),
+        ({"kind": "stdlib", "path": "x"}, "path: unknown .*legal: filter, kind, parts"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(settings: dict, message: str) -> None:

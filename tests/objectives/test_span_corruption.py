@@ -220,8 +220,9 @@ def spans_right(pieces: list[list[list[int]]], wrong: set[int]) -> dict[str, int
         for sentinel, span in zip(sentinels.tolist(), piece, strict=False):
             targets += [sentinel, *span]
         targets.append(end)
-    correct = torch.tensor([number not in wrong for number in range(len(targets))])
-    return {name: int(count) for name, count in match_spans(torch.tensor(targets), correct, sentinels, end).items()}
+    correct = torch.tensor([number not in wrong for number in range(len(targets))], dtype=torch.bool)
+    matched = match_spans(torch.tensor(targets, dtype=torch.long), correct, sentinels, end)
+    return {name: int(count) for name, count in matched.items()}
 
 
 def test_a_span_is_right_as_a_whole_or_not_at_all() -> None:

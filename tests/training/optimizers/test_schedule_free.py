@@ -115,7 +115,7 @@ def test_run_saves_and_evaluates_the_mean(tmp_path: Path) -> None:
     assert len(order) == len(names)
     assert any(not torch.equal(p.detach(), state["state"][n]["trained"]) for n, p in enumerate(order))
     assert prepared.validation is not None
-    loss = evaluate(prepared.module, prepared.validation, 8)["loss"]
+    loss = evaluate(prepared.module, prepared.validation, 8).means["loss"]
     assert float(read_metrics(result.folder / "metrics.csv")[-1]["validation/loss"]) == pytest.approx(loss, rel=1e-6)
 
 
