@@ -116,6 +116,7 @@ def test_a_fused_kernel_keeps_no_scores() -> None:
     assert cpu - cuda > 2 * scores
 
 
+@pytest.mark.slow
 def test_nothing_is_allocated() -> None:
     """A model of 10¹² parameters is no harder than a small one."""
     config = model_config("gpt2", dim=65536, num_heads=64, num_layers=20, dropout={"attention": 0.0})

@@ -22,6 +22,7 @@ ROUNDING = {"64-true": 1e-12, "32-true": 1e-5, "bf16-mixed": 5e-2, "bf16-true": 
 """Of the first gradient, to that of float64, by precision: a few roundings from the embedding to the loss and back."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FAMILIES)
 def test_gradients_by_precision(kind: str, gradients_of: Any, tmp_path: Path) -> None:
     """Each comes as near to float64 as its format allows, whole and split; float16 nearer than bfloat16."""
