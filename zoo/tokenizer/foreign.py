@@ -23,11 +23,8 @@ from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 from zoo.errors import DataError
 from zoo.tokenizer.library import guarded
 from zoo.tokenizer.sentencepiece import read_sentencepiece
-from zoo.tokenizer.special_tokens import FOREIGN_CONFIG, read_special_tokens
+from zoo.tokenizer.special_tokens import FOREIGN_CONFIG, NUM_SENTINELS, read_special_tokens
 from zoo.tokenizer.tokenizer import LIBRARY_FILE_NAME, Tokenizer
-
-NUM_T5_SENTINELS = 100
-"""How many sentinels a T5 has whose files do not say."""
 
 
 def open_tokenizer(path: str | Path) -> Tokenizer:
@@ -121,7 +118,7 @@ def _from_sentencepiece(file: Path) -> Tokenizer:
     """A SentencePiece model, and T5's sentinels behind it where the folder asks for them."""
     library = read_sentencepiece(file)
     config = _config(file.parent)
-    sentinels = config.get("extra_ids", NUM_T5_SENTINELS if config.get("tokenizer_class", "").startswith("T5") else 0)
+    sentinels = config.get("extra_ids", NUM_SENTINELS if config.get("tokenizer_class", "").startswith("T5") else 0)
     known = library.get_vocab(with_added_tokens=True)
     # T5's files count down: <extra_id_0> is the very last entry.
     names = [f"<extra_id_{number}>" for number in reversed(range(sentinels))]
