@@ -92,7 +92,7 @@ def test_steps_and_rows_fit_each_other(path: Path) -> None:
     trainer = load_run(path).config.trainer
     for every in (trainer.validate_every, trainer.save_every, trainer.log_every):
         assert every is not None
-        assert every <= trainer.max_steps
+        assert every <= (trainer.max_steps or 500)  # of hours: less than a third of what was measured
 
 
 @pytest.mark.parametrize("path", PAPERS, ids=lambda path: path.stem)

@@ -84,6 +84,8 @@ CONFIGS: dict[str, str] = {
     f"{GPT} model.initialization=bertt": "model.initialization.kind; did you mean 'bert'?; deepnorm",
     f"{GPT} data.source.kind=textt": "data.source.kind; 'textt'; did you mean 'text'?; jsonl",
     f"{GPT} data.source.document=page": "data.source.document; 'page'; file, line, blank_line",
+    f"{GPT} data.source.document_start=x": "data.source.document_start; 'x'; document=file; 'blank_line'",
+    f"{GPT} data.source.document=file 'data.source.document_start=(a'": "document_start; '(a'; no regular expression",
     f"{GPT} data.source.filter.normalization=nfc": "data.source.filter.normalization; 'nfc'; none, NFC",
     f"{GPT} tokenizer.kind=bpe": "tokenizer.kind; 'bpe'; did you mean 'byte_level_bpe'?; wordpiece",
     f"{GPT} tokenizer.special_tokens=llama": "tokenizer.special_tokens; 'llama'; bert, gpt, t5",

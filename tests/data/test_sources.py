@@ -25,6 +25,24 @@ def test_what_a_document_is(tmp_path: Path, document: str, expected: list[str]) 
     assert list(TextConfig(path=str(tmp_path), document=document).documents()) == expected
 
 
+def test_a_line_that_begins_a_document(tmp_path: Path) -> None:
+    """As in WikiText, where sections have two marks and articles one."""
+    text = "before\n = A = \n \n one , = two\n = = Part = = \n three\n = B = \r\n four"
+    (tmp_path / "a.txt").write_bytes(text.encode())
+    (tmp_path / "b.txt").write_bytes(b" = C = \n")
+    source = TextConfig(path=str(tmp_path), document_start="^ = [^=].* = $|^ = C")
+    documents = list(source.documents())
+    assert "".join(documents) == text + " = C = \n", "nothing is lost"
+    assert [document.split("\n")[0] for document in documents[1:]] == [" = A = ", " = B = \r", " = C = "]
+
+
+def test_wikitext_has_the_articles_that_its_readme_says(shared_data: Path) -> None:
+    source = TextConfig(path=str(shared_data / "wikitext2" / "wiki.valid.tokens.gz"), document_start="^ = [^=]")
+    documents = list(source.documents())
+    assert len(documents) == 61  # about 60, and the blank line before the first
+    assert documents[1].startswith(" = Homarus gammarus = \n")
+
+
 def test_json_lines(tmp_path: Path) -> None:
     records = [{"text": "café", "n": 1}, {"text": ["one", "two"]}, {"text": ""}]
     content = "\n".join([*map(json.dumps, records), "", "  "])
@@ -58,6 +76,9 @@ def test_the_fingerprint_changes_with_a_byte_and_with_a_setting_but_not_with_the
     a, b, c = (TextConfig(path=str(tmp_path / f"{name}.txt")) for name in "abc")
     assert a.fingerprint() == b.fingerprint() != c.fingerprint()
     assert TextConfig(path=a.path, document="line").fingerprint() != a.fingerprint()
+    begun = [TextConfig(path=a.path, document_start=pattern).fingerprint() for pattern in (None, "some", "text")]
+    assert begun[0] == a.fingerprint()
+    assert len(set(begun)) == 3
     assert JsonLinesConfig(path=a.path).fingerprint() != JsonLinesConfig(path=a.path, field="body").fingerprint()
 
 
@@ -67,6 +88,14 @@ def test_the_fingerprint_changes_with_a_byte_and_with_a_setting_but_not_with_the
         ({"kind": "text"}, "path: is required"),
         ({"kind": "text", "path": " "}, "path: must name a file"),
         ({"kind": "text", "path": "x", "document": "page"}, "document: 'page' is not one of file, line, blank_line"),
+        (
+            {"kind": "text", "path": "x", "document_start": "(a"},
+            r"document_start: '\(a' is no regular expression: miss",
+        ),
+        (
+            {"kind": "text", "path": "x", "document_start": "a", "document": "line"},
+            "document_start: 'a' divides files and goes with document=file, not with 'line'",
+        ),
         ({"kind": "jsonl", "path": "x", "field": ""}, "field: must name a field"),
         ({"kind": "json"}, "unknown source .*'json'; did you mean 'jsonl'"),
         ({"kind": "stdlib", "path": "x"}, "path: unknown .*legal: filter, kind, parts"),

@@ -23,10 +23,11 @@ from zoo.checkpoint.tensors import load_tensors, load_tree
 from zoo.errors import CheckpointError, ConfigError
 from zoo.training.branch import branch
 from zoo.training.checkpoint_io import FolderCheckpointIO
-from zoo.training.extend import config_of
+from zoo.training.extend import config_of, extend
 from zoo.training.metrics_file import read_metrics
 from zoo.training.origin import read_origin
 from zoo.training.run import Result, pretrain
+from zoo.training.samples import read_samples
 
 SETTINGS = ("trainer.save_every=2", "trainer.log_every=1", "trainer.keep=9", "trainer.max_steps=8", *DROPOUT)
 PLATEAU = "schedule={kind: warmup_stable_decay, warmup_steps: 1, decay_share: 0.5}"
@@ -84,6 +85,35 @@ def test_decay_off_a_plateau_is_the_run_that_was_planned_so(origin: Path, tmp_pa
     assert rates(path) == rates(tmp_path / "planned")
     entry = read_origin(path)["branched"]
     assert (entry["run"], entry["step"], len(entry["sha256"])) == (str(origin), 4, 64)
+
+
+def test_samples_and_curves_up_to_the_step_come_along(tmp_path: Path) -> None:
+    validated = ("trainer.validate_every=2", "samples.count=1", "data.validation_fraction=0.2")
+    pretrain(tiny_run(tmp_path, "gpt", *SETTINGS, PLATEAU, *validated), tmp_path / "origin")
+    path = branch(tmp_path / "origin", 4, "branch", ["optimizer.learning_rate=0.1"])
+    trained(path)
+    before, after = (read_samples(run / "samples.jsonl") for run in (tmp_path / "origin", path))
+    assert [row["step"] for row in after] == [row["step"] for row in before] == [2, 4, 6, 8]
+    assert after[:2] == before[:2]
+    for step in (2, 4, 6, 8):
+        name = f"evaluation/step-{step}.json"
+        assert ((path / name).read_bytes() == (tmp_path / "origin" / name).read_bytes()) == (step <= 4)
+
+
+@pytest.mark.parametrize("setting", ["best.patience=null", "best.patience=9"])
+def test_run_that_ended_early_is_branched_to_go_on(setting: str, tmp_path: Path) -> None:
+    """It judges anew: neither the end nor the best steps of the other are its own."""
+    early = ("trainer.validate_every=1", "data.validation_fraction=0.2", "best={keep: 1, patience: 2, margin: 1000}")
+    ended = pretrain(tiny_run(tmp_path, "gpt", *SETTINGS, PLATEAU, *early), tmp_path / "origin")
+    assert ended.ended
+    assert ended.steps == 3
+    with pytest.raises(ConfigError, match=r"the run ended early: .*Instead: zoo branch .* best\.patience=null"):
+        extend(tmp_path / "origin", ["trainer.max_steps=12"])
+    path = branch(tmp_path / "origin", None, "on", [setting, *(["best.margin=0"] if "null" in setting else [])])
+    result = trained(path)
+    assert (result.steps, result.ended) == (8, "")
+    assert result.best is not None
+    assert result.best.parent == path / "checkpoints"
 
 
 def test_origin_is_needed_no_more_and_stays_as_it_was(origin: Path, tmp_path: Path) -> None:

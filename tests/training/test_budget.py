@@ -1,6 +1,7 @@
 """How long a run is: in each unit it ends with the step that reaches the budget, killed or not."""
 
 import re
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from zoo.errors import ConfigError
 from zoo.models.flops import RowShape, training_flops
 from zoo.training.budget import UNITS, Budget, FlopCounter, Spent, the_budget
 from zoo.training.conductor import Conductor
+from zoo.training.config import RunConfig
 from zoo.training.metrics_file import read_metrics
 from zoo.training.run import prepare, pretrain
 from zoo.training.shipped import load_run
@@ -107,27 +109,13 @@ def test_counter_agrees_with_the_flops_of_a_row(kind: str, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("limit", ["trainer.max_tokens=3000", "trainer.max_flops=4e8"])
 def test_stopped_run_ends_where_an_unbroken_one_does(
-    limit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    limit: str, tmp_path: Path, break_at: Callable[[RunConfig, Path, int], None]
 ) -> None:
     settings = (*SHORT, *NO_STEPS, "schedule={kind: cosine, warmup_share: 0.3}", limit, *DROPOUT)
     whole = pretrain(tiny_run(tmp_path, "gpt", *settings), tmp_path / "whole")
     assert whole.steps > 4
-
-    class Ending(Exception):  # noqa: N818
-        pass
-
-    write = Conductor._write
     for step in (3, 4, whole.steps):
-
-        def end(self: Conductor, at: int, row: dict[str, float], step: int = step) -> None:
-            write(self, at, row)
-            if at == step:
-                raise Ending
-
-        monkeypatch.setattr(Conductor, "_write", end)
-        with pytest.raises(Ending):
-            pretrain(tiny_run(tmp_path, "gpt", *settings), tmp_path / "broken")
-    monkeypatch.setattr(Conductor, "_write", write)
+        break_at(tiny_run(tmp_path, "gpt", *settings), tmp_path / "broken", step)
     result = pretrain(tiny_run(tmp_path, "gpt", *settings), tmp_path / "broken")
     assert (result.steps, result.tokens) == (whole.steps, whole.tokens)
     assert same(weights(tmp_path / "broken"), weights(tmp_path / "whole"))

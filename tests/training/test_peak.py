@@ -50,4 +50,4 @@ def test_measuring_draws_nothing() -> None:
 
 @pytest.mark.gpu
 def test_gpu_is_measured_in_the_precision_that_the_table_lacks() -> None:
-    assert peak_flops(torch.device("cuda"), torch.float32) > 1e12
+    assert peak_flops(torch.device("cuda"), torch.float32) > 1e11

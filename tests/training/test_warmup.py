@@ -1,6 +1,7 @@
 """Fewer rows a step and shorter rows first: what step N trains on stays a function of N."""
 
 from collections import Counter
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from tests.training.tiny import DROPOUT, KINDS, counters, distance, moments, sam
 from zoo.data.plan import Plan
 from zoo.data.stages import growing
 from zoo.errors import ConfigError
-from zoo.training.conductor import Conductor
+from zoo.training.config import RunConfig
 from zoo.training.datamodule import Legs, StepDataset
 from zoo.training.metrics_file import read_metrics
 from zoo.training.run import Prepared, _data_module, prepare, pretrain
@@ -91,25 +92,13 @@ def test_rows_are_those_of_a_run_of_that_length(kind: str, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_stopped_run_goes_on_as_if_it_had_not_been(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stopped_run_goes_on_as_if_it_had_not_been(
+    kind: str, tmp_path: Path, break_at: Callable[[RunConfig, Path, int], None]
+) -> None:
     settings = (*LONGER, *DROPOUT, BATCHES, LENGTHS, "trainer.accumulate=2", "trainer.validate_every=3")
     pretrain(tiny_run(tmp_path, kind, *settings), tmp_path / "whole")
-
-    class Ending(Exception):  # noqa: N818
-        pass
-
-    write = Conductor._write
     for step in (3, 5):
-
-        def end(self: Conductor, at: int, row: dict[str, float], step: int = step) -> None:
-            write(self, at, row)
-            if at == step:
-                raise Ending
-
-        monkeypatch.setattr(Conductor, "_write", end)
-        with pytest.raises(Ending):
-            pretrain(tiny_run(tmp_path, kind, *settings), tmp_path / "broken")
-    monkeypatch.setattr(Conductor, "_write", write)
+        break_at(tiny_run(tmp_path, kind, *settings), tmp_path / "broken", step)
     pretrain(tiny_run(tmp_path, kind, *settings, "trainer.num_workers=2"), tmp_path / "broken")
     assert same(weights(tmp_path / "broken"), weights(tmp_path / "whole"))
     assert same(moments(tmp_path / "broken"), moments(tmp_path / "whole"))

@@ -171,6 +171,14 @@ def read_json(path: Path, max_bytes: int) -> Any:
     return parse_json(content, path)
 
 
+def read_json_object(path: Path, max_bytes: int) -> dict[str, Any]:
+    """The content of a small JSON file that holds named values; {} where it is missing. Raises as `read_json` does."""
+    found = read_json(path, max_bytes) if path.exists() else {}
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{path} is damaged: it must hold a JSON object")
+    return found
+
+
 def parse_json(content: bytes, path: Path) -> Any:
     """What JSON text stands for; `path` is where it comes from. Raises CheckpointError as `read_json` does."""
     try:

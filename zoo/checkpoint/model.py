@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.checkpoint import folder as folders
-from zoo.checkpoint.disk import ensure_space, read_json
+from zoo.checkpoint.disk import ensure_space, read_json, read_json_object
 from zoo.checkpoint.tensors import DTYPES, open_tensors, save_tensors, usable_device
 from zoo.config import build, read_yaml, to_yaml
 from zoo.errors import CheckpointError, ConfigError
@@ -234,13 +234,7 @@ def read_imports(folder: str | Path) -> list[dict[str, str]]:
 
 def read_card(folder: str | Path) -> dict[str, Any]:
     """The card of a model folder, {} where it has none. Raises CheckpointError where it is damaged."""
-    path = Path(folder) / CARD_NAME
-    if not path.exists():
-        return {}
-    card = read_json(path, MAX_CARD_BYTES)
-    if not isinstance(card, dict):
-        raise CheckpointError(f"{path} is damaged: a card is a group of named values")
-    return card
+    return read_json_object(Path(folder) / CARD_NAME, MAX_CARD_BYTES)
 
 
 def _read_tokenizer(folder: Path, files: Mapping[str, folders.FileRecord]) -> Tokenizer | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -66,15 +67,33 @@ class TextConfig(SourceConfig, kind="text"):
     document: Literal["file", "line", "blank_line"] = setting(
         "file", "what a document is: a whole file, a line, or the lines between two blank ones"
     )
+    document_start: str | None = setting(
+        None,
+        "a regular expression, with document=file: each line that it is found in begins the next document; "
+        "WikiText's articles: '^ = [^=]'",
+    )
 
     def validate(self) -> None:
-        """The path must not be empty."""
+        """The path must not be empty; documents begin in one way only."""
         check_path(self.path)
+        if self.document_start is None:
+            return
+        if self.document != "file":
+            raise ConfigError(
+                f"{self.document_start!r} divides files and goes with document=file, not with {self.document!r}",
+                "document_start",
+            )
+        try:
+            re.compile(self.document_start)
+        except re.error as error:
+            raise ConfigError(f"{self.document_start!r} is no regular expression: {error}", "document_start") from None
 
     def documents(self) -> Iterator[str]:
         """The documents, file by file. A line's end does not belong to it; blank lines belong to no paragraph."""
         for file in self._files():
-            if self.document == "file":
+            if self.document_start is not None:
+                yield from _begun_by(self.document_start, file)
+            elif self.document == "file":
                 yield whole(file)
             elif self.document == "line":
                 yield from (line.rstrip("\r\n") for _, line in lines(file))
@@ -83,7 +102,8 @@ class TextConfig(SourceConfig, kind="text"):
 
     def fingerprint(self) -> str:
         """See `SourceConfig.fingerprint`."""
-        return fingerprint_of(self.kind, self.document, content_fingerprint(self._files()))
+        begins = [] if self.document_start is None else [self.document_start]
+        return fingerprint_of(self.kind, self.document, *begins, content_fingerprint(self._files()))
 
     def size(self) -> int:
         """Bytes of the files, unpacked."""
@@ -141,6 +161,19 @@ class JsonLinesConfig(SourceConfig, kind="jsonl"):
         if "\\u" in line:  # only an escape can bring in half of a surrogate pair
             _check_surrogates(value, where)
         return value
+
+
+def _begun_by(pattern: str, file: Path) -> Iterator[str]:
+    """The documents of a file; what stands before the first line that begins one is a document too."""
+    begins = re.compile(pattern).search
+    document: list[str] = []
+    for _, line in lines(file):
+        if document and begins(line.rstrip("\r\n")):
+            yield "".join(document)
+            document = []
+        document.append(line)
+    if document:
+        yield "".join(document)
 
 
 def _paragraphs(file: Path) -> Iterator[str]:

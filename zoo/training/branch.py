@@ -9,7 +9,7 @@ rows that a run with these would have at its step N: some may come again, some a
 
 from __future__ import annotations
 
-import shutil
+import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -28,6 +28,7 @@ from zoo.training.ema import average_at
 from zoo.training.extend import config_of, rate_after, spent_in
 from zoo.training.imports import check_same_imports, recorded, records
 from zoo.training.init_from import own_tokenizer
+from zoo.training.logs import copy_logs
 from zoo.training.origin import checkpoint_hash, read_origin, record
 from zoo.training.run import Prepared, prepare
 from zoo.training.run_folder import RunFolder
@@ -71,8 +72,7 @@ def branch(origin: Path, step: int | None, name: str, settings: Iterable[str] = 
         number = checkpoint_step(source)
         record(folder, branched={"run": str(origin.resolve()), "step": number, "sha256": checkpoint_hash(source)})
         prepared.corpus.tokenizer.save(folder / "tokenizer")
-        if (origin / "metrics.csv").is_file():
-            shutil.copyfile(origin / "metrics.csv", run.metrics)  # the rows past the step go when the run is opened
+        copy_logs(origin, folder)
         average = average_at(source, config.trainer.ema, prepared.module.model)
         io = FolderCheckpointIO(prepared.module.model, prepared.corpus.tokenizer, average)
         io.save_checkpoint(tree, run.checkpoints / source.name)
@@ -88,7 +88,7 @@ def _branched(origin: Path, name: str, settings: list[str]) -> RunConfig:
         if group in FIXED:
             hint = "say --name" if group == "name" else "a new run with other ones starts with init_from"
             raise ConfigError(f"cannot be changed by branching; {hint}", key)
-    config: RunConfig = load_run(origin / "config.yaml", [*settings, f"name={name}"]).config
+    config: RunConfig = load_run(origin / "config.yaml", [*settings, f"name={json.dumps(name)}"]).config
     return config
 
 

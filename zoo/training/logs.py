@@ -10,11 +10,14 @@ When a run goes on from a checkpoint, what was written of later steps is dropped
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Protocol
 
 from zoo.config import to_mapping
 from zoo.training.config import RunConfig
+from zoo.training.evaluation import FOLDER as EVALUATIONS
 from zoo.training.evaluation import Evaluation, forget_evaluations, write_evaluation
 from zoo.training.metrics_file import MetricsFile
 from zoo.training.progress import Progress
@@ -22,6 +25,18 @@ from zoo.training.run_folder import RunFolder
 from zoo.training.samples import SamplesFile, in_one_line
 from zoo.training.tensorboard_log import TensorBoardLog
 from zoo.training.wandb_log import WandbLog
+
+KEPT = ("metrics.csv", "samples.jsonl", EVALUATIONS)
+"""What a branch takes over of the run that it comes from; the rows past its step go when its logs are opened."""
+
+
+def copy_logs(run: Path, other: Path) -> None:
+    """Copies what a run wrote about itself into the folder of another."""
+    for name in KEPT:
+        if (run / name).is_dir():
+            shutil.copytree(run / name, other / name, dirs_exist_ok=True)
+        elif (run / name).is_file():
+            shutil.copyfile(run / name, other / name)
 
 
 class Copy(Protocol):

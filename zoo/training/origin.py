@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from zoo.checkpoint.disk import read_json
+from zoo.checkpoint.disk import read_json_object
 from zoo.checkpoint.manifest import MANIFEST_NAME
 from zoo.errors import CheckpointError
 from zoo.training.run_folder import write_text
@@ -23,13 +23,7 @@ MAX_BYTES = 1 << 20
 
 def read_origin(run: Path) -> dict[str, Any]:
     """What is recorded of a run; {} where nothing is."""
-    path = run / FILE_NAME
-    if not path.is_file():
-        return {}
-    found = read_json(path, MAX_BYTES)
-    if not isinstance(found, dict):
-        raise CheckpointError(f"{path} is damaged: it must hold a JSON object")
-    return found
+    return read_json_object(run / FILE_NAME, MAX_BYTES)
 
 
 def record(run: Path, **entries: Any) -> None:

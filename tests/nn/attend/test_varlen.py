@@ -4,7 +4,9 @@ torch's kernel itself needs a CUDA device; on a CPU a plain loop that keeps its 
 """
 
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +16,7 @@ from tests.nn.attend.cases import MASKS, B, H, K, S, T, assert_close, inputs, ru
 from zoo.errors import ConfigError
 from zoo.nn.attend import KERNELS, Demand, Request, Scoring
 from zoo.nn.attend.automatic import RULES
-from zoo.nn.attend.varlen import Sequences, VarlenKernel, sequences
+from zoo.nn.attend.varlen import Sequences, VarlenKernel, _knows_groups, sequences
 from zoo.nn.mask import AttentionMask
 
 VARLEN = KERNELS["varlen"]
@@ -157,7 +159,7 @@ def looped(
     *,
     scale: float,
     window_size: tuple[int, int],
-    enable_gqa: bool,
+    enable_gqa: bool = False,
 ) -> Tensor:
     """What torch documents of varlen_attn, one sequence after the other; all heads are as wide and a multiple of 8."""
     assert query.shape[-1] == key.shape[-1] == value.shape[-1]
@@ -181,7 +183,12 @@ def looped(
 @pytest.fixture
 def anywhere(monkeypatch: pytest.MonkeyPatch) -> VarlenKernel:
     """The kernel on any device and in any precision, with a loop in the place of torch's kernel."""
-    monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", looped)
+    return with_kernel_of_torch(looped, monkeypatch)
+
+
+def with_kernel_of_torch(attend: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch) -> VarlenKernel:
+    monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", attend)
+    monkeypatch.setattr("zoo.nn.attend.varlen._knows_groups", _knows_groups.__wrapped__)
     kernel = VarlenKernel()
     monkeypatch.setattr(kernel, "require", lambda demand: None)
     return kernel
@@ -196,6 +203,21 @@ def test_gathered_and_laid_back(anywhere: VarlenKernel, name: str, groups: int) 
         return
     expected = run(KERNELS["reference"], ABLE[name], inputs(groups), Scoring(0.3))
     assert_close(run(anywhere, ABLE[name], inputs(groups), Scoring(0.3)), expected, 1e-12)
+
+
+@pytest.mark.parametrize("groups", [H, 2, 1])
+def test_a_torch_that_knows_no_groups_is_given_as_many_keys_as_queries(
+    groups: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch 2.11."""
+
+    def older(query: Tensor, key: Tensor, *places: Any, scale: float, window_size: tuple[int, int]) -> Tensor:
+        assert query.shape[1] == key.shape[1]
+        return looped(query, key, *places, scale=scale, window_size=window_size)
+
+    kernel, mask = with_kernel_of_torch(older, monkeypatch), ABLE["causal documents"]
+    expected = run(KERNELS["reference"], mask, inputs(groups), Scoring(0.3))
+    assert_close(run(kernel, mask, inputs(groups), Scoring(0.3)), expected, 1e-12)
 
 
 @pytest.mark.parametrize("width", [3, 8, 20])

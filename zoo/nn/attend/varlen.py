@@ -6,6 +6,8 @@ one list of sequences, told apart by where each starts (`cu_seqlens`), so nothin
 
 from __future__ import annotations
 
+import functools
+import inspect
 from typing import NamedTuple
 
 import torch
@@ -88,6 +90,10 @@ class VarlenKernel(Kernel):
         if not len(found.query_places):
             return v_BGSK.new_zeros(rows, num_heads, length, v_BGSK.shape[-1])
         width = _round_up(max(q_BHTK.shape[-1], v_BGSK.shape[-1]))
+        groups = {"enable_gqa": True} if k_BGSK.shape[1] != num_heads else {}
+        if groups and not _knows_groups():
+            groups, repeats = {}, num_heads // k_BGSK.shape[1]
+            k_BGSK, v_BGSK = (heads.repeat_interleave(repeats, dim=1) for heads in (k_BGSK, v_BGSK))
         out_NHV = varlen_attn(
             _gathered(q_BHTK, found.query_places, width),
             _gathered(k_BGSK, found.key_places, width),
@@ -97,7 +103,7 @@ class VarlenKernel(Kernel):
             *found.longest,
             scale=scoring.scale,
             window_size=found.window,
-            enable_gqa=k_BGSK.shape[1] != num_heads,
+            **groups,
         )
         assert isinstance(out_NHV, Tensor)
         out_NHV = out_NHV[..., : v_BGSK.shape[-1]]
@@ -172,6 +178,14 @@ def _gathered(heads_BHTK: Tensor, places_N: Tensor, width: int) -> Tensor:
         heads_BHTK = heads_BHTK.to(torch.get_autocast_dtype(device))
     gathered_NHK = heads_BHTK.transpose(1, 2).flatten(0, 1)[places_N]
     return functional.pad(gathered_NHK, (0, width - heads_BHTK.shape[-1]))
+
+
+@functools.cache
+def _knows_groups() -> bool:
+    """Whether this torch lets several heads of queries share one of keys; 2.11 does not."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    return "enable_gqa" in inspect.signature(varlen_attn).parameters
 
 
 def _round_up(width: int) -> int:
