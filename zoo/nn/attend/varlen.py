@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -90,7 +90,7 @@ class VarlenKernel(Kernel):
         if not len(found.query_places):
             return v_BGSK.new_zeros(rows, num_heads, length, v_BGSK.shape[-1])
         width = _round_up(max(q_BHTK.shape[-1], v_BGSK.shape[-1]))
-        groups = {"enable_gqa": True} if k_BGSK.shape[1] != num_heads else {}
+        groups: dict[str, Any] = {"enable_gqa": True} if k_BGSK.shape[1] != num_heads else {}
         if groups and not _knows_groups():
             groups, repeats = {}, num_heads // k_BGSK.shape[1]
             k_BGSK, v_BGSK = (heads.repeat_interleave(repeats, dim=1) for heads in (k_BGSK, v_BGSK))
