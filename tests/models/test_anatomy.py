@@ -251,11 +251,13 @@ def _no_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_no_accelerator")
 def test_which_kernel_serves_a_layer_and_why() -> None:
-    words = words_of(dropout={"attention": 0.0}, layers={"1": {"attention": {"cap": 5.0}}})
+    settings = {"dropout": {"attention": 0.0}, "layers": {"1": {"attention": {"cap": 5.0}}}}
+    words = words_of(max_length=2048, **settings)
     plain = "sdpa is torch's fused kernel"
     assert words["layers 0, 2–3", "kernel, cpu float32"] == plain
     packed = f"{plain}; packed or padded rows: varlen computes nothing between documents"
     assert words["layers 0, 2–3", "kernel, cuda bfloat16"].startswith(packed)
+    assert words_of(max_length=1024, **settings)["layers 0, 2–3", "kernel, cuda bfloat16"] == plain
     assert words["layers 1", "kernel, cpu float32"] == "reference can do everything, step by step; sdpa cannot do cap"
     assert words["layers 1", "kernel, cuda bfloat16"].startswith("flex has soft caps")
 
@@ -268,7 +270,7 @@ def test_a_kernel_that_is_set_serves_or_says_why_not() -> None:
 
 
 def test_cross_attention_is_told_of_where_its_kernel_differs() -> None:
-    model = empty_model(model_config("t5-nano", dropout={"attention": 0.0}))
+    model = empty_model(model_config("t5-nano", dropout={"attention": 0.0}, max_length=2048))
     words = {(where, part): text for where, part, text in layer_rows(model)}
     assert "packed or padded rows: varlen" in words["decoder 0–3", "kernel of cross_attention, cuda bfloat16"]
     assert words["decoder 0–3", "kernel, cuda bfloat16"] == "sdpa is torch's fused kernel; varlen cannot do bias"

@@ -19,7 +19,7 @@ from zoo.nn.attend import KERNELS, Demand, explain
 from zoo.nn.differential import DifferentialHeads
 from zoo.nn.layer import LayerConfig
 from zoo.nn.residual import Branch
-from zoo.nn.stack import Sort, Stack, StackConfig
+from zoo.nn.stack import Stack, StackConfig
 from zoo.quantity import short_number
 from zoo.registry import Choice
 
@@ -104,7 +104,7 @@ def layer_rows(model: Model) -> list[tuple[str, str, str]]:
             which, block = f"{name} {ranges(numbers)}", stack.blocks[stack.order[numbers[0]]]
             rows += [(which, part, words) for part, words in _block_words(block, layer)]
             rows += [(which, part, words) for part, words in _lambda_words(stack, numbers)]
-            rows += [(which, part, words) for part, words in _kernel_words(block, stack.sorts[numbers[0]])]
+            rows += [(which, part, words) for part, words in _kernel_words(stack, numbers[0])]
             rows += [(which, f"set: {group}", words) for group, words in _setting_words(layer)]
         if not isinstance(stack.norm, nn.Identity):
             rows.append((f"{name} end", "norm", config.norm.kind))
@@ -215,13 +215,15 @@ def default_fields(schema: type[Config]) -> dict[str, Any]:
     return found
 
 
-def _kernel_words(block: nn.Module, sort: Sort) -> Iterator[tuple[str, str]]:
+def _kernel_words(stack: Stack, number: int) -> Iterator[tuple[str, str]]:
     """(where, which kernel serves the attentions of a layer there and why), on the device that is here and on CUDA."""
     here = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    sort, block = stack.sorts[number], stack.blocks[stack.order[number]]
     crossed = any(name == "cross_attention" for name, part in block.named_children() if isinstance(part, Branch))
     for device, dtype in {here.type: torch.float32, "cuda": torch.bfloat16}.items():
         where = f"{device} {str(dtype).removeprefix('torch.')}"
-        demand = Demand(device, dtype, features=sort.features, masked=sort.window != (None, None))
+        windowed, num_keys = sort.window != (None, None), stack.config.max_length
+        demand = Demand(device, dtype, features=sort.features, masked=windowed, num_keys=num_keys)
         own = _served_by(sort.kernel, demand)
         memory = _served_by(sort.kernel, demand._replace(features=sort.features - {"bias"}, masked=False))
         yield f"kernel, {where}", own

@@ -272,7 +272,8 @@ def _stand_in_for(name: str) -> Kernel:
 def _served_by(sort: Sort, load: Load) -> str:
     """The name of the kernel that serves a layer there."""
     masked = load.documents or sort.window != (None, None)
-    demand = Demand(load.device, FORMATS[load.precision].products, features=sort.features, masked=masked)
+    products, num_keys = FORMATS[load.precision].products, max(load.row.length, load.row.decoder_length)
+    demand = Demand(load.device, products, features=sort.features, masked=masked, num_keys=num_keys)
     return explain(demand)[0] if sort.kernel == "auto" else sort.kernel
 
 

@@ -200,7 +200,8 @@ class TrainingModule(lightning.LightningModule):
         optimizer = self.optimizers()
         assert isinstance(optimizer, LightningOptimizer)
         self.record.skipped = self.scaling is not None and self.scaling.unscale(optimizer.optimizer)
-        norm = gradient_norm(list(self.model.parameters()))
+        parameters = list(self.model.parameters())
+        norm = gradient_norm(parameters)
         self.record.gradient_norm = float(norm)
         endless = self.record.skipped and self.scaling is not None and self.scaling.scale < LEAST_SCALE
         if endless or not (self.record.skipped or math.isfinite(self.record.gradient_norm)):
@@ -219,7 +220,7 @@ class TrainingModule(lightning.LightningModule):
         self.record.learning_rate = rate
         with self.norms or contextlib.nullcontext():
             if self.gradient_clip is not None and not self.record.skipped:
-                torch.nn.utils.clip_grads_with_norm_(self.model.parameters(), self.gradient_clip, norm)
+                torch.nn.utils.clip_grads_with_norm_(parameters, self.gradient_clip, norm)
             optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 

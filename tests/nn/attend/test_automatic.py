@@ -44,6 +44,17 @@ def test_rules(case: tuple[str, torch.dtype, bool, str]) -> None:
     assert explain(demand(*case))[0] == CASES[case]
 
 
+@pytest.mark.parametrize("num_keys, kernel", [(None, "varlen"), (1024, "sdpa"), (2047, "sdpa"), (2048, "varlen")])
+def test_short_rows_are_not_laid_end_to_end(num_keys: int | None, kernel: str) -> None:
+    asked = demand("cuda", torch.bfloat16, True, "")
+    assert explain(asked._replace(num_keys=num_keys))[0] == kernel
+    assert explain(asked._replace(num_keys=num_keys, features=frozenset({"cap"})))[0] == "flex"
+
+
+def test_a_request_says_how_many_keys_it_has() -> None:
+    assert Request(MASKS["causal"], None, S, torch.empty(B, T, 1)).demand().num_keys == S
+
+
 def test_every_rule_is_needed() -> None:
     assert {rule.kernel for rule in RULES} == set(CASES.values()) == set(KERNELS) - {"auto"}
 

@@ -138,7 +138,7 @@ def test_autocast(name: str) -> None:
 def test_a_demand_is_what_is_known_without_data() -> None:
     hidden = torch.empty(B, T, 1, dtype=torch.float64)
     bias = torch.zeros(1, H, T, S)
-    plain = Demand("cpu", torch.float64)
+    plain = Demand("cpu", torch.float64, num_keys=S)
     assert Request(MASKS["causal"], None, S, hidden).demand() == plain
     assert Request(MASKS["window"], None, S, hidden).demand() == plain._replace(masked=True)
     assert Request(MASKS["documents"], None, S, hidden).demand() == plain._replace(masked=True)

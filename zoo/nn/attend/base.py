@@ -72,6 +72,7 @@ class Demand(NamedTuple):
         gradients: whether there may be a backward.
         features: what is asked beyond the plain softmax, by name.
         masked: whether documents, padding or a window keep queries from keys; the causal order alone does not count.
+        num_keys: of a row, whatever document they are of; None: not known, perhaps very many.
     """
 
     device: str
@@ -79,6 +80,7 @@ class Demand(NamedTuple):
     gradients: bool = True
     features: frozenset[str] = frozenset()
     masked: bool = False
+    num_keys: int | None = None
 
 
 class Request(NamedTuple):
@@ -110,6 +112,7 @@ class Request(NamedTuple):
             torch.is_grad_enabled(),
             self.features.union(name for name, asked in features.items() if asked),
             self.mask.query_documents is not None or self.mask.window != (None, None),
+            self.num_keys,
         )
 
     def visible(self) -> Tensor | None:
