@@ -109,3 +109,10 @@ def test_environment(run: Run) -> None:
     said = words(sections.environment_section(run))
     assert "torch 2.13" in said
     assert "devices cpu" in said
+
+
+def test_each_source_of_a_mixture_is_told_without_what_is_as_ever(run: Run) -> None:
+    plain = {"kind": "text", "path": "a.txt", "share": 3.0, "filter": {"deduplicate": False}, "document": "file"}
+    source = {"kind": "mixture", "sources": {"books": plain, "web": {"kind": "jsonl", "path": "b", "field": "body"}}}
+    said = words(sections.data_section(run._replace(config={**run.config, "data": {"source": source}})))
+    assert "mixture; books: text, path=a.txt, share=3.0; web: jsonl, path=b, field=body" in said

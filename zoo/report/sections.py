@@ -181,10 +181,12 @@ def _times(ratio: float) -> str:
 
 
 def _source_words(source: object) -> str | None:
-    """Kind and settings of a source, but for those that are as ever."""
+    """Kind and settings of a source, but for those that are as ever; of a mixture, those of each source in turn."""
     if not isinstance(source, dict):
         return None
     kind = str(source.get("kind", ""))
+    if isinstance(parts := source.get("sources"), dict):
+        return "; ".join([kind, *(f"{name}: {_source_words(part)}" for name, part in parts.items())])
     schema = SourceConfig.choices.get(kind)
     usual = {} if schema is None else flatten(default_mapping(schema))
     changed = {key: value for key, value in flatten(source).items() if key != "kind" and usual.get(key) != value}
