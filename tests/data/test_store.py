@@ -239,6 +239,30 @@ def test_killed_twice_it_goes_on_and_ends_with_the_same_bytes(
     assert not list((tmp_path / "killed").glob("store/.*.building-*"))
 
 
+KILLED_BEFORE_THE_RENAME = """
+import os, pathlib, signal, sys
+from tests.data import test_store as test
+from tests.data.memory import ListConfig
+import zoo.data.filter, zoo.data.store
+zoo.data.filter._BATCH_DOCUMENTS, zoo.data.store._SHARD_BATCHES = 3, 2
+pathlib.Path.rename = lambda self, target: os.kill(os.getpid(), signal.SIGKILL)
+source = ListConfig(texts=test.NUMBERED[:37])
+zoo.data.store.build_store(source, test.TOKENIZER, pathlib.Path(sys.argv[1]), num_workers=0)
+"""
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_killed_behind_its_last_shard_it_adds_nothing(tmp_path: Path) -> None:
+    source = ListConfig(texts=NUMBERED[:37])  # the seventh shard, the last, has one batch and room for one more
+    unbroken = files_of(build_store(source, TOKENIZER, tmp_path / "unbroken"))
+    arguments = [sys.executable, "-c", KILLED_BEFORE_THE_RENAME, str(tmp_path / "killed")]
+    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    (journal,) = (tmp_path / "killed").glob("store/.*.building-kept/journal.jsonl")
+    assert len(journal.read_bytes().splitlines()) == 7
+    assert files_of(build_store(source, TOKENIZER, tmp_path / "killed")) == unbroken
+
+
 def test_a_source_that_changed_between_the_stop_and_going_on_is_found_out(tmp_path: Path, small_shards: None) -> None:
     path = tmp_path / "a.txt"
 

@@ -149,11 +149,13 @@ def _write(
             text = _chained(text, batch)
         if text != writer.text:
             raise DataError(_CHANGED)
+        finished = writer.num_batches
         for batch, result in _encoded(encoder, kept, num_workers):
             writer.add(batch, result)
             if writer.num_batches % _SHARD_BATCHES == 0:
                 writer.finish_shard()
-        if writer.num_batches % _SHARD_BATCHES:
+                finished = writer.num_batches
+        if writer.num_batches > finished:  # not where a build goes on that was stopped behind its last shard
             writer.finish_shard()
     return writer.facts()
 
