@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+LETTERS = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+"""Powers of 1000, largest first: (the power, its letter)."""
 STEPS = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
 """Units of time, largest first: (seconds of it, its sign, seconds of the one below, its sign)."""
 
 
 def short_number(number: float) -> str:
-    """12345 → 12.3k."""
-    for limit, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= limit:
-            return f"{number / limit:.3g}{letter}"
-    return f"{number:.3g}"
+    """12345 → 12.3k: three digits and the letter of a power of 1000, up to E; plain decimals from 0.0001 on."""
+    rounded = float(f"{number:.3g}")  # first, because 999,700 has no letter of its own: it is 1M
+    for limit, letter in LETTERS:
+        if abs(rounded) >= limit:
+            return f"{rounded / limit:.3g}{letter}"
+    return f"{rounded:.3g}"
 
 
 def duration(seconds: float) -> str:
