@@ -208,7 +208,6 @@ def work(side: str, case: str, steps: int, precision: str) -> None:
     """In a process of its own: builds, steps, prints seconds of each step and the peak of the resident memory."""
     import torch
 
-    torch.set_num_threads(torch.get_num_threads())
     parameters, step = SIDES[side](CASES[case])
     lowered = torch.autocast("cpu", torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
     seconds, losses = [], []
