@@ -12,7 +12,6 @@ import fcntl
 import io
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,22 +107,6 @@ def exchange(one: Path, other: Path) -> bool:
     if number in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):  # the file system does not know it
         return False
     raise OSError(number, os.strerror(number), str(one))
-
-
-def ensure_writable(folder: str | Path) -> None:
-    """Makes `folder` where it is missing and writes, syncs and removes a small file in it.
-
-    For the start of a run, so that the first save is not the first to find out. Raises CheckpointError.
-    """
-    folder = Path(folder)
-    with disk_errors(f"write in the folder {folder}"):
-        make_folder(folder)
-        probe = folder / f".probe-{os.getpid()}-{secrets.token_hex(4)}"
-        try:
-            probe.write_bytes(b"zoo")
-            sync_file(probe)
-        finally:
-            probe.unlink(missing_ok=True)
 
 
 def ensure_space(folder: str | Path, num_bytes: int) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from zoo.checkpoint.disk import disk_errors, ensure_writable, exchange, make_folder, remove, sync_file, sync_folder
+from zoo.checkpoint.disk import disk_errors, exchange, make_folder, remove, sync_file, sync_folder
 from zoo.checkpoint.manifest import (
     MANIFEST_NAME,
     VERSION,
@@ -35,7 +35,6 @@ from zoo.errors import CheckpointError
 __all__ = [
     "FileRecord",
     "Manifest",
-    "ensure_writable",
     "fault",
     "newest_verified",
     "prune",

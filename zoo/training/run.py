@@ -34,7 +34,7 @@ from zoo.report.write import write_report_or_warn
 from zoo.training.accumulation import as_begun, num_microbatches, resolve
 from zoo.training.checkpoint_io import FolderCheckpointIO
 from zoo.training.compilation import check_compiler, compiled
-from zoo.training.conductor import Conductor, checkpoint_step
+from zoo.training.conductor import Conductor, checkpoint_step, state_in
 from zoo.training.config import RunConfig
 from zoo.training.datamodule import DataModule
 from zoo.training.ema import WeightAverage
@@ -273,7 +273,7 @@ def _is_finished(conductor: Conductor, newest: Path) -> bool:
     steps, ended = conductor.budget.steps_at_most(), read_standing(newest).ended
     if steps is not None and checkpoint_step(newest) < steps and not ended:
         return False
-    conductor.load_state_dict(load_tree(newest, "trainer")["callbacks"][conductor.state_key])
+    conductor.load_state_dict(state_in(load_tree(newest, "trainer")))
     conductor.spent.steps = checkpoint_step(newest)
     return bool(ended) or conductor.budget.is_spent(conductor.spent)
 
