@@ -1,4 +1,4 @@
-"""What every test may count on: no network, two threads, a fixed seed, and a reason where a test is skipped."""
+"""What every test may count on: no network, one thread, a fixed seed, and a reason where a test is skipped."""
 
 import importlib.util
 import os
@@ -59,7 +59,7 @@ def _cuda_is_available() -> bool:
 
 @pytest.fixture(scope="session", autouse=True)
 def _torch_threads() -> None:
-    """Few threads: small tensors are no faster with more, and sums do not depend on the machine's core count."""
+    """One thread: small tensors are no faster with more, and sums do not depend on the machine's core count."""
     if HAS_TORCH:
         import torch
 

@@ -11,10 +11,14 @@ import pytest
 from tests import own_blocks
 from tests.cli.tiny import SENTENCES, run_command
 from tests.conftest import ROOT
+from tests.test_settings import MATTERS_WITH
 from tests.training.tiny import shrink
-from zoo.config import Source, load_config, read_yaml
+from zoo.config import Source, difference, load_config, read_yaml
+from zoo.errors import ConfigError
 from zoo.training.config import RunConfig
-from zoo.training.shipped import find_config
+from zoo.training.imports import import_blocks
+from zoo.training.run_folder import is_harmless
+from zoo.training.shipped import find_config, load_run
 
 DOCS = ROOT / "docs"
 ELSEWHERE = {
@@ -27,8 +31,9 @@ LOADED_ONLY = {
     "precision_and_memory.md": "its commands are one run with other settings each",
     "length_of_a_run.md": "its runs are long, and branch from steps of long runs",
 }
-"""Pages whose runs are loaded but not trained."""
+"""Pages whose runs are loaded but not trained; their other commands are followed."""
 PAGES = sorted(path.name for path in DOCS.glob("*.md") if path.name not in ELSEWHERE)
+WITH_COMMANDS = [*PAGES, "own_blocks.md", "../README.md"]
 
 
 class Block(NamedTuple):
@@ -46,8 +51,7 @@ def blocks(page: str) -> list[Block]:
 
 def commands(block: Block) -> list[list[str]]:
     """The arguments of each `zoo` line of a block of commands."""
-    lines = [shlex.split(line, comments=True) for line in block.text.splitlines()]
-    return [line[1:] for line in lines if line and line[0] == "zoo"]
+    return [shlex.split(line, comments=True)[1:] for line in block.text.splitlines() if line.startswith("zoo ")]
 
 
 @pytest.fixture
@@ -71,9 +75,74 @@ def small(arguments: list[str], folder: Path) -> list[str]:
     front = {"pretrain": 2, "data": 3, "tokenizer": 4}[arguments[0]]
     said = {argument.partition("=")[0] for argument in arguments[front:]}
     beside = [one for one in shrink(folder) if one.partition("=")[0] not in said]
+    if any(key.startswith("trainer.max_") for key in said):  # as long as the page says, so with the page's schedule
+        beside = [one for one in beside if not one.startswith("schedule.")]
     if any(key.startswith("data.source") for key in said):
         beside = [one for one in beside if not one.startswith("data.source")]
     return [*arguments[:front], *beside, *arguments[front:]]
+
+
+def followed(page: str, arguments: list[str]) -> list[str] | None:
+    """What is run of a command of a page; None: nothing, it needs a run of a page whose runs are not trained."""
+    if page not in LOADED_ONLY:
+        return arguments
+    if arguments[0] == "pretrain":
+        return ["config", *arguments[1:]]
+    return None if any(word.startswith("runs/") for word in arguments) else arguments
+
+
+def config_as_typed(arguments: list[str]) -> RunConfig | None:
+    """The config that a command means, with nothing added; None: a command that has none, or whose run goes on another.
+
+    Raises:
+        ConfigError: somebody who types the command is refused.
+    """
+    front = {"pretrain": 1, "config": 1, "data": 2, "tokenizer": 2}.get(arguments[0])
+    settings = [word for word in arguments if re.match(r"[a-z_.]+=", word)]
+    if front is None or arguments[:2] == ["tokenizer", "inspect"]:
+        return None
+    if any(setting.startswith("init_from=") for setting in settings):
+        return None  # its folder is that of an earlier command: test_page_can_be_followed
+    if "--import" in arguments:
+        import_blocks(ROOT / "recipes" / "own_blocks" / Path(arguments[arguments.index("--import") + 1]).name)
+    config: RunConfig = load_run(arguments[front], settings).config
+    return config
+
+
+def typed_on(page: str) -> list[list[str]]:
+    """The commands that a reader of a page types, in their order."""
+    return [arguments for block in blocks(page) if not block.language for arguments in commands(block)]
+
+
+@pytest.mark.parametrize("page", WITH_COMMANDS)
+def test_commands_fit_as_they_are_typed(page: str, desk: Path) -> None:
+    """Nothing is made smaller here: settings are legal as they stand, and no run meets another's folder."""
+    runs: dict[str, RunConfig] = {}
+    for arguments in typed_on(page):
+        config = config_as_typed(arguments)
+        if config is not None and arguments[0] == "pretrain":
+            before = runs.setdefault(config.name, config)
+            assert not [key for key, _, _ in difference(before, config) if not is_harmless(key)], arguments
+
+
+def test_a_page_without_fitting_commands_is_noticed(desk: Path) -> None:
+    with pytest.raises(ConfigError, match="100 steps are more than max_steps=10"):
+        config_as_typed(["pretrain", "gpt-nano", "trainer.max_steps=10"])
+
+
+def test_change_one_thing_changes_one_thing() -> None:
+    mine, rotary = (config_as_typed(line) for line in typed_on("quick_start.md") if "data.source.path=books/" in line)
+    changed = {".".join(key.split(".")[:2]) for key, _, _ in difference(mine, rotary)}
+    assert changed == {"name", "model.positions"}
+
+
+def test_settings_that_may_stand_idle_are_those_that_do() -> None:
+    """docs/configs.md names fields of the reviewed list of those that matter only beside another choice."""
+    said = (DOCS / "configs.md").read_text(encoding="utf-8").split("A few may stand idle", 1)[1].split("\n\n")[0]
+    named = set(re.findall(r"`([a-z_.]+)`", said)) & set(MATTERS_WITH)
+    assert named == {"norm.eps", "norm", "initialization.position_std"}
+    load_run("gpt-nano", ["model.placement=none", "model.norm.eps=1e-3"])
+    load_run("gpt-nano", ["model.positions=rotary", "model.initialization.position_std=0.01"])
 
 
 @pytest.mark.slow
@@ -83,13 +152,11 @@ def test_page_can_be_followed(page: str, desk: Path) -> None:
         if block.language == "python":
             exec(compile(block.text, page, "exec"), {"__name__": "page"})
         elif not block.language and not block.text.startswith("$"):
-            for arguments in commands(block):
-                if page in LOADED_ONLY:
-                    if arguments[0] != "pretrain":
-                        continue
-                    arguments = ["config", *arguments[1:]]
-                outcome = run_command(*small(arguments, desk))
-                assert outcome.status == 0, (arguments, outcome.err)
+            for typed in commands(block):
+                arguments = followed(page, typed)
+                if arguments is not None:
+                    outcome = run_command(*small(arguments, desk))
+                    assert outcome.status == 0, (arguments, outcome.err)
 
 
 @pytest.mark.parametrize("page", PAGES)
