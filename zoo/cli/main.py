@@ -22,6 +22,7 @@ import zoo
 from zoo.cli import branch, config, data, describe, evaluate, extend, fill, generate, pretrain, report, tokenizer
 from zoo.cli import list as listing
 from zoo.cli.arguments import examples
+from zoo.cli.ctrl_c import WholeImports
 from zoo.cli.failure import BROKEN_PIPE, STOPPED, exit_status, sentence
 from zoo.cli.screen import note
 from zoo.errors import ConfigError
@@ -137,11 +138,7 @@ def _guarded(arguments: list[str]) -> int:
         if not debug:
             warnings.showwarning = _show_warning
         try:
-            arguments, files = take_imports(arguments)
-            if "--help" not in arguments:
-                for file in files:
-                    zoo.import_blocks(file)
-            return _run(arguments)
+            return _between_imports(arguments)
         except typer.Exit as end:
             return end.exit_code
         except BrokenPipeError:
@@ -153,6 +150,15 @@ def _guarded(arguments: list[str]) -> int:
             status = exit_status(error)
             note(sentence(error) if status > STOPPED else f"error: {sentence(error)}")
             return status
+
+
+def _between_imports(arguments: list[str]) -> int:
+    with WholeImports(_between_imports.__code__):
+        arguments, files = take_imports(arguments)
+        if "--help" not in arguments:
+            for file in files:
+                zoo.import_blocks(file)
+        return _run(arguments)
 
 
 def _run(arguments: list[str]) -> int:
