@@ -30,6 +30,34 @@ def test_disk_errors_say_what_to_do(number: int, advice: str) -> None:
         raise OSError(number, os.strerror(number))
 
 
+@pytest.mark.parametrize("broken", ["write_text", "replace"])
+def test_replaced_file_is_the_old_one_or_the_new_one(
+    broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "deep" / "note.csv"
+    for text in ("old\r\n", "ä"):
+        disk.replace_file(path, text, durable=True)
+        assert path.read_bytes() == text.encode()
+
+    def fail(*arguments: object, **more: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(*{"write_text": (Path, "write_text"), "replace": (disk.os, "replace")}[broken], fail)
+    with pytest.raises(CheckpointError, match=rf"cannot write {path}: No space left on device; free some space"):
+        disk.replace_file(path, "new")
+    assert path.read_bytes() == "ä".encode()
+    assert os.listdir(path.parent) == ["note.csv"]
+
+
+def test_durable_file_is_synced_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(disk, "sync_file", lambda path: synced.append(path.read_text()))
+    disk.replace_file(tmp_path / "note", "usual")
+    assert synced == []
+    disk.replace_file(tmp_path / "note", "durable", durable=True)
+    assert synced == ["durable"]
+
+
 def test_too_little_space_is_said_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk.ensure_space(tmp_path, 1000)
     monkeypatch.setattr(disk.shutil, "disk_usage", lambda folder: SimpleNamespace(free=3_000_000))

@@ -1,5 +1,6 @@
 """From settings to documents in tokens; each stop is found again."""
 
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,17 @@ def test_a_damaged_tokenizer_in_the_cache_is_trained_again(data: DataConfig, cap
     path.write_bytes(b"\x00\x01\x02")
     assert find_or_train(data, CharactersConfig()).fingerprint == before.fingerprint
     assert "tokenizer.json" in caplog.text
+
+
+def test_tokenizer_that_the_disk_has_no_space_for_is_said_with_what_to_do(
+    data: DataConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    with pytest.raises(DataError, match=r"the disk of the cache .* is full .*: free some space for the tokenizer"):
+        find_or_train(data, CharactersConfig())
 
 
 def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

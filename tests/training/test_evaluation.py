@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tests.training.tiny import DROPOUT, KINDS, same, tiny_run
+from tests.training.tiny import DROPOUT, FULL, KINDS, same, tiny_run
 from zoo.batch import IGNORE_INDEX
+from zoo.errors import CheckpointError
 from zoo.models import Model
 from zoo.objectives.mixture import Part
 from zoo.tokenizer.tokenizer import Tokenizer
@@ -208,6 +209,10 @@ def test_files_of_validations(tmp_path: Path) -> None:
         "by_position": {"a": [{"start": 0, "stop": 4, "loss": 2.5, "count": 7}]},
     }
     forget_evaluations(tmp_path, 4)
+    if FULL.exists():
+        (tmp_path / "evaluation" / ".step-6.json.tmp").symlink_to(FULL)
+        with pytest.raises(CheckpointError, match=r"cannot write .*step-6.json: No space left .*free some space"):
+            write_evaluation(tmp_path, 6, evaluation)
     assert sorted(path.name for path in (tmp_path / "evaluation").iterdir()) == ["step-2.json", "step-4.json"]
 
 

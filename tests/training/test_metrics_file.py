@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.training.tiny import FULL
 from zoo.errors import CheckpointError
+from zoo.training import metrics_file
 from zoo.training.metrics_file import MetricsFile, read_metrics
 
 COLUMNS = ["step", "loss", "targets"]
@@ -76,3 +78,18 @@ def test_started_anew_it_is_empty(tmp_path: Path) -> None:
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"no metrics at .*is this a run folder"):
         read_metrics(tmp_path / "metrics.csv")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="Linux only")
+def test_full_disk_is_said_with_the_file_and_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "metrics.csv"
+    told = rf"cannot write {path}: No space left on device; free some space"
+    (tmp_path / ".metrics.csv.tmp").symlink_to(FULL)
+    with pytest.raises(CheckpointError, match=told):
+        MetricsFile(path, COLUMNS, 0)
+    monkeypatch.setattr(metrics_file, "replace_file", lambda path, text: path.symlink_to(FULL))
+    file = MetricsFile(path, COLUMNS, 0)
+    with pytest.raises(CheckpointError, match=told):
+        file.write({"step": 1, "loss": 2.0})
+    with pytest.raises(CheckpointError, match=told):
+        file.close()

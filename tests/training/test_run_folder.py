@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from tests.training.tiny import tiny_run
+from tests.training.tiny import FULL, tiny_run
 from zoo.errors import CheckpointError, ConfigError
-from zoo.training import run_folder
 from zoo.training.config import RunConfig
-from zoo.training.run_folder import RunFolder, check_same_run, environment, write_text
+from zoo.training.run_folder import RunFolder, check_same_run, environment
 from zoo.training.shipped import load_run
 
 
@@ -209,14 +208,12 @@ def test_other_ranks_only_know_where_it_is(config: RunConfig, tmp_path: Path, mo
     assert not run.path.exists()
 
 
-def test_small_files_are_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "note.json"
-    write_text(path, "old")
-
-    def fail(*arguments: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(run_folder.os, "fsync", fail)
-    with pytest.raises(OSError, match="No space"):
-        write_text(path, "new")
-    assert path.read_text(encoding="utf-8") == "old"
+@pytest.mark.skipif(not FULL.exists(), reason="Linux only")
+@pytest.mark.parametrize("name", ["config.yaml", "environment.json"])
+def test_full_disk_is_said_with_the_file_and_what_to_do(name: str, config: RunConfig, tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    path.mkdir()
+    (path / f".{name}.tmp").symlink_to(FULL)
+    with pytest.raises(CheckpointError, match=rf"cannot write {path / name}: No space left on device; free some space"):
+        claim(path, config)
+    claim(path, config)

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.data.synthetic import documents_of
-from tests.training.tiny import DROPOUT, KINDS, same, tiny_run, weights
-from zoo.errors import ConfigError
+from tests.training.tiny import DROPOUT, FULL, KINDS, same, tiny_run, weights
+from zoo.errors import CheckpointError, ConfigError
 from zoo.pretrained import load
 from zoo.training.run import Prepared, prepare, pretrain
 from zoo.training.samples import Samples, SamplesConfig, SamplesFile, in_one_line, make_samples, pieces, read_samples
@@ -124,6 +124,22 @@ def test_file_goes_on_without_a_gap_or_a_duplicate(tmp_path: Path) -> None:
         {"step": 4, "prompt": "a\nb", "output": "ü\u2028x"},
         {"step": 6, "prompt": "new", "output": ""},
     ]
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="Linux only")
+def test_full_disk_is_said_with_the_file_and_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "samples.jsonl"
+    told = rf"cannot write {path}: No space left on device; free some space"
+    file = SamplesFile(path, 0)
+    path.symlink_to(FULL)
+    with pytest.raises(CheckpointError, match=told):
+        file.write(2, {"prompt": "a", "output": "b"})
+    path.unlink()
+    file.write(2, {"prompt": "a", "output": "b"})
+    (tmp_path / ".samples.jsonl.tmp").symlink_to(FULL)
+    with pytest.raises(CheckpointError, match=told):
+        SamplesFile(path, 2)
+    assert len(read_samples(path)) == 1
 
 
 def test_shown_in_the_terminal_where_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

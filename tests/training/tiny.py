@@ -67,6 +67,9 @@ KINDS: dict[str, tuple[tuple[str, str], str]] = {
 CLOCKS = ("seconds", "tokens_per_second", "mfu", "memory/process", "memory/system")
 """Columns of the log that are of the machine, not of the run."""
 
+FULL = Path("/dev/full")
+"""A device of Linux on which there is no space for anything."""
+
 DROPOUT = [f"model.dropout.{place}=0.1" for place in ("embedding", "attention", "residual", "depth")]
 
 

@@ -79,6 +79,31 @@ def _sync(descriptor: int) -> None:
     os.fsync(descriptor)
 
 
+def replace_file(path: Path, text: str, durable: bool = False) -> None:
+    """Writes a text file (UTF-8) as a whole: after a kill or on a full disk it is the old one or the new one.
+
+    Args:
+        path: the file; its folder is made where it is missing.
+        text: its new content.
+        durable: whether that holds for a power cut too, and the new one is on the disk when this returns.
+
+    Raises:
+        CheckpointError: it cannot be written; the old one is as it was.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    with disk_errors(f"write {path}"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            # newline: what is given is written, a CSV file's line ends too
+            temporary.write_text(text, encoding="utf-8", newline="")
+            if durable:
+                sync_file(temporary)
+            os.replace(temporary, path)
+        finally:
+            with contextlib.suppress(OSError):  # of the two errors the first one matters
+                temporary.unlink(missing_ok=True)
+
+
 def make_folder(path: Path) -> None:
     """Makes the folder and its parents where they are missing, and makes their names durable."""
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]

@@ -81,7 +81,7 @@ def save_model(
         folders.fault("weights written")
         (temporary / CONFIG_NAME).write_text(to_yaml(model.config), encoding="utf-8")
         if tokenizer is not None:
-            tokenizer.save(temporary)
+            tokenizer.write(temporary)
         if executed():
             imports = json.dumps([blocks.record for blocks in executed()], indent=1) + "\n"
             (temporary / IMPORTS_NAME).write_text(imports, encoding="utf-8")

@@ -143,6 +143,6 @@ def find_or_train(data: DataConfig, tokenizer: TokenizerConfig, progress: bool =
                 trained = tokenizer.train(data.source.kept_documents(), advance)
             except ConfigError as error:
                 raise error.under("tokenizer") from None
-            trained.save(place)
+            trained.write(place)
 
     return Tokenizer.load(find_or_build(folder, "tokenizer", train))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from zoo.checkpoint.disk import disk_errors
+from zoo.checkpoint.disk import replace_file
 from zoo.errors import CheckpointError, ConfigError, ZooError
 from zoo.own_blocks import made_with
 from zoo.report.attention import attention_of
@@ -35,7 +34,7 @@ def write_report(folder: Path, *, hurry: bool = False) -> tuple[Path, list[str]]
     """
     run = read_run(folder)
     path = folder / REPORT_NAME
-    _write(path, run_page(run, _pictures(run, HURRY_BYTES if hurry else None)))
+    replace_file(path, run_page(run, _pictures(run, HURRY_BYTES if hurry else None)))
     return path, run.remarks
 
 
@@ -66,7 +65,7 @@ def write_comparison(folders: Sequence[Path], path: Path) -> tuple[Path, list[st
         ConfigError: a folder is named twice. CheckpointError: see `write_report`.
     """
     runs = read_runs(folders)
-    _write(path, comparison_page(runs, path.parent))
+    replace_file(path, comparison_page(runs, path.parent))
     return path, [f"{run.folder}: {remark}" for run in runs for remark in run.remarks]
 
 
@@ -95,15 +94,3 @@ def _pictures(run: Run, most_bytes: int | None) -> Pictures:
     except ZooError as error:
         imports = run.environment.get("imports")
         return Pictures((), f"Not drawn: {error}{made_with(imports) if isinstance(imports, list) and imports else ''}.")
-
-
-def _write(path: Path, text: str) -> None:
-    """Replaces the file as a whole, so that a kill or a full disk leaves the older one."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with disk_errors(f"write {path}"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_text(text, encoding="utf-8")
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)

@@ -197,14 +197,20 @@ class Tokenizer:
     # ----------------------------------------------------------------------------------------------------------- saving
 
     def save(self, folder: str | Path) -> None:
-        """Writes tokenizer.json and special_tokens.json into `folder`, which is made where it is missing."""
-        folder = Path(folder)
+        """Writes tokenizer.json and special_tokens.json into `folder`, which is made where it is missing.
+
+        Raises DataError where it cannot be written.
+        """
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / LIBRARY_FILE_NAME).write_bytes(self.definition.encode())
-            (folder / FILE_NAME).write_bytes(f"{self._special.to_json()}\n".encode())
+            self.write(Path(folder))
         except OSError as error:
-            raise DataError(f"cannot save the tokenizer in {folder}: {error}") from None
+            raise DataError(f"cannot save the tokenizer in {folder}: {error}") from error
+
+    def write(self, folder: Path) -> None:
+        """`save` as part of something larger, that says itself what cannot be written; raises OSError."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / LIBRARY_FILE_NAME).write_bytes(self.definition.encode())
+        (folder / FILE_NAME).write_bytes(f"{self._special.to_json()}\n".encode())
 
     @classmethod
     def load(cls, folder: str | Path) -> Tokenizer:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from zoo.checkpoint.disk import replace_file
 from zoo.objectives.base import Objective, Scores
 from zoo.objectives.mixture import MixedRows, Part, RowGroup
 from zoo.training.datamodule import evaluation_parts
@@ -186,11 +187,7 @@ def write_evaluation(run: Path, step: int, evaluation: Evaluation) -> None:
         "means": {name: value if math.isfinite(value) else None for name, value in evaluation.means.items()},
         "by_position": {name: [each._asdict() for each in bins] for name, bins in evaluation.by_position.items()},
     }
-    folder = run / FOLDER
-    folder.mkdir(exist_ok=True)
-    temporary = folder / f".step-{step}.tmp"
-    temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    temporary.replace(folder / f"step-{step}.json")
+    replace_file(run / FOLDER / f"step-{step}.json", json.dumps(content, indent=1))
 
 
 def forget_evaluations(run: Path, after_step: int) -> None:

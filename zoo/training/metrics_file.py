@@ -6,9 +6,11 @@ A continued run first drops the rows past the step it continues from, so there i
 from __future__ import annotations
 
 import csv
+import io
 import os
 from pathlib import Path
 
+from zoo.checkpoint.disk import disk_errors, replace_file
 from zoo.errors import CheckpointError
 
 
@@ -19,6 +21,9 @@ class MetricsFile:
         path: the file.
         columns: its columns; the first must be "step".
         after_step: rows of later steps are dropped when the file is opened.
+
+    Raises:
+        CheckpointError: from here and from every method: the file cannot be written.
     """
 
     def __init__(self, path: Path, columns: list[str], after_step: int) -> None:
@@ -26,27 +31,30 @@ class MetricsFile:
         self.path = path
         self.columns = columns
         kept = [row for row in read_metrics(path) if float(row["step"]) <= after_step] if path.exists() else []
-        temporary = path.with_suffix(".tmp")
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore")
-            writer.writeheader()
-            writer.writerows(kept)
-        os.replace(temporary, path)
-        self._file = path.open("a", newline="", encoding="utf-8")
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, columns, restval="", extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(kept)
+        replace_file(path, text.getvalue())
+        with disk_errors(f"write {path}"):
+            self._file = path.open("a", newline="", encoding="utf-8")
         self._writer = csv.DictWriter(self._file, columns, restval="")
 
     def write(self, row: dict[str, float]) -> None:
         """Appends one row, at once on disk as far as this process can see to it."""
-        self._writer.writerow({name: _spell(value) for name, value in row.items()})
-        self._file.flush()
+        with disk_errors(f"write {self.path}"):
+            self._writer.writerow({name: _spell(value) for name, value in row.items()})
+            self._file.flush()
 
     def sync(self) -> None:
         """Returns when everything written is on the disk, for a power cut too."""
-        os.fsync(self._file.fileno())
+        with disk_errors(f"write {self.path}"):
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Closes the file."""
-        self._file.close()
+        with disk_errors(f"write {self.path}"):  # what did not fit before is tried once more here
+            self._file.close()
 
 
 def as_written(row: dict[str, float]) -> dict[str, float]:

@@ -12,10 +12,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from zoo.checkpoint.disk import read_json_object
+from zoo.checkpoint.disk import read_json_object, replace_file
 from zoo.checkpoint.manifest import MANIFEST_NAME
 from zoo.errors import CheckpointError
-from zoo.training.run_folder import write_text
 
 FILE_NAME = "origin.json"
 MAX_BYTES = 1 << 20
@@ -28,7 +27,7 @@ def read_origin(run: Path) -> dict[str, Any]:
 
 def record(run: Path, **entries: Any) -> None:
     """Adds entries to what is recorded of a run."""
-    write_text(run / FILE_NAME, json.dumps({**read_origin(run), **entries}, indent=2))
+    replace_file(run / FILE_NAME, json.dumps({**read_origin(run), **entries}, indent=2), durable=True)
 
 
 def checkpoint_hash(checkpoint: Path) -> str:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import pytorch_lightning as lightning
 from pytorch_lightning.strategies import DDPStrategy, Strategy
 
+from zoo.checkpoint.disk import replace_file
 from zoo.checkpoint.folder import newest_verified
 from zoo.checkpoint.model import TRAINING_FORMAT
 from zoo.checkpoint.standing import read_standing
@@ -46,7 +47,7 @@ from zoo.training.loss_scaling import precision_plugin
 from zoo.training.module import TrainingModule
 from zoo.training.origin import refuse_unfinished_branch
 from zoo.training.precision import convert
-from zoo.training.run_folder import RunFolder, write_text
+from zoo.training.run_folder import RunFolder
 from zoo.training.samples import make_samples
 from zoo.training.schedule import Course
 from zoo.training.shares import source_lines
@@ -86,8 +87,7 @@ class Prepared(NamedTuple):
     Attributes:
         config: with everything resolved that depends on the corpus. corpus: tokenizer and documents.
         training, validation: rows; validation is None where nothing is held out.
-        module: model and objectives.
-        shorter: training rows of each length that comes before the full one.
+        module: model and objectives. shorter: training rows of each length that comes before the full one.
     """
 
     config: RunConfig
@@ -248,7 +248,7 @@ def _train(config: RunConfig, run: RunFolder, corpus: Corpus | None) -> Result:
             if newest is not None:
                 print(f"{run.path} continues from step {checkpoint_step(newest)}", file=sys.stderr)
             tokenizer.save(run.path / "tokenizer")
-            write_text(run.path / "data.json", to_json(text_facts(prepared.corpus)))
+            replace_file(run.path / "data.json", to_json(text_facts(prepared.corpus)), durable=True)
         io = FolderCheckpointIO(module.model, tokenizer, average, conductor.standing_at)
         _fit(make_trainer(config, conductor, io), module, _data_module(prepared), newest)
     result = Result(
@@ -263,7 +263,7 @@ def _train(config: RunConfig, run: RunFolder, corpus: Corpus | None) -> Result:
         best=conductor.best_checkpoint(conductor.spent.steps),
     )
     if run.is_owner:
-        write_text(run.result, json.dumps(result._asdict(), default=str, indent=2))  # paths are written as text
+        replace_file(run.result, json.dumps(result._asdict(), default=str, indent=2), durable=True)  # str: paths
         write_report_or_warn(run.path)
     return result
 

@@ -31,6 +31,7 @@ from typing import IO, Any
 
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
+from zoo.checkpoint.disk import replace_file
 from zoo.checkpoint.folder import steps_of
 from zoo.config import difference, flatten, read_yaml, to_mapping, to_yaml
 from zoo.errors import CheckpointError, ConfigError
@@ -117,14 +118,14 @@ class RunFolder:
             check_same_run(self.path, flatten(read_yaml(path).settings), flatten(to_mapping(config)))
             check_same_imports(self.path, recorded(self.path), records())
         self.write_config(config)
-        write_text(self.path / "environment.json", json.dumps(environment(), indent=2))
+        replace_file(self.path / "environment.json", json.dumps(environment(), indent=2), durable=True)
         keep(self.path)
 
     def write_config(self, config: RunConfig) -> None:
         """Writes the config of the run, with the command that repeats it."""
         path, default = self.path / "config.yaml", Path("runs") / config.name
         where = "" if self.path == default else f" --folder {shlex.quote(str(self.path))}"
-        write_text(path, f"# zoo pretrain {shlex.quote(str(path))}{where}\n{to_yaml(config)}")
+        replace_file(path, f"# zoo pretrain {shlex.quote(str(path))}{where}\n{to_yaml(config)}", durable=True)
 
 
 def check_same_run(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
@@ -197,16 +198,6 @@ def _forget_locks() -> None:
 
 
 os.register_at_fork(after_in_child=_forget_locks)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replaces a small file: after a kill or a power cut it is the old one or the new one."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 def environment() -> dict[str, Any]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from zoo.checkpoint.disk import disk_errors, replace_file
 from zoo.config import Config, setting
 from zoo.data.blend import Blend, portions_of
 from zoo.data.corpus import Corpus
@@ -175,13 +175,11 @@ class SamplesFile:
         if not path.exists():
             return
         kept = [row for row in read_samples(path) if row["step"] <= after_step]
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text("".join(_line(row) for row in kept), encoding="utf-8")
-        os.replace(temporary, path)
+        replace_file(path, "".join(_line(row) for row in kept))
 
     def write(self, step: int, row: dict[str, Any]) -> None:
-        """Appends one sample."""
-        with self.path.open("a", encoding="utf-8") as file:
+        """Appends one sample; raises CheckpointError where it cannot be written."""
+        with disk_errors(f"write {self.path}"), self.path.open("a", encoding="utf-8") as file:
             file.write(_line({"step": step, **row}))
 
 
