@@ -31,6 +31,7 @@ import numpy as np
 
 WORDS = 50_000
 CHUNK_WORDS = 1_000_000
+LEAST_SHARDS = 3
 LETTERS = np.array(list("etaoinshrdlucmfwypvbgkjqxz\u00e9"))
 
 
@@ -172,6 +173,11 @@ def main() -> None:
     common = (arguments.workers, arguments.limit)
     outcomes = {"unbroken": prepare(corpus, caches[0], *common)}
     total = shards(caches[0])
+    if total < LEAST_SHARDS:
+        sys.exit(
+            f"--megabytes {arguments.megabytes} makes {total} shards; {LEAST_SHARDS} are needed, to be killed at "
+            "a third and two thirds of them: a shard takes 17 megabytes or so"
+        )
     outcomes["killed at a third"] = prepare(corpus, caches[1], *common, kill_after=max(1, total // 3))
     outcomes["killed at two thirds"] = prepare(corpus, caches[1], *common, kill_after=max(2, 2 * total // 3))
     outcomes["finished"] = prepare(corpus, caches[1], *common)

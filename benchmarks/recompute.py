@@ -108,7 +108,7 @@ def compare_chunks(arguments: argparse.Namespace) -> None:
         for elements, taken in times.items():
             loss.CHUNK_ELEMENTS = elements
             start = time.perf_counter()
-            loss.token_loss(head, hidden, labels)[0].backward()
+            loss.token_loss(head, hidden, labels).backward()
             taken.append(time.perf_counter() - start)
     for elements, taken in times.items():
         rows = min(count, elements // 50_304)

@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--nanogpt", type=Path, required=True, help="a clone of karpathy/nanoGPT")
     parser.add_argument("--text", type=Path, required=True, help="tinyshakespeare's input.txt")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=2000, help="fewer for a trial run")
+    parser.add_argument("--steps", type=int, default=2000, help="fewer for a trial run; 100 at least, the warm-up")
     arguments = parser.parse_args()
     results: dict[str, list[tuple[float, float]]] = {"nanogpt": [], "zoo": []}
     with tempfile.TemporaryDirectory() as folder:
