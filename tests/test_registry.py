@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from zoo.config import Config, setting
+from zoo.config import Config, read_overrides, setting
 from zoo.errors import ConfigError
-from zoo.registry import Choice, Registry, unknown_name
+from zoo.registry import Choice, Registry, tables, unknown_name
 
 
 @pytest.fixture
@@ -106,3 +106,11 @@ def test_duplicate_choice() -> None:
 def test_no_such_choice(kind: object) -> None:
     with pytest.raises(ConfigError, match=r"kind: unknown shape .*legal: ball, cube"):
         Shape.choice(kind)
+
+
+def test_every_name_can_be_typed() -> None:
+    """YAML reads some words as something else (off and no as false); none of them may be the name of a choice."""
+    names = {name for _, entries in tables() for name in entries}
+    assert {"none", "plain", "rotary"} <= names
+    for name in names:
+        assert read_overrides([f"chosen={name}"]).settings == {"chosen": name}

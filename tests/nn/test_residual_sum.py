@@ -25,7 +25,7 @@ FORMULAS: list[tuple[dict[str, Any], Formula]] = [
     ({"kind": "scaled_branch", "scale": 0.2}, lambda hidden, branch, module: hidden + 0.2 * branch),
     ({"kind": "layer_scale"}, lambda hidden, branch, module: hidden + module.weight * branch),
     ({"kind": "rezero"}, lambda hidden, branch, module: hidden + module.weight * branch),
-    ({"kind": "off"}, lambda hidden, branch, module: branch),
+    ({"kind": "none"}, lambda hidden, branch, module: branch),
 ]
 
 
@@ -114,7 +114,7 @@ def test_the_plain_sum_has_nothing_to_train() -> None:
 # --------------------------------------------------------------------------------------------------- where zeros learn
 
 NEEDS: dict[str, dict[str, Any]] = {"deepnorm": {"placement": "post"}}
-STUCK = {"rezero", "off"}
+STUCK = {"rezero", "none"}
 """Kinds that have nothing to learn from where branches start at zero."""
 
 

@@ -7,7 +7,7 @@
 | scaled_branch | 1     | a number             | 1/√branches: Yang et al. 2023, arXiv:2310.02244                   |
 | layer_scale   | 1     | a trained vector     | Touvron et al. 2021, arXiv:2103.17239 (CaiT)                       |
 | rezero        | 1     | a trained number     | Bachlechner et al. 2020, arXiv:2003.04887                          |
-| off           | 0     | 1                    | ablations                                                          |
+| none          | 0     | 1                    | ablations                                                          |
 
 Deviations: ReZero has no norms and one number for all branches of a layer; here the norms are as `placement` says, and
 each branch has its own number.
@@ -189,7 +189,7 @@ class WeightedBranch(nn.Module):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoResidualConfig(ResidualConfig, kind="off"):
+class NoResidualConfig(ResidualConfig, kind="none"):
     """The branch alone: no residual stream."""
 
     @property
