@@ -198,7 +198,7 @@ def assert_no_leak(model: Model, every: int) -> None:
         hook.remove()
     documents = [layout.inputs[f"{prefix}documents"] for prefix in sides_of(model)]
     order = torch.arange(hidden_BTD.shape[1])
-    fades = model.config.residual.kind == "none"  # with no stream beside the branches, what is seen may round to nothing
+    fades = model.config.residual.kind == "none"  # with no stream beside the branches, what is seen may round to 0
     for place in range(1, hidden_BTD.shape[1], every):
         gradients = torch.autograd.grad(hidden_BTD[:, place].square().sum(), captured, retain_graph=True)
         here = documents[-1][:, place, None]

@@ -61,6 +61,15 @@ def test_what_belongs_to_training_cannot_be_changed(workshop: Workshop, key: str
         evaluate_folder(workshop.run("decoder"), [key])
 
 
+@pytest.mark.parametrize(
+    "setting, meant",
+    [("dta.x=1", "data"), ("objectivs.x=1", "objectives"), ("trainer.precison=64-true", "precision")],
+)
+def test_what_is_misspelt_is_told_first(workshop: Workshop, setting: str, meant: str) -> None:
+    with pytest.raises(ConfigError, match=f"unknown key .*did you mean {meant!r}"):
+        evaluate_folder(workshop.run("decoder"), [setting])
+
+
 def test_device(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert find_device("auto") == find_device("cpu") == torch.device("cpu")

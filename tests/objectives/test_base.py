@@ -49,5 +49,5 @@ def test_settings_are_checked() -> None:
     for fields in ({"weight": 0.0}, {"share": 0.0}, {"weight": float("nan")}):
         with pytest.raises(ConfigError, match=next(iter(fields))):
             MaskedLMConfig(**fields)
-    with pytest.raises(ConfigError, match="max_length: 3 is too short for x: it needs 4 at least"):
+    with pytest.raises(ConfigError, match=r"^model\.max_length: 3 is too short for x: it needs 4 at least"):
         require_length("x", 3, 4, "why")

@@ -48,6 +48,11 @@ from zoo.training.schedule import LinearConfig
             ["model.feed_forward.router.balancing=loss", "trainer.devices=2"],
             r"trainer\.devices: 2 .*balancing",
         ),
+        ("gpt", ["model.max_length=2"], "model.max_length: 2 is too short for causal_lm: it needs 3 at least"),
+        ("bert", ["model.max_length=4"], "model.max_length: 4 is too short for next_sentence"),
+        ("t5", ["model.max_length=4"], "model.max_length: 4 is too short for span_corruption"),
+        ("bert", ["model.embedding.num_segments=1"], "model.embedding.num_segments: 1 .* next_sentence.* set 2"),
+        ("bert", ["model.embedding.num_segments=0"], "model.embedding.num_segments: 0 .* next_sentence.* set 2"),
         ("gpt", ["model.norm={kind: batch_norm}", "trainer.num_nodes=2"], r"trainer\.num_nodes: 2 .*model\.norm"),
     ],
 )

@@ -159,7 +159,8 @@ def test_schedule_that_would_have_gone_another_way(schedule: str, until: str, tm
             ["trainer.max_steps=9", "optimizer.learning_rate=1"],
             "optimizer.learning_rate: cannot be changed by extending.* zoo branch .* optimizer.learning_rate=…",
         ),
-        (["trainer.max_stepz=9"], "trainer.max_stepz: cannot be changed"),
+        (["trainer.max_stepz=9"], "trainer.max_stepz: unknown key 'max_stepz'; did you mean 'max_steps'"),
+        (["dta.cache=x"], "dta: unknown key 'dta'; did you mean 'data'"),
         (["max_steps"], "'max_steps' is no setting"),
     ],
 )

@@ -16,7 +16,7 @@ from zoo.errors import ConfigError, DataError
 from zoo.objectives.base import ObjectiveConfig
 from zoo.own_blocks import made_with
 from zoo.pretrained import model_folder
-from zoo.training.config import RunConfig
+from zoo.training.config import RunConfig, check_spelling
 from zoo.training.evaluation import Bin, evaluate
 from zoo.training.precision import FORMATS, convert
 from zoo.training.run import prepare
@@ -80,6 +80,7 @@ def evaluate_folder(folder: Path, settings: Iterable[str] = (), weights: str = "
 def evaluation_config(model: Path, settings: Iterable[str]) -> RunConfig:
     """The run that a model folder came from, with the model and its tokenizer as they are in the folder."""
     over = read_overrides(settings)
+    check_spelling(over.settings)
     _check_changeable(over.settings)
     config = read_config(model)
     tokenizer = {"kind": "file", "path": str(model), "add_tokens": []}  # what the run added is in there

@@ -113,6 +113,10 @@ class ObjectiveConfig(Config, Choice, noun="objective"):
     """Whether it works on the rows of its own row maker only."""
     needs_sentences: ClassVar[bool] = False
     """Whether its rows are made of sentences, so that the token store must know where they start."""
+    least_segments: ClassVar[int] = 0
+    """How many segment embeddings its rows need of the model."""
+    least_length: ClassVar[tuple[int, str]] = (1, "")
+    """Tokens of a row that it needs at least with any tokenizer, and for what."""
     metrics: ClassVar[dict[str, str]] = {"accuracy": "count"}
     """What evaluation measures beside the loss, the more the better: name in `Scores.metrics` of a number of successes
     → name, there too, of the number of trials; "count": the targets."""
@@ -126,6 +130,10 @@ class ObjectiveConfig(Config, Choice, noun="objective"):
     def places(self, max_length: int) -> Places:
         """What a full row of `max_length` amounts to: what a run costs is told by it before it begins."""
         return Places(0, float(max_length))
+
+    def check_length(self, max_length: int) -> None:
+        """Raises ConfigError where rows of `max_length` tokens are too short with any tokenizer."""
+        require_length(self.kind, max_length, *self.least_length)
 
     def check_beside(self, name: str, other_name: str, other: ObjectiveConfig) -> None:
         """Raises ConfigError where this config, `name`, cannot work on the rows that `other` needs for itself."""
@@ -196,4 +204,6 @@ def special_table(tokenizer: Tokenizer) -> NDArray[np.bool_]:
 def require_length(kind: str, max_length: int, least: int, why: str) -> None:
     """Raises ConfigError where `max_length` is below the `least` that an objective works on."""
     if max_length < least:
-        raise ConfigError(f"{max_length} is too short for {kind}: it needs {least} at least ({why})", "max_length")
+        raise ConfigError(
+            f"{max_length} is too short for {kind}: it needs {least} at least ({why})", "model.max_length"
+        )

@@ -16,7 +16,7 @@ from zoo.data.framing import Frame
 from zoo.data.packing import DocumentRows, Fit, StreamRows
 from zoo.data.rows import Integers, RowMaker, Rows
 from zoo.data.split import Documents
-from zoo.objectives.base import Noised, Objective, ObjectiveConfig, Scores, Setup, require_length, score_tokens
+from zoo.objectives.base import Noised, Objective, ObjectiveConfig, Scores, Setup, score_tokens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +25,7 @@ class CausalLMConfig(ObjectiveConfig, kind="causal_lm"):
 
     families: ClassVar[tuple[str, ...]] = ("decoder",)
     needs_own_rows: ClassVar[bool] = True
+    least_length: ClassVar[tuple[int, str]] = (3, "pieces of two tokens or three")
 
     packing: Literal["stream", "documents", "none"] = setting(
         "stream",
@@ -46,7 +47,7 @@ class CausalLM(Objective):
         super().__init__(name, config, setup)
         tokenizer = setup.tokenizer
         self.frame = Frame((), (tokenizer.role("end"),), tokenizer.role("padding"))
-        require_length("causal_lm", setup.max_length, 3, "pieces of two tokens or three")
+        config.check_length(setup.max_length)
 
     def row_maker(self, documents: Documents) -> RowMaker:
         """A stream, or pieces of documents."""

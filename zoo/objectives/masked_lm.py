@@ -30,7 +30,6 @@ from zoo.objectives.base import (
     Places,
     Scores,
     Setup,
-    require_length,
     score_tokens,
     special_table,
 )
@@ -41,6 +40,7 @@ class MaskedLMConfig(ObjectiveConfig, kind="masked_lm"):
     """Masked language modelling."""
 
     families: ClassVar[tuple[str, ...]] = ("encoder",)
+    least_length: ClassVar[tuple[int, str]] = (3, "[CLS], one token, [SEP]")
     rewrites_tokens: ClassVar[bool] = True
 
     rate: float = setting(0.15, "share of the tokens of a row that are chosen", above=0, maximum=1)
@@ -86,7 +86,7 @@ class MaskedLM(Objective):
         tokenizer = setup.tokenizer
         self.mask = tokenizer.role("mask")
         self.frame = Frame((tokenizer.role("classify"),), (tokenizer.role("separate"),), tokenizer.role("padding"))
-        require_length("masked_lm", setup.max_length, self.frame.size + 1, "[CLS], one token, [SEP]")
+        config.check_length(setup.max_length)
         self.is_special = special_table(tokenizer)
         self.ordinary = np.flatnonzero(~self.is_special)
 

@@ -16,7 +16,7 @@ from zoo.data.pairs import PairRows, PairTokens, TooFewDocumentsError
 from zoo.data.rows import RowMaker, Rows
 from zoo.data.split import Documents
 from zoo.nn.loss import classification_loss
-from zoo.objectives.base import Noised, Objective, ObjectiveConfig, Places, Scores, Setup, require_length
+from zoo.objectives.base import Noised, Objective, ObjectiveConfig, Places, Scores, Setup
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +27,8 @@ class NextSentenceConfig(ObjectiveConfig, kind="next_sentence"):
     head: ClassVar[str] = "next_sentence"
     needs_own_rows: ClassVar[bool] = True
     needs_sentences: ClassVar[bool] = True
+    least_segments: ClassVar[int] = 2
+    least_length: ClassVar[tuple[int, str]] = (5, "[CLS] A [SEP] B [SEP]")
 
     short_share: float = setting(
         0.1,
@@ -51,7 +53,7 @@ class NextSentence(Objective):
 
     def __init__(self, name: str, config: NextSentenceConfig, setup: Setup) -> None:
         super().__init__(name, config, setup)
-        require_length("next_sentence", setup.max_length, 5, "[CLS] A [SEP] B [SEP]")
+        config.check_length(setup.max_length)
         self.special = PairTokens(*(setup.tokenizer.role(role) for role in PairTokens._fields))
 
     def row_maker(self, documents: Documents) -> RowMaker:

@@ -28,7 +28,7 @@ from zoo.data.packing import DocumentRows, Fit
 from zoo.data.rows import Integers, RowMaker, Rows
 from zoo.data.split import Documents
 from zoo.errors import ConfigError, DataError
-from zoo.objectives.base import Noised, Objective, ObjectiveConfig, Places, Scores, Setup, require_length, score_tokens
+from zoo.objectives.base import Noised, Objective, ObjectiveConfig, Places, Scores, Setup, score_tokens
 
 SHORTEST = 2
 """Tokens of the shortest piece: one that stays and one that is noise."""
@@ -40,6 +40,7 @@ class SpanCorruptionConfig(ObjectiveConfig, kind="span_corruption"):
 
     families: ClassVar[tuple[str, ...]] = ("encoder_decoder",)
     needs_own_rows: ClassVar[bool] = True
+    least_length: ClassVar[tuple[int, str]] = (5, "pieces of two tokens or three")
     rewrites_tokens: ClassVar[bool] = True
     metrics: ClassVar[dict[str, str]] = {"accuracy": "count", "exact_match": "spans"}
 
@@ -119,7 +120,7 @@ class SpanCorruption(Objective):
         self.sentinels = np.asarray(tokenizer.sentinels, np.int64)
         self.end = tokenizer.role("end")
         self.padding = tokenizer.role("padding")
-        require_length("span_corruption", setup.max_length, 5, "pieces of two tokens or three")
+        config.check_length(setup.max_length)
         self.encoder_width = setup.max_length
         only_encoder, derived = derived_target(config, self.encoder_width)
         self.decoder_width = config.target_length or derived

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_type_hints
 
-from zoo.config import Config, setting
+from zoo.config import Config, Mapped, setting
 from zoo.data.corpus import DataConfig
 from zoo.data.plan import check_shares
 from zoo.data.stages import Stages
@@ -16,6 +16,7 @@ from zoo.models import ModelConfig
 from zoo.nn.recompute import NoRecomputeConfig, RecomputeConfig
 from zoo.objectives.base import ObjectiveConfig
 from zoo.objectives.mixture import check_family, check_objectives
+from zoo.registry import Choice, unknown_name
 from zoo.tokenizer.train import FileConfig, TokenizerConfig
 from zoo.training.best import BestConfig
 from zoo.training.budget import UNITS, Budget, the_budget
@@ -164,6 +165,7 @@ class RunConfig(Config):
                 check()
             except ConfigError as error:
                 raise error.under("objectives") from None
+        self._check_needs()
         trained = {objective.head for objective in self.objectives.values()}
         for head in self.model.heads:
             if head not in trained:
@@ -205,6 +207,18 @@ class RunConfig(Config):
                 self.trainer.length_warmup.check(self.model.max_length, "model.max_length", self.trainer.budget)
             except ConfigError as error:
                 raise error.under("trainer.length_warmup") from None
+
+    def _check_needs(self) -> None:
+        """Refuses a model that lacks what an objective needs of it."""
+        for objective in self.objectives.values():
+            objective.check_length(self.model.max_length)
+            given = self.model.embedding.num_segments
+            if given < objective.least_segments:
+                raise ConfigError(
+                    f"{given} is too few for {objective.kind}, whose rows have segments; set "
+                    f"{objective.least_segments}, or leave that objective and its head out",
+                    "model.embedding.num_segments",
+                )
 
     def _check_compile_and_average(self) -> None:
         if self.trainer.compile:
@@ -272,6 +286,25 @@ class RunConfig(Config):
             )
         if not self.wandb.enabled and self.wandb != WandbConfig():
             raise ConfigError("project and entity have no effect; set wandb.enabled=true", "wandb")
+
+
+def check_spelling(settings: Mapped) -> None:
+    """Raises ConfigError, which names the nearest key, for a key that no run has; not within groups with a `kind`."""
+    _check_spelling(RunConfig, settings)
+
+
+def _check_spelling(schema: type[Config], settings: Mapped) -> None:
+    kinds = get_type_hints(schema)
+    for name, value in settings.items():
+        if name not in kinds:
+            raise ConfigError(unknown_name("key", name, [field.name for field in fields(schema)]), name)
+        kind = kinds[name]
+        is_group = isinstance(kind, type) and issubclass(kind, Config) and not issubclass(kind, Choice)
+        if is_group and isinstance(value, dict):
+            try:
+                _check_spelling(kind, value)
+            except ConfigError as error:
+                raise error.under(name) from None
 
 
 def tokenizer_folder(init_from: str) -> Path:

@@ -20,7 +20,7 @@ from zoo.config import flatten, read_overrides
 from zoo.errors import CheckpointError, ConfigError
 from zoo.training.budget import UNITS, WORDS, Budget, Spent
 from zoo.training.conductor import checkpoint_step, spent_by, state_in
-from zoo.training.config import HARMLESS, RunConfig
+from zoo.training.config import HARMLESS, RunConfig, check_spelling
 from zoo.training.origin import read_origin, record
 from zoo.training.run_folder import RunFolder, is_harmless
 from zoo.training.schedule import Course
@@ -119,7 +119,9 @@ def _typical_step(spent: Spent) -> Spent:
 
 def _longer(folder: Path, before: RunConfig, settings: list[str]) -> RunConfig:
     budget = before.trainer.budget
-    said = flatten(read_overrides(settings).settings)
+    nested = read_overrides(settings).settings
+    check_spelling(nested)
+    said = flatten(nested)
     key = f"trainer.{budget.key}"
     for name in said:
         if name in {f"trainer.max_{unit}" for unit in UNITS} and name != key:
