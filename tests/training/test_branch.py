@@ -197,7 +197,8 @@ def test_killed_while_it_is_made_it_is_made_by_the_same_call(
         (8, [], ConfigError, "trainer.max_steps: 8 leaves nothing to train: 8 are spent at step 8"),
         (4, ["name=x"], ConfigError, "name: cannot be changed by branching; say --name"),
         (4, ["tokenizer.kind=characters"], ConfigError, "tokenizer.kind: cannot be changed .* init_from"),
-        (4, ["model.dim=32"], CheckpointError, "do not fit the settings of the branch: .*of another shape"),
+        (4, ["model.dim=32"], ConfigError, r"model\.dim: 32 \(was 16\) makes another model.*step 4.*a new run"),
+        (4, ["model.positions=none"], ConfigError, r"model\.positions\.kind: 'none' \(was .*\) makes another model"),
         (4, ["trainer.max_stepz=9"], ConfigError, "did you mean 'max_steps'"),
     ],
 )

@@ -257,3 +257,22 @@ def test_branch_of_a_run_that_started_from_other_weights(trained: Path, tmp_path
     pretrain(config_of(path), path)
     assert same(weights(path), weights(tmp_path / "on"))
     assert json.loads((path / "origin.json").read_text(encoding="utf-8"))["branched"]["step"] == 2
+
+
+@pytest.mark.parametrize("setting", ["init_from.path=there", "init_from={path: there}"])
+def test_what_is_no_text_is_refused_with_what_to_write(setting: str, tmp_path: Path) -> None:
+    """Before anything is said of the model, which such a config need not name."""
+    path = tmp_path / "config.yaml"
+    path.write_text("name: x\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"^init_from: \{'path': 'there'\} is not text; .* init_from=there$"):
+        load_run(path, [setting])
+
+
+def test_what_a_branch_with_another_optimizer_is_told_to_do_works(trained: Path, tmp_path: Path) -> None:
+    from zoo.training.branch import branch
+
+    with pytest.raises(ConfigError, match=r"optimizer\.kind: .* start a new run from the weights alone") as caught:
+        branch(trained, None, "new", ["optimizer.kind=muon"])
+    start = str(caught.value).rpartition("init_from=")[2]
+    config = continued(tmp_path, "gpt", Path(start), "optimizer.kind=muon", "trainer.max_steps=1")
+    assert pretrain(config, tmp_path / "on").steps == 1

@@ -15,11 +15,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from zoo.checkpoint.folder import newest_verified, steps_of, verify_folder
-from zoo.checkpoint.model import TRAINING_FORMAT, load_weights
+from zoo.checkpoint.model import TRAINING_FORMAT, load_weights, read_config
 from zoo.checkpoint.tensors import load_tree
-from zoo.config import difference, flatten, read_overrides
+from zoo.config import build, difference, flatten, merged, read_overrides, to_mapping
 from zoo.errors import CheckpointError, ConfigError
+from zoo.models import ModelConfig
+from zoo.models.anatomy import empty_model
 from zoo.training.best import Standing
 from zoo.training.checkpoint_io import FolderCheckpointIO
 from zoo.training.conductor import checkpoint_step, state_in
@@ -138,12 +142,19 @@ def _taken_over(before: RunConfig, prepared: Prepared, source: Path) -> dict[str
     if before.optimizer.kind != config.optimizer.kind:
         raise ConfigError(
             f"{config.optimizer.kind} cannot go on from the state of {before.optimizer.kind}; start a new run from the "
-            f"weights alone: init_from.path={source}",
+            f"weights alone: zoo pretrain … init_from={source}",
             "optimizer.kind",
         )
     try:
         load_weights(module.model, source / "model")
     except CheckpointError as error:
+        if (row := _reshaping(read_config(source / "model"), module.model.config)) is not None:
+            key, was, now = row
+            raise ConfigError(
+                f"{now!r} (was {was!r}) makes another model, which the weights of step {spent.steps} do not fit; a "
+                "branch takes only what leaves their shapes alone (dropout, for example): start a new run with it",
+                f"model.{key}",
+            ) from None
         raise CheckpointError(
             f"the weights of step {spent.steps} do not fit the settings of the branch: {error}"
         ) from None
@@ -151,6 +162,27 @@ def _taken_over(before: RunConfig, prepared: Prepared, source: Path) -> dict[str
     state["standing"] = Standing(config.best).state()  # the other's best steps are not here, and its end is not ours
     _renew_groups(tree["optimizer_states"], before, prepared)
     return {**tree, "state_dict": {}}
+
+
+def _reshaping(before: ModelConfig, after: ModelConfig) -> tuple[str, Any, Any] | None:
+    """(key, old value, new value) of the first setting that changes names or shapes of the weights; None: none does."""
+    changed, shapes = difference(before, after), _shapes(before)
+    for row in changed:
+        key, _, alone = row
+        for part in reversed(key.split(".")):
+            alone = {part: alone}
+        try:
+            one = build(ModelConfig, merged(to_mapping(before), alone))
+        except ConfigError:  # it goes only together with another one
+            continue
+        if _shapes(one) != shapes:
+            return row
+    return changed[0] if changed and _shapes(after) != shapes else None
+
+
+def _shapes(config: ModelConfig) -> dict[str, torch.Size]:
+    """The shape of each weight by its name."""
+    return {name: tensor.shape for name, tensor in empty_model(config).state_dict().items()}
 
 
 def _renew_groups(states: list[dict[str, Any]], before: RunConfig, prepared: Prepared) -> None:

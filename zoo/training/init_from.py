@@ -89,10 +89,17 @@ def start_source(said: Mapped) -> Source | None:
 
     Args:
         said: all settings of the config together.
+
+    Raises:
+        ConfigError: it is no text, or names no model.
     """
     path = said.get("init_from")
-    if not isinstance(path, str):
+    if path is None:
         return None
+    if not isinstance(path, str):
+        meant = path.get("path") if isinstance(path, dict) else None
+        shown = meant if isinstance(meant, str) else "runs/…"
+        raise ConfigError(f"{path!r} is not text; write the folder itself: init_from={shown}", "init_from")
     model, tokenizer = said.get("model", {}), said.get("tokenizer", {})
     if _chosen(model) and _chosen(tokenizer):
         return None
@@ -140,7 +147,7 @@ def begin(config: RunConfig, model: Model, tokenizer: Tokenizer, run: Path, is_o
     _check_tokenizer(config, start)
     entry = {"path": config.init_from, "sha256": {path.name: hash_file(path) for path in start.files}}
     before = read_origin(run).get("init_from", entry)
-    if before["sha256"] != entry["sha256"]:
+    if before["path"] == entry["path"] and before["sha256"] != entry["sha256"]:
         raise CheckpointError(
             f"the weights in {config.init_from} changed since {run} was begun; put them back, or start anew with "
             "--fresh"
