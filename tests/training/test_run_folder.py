@@ -124,7 +124,7 @@ def test_folder_of_another_config_is_refused_with_the_difference(config: RunConf
 @pytest.mark.parametrize("left", ["metrics.csv", "result.json", "checkpoints/step-3"])
 def test_what_counts_as_work(left: str, config: RunConfig, tmp_path: Path) -> None:
     run = claim(tmp_path / "run", config)
-    (run.path / left).mkdir()
+    leave_work(run.path) if left == "metrics.csv" else (run.path / left).mkdir()
     with pytest.raises(ConfigError, match="different config"):
         RunFolder(run.path, tiny_run(tmp_path, "gpt", "seed=7"))
     (run.path / "config.yaml").unlink()
@@ -136,6 +136,7 @@ def test_folder_in_which_nothing_was_trained_takes_any_config(config: RunConfig,
     """Whoever mistyped the path of the text mends it and goes on, without --fresh."""
     claim(tmp_path / "run", config)
     other = tiny_run(tmp_path, "gpt", "seed=7")
+    (tmp_path / "run" / "metrics.csv").write_text("step,loss\n", encoding="utf-8")  # it broke off in its first step
     claim(tmp_path / "run", other)
     assert load_run(tmp_path / "run" / "config.yaml").config == other
 
@@ -153,6 +154,21 @@ def test_difference_names_what_came_and_what_went() -> None:
         check_same_run(Path("run"), {"a": 1, "b": 2}, {"b": 3, "c": None})
     assert "b was 2, is 3" in str(caught.value)
     assert "a was 1" in str(caught.value)
+
+
+def test_more_of_the_same_is_an_extension(config: RunConfig, tmp_path: Path) -> None:
+    leave_work(claim(tmp_path / "run", config).path)
+    advice = f"to go on for longer: zoo extend {tmp_path / 'run'} trainer.max_steps=8"
+    for settings, told in {
+        ("trainer.max_steps=8",): True,
+        ("trainer.max_steps=2",): False,
+        ("trainer.max_steps=8", "seed=7"): False,
+        ("trainer.max_steps=null", "trainer.max_tokens=1e6"): False,
+    }.items():
+        with pytest.raises(ConfigError, match="different config") as caught:
+            RunFolder(tmp_path / "run", tiny_run(tmp_path, "gpt", *settings))
+        assert (advice in str(caught.value)) == told
+        assert ("zoo extend" in str(caught.value)) == told
 
 
 def test_fresh_moves_old_runs_aside(config: RunConfig, tmp_path: Path) -> None:

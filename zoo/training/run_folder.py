@@ -112,7 +112,7 @@ class RunFolder:
     def _claim(self, config: RunConfig) -> None:
         """Writes the config; where a run has left something in the folder, only if it is the config that made it."""
         path = self.path / "config.yaml"
-        if self.result.exists() or self.metrics.exists() or steps_of(self.checkpoints):
+        if self.result.exists() or _has_rows(self.metrics) or steps_of(self.checkpoints):
             if not path.exists():
                 raise CheckpointError(f"{self.path} has a run but no config.yaml; choose another folder or use --fresh")
             check_same_run(self.path, flatten(read_yaml(path).settings), flatten(to_mapping(config)))
@@ -134,14 +134,31 @@ def check_same_run(folder: Path, before: dict[str, Any], now: dict[str, Any]) ->
     if changed:
         lines = "; ".join(f"{key} was {old!r}, is {new!r}" for key, old, new in changed)
         raise ConfigError(
-            f"{folder} was made by a different config ({lines}); give the run another name (name=…), or start anew "
-            "with --fresh, which moves the old folder aside"
+            f"{folder} was made by a different config ({lines}); {_longer(folder, changed)}give the run another name "
+            "(name=…), or start anew with --fresh, which moves the old folder aside"
         )
+
+
+def _longer(folder: Path, changed: list[tuple[str, Any, Any]]) -> str:
+    """What to do where nothing changed but a budget that grew; "": something else did."""
+    key, old, new = changed[0]
+    numbers = isinstance(old, int | float) and isinstance(new, int | float)
+    if len(changed) > 1 or not key.startswith("trainer.max_") or not numbers or new <= old:
+        return ""
+    return f"to go on for longer: zoo extend {shlex.quote(str(folder))} {key}={new}; otherwise "
 
 
 def is_harmless(key: str) -> bool:
     """Whether a setting may differ between a run and its continuation."""
     return any(f"{key}.".startswith(f"{harmless}.") for harmless in HARMLESS)
+
+
+def _has_rows(metrics: Path) -> bool:
+    """Whether something was logged; a run that broke off in its first step leaves the names of the columns alone."""
+    if not metrics.is_file():
+        return metrics.exists()
+    with metrics.open("rb") as file:
+        return len(file.readlines(1 << 20)) > 1
 
 
 def _move_aside(path: Path) -> Path | None:
