@@ -223,6 +223,23 @@ def test_clips_by_the_global_norm(
     )
 
 
+def test_gradient_that_is_not_finite_at_once_leaves_the_folder_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is saved, nothing is said to be, and the corrected command goes on in the folder."""
+    part_loss = TrainingModule._part_loss
+    monkeypatch.setattr(TrainingModule, "_part_loss", lambda *arguments: part_loss(*arguments) * float("nan"))
+    for precision, finer in {"bf16-true": True, "32-true": False}.items():
+        config = tiny_run(tmp_path, "gpt", "trainer.max_steps=1", f"trainer.precision={precision}")
+        with pytest.raises(TrainingError, match=r"step 1 is not finite.*nothing was trained and nothing is") as caught:
+            pretrain(config, tmp_path / "run")
+        assert ("trainer.precision=32-true" in str(caught.value)) == finer
+        assert "learning_rate" not in str(caught.value)
+        assert not list((tmp_path / "run" / "checkpoints").iterdir())
+    monkeypatch.setattr(TrainingModule, "_part_loss", part_loss)
+    assert pretrain(tiny_run(tmp_path, "gpt", "trainer.max_steps=1"), tmp_path / "run").steps == 1
+
+
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 def test_gradient_that_is_not_finite_ends_the_run_before_the_weights_change(
     number: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -240,8 +257,10 @@ def test_gradient_that_is_not_finite_ends_the_run_before_the_weights_change(
         return loss
 
     monkeypatch.setattr(TrainingModule, "_part_loss", poison)
-    with pytest.raises(TrainingError, match=r"step 4 is not finite.*those of step 3 and are saved"):
+    words = r"step 4 is not finite.*those of step 3 and are saved.*schedule\.warmup_steps or lower \(it is 1\)"
+    with pytest.raises(TrainingError, match=words) as caught:
         pretrain(config, tmp_path / "run")
+    assert "precision" not in str(caught.value)  # it is 32-true
     module = kept.pop("module")
     assert all(torch.equal(p, kept[name]) for name, p in module.model.named_parameters())
     assert newest(tmp_path / "run").name == "step-3"

@@ -205,13 +205,10 @@ class TrainingModule(lightning.LightningModule):
         self.record.gradient_norm = float(norm)
         endless = self.record.skipped and self.scaling is not None and self.scaling.scale < LEAST_SCALE
         if endless or not (self.record.skipped or math.isfinite(self.record.gradient_norm)):
+            scale = f" at a loss scale of {self.record.loss_scale:g}" if endless else ""
             raise TrainingError(
-                f"the gradient of step {done + 1} is not finite ({self.record.gradient_norm})"
-                f"{f' at a loss scale of {self.record.loss_scale:g}' if endless else ''}; the weights are those "
-                f"of step {done} and are saved. The same settings would come to the same end: lower "
-                "optimizer.learning_rate, add schedule.warmup_steps, set trainer.gradient_clip or use "
-                f"trainer.precision={'bf16-mixed' if endless else '32-true'}, and give the run another name (name=…) "
-                "or start anew with --fresh"
+                f"the gradient of step {done + 1} is not finite ({self.record.gradient_norm}){scale}; "
+                f"{self._what_to_do(done, endless)}"
             )
         step = Spent(steps=1, tokens=self.record.num_tokens, flops=self.record.flops)
         rate = self.optimizer_config.learning_rate * self.course.factor(self.spent, step)
@@ -223,6 +220,26 @@ class TrainingModule(lightning.LightningModule):
                 torch.nn.utils.clip_grads_with_norm_(parameters, self.gradient_clip, norm)
             optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+
+    def _what_to_do(self, done: int, endless: bool) -> str:
+        """What became of the weights when the gradient after step `done` was not finite, and what would help."""
+        plugin, weights = self.trainer.precision_plugin, next(self.model.parameters())
+        coarse = plugin.precision in ("bf16-mixed", "16-mixed") or weights.dtype == torch.bfloat16
+        finer = f"use trainer.precision={'bf16-mixed' if endless else '32-true'}"
+        if not done:
+            others = "look at model.initialization, at init_from and at blocks of your own"
+            return (
+                "nothing was trained and nothing is saved. Neither the optimizer nor the schedule has done anything "
+                f"yet: {f'{finer}, or ' if coarse else ''}{others}, and give the command again"
+            )
+        clip = "set" if self.gradient_clip is None else f"lower (it is {self.gradient_clip:g})"
+        advice = ["lower optimizer.learning_rate", "add to schedule.warmup_steps", f"{clip} trainer.gradient_clip"]
+        advice += [finer] if coarse else []
+        return (
+            f"the weights are those of step {done} and are saved. The same settings would come to the same end: "
+            f"{', '.join(advice[:-1])} or {advice[-1]}, and give the run another name (name=…) or start anew with "
+            "--fresh"
+        )
 
     def _settle(self) -> None:
         """Hands the parts of the model what they counted in the whole step, on all ranks."""
