@@ -124,7 +124,10 @@ def test_folder_of_another_config_is_refused_with_the_difference(config: RunConf
 @pytest.mark.parametrize("left", ["metrics.csv", "result.json", "checkpoints/step-3"])
 def test_what_counts_as_work(left: str, config: RunConfig, tmp_path: Path) -> None:
     run = claim(tmp_path / "run", config)
-    leave_work(run.path) if left == "metrics.csv" else (run.path / left).mkdir()
+    if left == "metrics.csv":
+        leave_work(run.path)
+    else:
+        (run.path / left).mkdir()
     with pytest.raises(ConfigError, match="different config"):
         RunFolder(run.path, tiny_run(tmp_path, "gpt", "seed=7"))
     (run.path / "config.yaml").unlink()
