@@ -201,7 +201,6 @@ class RunConfig(Config):
                 f"num_nodes); choose a multiple of {shares}",
                 "trainer.batch_size",
             )
-
         if self.trainer.length_warmup is not None:
             try:
                 self.trainer.length_warmup.check(self.model.max_length, "model.max_length", self.trainer.budget)
