@@ -272,7 +272,7 @@ def test_what_a_branch_with_another_optimizer_is_told_to_do_works(trained: Path,
     from zoo.training.branch import branch
 
     with pytest.raises(ConfigError, match=r"optimizer\.kind: .* start a new run from the weights alone") as caught:
-        branch(trained, None, "new", ["optimizer.kind=muon"])
+        branch(trained, None, "new", ["optimizer.kind=muon", "trainer.max_steps=9"])
     start = str(caught.value).rpartition("init_from=")[2]
     config = continued(tmp_path, "gpt", Path(start), "optimizer.kind=muon", "trainer.max_steps=1")
     assert pretrain(config, tmp_path / "on").steps == 1
