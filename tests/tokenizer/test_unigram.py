@@ -35,6 +35,9 @@ def test_too_small_says_how_large() -> None:
         ConfigError, match="vocab_size: 5 is too small: 3 special tokens and 4 characters need at least 7"
     ):
         train_unigram({" abc": 1}, UnigramDesign(FRONT, "<unk>", 5, 1.0))
+    said = r"300 is too small: 103 special tokens, 256 bytes \(byte_fallback\) and 4 characters need at least 363"
+    with pytest.raises(ConfigError, match=said):
+        train_unigram({" abc": 1}, UnigramDesign(FRONT, "<unk>", 300, 1.0, byte_fallback=True, behind=100))
 
 
 def test_at_least_as_compact_as_the_library(shared_data: Path) -> None:

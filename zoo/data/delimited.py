@@ -74,14 +74,18 @@ class CsvConfig(SourceConfig, kind="csv"):
         return "\t" if name.endswith((".tsv", *(f".tsv{behind}" for behind in PACKED))) else ","
 
     def _cells(self, file: Path) -> Iterator[str]:
-        rows = _rows(file, self._delimiter(file))
+        delimiter = self._delimiter(file)
+        rows = _rows(file, delimiter)
         names = self.columns
         if names is None:
             _, first = next(rows, (0, []))
             if not first:
                 raise DataError(f"{file} is empty: its first line must name the columns")
             names = tuple(first)
-        check_column(self.column, names, f"{file}, line 1:" if self.columns is None else str(file))
+        try:
+            check_column(self.column, names, f"{file}, line 1:" if self.columns is None else str(file))
+        except DataError as error:
+            raise DataError(f"{error}; cells end at {delimiter!r} (data.source.delimiter)") from None
         index = names.index(self.column)
         for line, row in rows:
             if len(row) != len(names):

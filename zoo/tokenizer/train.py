@@ -164,7 +164,7 @@ class UnigramConfig(TokenizerConfig, kind="unigram"):
     def validate(self) -> None:
         """The special tokens must have one for the unknown, and fit into the vocabulary."""
         _check_unknown(self.kind, self.special_tokens)
-        others, what = (257, "bytes and characters") if self.byte_fallback else (1, "character")
+        others, what = (257, "bytes (byte_fallback) and characters") if self.byte_fallback else (1, "character")
         _check_size(self.vocab_size, family_tokens(self.special_tokens), others, what)
 
     def train(self, texts: Iterable[str], progress: Progress | None = None) -> Tokenizer:
@@ -176,10 +176,11 @@ class UnigramConfig(TokenizerConfig, kind="unigram"):
         design = UnigramDesign(
             front=special.front,
             unknown=special.roles["unknown"],
-            size=self.vocab_size - len(special.sentinels),
+            size=self.vocab_size,
             coverage=self.character_coverage,
             single_digits=self.single_digits,
             byte_fallback=self.byte_fallback,
+            behind=len(special.sentinels),
         )
         with guarded("train the tokenizer", DataError):
             library = train_unigram(counted, design)

@@ -42,10 +42,11 @@ class UnigramDesign(NamedTuple):
 
     Attributes:
         front: special tokens that take the first ids. unknown: the one of them that stands for unknown characters.
-        size: entries of the vocabulary, `front` included.
+        size: entries of the vocabulary, all special tokens included.
         coverage: share of all characters that get a piece of their own.
         single_digits: whether each digit is a word of its own.
         byte_fallback: whether characters without a piece are spelt in bytes: <0x00> … come behind `front`.
+        behind: special tokens that will take the last ids; the vocabulary leaves room for them.
     """
 
     front: list[str]
@@ -54,6 +55,7 @@ class UnigramDesign(NamedTuple):
     coverage: float
     single_digits: bool = False
     byte_fallback: bool = False
+    behind: int = 0
 
 
 def train_unigram(counted_words: Mapping[str, int], design: UnigramDesign) -> Tokenizer:
@@ -63,12 +65,13 @@ def train_unigram(counted_words: Mapping[str, int], design: UnigramDesign) -> To
         ConfigError: the size has no room for the special tokens, the bytes and the characters.
     """
     characters = frequent(count_characters(counted_words, lambda one: "▁" if one == " " else one), design.coverage)
-    taken = len(design.front) + (NUM_BYTES if design.byte_fallback else 0)
+    special = len(design.front) + design.behind
+    taken = special + (NUM_BYTES if design.byte_fallback else 0)
     wanted = design.size - taken
     if wanted < len(characters):
-        bytes_too = f", {NUM_BYTES} bytes" if design.byte_fallback else ""
+        bytes_too = f", {NUM_BYTES} bytes (byte_fallback)" if design.byte_fallback else ""
         raise ConfigError(
-            f"{design.size} is too small: {len(design.front)} special tokens{bytes_too} and {len(characters)} "
+            f"{design.size} is too small: {special} special tokens{bytes_too} and {len(characters)} "
             f"characters need at least {taken + len(characters)}",
             "vocab_size",
         )
