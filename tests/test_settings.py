@@ -5,8 +5,6 @@ its refusals allow; the classes come from the registries.
 """
 
 import dataclasses
-import re
-import types
 import typing
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -15,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.variations import Plain, Setting, changed, is_plain_group, settings_of, value_at, variations
 from zoo.config import Config, build
 from zoo.errors import ConfigError
 from zoo.models import ModelConfig
@@ -91,61 +90,21 @@ def _one_thread() -> Iterator[None]:
 # ----------------------------------------------------------------------------------------------------------- all fields
 
 
-class Setting(NamedTuple):
-    """A field, where it stands, and the model that has it."""
-
-    path: str
-    kind: Any
-    model: dict[str, Any]
-
-
-def settings_of(schema: type[Config], path: str, model: dict[str, Any]) -> Iterator[Setting]:
-    """Every field of a config class that stands at `path` of a model, and of all that may stand in it."""
-    hints = typing.get_type_hints(schema)
-    for field in dataclasses.fields(schema):
-        where = f"{path}{field.name}"
-        yield Setting(where, hints[field.name], model)
-        for inner in configs_in(hints[field.name]):
-            inside = f"{where}.main" if typing.get_origin(hints[field.name]) is dict else where
-            alternatives = list(inner.choices.values()) if issubclass(inner, Choice) else [inner]
-            for alternative in alternatives:
-                chosen = {"kind": alternative.kind} if issubclass(alternative, Choice) else {}
-                chosen |= BESIDE.get((where, chosen.get("kind", "")), {})
-                there = changed(model, inside, chosen, keep=not chosen)
-                for other, needed in COMPANIONS.get(f"{where}={chosen.get('kind')}", {}).items():
-                    there = changed(there, other, needed)
-                yield from settings_of(alternative, f"{inside}.", there)
-
-
-def configs_in(kind: Any) -> list[type[Config]]:
-    """The config classes that a field type names."""
-    if isinstance(kind, type) and issubclass(kind, Config):
-        return [kind]
-    return [config for argument in typing.get_args(kind) for config in configs_in(argument)]
-
-
-def changed(model: dict[str, Any], path: str, value: Any, keep: bool = False) -> dict[str, Any]:
-    """The plain data of a model with one path set; with `keep`, only if nothing is there."""
-    name, _, rest = path.partition(".")
-    inner = model.get(name)
-    if rest:
-        group = inner if isinstance(inner, dict) else {} if inner is None else {"kind": inner}
-        return {**model, name: changed(group, rest, value, keep)}
-    return model if keep and inner is not None else {**model, name: value}
-
-
-def value_at(config: Any, path: str) -> Any:
-    """The value of a dotted path."""
-    for name in path.split("."):
-        config = config[name] if isinstance(config, dict) else getattr(config, name)
-    return config
+def placed(model: Plain, where: str, inside: str, alternative: type[Config]) -> Plain:
+    """The model with this config there, and with what that needs beside it."""
+    chosen = {"kind": alternative.kind} if issubclass(alternative, Choice) else {}
+    chosen |= BESIDE.get((where, chosen.get("kind", "")), {})
+    there = changed(model, inside, chosen, keep=not chosen)
+    for other, needed in COMPANIONS.get(f"{where}={chosen.get('kind')}", {}).items():
+        there = changed(there, other, needed)
+    return there
 
 
 def all_settings() -> dict[str, Setting]:
     """Every setting of every family, by a readable name."""
     settings = {}
     for family in ModelConfig.choices.values():
-        for setting in settings_of(family, "", {**PLAIN, "kind": family.kind}):
+        for setting in settings_of(family, "", {**PLAIN, "kind": family.kind}, placed):
             owner = value_kind(setting)
             settings[f"{family.kind}-{setting.path}{owner}"] = setting
     return settings
@@ -154,7 +113,7 @@ def all_settings() -> dict[str, Setting]:
 def value_kind(setting: Setting) -> str:
     """The kind of the group that a setting stands in, as a suffix."""
     group = setting.path.rpartition(".")[0]
-    kind = value_at(setting.model, group).get("kind", "") if group and group_is_there(setting.model, group) else ""
+    kind = value_at(setting.plain, group).get("kind", "") if group and group_is_there(setting.plain, group) else ""
     return f"[{kind}]" if kind else ""
 
 
@@ -167,40 +126,7 @@ def group_is_there(model: dict[str, Any], path: str) -> bool:
     return isinstance(model, dict)
 
 
-# ----------------------------------------------------------------------------------------------------------- variations
-
-
-def variations(kind: Any, value: Any, refusal: str) -> list[Any]:
-    """Other values that a field of this type may take; some may be refused.
-
-    Args:
-        kind: the field's type. value: what it has now. refusal: what is said about a value that is not legal.
-    """
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (types.UnionType, typing.Union):
-        found = [other for argument in arguments for other in variations(argument, value, refusal)]
-    elif kind is type(None):
-        found = [None]
-    elif origin is typing.Literal:
-        found = list(arguments)
-    elif origin is dict:
-        found = [{}, {"0": {"feed_forward_dim": 5}}, {"feed_forward_dim": 5}] if Any in arguments else [{}]
-    elif kind is bool:
-        found = [True, False]
-    elif kind is int:
-        found = [1, 2, 3, 6] if value is None else [value + 1, value * 2, value - 1]
-    elif kind is float:
-        many = isinstance(value, float) and value
-        found = [value * 2, value / 2, value * 1000] if many else [0.5, 1.5, 3.0, 1e6]  # one eps hides in another
-    elif origin is tuple:
-        found = [[2 * entry for entry in value]] if value else []
-    elif kind is str:
-        found = re.findall(r"\w+", refusal.partition("legal: ")[2])
-    elif issubclass(kind, Choice):
-        found = list(kind.choices)
-    else:
-        found = [{}]  # a group of settings: its fields are varied one by one; where it may be null, it may be there
-    return [other for other in found if other != (value.kind if isinstance(value, Choice) else value)]
+# ------------------------------------------------------------------------------------------------------------- effects
 
 
 def outputs(model: Any) -> list[Tensor]:
@@ -255,21 +181,21 @@ def has_effect(setting: Setting) -> bool | None:
     None where every other value or the group that it stands in is refused by name, or there is nothing else to choose.
     """
     try:
-        config = build(ModelConfig, setting.model)
+        config = build(ModelConfig, setting.plain)
     except ConfigError as error:
         if error.key == setting.path.rpartition(".")[0]:
             return None
         raise
     value = value_at(config, setting.path)
     try:
-        build(ModelConfig, changed(setting.model, setting.path, "no such value"))
+        build(ModelConfig, changed(setting.plain, setting.path, "no such value"))
         refusal = ""
     except ConfigError as error:
         refusal = str(error)
     legal, reasons = [], []
     for other in variations(setting.kind, value, refusal):
         try:
-            legal.append(build(ModelConfig, changed(setting.model, setting.path, other)))
+            legal.append(build(ModelConfig, changed(setting.plain, setting.path, other)))
         except ConfigError as error:
             reasons.append(str(error))
     if isinstance(setting.kind, type) and issubclass(setting.kind, Choice) and len(setting.kind.choices) == 1:
@@ -283,12 +209,7 @@ def has_effect(setting: Setting) -> bool | None:
 # ---------------------------------------------------------------------------------------------------------------- tests
 
 SETTINGS = all_settings()
-GROUPS = {
-    name
-    for name, setting in SETTINGS.items()
-    if isinstance(setting.kind, type) and issubclass(setting.kind, Config) and not issubclass(setting.kind, Choice)
-}
-LEAVES = sorted(set(SETTINGS) - GROUPS)
+LEAVES = sorted(name for name, setting in SETTINGS.items() if not is_plain_group(setting.kind))
 
 
 @pytest.mark.parametrize("name", LEAVES)

@@ -27,7 +27,7 @@ from tests.interop.parity import (
     with_kernel,
 )
 from tests.oracle import randomize
-from tests.test_settings import variations
+from tests.variations import variations
 from zoo.config import Config, build, merged, to_mapping
 from zoo.errors import ConfigError, DataError
 from zoo.models import Model, ModelConfig
