@@ -24,6 +24,7 @@ from tests.training.tensorboard import scalars
 from tests.training.tiny import (
     CLOCKS,
     DROPOUT,
+    ENCODERS,
     counters,
     logs_without_clocks,
     moments,
@@ -45,7 +46,6 @@ SETTINGS = (
     "trainer.keep=1",
     "best.keep=1",
     "samples.count=1",
-    "samples.max_new_tokens=4",
     "logging.tensorboard=true",
     "logging.norms=true",
 )
@@ -133,7 +133,8 @@ def check_survival(
         checkpoints: from how many different ones the run must have gone on, for the test to mean something.
         settings: of the run, over SETTINGS.
     """
-    arguments = ("pretrain", write_config(folder, kind), *SETTINGS, *settings, "--folder")
+    short = () if kind in ENCODERS else ("samples.max_new_tokens=4",)
+    arguments = ("pretrain", write_config(folder, kind), *SETTINGS, *short, *settings, "--folder")
     unbroken = Forked((*arguments, "unbroken"), folder)
     assert unbroken.wait() == 0, unbroken.output.read_text()
     run = folder / "run"

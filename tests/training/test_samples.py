@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.data.synthetic import documents_of
-from tests.training.tiny import DROPOUT, FULL, KINDS, same, tiny_run, weights
+from tests.training.tiny import DROPOUT, ENCODERS, FULL, KINDS, same, tiny_run, weights
 from zoo.errors import CheckpointError, ConfigError
 from zoo.pretrained import load
 from zoo.training.run import Prepared, prepare, pretrain
@@ -29,9 +29,10 @@ def samples_of(prepared: Prepared) -> Samples:
 @pytest.mark.parametrize("kind", KINDS)
 def test_run_writes_them_at_each_validation_and_is_the_same(kind: str, tmp_path: Path) -> None:
     """Neither the weights nor torch's random stream know of them."""
-    settings = (*DROPOUT, "trainer.validate_every=3", "samples.max_new_tokens=5")
+    settings = (*DROPOUT, "trainer.validate_every=3")
+    short = () if kind in ENCODERS else ("samples.max_new_tokens=5",)
     plain = pretrain(tiny_run(tmp_path, kind, *settings, OFF), tmp_path / "plain").folder
-    run = pretrain(tiny_run(tmp_path, kind, *settings), tmp_path / "run").folder
+    run = pretrain(tiny_run(tmp_path, kind, *settings, *short), tmp_path / "run").folder
     assert same(weights(run), weights(plain))
     assert read_samples(plain / "samples.jsonl") == []
     found = read_samples(run / "samples.jsonl")
@@ -160,3 +161,29 @@ def test_model_that_cannot_write_has_none(tmp_path: Path) -> None:
 def test_settings_are_checked() -> None:
     with pytest.raises(ConfigError, match="max_new_tokens"):
         SamplesConfig(max_new_tokens=0)
+
+
+WRITES_NOTHING = ("objectives.masked_lm=null", "model.heads.language_model=null")
+
+
+@pytest.mark.parametrize(
+    "kind, settings, said",
+    [
+        ("gpt", ("data.validation_fraction=0", "samples.count=4"), "count: 4 .*validation_fraction is 0"),
+        ("gpt", ("data.validation_fraction=0", "samples.prompts=[a]"), r"prompts: \('a',\) .*validation_fraction is 0"),
+        ("gpt", ("data.validation_fraction=0", "samples.show=true"), "show: True .*validation_fraction is 0"),
+        ("gpt", (OFF, "samples.show=true"), "show: True .*samples.count is 0"),
+        ("gpt", (OFF, "samples.max_new_tokens=9"), "max_new_tokens: 9 .*samples.count is 0"),
+        ("bert", ("samples.max_new_tokens=9",), "max_new_tokens: 9 .*an encoder writes one token in each blank"),
+        ("bert", (*WRITES_NOTHING, "samples.count=4"), "count: 4 .*no head language_model"),
+        ("bert", (*WRITES_NOTHING, "samples.show=true"), "show: True .*no head language_model"),
+    ],
+)
+def test_settings_without_effect_are_refused(kind: str, settings: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=rf"samples\.{said}"):
+        tiny_run(tmp_path, kind, *settings)
+
+
+def test_no_samples_may_be_asked_for_where_there_are_none(tmp_path: Path) -> None:
+    assert tiny_run(tmp_path, "gpt", OFF, "data.validation_fraction=0").samples.count == 0
+    assert tiny_run(tmp_path, "gpt", OFF, "samples.prompts=[a]", "samples.max_new_tokens=9").samples.prompts == ("a",)

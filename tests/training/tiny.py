@@ -64,6 +64,9 @@ KINDS: dict[str, tuple[tuple[str, str], str]] = {
 }
 """Model, special tokens and objectives by kind of run: three families, experts, objectives that take rows in turn."""
 
+ENCODERS = ("bert", "shares")
+"""Those whose model is an encoder."""
+
 CLOCKS = ("seconds", "tokens_per_second", "mfu", "memory/process", "memory/system")
 """Columns of the log that are of the machine, not of the run."""
 

@@ -254,7 +254,11 @@ class RunConfig(Config):
         except ConfigError as error:
             raise error.under("best") from None
         held_out, best = self.data.validation_fraction > 0, self.best
-        chosen = {"best.keep": best.keep, "best.patience": best.patience, "samples.prompts": self.samples.prompts}
+        try:
+            self.samples.check(self.model, held_out)
+        except ConfigError as error:
+            raise error.under("samples") from None
+        chosen = {"best.keep": best.keep, "best.patience": best.patience}
         for key, value in chosen.items():
             if value and not held_out:
                 raise ConfigError(

@@ -28,7 +28,7 @@ from zoo.data.rows import Integers
 from zoo.data.split import Documents
 from zoo.errors import ConfigError, ZooError
 from zoo.generation.generate import new_token_limits
-from zoo.models.base import Model
+from zoo.models.base import Model, ModelConfig
 from zoo.pretrained import Pretrained
 from zoo.tokenizer.tokenizer import Tokenizer
 
@@ -37,6 +37,8 @@ PROMPT_TOKENS, TEXT_TOKENS = 16, 40
 BLANK_EVERY = 8
 """Of the tokens of a text from the held-out text, every so many an encoder's is masked."""
 SHOWN_CHARACTERS = 160
+LANGUAGE_MODEL = "language_model"
+"""The head that writes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +55,28 @@ class SamplesConfig(Config):
     )
     max_new_tokens: int = setting(32, "tokens that are written at most; an encoder writes one in each blank", minimum=1)
     show: bool = setting(False, "whether they are shown in the terminal too")
+
+    def check(self, model: ModelConfig, held_out: bool) -> None:
+        """Raises ConfigError where a setting has no effect.
+
+        Args:
+            model: of the run. held_out: whether there are validations.
+        """
+        idle, why = ["max_new_tokens", "show"], ""
+        if not held_out:
+            idle, why = ["prompts", *idle], "data.validation_fraction is 0, so nothing is ever validated"
+        elif LANGUAGE_MODEL not in model.heads:
+            why = f"the model has no head {LANGUAGE_MODEL}, so it writes nothing"
+        elif not self.count and not self.prompts:
+            why = "samples.count is 0 and there are no samples.prompts, so nothing is written"
+        elif model.kind == "encoder":
+            idle, why = ["max_new_tokens"], "an encoder writes one token in each blank"
+        if self.count and (not held_out or LANGUAGE_MODEL not in model.heads):  # 0 asks for none, and gets none
+            idle = [*idle, "count"]
+        for name in idle if why else ():
+            value = getattr(self, name)
+            if value != getattr(SamplesConfig, name):
+                raise ConfigError(f"{value!r} has no effect: {why}; leave it out", name)
 
 
 class Prompt(NamedTuple):
@@ -80,7 +104,7 @@ class Samples:
         self.model = model
         self.tokenizer = tokenizer
         self.prompts = [Prompt(text) for text in config.prompts]
-        if "language_model" in model.heads:
+        if LANGUAGE_MODEL in model.heads:
             make = {"decoder": _to_continue, "encoder": _with_masks, "encoder_decoder": _with_sentinels}
             length = min(PROMPT_TOKENS if model.config.kind == "decoder" else TEXT_TOKENS, model.config.max_length // 2)
             portions = portions_of(text)
