@@ -15,6 +15,7 @@ from zoo.checkpoint.model import load_model, save_model
 from zoo.config import build
 from zoo.errors import ConfigError
 from zoo.models import Model, ModelConfig
+from zoo.models.anatomy import empty_model
 from zoo.models.create import create_model, model_config
 from zoo.nn.init import BertInitializationConfig, initialize
 from zoo.nn.norm import BatchNorm, LayerNormConfig, NormConfig, RMSNormConfig
@@ -280,6 +281,26 @@ def test_what_mixes_rows_is_listed() -> None:
     settings = {"kind": "decoder", "layers": {"1": {"norm": "batch_norm"}}}
     assert list(model_config(settings).parts_that_mix_rows()) == ["layers.1.norm"]
     assert model_config({"kind": "decoder"}).parts_that_mix_rows() == {}
+
+
+def test_a_norm_that_stands_nowhere_mixes_nothing() -> None:
+    """`placement: none` builds no norm in the stack; the embedding, a head or a layer of its own may still have one."""
+    size = {"vocab_size": 9, "dim": 8, "num_heads": 2, "num_layers": 2}
+    bare = {"kind": "decoder", "norm": "batch_norm", "placement": "none", **size}
+    transform = {"kind": "language_model", "transform": "gelu"}
+    cases: dict[str, tuple[dict[str, Any], bool]] = {
+        "bare": ({}, False),
+        "embedding": ({"embedding": {"norm": True}}, True),
+        "head": ({"heads": {"language_model": transform}}, True),
+        "layer": ({"layers": {"1": {"placement": "post"}}}, True),
+        "other norm": ({"layers": {"1": {"placement": "post", "norm": "layer_norm"}}}, False),
+    }
+    for settings, mixes in cases.values():
+        config = model_config({**bare, **settings})
+        built = [part for part in empty_model(config).modules() if isinstance(part, BatchNorm)]
+        assert bool(built) == mixes
+        assert bool(config.parts_that_mix_rows()) == mixes
+        assert bool(config.leaks()) == mixes
 
 
 def test_queries_and_keys_cannot_be_batch_normalized() -> None:

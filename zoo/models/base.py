@@ -23,6 +23,7 @@ from zoo.nn.embedding import EmbeddingConfig, TokenEmbedding
 from zoo.nn.init import BertInitializationConfig, InitializationConfig, WidthEntry, initialize
 from zoo.nn.linear import Embedding, Site
 from zoo.nn.padding import padding_aware, tell_padding
+from zoo.nn.residual import PLACEMENTS
 from zoo.nn.stack import Scheme, Stack, StackCache, StackConfig
 from zoo.registry import Choice
 
@@ -107,19 +108,32 @@ class ModelConfig(StackConfig, Choice, noun="model"):
 
     def parts_that_mix_rows(self) -> dict[str, str]:
         """Dotted key of each part whose result in training depends on the other rows of a microbatch → why."""
-        parts = dict(_mixing(self))
-        for side in self.sides():
+        sides = self.sides()
+        idle = set() if self._has_norm(sides[0].stack) else {"norm"}
+        parts = {key: why for key, why in _mixing(self) if key not in idle}
+        for side in sides:
+            idle = set() if self._has_norm(side.stack) else {"norm"}
             under, mixing = f"{side.key}." if side.key else "", dict(_mixing(side.stack))
-            parts |= {f"{under}{key}": why for key, why in mixing.items() if key not in parts}
+            parts |= {f"{under}{key}": why for key, why in mixing.items() if key not in {*parts, *idle}}
             for number, layer in enumerate(side.stack.layer_configs()):
-                parts |= {f"{under}layers.{number}.{key}": why for key, why in _mixing(layer) if key not in mixing}
+                idle = set() if any(map(any, layer.placements)) else {"norm"}
+                found = {key: why for key, why in _mixing(layer) if key not in {*mixing, *idle}}
+                parts |= {f"{under}layers.{number}.{key}": why for key, why in found.items()}
         return parts
+
+    def _has_norm(self, stack: StackConfig) -> bool:
+        """Whether the `norm` of a stack stands anywhere: in its layers, at its end, in the embedding, in a head."""
+        layers = any(layer.norm == stack.norm and any(map(any, layer.placements)) for layer in stack.layer_configs())
+        heads = any(getattr(head, "transform", None) is not None for head in self.heads.values())
+        return layers or PLACEMENTS[stack.placement].needs_final_norm or self.embedding.norm or heads
 
     def leaks(self) -> dict[str, str]:
         """Key of each causal side ("": the only one) in which, in training, a token depends on later ones → why."""
         found = {}
         for side in self.sides():
-            norms = [layer.norm for layer in (side.stack, *side.stack.layer_configs()) if layer.norm.mixes_rows]
+            layers = [layer.norm for layer in side.stack.layer_configs() if any(map(any, layer.placements))]
+            own = [side.stack.norm] if self._has_norm(side.stack) else []
+            norms = [norm for norm in (*own, *layers) if norm.mixes_rows]
             if side.causal and norms:
                 found[side.key] = (
                     f"{norms[0].kind} {norms[0].mixes_rows}: in training this causal stack sees later tokens, and its "
