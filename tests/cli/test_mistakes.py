@@ -109,6 +109,23 @@ CONFIGS: dict[str, str] = {
     f"{GPT} name=a/b": "name; 'a/b'; letters, digits",
     f"{BERT} objectives.next_sentence.kind=causal_lm": "objectives.next_sentence; causal_lm; encoder; masked_lm",
     f"{BERT} model.norm=batch_norm trainer.accumulate=2": "trainer.accumulate; 2; model.norm; use 1",
+    f"{GPT} model.max_length=1": "model.max_length; 1; causal_lm; 3 at least",
+    f"{BERT} model.embedding.num_segments=1": "model.embedding.num_segments; 1; next_sentence; set 2",
+    f"{GPT} init_from.path=gone": "init_from; {'path': 'gone'}; not text; init_from=gone",
+    f"{GPT} init_from=gone": "tokenizer.kind; bytes; init_from; leave it out",
+    # how long a run is
+    f"{GPT} trainer.max_tokens=1e6": "trainer.max_tokens; max_steps=4 and max_tokens=1000000; trainer.max_steps=null",
+    f"{GPT} trainer.max_steps=null": "trainer; how long; trainer.max_steps, trainer.max_tokens",
+    f"{GPT} trainer.max_steps=null trainer.max_tokens=-1": "trainer.max_tokens; -1; above 0",
+    f"{GPT} trainer.max_steps=null trainer.max_flops=0": "trainer.max_flops; above 0",
+    f"{GPT} trainer.max_steps=null trainer.max_hours=soon": "trainer.max_hours; 'soon'; number",
+    f"{GPT} trainer.max_steps=null trainer.max_hours=1 schedule.warmup_steps=2": (
+        "schedule.warmup_steps; 2; trainer.max_hours=1; schedule.warmup_hours or schedule.warmup_share"
+    ),
+    f"{GPT} schedule.warmup_tokens=9": "schedule.warmup_tokens; 9; trainer.max_steps=4; schedule.warmup_share",
+    f"{GPT} 'trainer.batch_warmup={{start: 4, increment: 1, steps: 2}}'": (
+        "trainer.batch_warmup.start; 4; below batch_size=4"
+    ),
     # files of configs
     "config nothing.yaml": "nothing.yaml; shipped configs:; bert-base",
     "config bert-nan": "'bert-nan'; did you mean 'bert-nano'?; path of a .yaml file",
@@ -139,6 +156,9 @@ COMMANDS: dict[str, str] = {
     f"{RUN} 'data.source={{kind: jsonl, path: bad.jsonl}}'": "bad.jsonl, line 2; no JSON",
     f"{RUN} 'data.source={{kind: jsonl, path: other.jsonl}}'": "other.jsonl, line 1; 'text'; 'txt'",
     f"{RUN} 'data.source={{kind: jsonl, path: number.jsonl}}'": "number.jsonl, line 1; 'text'; 3",
+    f"{RUN} 'data.source={{kind: csv, path: cells.csv, column: txt}}'": "cells.csv, line 1; 'txt'; mean 'text'?",
+    f"{RUN} 'data.source={{kind: csv, path: semicolons.csv}}'": "semicolons.csv, line 1; 'text'; legal: title;text",
+    f"{RUN} 'data.source={{kind: csv, path: cells.csv, delimiter: ab}}'": "data.source.delimiter; 'ab'; one character",
     f"{RUN} 'tokenizer={{kind: file, path: gone}}'": "no tokenizer; gone",
     f"{RUN} 'tokenizer={{kind: wordpiece, vocab_size: 20}}'": "tokenizer.vocab_size; 20; at least 57",
     f"{RUN} tokenizer.special_tokens=bert data.cache=text.txt tokenizer.kind=characters": "cannot write; data.cache",
@@ -152,6 +172,15 @@ COMMANDS: dict[str, str] = {
     f"{RUN} --folder text.txt/run": "text.txt",
     f"{RUN} --folder /proc/nothing": "/proc/nothing",
     "evaluate gone": "gone; folder",
+    "extend gone trainer.max_steps=9": "gone is no run folder; config.yaml; zoo pretrain",
+    "extend folder": "folder is no run folder; config.yaml",
+    "branch gone --name other": "gone is no run folder; config.yaml",
+    "branch gone": "--name; --help",
+    "report gone": "gone is missing; name a run folder",
+    "report folder --output page.html": "--output; one run only; leave it out",
+    "tokenizer inspect gone": "gone",
+    "tokenizer train tiny-decoder.yaml made": "tokenizer.kind; 'bytes'; learns nothing; another kind",
+    "tokenizer train tiny-decoder.yaml made --held-out 2": "--held-out; 2.0; below 1",
     "evaluate folder": "folder holds no model; model.safetensors",
     "fill folder text": "folder holds no model",
     "generate gone text": "gone; folder",
@@ -176,6 +205,8 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "short.txt": "abc",
         "bad.jsonl": '{"text": "a"}\n{"text": \n',
         "other.jsonl": '{"txt": "a"}\n',
+        "cells.csv": "title,text\na,b\n",
+        "semicolons.csv": "title;text\na;b\n",
         "number.jsonl": '{"text": 3}\n',
         "broken.yaml": "model: {preset: gpt-nano\ntrainer: 3\n",
         "list.yaml": "- a\n- b\n",
@@ -218,8 +249,11 @@ def test_there_are_enough_of_them() -> None:
 
 
 def test_nothing_is_left_behind(bench: Path) -> None:
-    """A mistake makes no run folder."""
-    assert not os.path.exists(bench / "runs") or not list((bench / "runs").glob("*/checkpoints/*"))
+    """A mistake leaves nothing that counts as a run: the corrected command takes the folder that it may have made."""
+    for folder in (bench / "runs").glob("*"):
+        assert not (folder / "result.json").exists()
+        assert not list((folder / "checkpoints").iterdir())
+        RunFolder(folder, load_run("tiny-decoder.yaml", ["seed=77"]).config).close()
 
 
 def test_each_key_that_is_nearly_right_is_named(command: Command) -> None:
