@@ -21,6 +21,14 @@ def test_repeats_the_validation_of_the_run(workshop: Workshop, command: Command,
 
 def test_table(workshop: Workshop, command: Command) -> None:
     out = command("evaluate", "runs/tiny-encoder").out
-    assert "held-out rows" in out
+    assert f"held-out rows of {workshop.folder / 'text.txt'} (" in out
     for words in ("masked_lm", "next_sentence", "accuracy", "validation loss"):
         assert words in out
+
+
+def test_other_text_is_said_to_be_measured_whole(workshop: Workshop, command: Command) -> None:
+    (workshop.folder / "other.txt").write_text("\n\n".join(f"{n} other words" * 9 for n in range(40)), encoding="utf-8")
+    status, out, err = command("evaluate", "runs/tiny-decoder", "data.source.path=other.txt")
+    assert status == 0, err
+    assert "rows, all of other.txt (40 documents)" in out
+    assert "held-out" not in out

@@ -29,8 +29,37 @@ def test_other_text_with_the_models_own_tokenizer(workshop: Workshop, tmp_path: 
     (tmp_path / "other.txt").write_text("\n\n".join(f"{n} other words" * 9 for n in range(40)), encoding="utf-8")
     other = evaluate_folder(workshop.run("decoder"), [f"data.source.path={tmp_path / 'other.txt'}"])
     assert other.loss != evaluate_folder(workshop.run("decoder")).loss
-    config = evaluation_config(other.model, [])
+    config, _ = evaluation_config(other.model, [])
     assert config.tokenizer.kind == "file"
+
+
+def test_other_text_is_measured_whole_unless_a_share_is_named(workshop: Workshop, tmp_path: Path) -> None:
+    path = tmp_path / "other.txt"
+    path.write_text("\n\n".join(f"{n} other words" * 9 for n in range(40)), encoding="utf-8")
+    run, other = workshop.run("decoder"), f"data.source.path={path}"
+    whole = evaluate_folder(run, [other])
+    assert (whole.is_whole, whole.documents, whole.text) == (True, 40, str(path))
+    assert evaluate_folder(run, [other, "data.validation_fraction=1"]) == whole
+    part = evaluate_folder(run, [other, "data.validation_fraction=0.2"])
+    assert not part.is_whole
+    assert 0 < part.documents < 40
+    assert part.rows < whole.rows
+
+
+def test_own_text_is_held_out_unless_all_of_it_is_asked_for(workshop: Workshop) -> None:
+    run = workshop.run("decoder")
+    own = evaluate_folder(run)
+    assert not own.is_whole
+    assert evaluate_folder(run, [f"data.source.path={workshop.folder / 'text.txt'}"]) == own
+    whole = evaluate_folder(run, ["data.validation_fraction=1.0"])
+    assert (whole.is_whole, whole.documents) == (True, 60)
+    assert own.documents < 60
+
+
+@pytest.mark.parametrize("fraction", ["1.5", "-1", "true"])
+def test_share_that_is_none_is_refused(workshop: Workshop, fraction: str) -> None:
+    with pytest.raises(ConfigError, match="validation_fraction"):
+        evaluate_folder(workshop.run("decoder"), [f"data.validation_fraction={fraction}"])
 
 
 def test_model_of_no_run_needs_to_be_told_what_to_measure(workshop: Workshop, tmp_path: Path) -> None:

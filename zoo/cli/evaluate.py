@@ -19,7 +19,7 @@ EXAMPLES = examples(
     "zoo evaluate runs/gpt-nano",
     "zoo evaluate runs/gpt-nano/checkpoints/step-500 --json",
     "zoo evaluate runs/gpt-nano --weights ema",
-    "zoo evaluate runs/gpt-nano data.source.kind=text data.source.path=other.txt data.validation_fraction=0.5",
+    "zoo evaluate runs/gpt-nano data.source.kind=text data.source.path=other.txt",
     "zoo evaluate my-model objectives.causal_lm.kind=causal_lm data.source.kind=stdlib",
 )
 
@@ -38,10 +38,11 @@ def run(
 ) -> None:
     """Measure the loss on held-out text.
 
-    All numbers are over the whole held-out split. Bits per byte compares models with different tokenizers; of masked
-    tokens and spans, whose surroundings the model sees, it and the perplexity are pseudo: compare them with their like.
-    The text is that of the run unless data.…= says otherwise; the tokenizer is always the model's own. A model folder
-    that belongs to no run needs objectives.…= and data.…= too.
+    All numbers are over the whole held-out split of the run's text; another text, named by data.source.…=, is measured
+    whole unless data.validation_fraction= says which share of it is held out (1: all, of the run's text too).
+    Bits per byte compares models with different tokenizers; of masked tokens and spans, whose surroundings the model
+    sees, it and the perplexity are pseudo: compare them with their like.
+    The tokenizer is always the model's own. A model folder that belongs to no run needs objectives.…= and data.…= too.
     """
     from zoo.cli.held_out import evaluate_folder
 
@@ -54,7 +55,8 @@ def run(
     metrics = tuple(dict.fromkeys(every))
     rows = [(name, means["loss"], *map(means.get, metrics)) for name, means in report.objectives.items()]
     headings = ("objective", "loss", *(metric.replace("_", " ") for metric in metrics))
-    table(f"{report.model}, {report.rows:,} held-out rows\n", headings, rows)
+    of = f"rows, all of {report.text}" if report.is_whole else f"held-out rows of {report.text}"
+    table(f"{report.model}, {report.rows:,} {of} ({report.documents:,} documents)\n", headings, rows)
     for name, bins in report.by_position.items():
         print(f"\n{name}, loss by position in the document: {curve_words(bins)}")
     print(f"\nvalidation loss {report.loss:.4f}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -12,6 +13,8 @@ import torch
 
 from zoo.checkpoint.model import load_model, read_config, read_imports
 from zoo.config import Source, load_config, read_overrides, read_yaml, to_mapping
+from zoo.data.blend import portions_of
+from zoo.data.corpus import Corpus, load_corpus
 from zoo.errors import ConfigError, DataError
 from zoo.objectives.base import ObjectiveConfig
 from zoo.own_blocks import made_with
@@ -29,7 +32,8 @@ class Report(NamedTuple):
     """What was measured.
 
     Attributes:
-        model: the model folder. rows: how many rows the held-out split has.
+        model: the model folder. rows: how many rows were measured.
+        text: whose held-out part they are, or all of which. is_whole: which of the two. documents: how many these are.
         loss: the sum of the objectives' losses times their weights.
         objectives: loss, accuracy, … of each by name, see `zoo.training.measures`.
         by_position: of each whose targets are tokens, the loss by position.
@@ -37,25 +41,29 @@ class Report(NamedTuple):
 
     model: Path
     rows: int
+    text: str
+    is_whole: bool
+    documents: int
     loss: float
     objectives: dict[str, dict[str, float]]
     by_position: dict[str, list[Bin]]
 
 
 def evaluate_folder(folder: Path, settings: Iterable[str] = (), weights: str = "raw") -> Report:
-    """Means over the whole held-out split.
+    """Means over the whole held-out split, or over the whole of a text that the model was not trained on.
 
     Args:
         folder: a run, a training step or a model folder.
-        settings: `key=value`, of CHANGEABLE keys.
+        settings: `key=value`, of CHANGEABLE keys. Another source than the run's is measured whole unless a
+            data.validation_fraction is among them; so is what has data.validation_fraction=1.
         weights: of a run or a training step: "raw" or "ema", as in `zoo.load`.
 
     Raises:
         CheckpointError: the folder holds no model. ConfigError: a setting does not fit. DataError: nothing is held out.
     """
     found = model_folder(folder, weights)
-    config = evaluation_config(found, settings)
-    prepared = prepare(config)
+    config, is_whole = evaluation_config(found, settings)
+    prepared = prepare(config, corpus=_whole(config) if is_whole else None)
     if prepared.validation is None:
         raise DataError(
             f"data.validation_fraction is {config.data.validation_fraction}: nothing is held out to measure"
@@ -74,13 +82,33 @@ def evaluate_folder(folder: Path, settings: Iterable[str] = (), weights: str = "
         if slash:
             objectives[name][metric] = value
     num_rows = sum(group.num_rows for group in prepared.validation.groups)
-    return Report(found, num_rows, means["loss"], objectives, by_position)
+    text = str(getattr(config.data.source, "path", config.data.source.kind))
+    documents = sum(portion.documents.num_documents for portion in portions_of(prepared.corpus.validation))
+    return Report(found, num_rows, text, is_whole, documents, means["loss"], objectives, by_position)
 
 
-def evaluation_config(model: Path, settings: Iterable[str]) -> RunConfig:
-    """The run that a model folder came from, with the model and its tokenizer as they are in the folder."""
+def _whole(config: RunConfig) -> Corpus:
+    """The text of a config with nothing left out of what is measured."""
+    data = dataclasses.replace(config.data, validation_fraction=0.0)
+    corpus = load_corpus(data, config.tokenizer, any(each.needs_sentences for each in config.objectives.values()))
+    return corpus._replace(validation=corpus.training)
+
+
+def evaluation_config(model: Path, settings: Iterable[str]) -> tuple[RunConfig, bool]:
+    """What to measure with a model folder.
+
+    Returns:
+        (the run that it came from, with the model and its tokenizer as they are in the folder; whether all of its text
+        is measured, and not the held-out part)
+    """
     over = read_overrides(settings)
     check_spelling(over.settings)
+    data = over.settings.get("data")
+    data = data if isinstance(data, dict) else {}
+    fraction = data.get("validation_fraction")
+    is_all = isinstance(fraction, int | float) and not isinstance(fraction, bool) and fraction == 1
+    if is_all:  # no run could be trained on what that leaves, so that loading would refuse it
+        del data["validation_fraction"]
     _check_changeable(over.settings)
     config = read_config(model)
     tokenizer = {"kind": "file", "path": str(model), "add_tokens": []}  # what the run added is in there
@@ -97,7 +125,11 @@ def evaluation_config(model: Path, settings: Iterable[str]) -> RunConfig:
             f"{', '.join(legal)}) and data.source.kind=…"
         )
     try:
-        return load_config(RunConfig, sources).config
+        config: RunConfig = load_config(RunConfig, sources).config
+        is_other = fraction is None and "source" in data
+        if is_other and len(sources) == 3:
+            is_other = config.data.source != load_config(RunConfig, sources[:2]).config.data.source
+        return config, is_all or is_other
     except ConfigError as error:
         raise ConfigError(f"{error.reason}{made_with(read_imports(model))}", error.key) from None
 
