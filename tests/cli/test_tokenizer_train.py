@@ -52,3 +52,28 @@ def test_mistakes(workshop: Workshop, command: Command, tmp_path: Path, argument
     status, _, err = command("tokenizer", "train", "tiny-decoder.yaml", str(tmp_path / "mine"), *arguments)
     assert status
     assert told in err
+
+
+@pytest.mark.parametrize("fresh", [(), ("--fresh",)])
+def test_what_is_no_tokenizer_is_not_written_into(
+    fresh: tuple[str, ...], workshop: Workshop, command: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "home").mkdir()
+    for path in (tmp_path / "home" / "letters.txt", tmp_path / "file"):
+        path.write_text("dear", encoding="utf-8")
+    for name in ("home", "file"):
+        outcome = command("tokenizer", "train", "tiny-decoder.yaml", str(tmp_path / name), *fresh)
+        assert outcome.status == 1
+        assert "is no tokenizer folder; name another folder" in outcome.err
+    assert [path.name for path in (tmp_path / "home").iterdir()] == ["letters.txt"]
+
+
+def test_place_that_cannot_be_written_is_said_before_the_work(
+    workshop: Workshop, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    monkeypatch.setattr(HeldOut, "others", None)  # reading the text would fail now
+    kind = ("tokenizer.kind=byte_level_bpe", "tokenizer.vocab_size=300")
+    outcome = command("tokenizer", "train", "tiny-decoder.yaml", str(tmp_path / "file" / "mine"), *kind)
+    assert outcome.status == 1
+    assert "Not a directory" in outcome.err

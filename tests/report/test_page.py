@@ -12,7 +12,7 @@ from tests.report.browser import Browser, browser
 from tests.report.made_up import HOSTILE, add_samples, made_up_run
 from tests.training.tiny import tiny_run
 from zoo.report.folder import read_run
-from zoo.report.page import COMPARED, SECTIONS, Pictures, comparison_page, labels, run_page
+from zoo.report.page import COMPARED, SECTIONS, Pictures, comparison_page, labels, loss_title, run_page
 from zoo.report.write import write_comparison, write_report
 from zoo.training.run import pretrain
 
@@ -68,6 +68,24 @@ def test_comparison_warns_of_different_tokenizers(tmp_path: Path) -> None:
     other = runs[1]._replace(config={**runs[1].config, "tokenizer": {"kind": "byte_level_bpe"}})
     assert "losses a token do not compare" in comparison_page([runs[0], other], tmp_path)
     assert "The configs are the same but for the name." in comparison_page(runs, tmp_path)
+
+
+def test_comparison_has_a_title_of_its_own_for_each_curve(tmp_path: Path) -> None:
+    runs = [read_run(made_up_run(tmp_path / name)) for name in ("a", "b")]
+    rest = {"validation_ema/loss": "validation/loss", "train/added_loss": "train/loss"}
+    rest |= {f"{side}/causal_lm/bits_per_byte": "validation/loss" for side in ("validation", "validation_ema")}
+    for number, run in enumerate(runs):
+        columns = {**run.log.columns, **{name: run.log.columns[like] for name, like in rest.items()}}
+        runs[number] = run._replace(log=run.log._replace(columns=columns))
+    titles = re.findall(r"<figcaption><b>([^<]*)", comparison_page(runs, tmp_path))
+    assert len(set(titles)) == len(titles) >= 8
+    assert {"Training loss", "Validation loss", "Training added loss", "Averaged weights: validation loss"} <= {*titles}
+    assert "Validation bits per byte of causal lm" in titles
+    assert titles[:2] == ["Validation loss", "Training loss"]
+
+
+def test_title_of_an_objective() -> None:
+    assert loss_title("train/masked_lm/loss") == "Training loss of masked lm"
 
 
 def test_comparison_leads_to_reports_that_are_there(tmp_path: Path) -> None:

@@ -47,14 +47,14 @@ def run(
     covers, whether text comes back. A run takes it with tokenizer.kind=file tokenizer.path=<folder>; a run without one
     trains its own, on all of its text.
     """
+    from zoo.checkpoint.disk import ensure_writable
     from zoo.data.progress import progress_bar
     from zoo.training.shipped import load_run
 
     if not 0 <= held_out < 1:
         raise ConfigError(f"{held_out} must be at least 0 and below 1", "--held-out")
     place = Path(folder).expanduser()
-    if place.exists() and not fresh and (not place.is_dir() or any(place.iterdir())):
-        raise DataError(f"{place} is there already; name another folder, or write over it with --fresh")
+    _check_place(place, fresh)
     resolved: RunConfig = load_run(config, settings or ()).config
     if not resolved.tokenizer.learns:
         raise ConfigError(
@@ -62,6 +62,7 @@ def run(
             "another kind",
             "tokenizer.kind",
         )
+    ensure_writable(place)  # before the work, not after it
     aside = HeldOut(held_out)
     with progress_bar("training the tokenizer", resolved.data.source.size(), True) as advance:
         try:
@@ -72,6 +73,16 @@ def run(
     show_tokenizer(str(place), trained)
     _measure(trained, aside)
     note(f"\nuse it: zoo pretrain {config} tokenizer.kind=file tokenizer.path={folder}")
+
+
+def _check_place(place: Path, fresh: bool) -> None:
+    """Refuses to write over what is there, unless it is a tokenizer and that is asked for."""
+    if not place.exists() or (place.is_dir() and not any(place.iterdir())):
+        return
+    if not (place / "tokenizer.json").is_file():
+        raise DataError(f"{place} is there already and is no tokenizer folder; name another folder")
+    if not fresh:
+        raise DataError(f"{place} is there already; name another folder, or write over it with --fresh")
 
 
 class HeldOut:

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from zoo.checkpoint.disk import nearest_folder
 from zoo.config import read_yaml
 from zoo.errors import CheckpointError, ConfigError
 from zoo.quantity import duration, short_number
@@ -148,7 +149,8 @@ def read_run(folder: Path) -> Run:
         CheckpointError: there is no such folder, or no row of a log in it.
     """
     if not folder.is_dir():
-        raise CheckpointError(f"{folder} is {'a file' if folder.exists() else 'missing'}; name a run folder (runs/…)")
+        what = "a file" if folder.exists() else f"missing{nearest_folder(folder)}"
+        raise CheckpointError(f"{folder} is {what}; name a run folder (runs/…)")
     log = read_log(folder / LOG_NAME)
     remarks = [f"metrics.csv: {log.damaged} damaged line(s) left out"] if log.damaged else []
     reader = _Reader(folder, remarks)

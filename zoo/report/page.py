@@ -105,6 +105,10 @@ def _curves_section(run: Run) -> Child:
 # ------------------------------------------------------------------------------------------------------- several runs
 
 
+SIDES = {"train": "Training", "validation": "Validation", "validation_ema": "Averaged weights: validation"}
+"""How the first part of a column is called in a title."""
+BITS = "/bits_per_byte"
+"""What ends the columns that compare over tokenizers."""
 COMPARED = {"curves": "Curves", "results": "Results", "differences": "Differences"}
 """What the page of several runs has."""
 
@@ -162,18 +166,27 @@ def _different_tokens(runs: Sequence[Run]) -> str:
 
 def _overlaid(runs: Sequence[Run], names: Sequence[str]) -> list[Child]:
     """A chart for each quantity that some run has, a colour for each run."""
-    losses = [name for name in _columns(runs) if name.endswith("loss")]
-    losses.sort(key=lambda name: (name.count("/"), not name.startswith("validation")))
+    measured = [name for name in _columns(runs) if name.endswith(("loss", BITS))]
+    measured.sort(key=lambda name: (name.endswith(BITS), name.count("/"), not name.startswith("validation/")))
     charts = []
-    for name in losses:
-        side, _, rest = name.partition("/")
-        title = "Validation loss" if side == "validation" else "Training loss"
-        title += f" of {rest.removesuffix('/loss').replace('_', ' ')}" if "/" in rest else ""
-        charts.append(_one_chart(runs, names, name, Chart(title, LOSS_UNIT, (), loss), dots=side == "validation"))
+    for name in measured:
+        unit = "bits a byte" if name.endswith(BITS) else LOSS_UNIT
+        chart = Chart(loss_title(name), unit, (), loss)
+        charts.append(_one_chart(runs, names, name, chart, dots=name.startswith("validation")))
     for each in QUANTITIES:
         chart = Chart(each.title, each.unit, (), each.spell, from_zero=each.from_zero)
         charts.append(_one_chart(runs, names, each.column, chart._replace(smoothed=each.column != "learning_rate")))
     return [chart.draw(wide=number < 2) for number, chart in enumerate(charts)]
+
+
+def loss_title(column: str) -> str:
+    """What the chart of a loss or of bits per byte is called: another title for each column.
+
+    `validation/loss` → Validation loss, `train/masked_lm/loss` → Training loss of masked lm.
+    """
+    side, *objective, quantity = column.split("/")
+    title = f"{SIDES.get(side, side).replace('_', ' ')} {quantity.replace('_', ' ')}"
+    return f"{title} of {' '.join(objective).replace('_', ' ')}" if objective else title
 
 
 def _columns(runs: Sequence[Run]) -> list[str]:
