@@ -10,6 +10,7 @@ from typing import Any, overload
 import torch
 from torch import Tensor
 
+from zoo.checkpoint.disk import nearest_folder
 from zoo.checkpoint.folder import newest_verified, verify_folder
 from zoo.checkpoint.model import PARTS, TRAINING_FORMAT, load_model, save_model
 from zoo.checkpoint.standing import read_standing
@@ -249,7 +250,8 @@ def model_folder(folder: Path, weights: str = "raw", which: str = "newest") -> P
     if weights not in PARTS:
         raise ConfigError(unknown_name("weights", weights, PARTS), "weights")
     if not folder.is_dir():
-        raise CheckpointError(f"{folder} is {'a file' if folder.exists() else 'missing'}; a folder is needed")
+        what = "a file; a folder is needed" if folder.exists() else f"missing{nearest_folder(folder)}"
+        raise CheckpointError(f"{folder} is {what}")
     if (folder / "checkpoints").is_dir():
         newest, complaints = newest_verified(folder / "checkpoints", format=TRAINING_FORMAT)
         if newest is None:

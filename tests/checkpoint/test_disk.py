@@ -12,6 +12,26 @@ from zoo.checkpoint import disk
 from zoo.errors import CheckpointError
 
 
+def test_ensure_writable_makes_the_folder_and_leaves_nothing_in_it(tmp_path: Path) -> None:
+    disk.ensure_writable(tmp_path / "runs" / "one")
+    assert os.listdir(tmp_path / "runs" / "one") == []
+
+
+def test_ensure_writable_refuses_a_place_below_a_file(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file")
+    with pytest.raises(CheckpointError, match=r"cannot write in the folder .*runs/one: Not a directory"):
+        disk.ensure_writable(tmp_path / "runs" / "one")
+    with pytest.raises(CheckpointError, match="File exists"):
+        disk.ensure_writable(tmp_path / "runs")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_ensure_writable_refuses_a_read_only_folder(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(CheckpointError, match="Permission denied; choose a folder that you may write to"):
+        disk.ensure_writable(tmp_path)
+
+
 @pytest.mark.parametrize(
     "number, advice",
     [

@@ -119,6 +119,10 @@ MISTAKES = {
     "list: no such choice": (["list", "--choices", "position"], 2, ["'position'", "did you mean 'positions'"]),
     "config: two answers": (["config", "CONFIG", "--yaml", "--docs"], 2, ["--yaml", "--docs"]),
     "fill: missing folder": (["fill", "runs/gone", "a [MASK]"], 1, ["runs/gone is missing"]),
+    **{
+        f"{verb}: misspelt folder": ([verb, "runs/tiny-dcoder"], status, ["did you mean runs/tiny-decoder?"])
+        for verb, status in (("report", 1), ("evaluate", 1), ("describe", 2))
+    },
     "fill: a decoder": (["fill", "runs/tiny-decoder", "a [MASK]"], 1, ["'decoder' cannot fill", "generate"]),
     "fill: no mask": (["fill", "runs/tiny-encoder", "a word"], 1, ["no blank", "[MASK]"]),
     "fill: too many": (["fill", "runs/tiny-encoder", "a [MASK]", "--top", "9999"], 2, ["top", "9999"]),

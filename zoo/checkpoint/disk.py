@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import difflib
 import errno
 import fcntl
 import io
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -134,6 +136,22 @@ def exchange(one: Path, other: Path) -> bool:
     raise OSError(number, os.strerror(number), str(one))
 
 
+def ensure_writable(folder: str | Path) -> None:
+    """Makes `folder` where it is missing and writes, syncs and removes a small file in it.
+
+    For the start of work, so that saving what came of it is not the first to find out. Raises CheckpointError.
+    """
+    folder = Path(folder)
+    with disk_errors(f"write in the folder {folder}"):
+        make_folder(folder)
+        probe = folder / f".probe-{os.getpid()}-{secrets.token_hex(4)}"
+        try:
+            probe.write_bytes(b"zoo")
+            sync_file(probe)
+        finally:
+            probe.unlink(missing_ok=True)
+
+
 def ensure_space(folder: str | Path, num_bytes: int) -> None:
     """Raises CheckpointError, with the bytes needed and free, where `folder` cannot take `num_bytes` more."""
     with disk_errors(f"ask for the free space of {folder}"):
@@ -146,6 +164,16 @@ def ensure_space(folder: str | Path, num_bytes: int) -> None:
 
 
 # -------------------------------------------------------------------------------------------------------------- reading
+
+
+def nearest_folder(path: Path) -> str:
+    """The end of an error about a folder that is missing: the one beside it with the nearest name, or ""."""
+    try:
+        beside = [each.name for each in path.parent.iterdir() if each.is_dir()]
+    except OSError:  # that folder is missing too, or not ours to read: there is nothing to propose
+        return ""
+    found = difflib.get_close_matches(path.name, beside, n=1, cutoff=0.6)
+    return f"; did you mean {path.with_name(found[0])}?" if found else ""
 
 
 def open_plain(path: Path) -> io.BufferedReader:

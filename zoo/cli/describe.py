@@ -160,6 +160,7 @@ def find_subject(name: str, settings: list[str], wants_run: bool = False) -> Sub
     Raises:
         ConfigError: none of these, or a setting that does not fit. CheckpointError: a folder without a model.
     """
+    from zoo.checkpoint.disk import nearest_folder
     from zoo.models.presets import PRESETS
     from zoo.registry import unknown_name
     from zoo.training.shipped import is_path, shipped_configs
@@ -172,6 +173,9 @@ def find_subject(name: str, settings: list[str], wants_run: bool = False) -> Sub
         if name in shipped:
             note(f"note: this is the preset; the config of the same name: zoo config {name}")
         return subject
+    path = Path(name).expanduser()
+    if is_path(name) and not path.exists() and (nearest := nearest_folder(path)):
+        raise ConfigError(f"no folder or config file at {name}{nearest}")
     if is_path(name) or name in shipped:
         return _from_config(name, settings)
     raise ConfigError(unknown_name("model or config", name, {*PRESETS, *shipped}))
