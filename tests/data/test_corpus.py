@@ -101,6 +101,7 @@ def test_settings(tmp_path: Path) -> None:
     resolved = load_config(DataConfig, [Source("file", {"source": {"kind": "text", "path": "x"}})]).config
     no_filter = {"normalization": "none", "minimum_characters": 1, "deduplicate": False}
     expected = {"kind": "text", "share": None, "filter": no_filter, "path": "x", "document": "file"}
+    expected["document_start"] = None
     assert to_mapping(resolved)["source"] == expected
     for fraction in (1.0, -0.5, float("nan")):
         with pytest.raises(ConfigError, match="validation_fraction"):
