@@ -110,16 +110,16 @@ def evaluation_config(model: Path, settings: Iterable[str]) -> tuple[RunConfig, 
     if is_all:  # no run could be trained on what that leaves, so that loading would refuse it
         del data["validation_fraction"]
     _check_changeable(over.settings)
-    config = read_config(model)
+    of_model = read_config(model)
     tokenizer = {"kind": "file", "path": str(model), "add_tokens": []}  # what the run added is in there
-    ours: dict[str, Any] = {"model": to_mapping(config), "tokenizer": tokenizer}
+    ours: dict[str, Any] = {"model": to_mapping(of_model), "tokenizer": tokenizer}
     run = model.parents[2] / "config.yaml" if len(model.parents) > 2 else model
     if model.parent.parent.name == "checkpoints" and run.is_file():
         sources = [read_yaml(run), Source("model folder", ours), over]
     elif "objectives" in over.settings and "data" in over.settings:
         sources = [Source("model folder", {"name": "evaluation", **ours}), over]
     else:
-        legal = sorted(kind for kind, choice in ObjectiveConfig.choices.items() if config.kind in choice.families)
+        legal = sorted(kind for kind, choice in ObjectiveConfig.choices.items() if of_model.kind in choice.families)
         raise ConfigError(
             f"{model} belongs to no run that says what to measure; give objectives.<name>.kind=… (for this model: "
             f"{', '.join(legal)}) and data.source.kind=…"
