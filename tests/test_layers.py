@@ -27,8 +27,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "nn": FOUNDATIONS,
     "heads": FOUNDATIONS | {"nn"},
     "models": FOUNDATIONS | {"nn", "heads"},
-    "interop": FOUNDATIONS | {"nn", "heads", "models", "generation", "checkpoint"},
-    "generation": FOUNDATIONS | {"nn", "heads", "models", "interop", "checkpoint"},
+    "interop": FOUNDATIONS | {"nn", "heads", "models", "checkpoint"},
+    "generation": FOUNDATIONS | {"nn", "heads", "models"},
     # text
     "data": FOUNDATIONS,
     # noise on text, a loss on tensors, and never a model

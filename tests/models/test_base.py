@@ -222,6 +222,15 @@ def test_bad_ids(family: str) -> None:
         small(family)(**given)
 
 
+@pytest.mark.parametrize("tokens", [torch.zeros(1, 3), torch.zeros(3, dtype=torch.int64), torch.tensor([[True]])])
+@pytest.mark.parametrize("name", ["tokens", "decoder_tokens"])
+def test_what_is_no_token_ids_is_refused(name: str, tokens: Tensor) -> None:
+    preset = "t5-nano" if name == "decoder_tokens" else "gpt-nano"
+    inputs = {"tokens": torch.ones(1, 3, dtype=torch.int64), name: tokens}
+    with pytest.raises(DataError, match=f"{name} must be token ids, .rows, length. of int64, not "):
+        create_model(preset)(**inputs)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_inputs_that_a_family_does_not_take(family: str) -> None:
     with pytest.raises(

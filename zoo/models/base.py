@@ -290,12 +290,19 @@ class Model(nn.Module):
         """Logits of every head, by name; `inputs` as the backbone's forward takes them.
 
         Raises:
-            DataError: an input that this family does not take, or one of another shape, dtype or range.
+            DataError: an input that this family does not take, or token ids that are no (B, T) of integers in range.
         """
         unknown = [name for name in inputs if name not in self.inputs]
         if unknown:
             known = ", ".join(self.inputs)
             raise DataError(f"a model of kind {self.config.kind!r} takes no {', '.join(unknown)}; it takes: {known}")
+        for name in ("tokens", "decoder_tokens"):
+            ids = inputs.get(name)
+            if ids is not None and (ids.dim() != 2 or ids.dtype not in (torch.int32, torch.int64)):
+                raise DataError(
+                    f"{name} must be token ids, (rows, length) of int64, not {tuple(ids.shape)} of "
+                    f"{str(ids.dtype).removeprefix('torch.')}"
+                )
         hidden_BTD = self.backbone(**inputs)
         tell_padding(self.padding_aware, inputs.get(f"{self.backbone.output_side}documents"))
         return {name: head(hidden_BTD) for name, head in self.heads.items()}
