@@ -250,8 +250,8 @@ def model_folder(folder: Path, weights: str = "raw", which: str = "newest") -> P
     if weights not in PARTS:
         raise ConfigError(unknown_name("weights", weights, PARTS), "weights")
     if not folder.is_dir():
-        what = "a file; a folder is needed" if folder.exists() else f"missing{nearest_folder(folder)}"
-        raise CheckpointError(f"{folder} is {what}")
+        what = "a file" if folder.exists() else f"missing{nearest_folder(folder)}"
+        raise CheckpointError(f"{folder} is {what}; name a run folder (runs/…), a checkpoint in it or a model folder")
     if (folder / "checkpoints").is_dir():
         newest, complaints = newest_verified(folder / "checkpoints", format=TRAINING_FORMAT)
         if newest is None:

@@ -59,7 +59,7 @@ def test_a_cell_may_be_larger_than_the_csv_module_allows_by_itself(tmp_path: Pat
         ('id,text\n1,"never closed\n2,x\n', "line 2: unexpected end of data; is a quote not closed"),
         ('id,text\n1,"a"b\n', "line 2: .* is a quote not closed, or not doubled"),
         ("", "a.csv is empty: its first line must name the columns"),
-        ("id;text\n1;a\n", r"line 1: unknown column 'text' .*; cells end at ',' \(data\.source\.delimiter\)"),
+        ("id;text\n1;a\n", r"line 1: unknown column 'text'.*; cells end at ',' \(data\.source\.delimiter\)"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line(tmp_path: Path, content: str, message: str) -> None:

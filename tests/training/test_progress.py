@@ -135,7 +135,7 @@ def test_words_leave_out_what_is_not_there() -> None:
     [
         (20, Budget("steps", 100), "20/100"),
         (1_234_567, Budget("tokens", 3e9), "1.23M/3G tokens"),
-        (0, Budget("flops", 1e18), "0/1e+06T FLOPs"),
+        (0, Budget("flops", 1e18), "0/1E FLOPs"),
         (0.25, Budget("hours", 2.0), "0.25/2 hours"),
     ],
 )
