@@ -8,7 +8,7 @@ from tests.data.synthetic import SyntheticTokenizer
 from tests.objectives.heads import TokenHead
 from zoo.batch import IGNORE_INDEX
 from zoo.errors import ConfigError
-from zoo.objectives.base import require_length, score_tokens, special_table
+from zoo.objectives.base import score_tokens, special_table
 from zoo.objectives.masked_lm import MaskedLMConfig
 
 
@@ -49,5 +49,5 @@ def test_settings_are_checked() -> None:
     for fields in ({"weight": 0.0}, {"share": 0.0}, {"weight": float("nan")}):
         with pytest.raises(ConfigError, match=next(iter(fields))):
             MaskedLMConfig(**fields)
-    with pytest.raises(ConfigError, match=r"^model\.max_length: 3 is too short for x: it needs 4 at least"):
-        require_length("x", 3, 4, "why")
+    with pytest.raises(ConfigError, match=r"^model\.max_length: 2 is too short for masked_lm: it needs 3 at least"):
+        MaskedLMConfig().check_length(2)

@@ -109,16 +109,13 @@ class ModelConfig(StackConfig, Choice, noun="model"):
     def parts_that_mix_rows(self) -> dict[str, str]:
         """Dotted key of each part whose result in training depends on the other rows of a microbatch → why."""
         sides = self.sides()
-        idle = set() if self._has_norm(sides[0].stack) else {"norm"}
-        parts = {key: why for key, why in _mixing(self) if key not in idle}
+        parts = _mixing(self, self._has_norm(sides[0].stack))
         for side in sides:
-            idle = set() if self._has_norm(side.stack) else {"norm"}
-            under, mixing = f"{side.key}." if side.key else "", dict(_mixing(side.stack))
-            parts |= {f"{under}{key}": why for key, why in mixing.items() if key not in {*parts, *idle}}
+            under, mixing = f"{side.key}." if side.key else "", _mixing(side.stack, self._has_norm(side.stack))
+            parts |= {f"{under}{key}": why for key, why in mixing.items() if key not in parts}
             for number, layer in enumerate(side.stack.layer_configs()):
-                idle = set() if any(map(any, layer.placements)) else {"norm"}
-                found = {key: why for key, why in _mixing(layer) if key not in {*mixing, *idle}}
-                parts |= {f"{under}layers.{number}.{key}": why for key, why in found.items()}
+                found = _mixing(layer, any(map(any, layer.placements)))
+                parts |= {f"{under}layers.{number}.{key}": why for key, why in found.items() if key not in mixing}
         return parts
 
     def _has_norm(self, stack: StackConfig) -> bool:
@@ -194,13 +191,18 @@ def collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def _mixing(config: Config, prefix: str = "") -> Iterator[tuple[str, str]]:
+def _mixing(config: Config, has_norm: bool) -> dict[str, str]:
+    """Key of each part under a config that mixes rows → why; its own `norm` counts where it stands somewhere."""
+    return {key: why for key, why in _all_mixing(config) if has_norm or key != "norm"}
+
+
+def _all_mixing(config: Config, prefix: str = "") -> Iterator[tuple[str, str]]:
     for field in fields(config):
         value, key = getattr(config, field.name), f"{prefix}{field.name}"
         if isinstance(value, Config):
             if reason := getattr(value, "mixes_rows", ""):
                 yield key, f"{getattr(value, 'kind', key)} {reason}"
-            yield from _mixing(value, f"{key}.")
+            yield from _all_mixing(value, f"{key}.")
 
 
 class Side(NamedTuple):

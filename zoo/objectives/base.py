@@ -133,7 +133,11 @@ class ObjectiveConfig(Config, Choice, noun="objective"):
 
     def check_length(self, max_length: int) -> None:
         """Raises ConfigError where rows of `max_length` tokens are too short with any tokenizer."""
-        require_length(self.kind, max_length, *self.least_length)
+        least, why = self.least_length
+        if max_length < least:
+            raise ConfigError(
+                f"{max_length} is too short for {self.kind}: it needs {least} at least ({why})", "model.max_length"
+            )
 
     def check_beside(self, name: str, other_name: str, other: ObjectiveConfig) -> None:
         """Raises ConfigError where this config, `name`, cannot work on the rows that `other` needs for itself."""
@@ -199,11 +203,3 @@ def special_table(tokenizer: Tokenizer) -> NDArray[np.bool_]:
     table = np.zeros(tokenizer.vocab_size, bool)
     table[tokenizer.special_ids] = True
     return table
-
-
-def require_length(kind: str, max_length: int, least: int, why: str) -> None:
-    """Raises ConfigError where `max_length` is below the `least` that an objective works on."""
-    if max_length < least:
-        raise ConfigError(
-            f"{max_length} is too short for {kind}: it needs {least} at least ({why})", "model.max_length"
-        )
