@@ -1,4 +1,4 @@
-"""The README tells the truth: its tree is the real one, its files exist, its Python runs, its commands are known."""
+"""The README tells the truth: its files exist, its Python runs, its commands are known."""
 
 from __future__ import annotations
 
@@ -23,48 +23,9 @@ def section(title: str) -> str:
     return README.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
 
 
-def tree_lines() -> list[str]:
-    """The lines of the tree, without what is said about them."""
-    block = section("The tree").split("```")[1]
-    return [line for line in block.strip("\n").splitlines() if line.strip()]
-
-
-def paths_in_tree() -> set[str]:
-    """The paths that the tree names, folders with a trailing slash."""
-    found: set[str] = set()
-    parents: list[str] = []
-    for line in tree_lines():
-        depth = (len(line) - len(line.lstrip())) // 2
-        name = line.strip().split()[0]
-        parents = parents[:depth]
-        found.add("".join(parents) + name)
-        if name.endswith("/"):
-            parents.append(name)
-    return found
-
-
-def real_paths() -> set[str]:
-    """What the tree must name: every folder and file of the package and the recipes, and the top level."""
-    top = {"pyproject.toml", "README.md", "Makefile", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "constraints.txt"}
-    found = top | {"zoo/", "recipes/", "configs/", "configs/pretrain/", "benchmarks/", "tests/", ".ci/", ".ci/run"}
-    found |= {"docs/", *(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md"))}
-    for folder in ("zoo", "recipes"):
-        for path in (ROOT / folder).rglob("*"):
-            name = path.relative_to(ROOT).as_posix()
-            if path.is_dir() and path.name != "__pycache__":
-                found.add(f"{name}/")
-            elif path.suffix == ".py" and path.name != "__init__.py":
-                found.add(name)
-    return found
-
-
-def test_tree_is_the_real_one() -> None:
-    assert paths_in_tree() == real_paths()
-
-
 def test_named_files_exist() -> None:
     named = set(re.findall(r"`((?:zoo|recipes|configs|tests)/[\w./-]*)`", README))
-    assert len(named) > 20
+    assert len(named) >= 3
     assert not [name for name in named if not (ROOT / name).exists()]
 
 
