@@ -18,7 +18,7 @@ Modules = Mapping[str, Module]
 
 FOUNDATIONS = {"errors", "registry", "own_blocks", "field_types", "config", "batch", "quantity", "tokenizer"}
 TENSORS = {"nn", "heads", "models", "interop", "generation"}
-BELOW_TRAINING = FOUNDATIONS | TENSORS | {"data", "objectives", "checkpoint", "pretrained"}
+BELOW_TRAINING = FOUNDATIONS | TENSORS | {"data", "objectives", "checkpoint", "pretrained", "loading"}
 
 # room -> the other rooms that it may import, for type annotations too
 MAY_IMPORT: dict[str, set[str]] = {
@@ -35,7 +35,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "objectives": FOUNDATIONS | {"nn", "data"},
     # where both meet
     "checkpoint": FOUNDATIONS | TENSORS | {"data"},
-    "pretrained": FOUNDATIONS | TENSORS | {"checkpoint"},
+    "pretrained": FOUNDATIONS | TENSORS,
+    "loading": FOUNDATIONS | TENSORS | {"checkpoint", "pretrained"},
     # a picture of what lies in a run folder; it knows the folder, not what filled it
     "report": BELOW_TRAINING,
     "training": BELOW_TRAINING | {"report"},

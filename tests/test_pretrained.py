@@ -1,28 +1,20 @@
 """The model that people hold: what it opens, what it does with text, and what it says where it cannot."""
 
-import shutil
-import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-import zoo
-from tests.generation.tiny import tiny
+from tests.generation.tiny import pretrained, tiny
 from tests.generation.vocabularies import tokenizer_of
-from zoo.checkpoint.folder import write_folder
-from zoo.checkpoint.model import TRAINING_FORMAT, save_model
-from zoo.checkpoint.tensors import save_tree
-from zoo.errors import CheckpointError, ConfigError, DataError, ZooError
+from zoo.errors import ConfigError, DataError, ZooError
 from zoo.generation.generate import Continuation
 from zoo.generation.sample import SamplingConfig
 from zoo.models import Model
-from zoo.pretrained import ABILITIES, Pretrained
+from zoo.pretrained import Pretrained
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-VOCABULARIES = {"encoder": "bert", "decoder": "bytes", "encoder_decoder": "t5"}
 
 
 @pytest.fixture
@@ -32,127 +24,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-def pretrained(kind: str, vocabulary: str | None = None, **changes: Any) -> Pretrained:
-    tokenizer = tokenizer_of(vocabulary or VOCABULARIES[kind])
-    return Pretrained(tiny(kind, vocab_size=tokenizer.vocab_size, **changes).float(), tokenizer)
-
-
-def save_step(run: Path, step: int, model: Pretrained) -> Path:
-    """A training checkpoint as the trainer writes it."""
-    folder = run / "checkpoints" / f"step-{step}"
-
-    def write(temporary: Path) -> None:
-        save_model(model.model, model.tokenizer, temporary / "model")
-        save_tree({"step": step}, temporary, "trainer")
-
-    write_folder(folder, write, format=TRAINING_FORMAT)
-    return folder
-
-
-def weights(model: Model) -> torch.Tensor:
-    return torch.cat([parameter.detach().flatten().float() for parameter in model.parameters()])
-
-
-# --------------------------------------------------------------------------------------------------- saving and loading
-
-
-@pytest.mark.parametrize("kind", list(ABILITIES))
-def test_what_is_saved_is_what_is_loaded(kind: str, tmp_path: Path) -> None:
-    model = pretrained(kind, positions="rotary")
-    zoo.save(model, tmp_path / "model")
-    loaded = zoo.load(tmp_path / "model")
-    assert torch.equal(weights(loaded.model), weights(model.model))
-    assert loaded.config == model.config
-    assert loaded.tokenizer.fingerprint == model.tokenizer.fingerprint
-    assert not loaded.model.training
-    if "generate" in ABILITIES[kind]:
-        assert loaded.generate("The dog") == model.generate("The dog")
-    if "fill" in ABILITIES[kind]:
-        blank = "[MASK]" if kind == "encoder" else "<extra_id_0>"
-        assert loaded.fill(f"The {blank} sees") == model.fill(f"The {blank} sees")
-
-
-def test_a_bare_model_is_saved_with_or_without_a_tokenizer(tmp_path: Path) -> None:
-    model = pretrained("decoder")
-    zoo.save(model.model, tmp_path / "bare")
-    zoo.save(model.model, str(tmp_path / "with"), model.tokenizer)
-    assert zoo.load(tmp_path / "with").generate("The") == model.generate("The")
-    bare = zoo.load(tmp_path / "bare")
-    assert "language_model" in bare(tokens=torch.tensor([[1, 2, 3]]))
-    with pytest.raises(ZooError, match=r"no tokenizer.*zoo.Pretrained\(model, tokenizer\)"):
-        bare.generate("The")
-    with pytest.raises(ConfigError, match=r"tokenizer: .*\.model"):
-        zoo.save(model, tmp_path / "twice", model.tokenizer)
-    with pytest.raises(CheckpointError, match="exists already"):
-        zoo.save(model, tmp_path / "with")
-
-
-def test_a_step_and_a_run_open_like_a_model(tmp_path: Path) -> None:
-    first, second = pretrained("decoder"), pretrained("decoder", num_layers=1)
-    step = save_step(tmp_path, 2, first)
-    save_step(tmp_path, 10, second)
-    assert zoo.load(step).config.num_layers == 2
-    assert zoo.load(step / "model").config.num_layers == 2
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert zoo.load(tmp_path).config.num_layers == 1  # step 10 is newer than step 2
-
-
-def test_a_damaged_checkpoint_is_passed_over_with_a_warning(tmp_path: Path) -> None:
-    save_step(tmp_path, 2, pretrained("decoder"))
-    damaged = save_step(tmp_path, 10, pretrained("decoder", num_layers=1)) / "trainer.json"
-    damaged.write_bytes(damaged.read_bytes()[:-1])
-    with pytest.warns(UserWarning, match="step-10"):
-        assert zoo.load(tmp_path).config.num_layers == 2
-    shutil.rmtree(tmp_path / "checkpoints" / "step-2")
-    with pytest.raises(CheckpointError, match=r"nothing to load: .*step-10"):
-        zoo.load(tmp_path)
-
-
-def test_what_is_missing_is_said(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="absent is missing"):
-        zoo.load(tmp_path / "absent")
-    with pytest.raises(
-        CheckpointError, match=r"holds no model: .*model\.safetensors.*model/.*checkpoints/.*found: nothing"
-    ):
-        zoo.load(tmp_path)
-    (tmp_path / "notes.txt").write_text("")
-    with pytest.raises(CheckpointError, match=r"found: notes\.txt"):
-        zoo.load(tmp_path)
-    with pytest.raises(CheckpointError, match="is a file"):
-        zoo.load(tmp_path / "notes.txt")
-    (tmp_path / "checkpoints").mkdir()
-    with pytest.raises(CheckpointError, match="no checkpoint has been saved yet"):
-        zoo.load(tmp_path)
-
-
-def test_dtype_and_device(tmp_path: Path) -> None:
-    zoo.save(pretrained("decoder"), tmp_path / "model")
-    half = zoo.load(tmp_path / "model", dtype="bfloat16")
-    assert {parameter.dtype for parameter in half.model.parameters()} == {torch.bfloat16}
-    assert isinstance(half.generate("The", temperature=1.0, max_new_tokens=8), str)
-    with pytest.raises(ConfigError, match=r"dtype: unknown dtype 'float23'.*did you mean 'float32'"):
-        zoo.load(tmp_path / "model", dtype="float23")
-    for device in ("tpu", "cuda:x", "gpu"):
-        with pytest.raises(ConfigError, match=r"device: .*legal: cpu, cuda"):
-            zoo.load(tmp_path / "model", device=device)
-    with pytest.raises(ConfigError, match="device: 'cuda:99' is not there"):
-        zoo.load(tmp_path / "model", device="cuda:99")
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("kind", list(ABILITIES))
-def test_a_gpu_gives_what_the_cpu_gives(kind: str, tmp_path: Path) -> None:
-    zoo.save(pretrained(kind, positions="rotary"), tmp_path / "model")
-    near, far = zoo.load(tmp_path / "model"), zoo.load(tmp_path / "model", device="cuda")
-    if "generate" in ABILITIES[kind]:
-        texts = ["The dog", "A"]
-        assert far.generate(texts, temperature=1.0) == near.generate(texts, temperature=1.0)
-    if "fill" in ABILITIES[kind]:
-        text = "The [MASK] sees" if kind == "encoder" else "The<extra_id_0> sees"
-        assert far.fill(text).text == near.fill(text).text
 
 
 def test_a_tokenizer_that_does_not_belong_is_refused() -> None:
@@ -290,16 +161,3 @@ def test_every_sampling_setting_can_be_given() -> None:
     fields = {"temperature": 1.0, "top_k": 3, "top_p": 0.5, "seed": 1}
     assert set(fields) == set(SamplingConfig.__dataclass_fields__)
     assert isinstance(model.generate("The", **fields), str)
-
-
-def test_which_checkpoint_of_a_run(tmp_path: Path) -> None:
-    """The rest of it, on real runs, is in tests/training/test_conductor.py."""
-    run, model = tmp_path / "run", pretrained("decoder")
-    step = save_step(run, 5, model)
-    with pytest.raises(ConfigError, match=r"which: unknown checkpoint 'last' \(legal: best, newest\)"):
-        zoo.load(run, which="last")
-    with pytest.raises(CheckpointError, match=r"kept no best checkpoint; train with best\.keep=1"):
-        zoo.load(run, which="best")
-    with pytest.raises(CheckpointError, match="is no run"):
-        zoo.load(step, which="best")
-    assert torch.equal(weights(zoo.load(run).model), weights(model.model))

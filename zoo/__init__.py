@@ -10,9 +10,10 @@ The names below are loaded when they are first used, so that `import zoo` stays 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from zoo.loading import load, save
     from zoo.models.create import create_model, model_config
     from zoo.models.presets import list_models
-    from zoo.pretrained import Pretrained, load, save
+    from zoo.pretrained import Pretrained
     from zoo.training.imports import import_blocks
     from zoo.training.shipped import pretrain
 
@@ -23,8 +24,8 @@ _HOME = {
     "create_model": "zoo.models.create",
     "model_config": "zoo.models.create",
     "list_models": "zoo.models.presets",
-    "load": "zoo.pretrained",
-    "save": "zoo.pretrained",
+    "load": "zoo.loading",
+    "save": "zoo.loading",
     "Pretrained": "zoo.pretrained",
     "pretrain": "zoo.training.shipped",
     "import_blocks": "zoo.training.imports",

@@ -1,7 +1,7 @@
 """`zoo fill`."""
 
 from tests.cli.tiny import Command, Workshop
-from zoo.pretrained import load
+from zoo.loading import load
 
 
 def test_encoder_names_candidates_for_each_mask(workshop: Workshop, command: Command) -> None:

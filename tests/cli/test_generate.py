@@ -3,7 +3,7 @@
 import pytest
 
 from tests.cli.tiny import Command, Workshop
-from zoo.pretrained import load
+from zoo.loading import load
 
 
 def test_decoder_goes_on_with_the_prompt(workshop: Workshop, command: Command) -> None:

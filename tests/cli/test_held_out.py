@@ -9,7 +9,7 @@ import zoo
 from tests.cli.tiny import Workshop
 from zoo.cli.held_out import evaluate_folder, evaluation_config, find_device
 from zoo.errors import ConfigError
-from zoo.pretrained import load
+from zoo.loading import load
 
 
 def test_a_run_its_step_and_its_model_are_one(workshop: Workshop) -> None:

@@ -6,11 +6,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tests.generation.vocabularies import tokenizer_of
 from zoo.models import Model
 from zoo.models.create import create_model
+from zoo.pretrained import Pretrained
 
 VOCAB_SIZE = 23
 PADDING = 0
+VOCABULARIES = {"encoder": "bert", "decoder": "bytes", "encoder_decoder": "t5"}
 
 
 def tiny(kind: str, **changes: Any) -> Model:
@@ -26,6 +29,12 @@ def tiny(kind: str, **changes: Any) -> Model:
         "initialization": {"kind": "bert", "std": 0.3},
     }
     return create_model({**settings, **changes}, seed=1).double().eval()
+
+
+def pretrained(kind: str, vocabulary: str | None = None, **changes: Any) -> Pretrained:
+    """A tiny model with a tokenizer of its family."""
+    tokenizer = tokenizer_of(vocabulary or VOCABULARIES[kind])
+    return Pretrained(tiny(kind, vocab_size=tokenizer.vocab_size, **changes).float(), tokenizer)
 
 
 def prompts_of(lengths: Sequence[int], seed: int = 0) -> list[list[int]]:

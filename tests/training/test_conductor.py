@@ -14,7 +14,7 @@ from tests.training.tiny import DROPOUT, KINDS, newest, same, tiny_run
 from zoo.checkpoint.folder import steps_of
 from zoo.checkpoint.tensors import load_tensors, load_tree
 from zoo.errors import CheckpointError, DataError
-from zoo.pretrained import load
+from zoo.loading import load
 from zoo.training import conductor as conducting
 from zoo.training.conductor import Conductor, checkpoint_step, columns
 from zoo.training.evaluation import Evaluation

@@ -16,7 +16,7 @@ from zoo.checkpoint.manifest import hash_file
 from zoo.checkpoint.model import load_model
 from zoo.cli.held_out import evaluate_folder
 from zoo.errors import CheckpointError, ConfigError
-from zoo.pretrained import model_folder
+from zoo.loading import model_folder
 from zoo.tokenizer.train import BytesConfig
 from zoo.training import init_from
 from zoo.training.conductor import Conductor

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.data.synthetic import documents_of
 from tests.training.tiny import DROPOUT, ENCODERS, FULL, KINDS, same, tiny_run, weights
 from zoo.errors import CheckpointError, ConfigError
-from zoo.pretrained import load
+from zoo.loading import load
 from zoo.training.run import Prepared, prepare, pretrain
 from zoo.training.samples import Samples, SamplesConfig, SamplesFile, in_one_line, make_samples, pieces, read_samples
 

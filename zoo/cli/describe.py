@@ -183,7 +183,7 @@ def find_subject(name: str, settings: list[str], wants_run: bool = False) -> Sub
 
 def _from_folder(folder: Path, settings: list[str]) -> Subject:
     from zoo.checkpoint.model import read_config
-    from zoo.pretrained import model_folder
+    from zoo.loading import model_folder
     from zoo.training.shipped import load_run
 
     found, path = model_folder(folder), folder / "config.yaml"

@@ -31,7 +31,7 @@ def run(
 
     An encoder (BERT) names candidates for each mask, an encoder-decoder (T5) writes a text into each blank.
     """
-    from zoo.pretrained import load
+    from zoo.loading import load
 
     filled = load(folder, weights=weights).fill(text, top=top)
     print(f"{filled.text}\n")

@@ -47,7 +47,7 @@ def run(
     A decoder (GPT) goes on with the prompt, an encoder-decoder (T5) answers to it. Greedy unless a temperature is
     given. The text appears while it is written.
     """
-    from zoo.pretrained import load
+    from zoo.loading import load
 
     model = load(folder, weights=weights)
     pieces = model.stream(

@@ -16,9 +16,9 @@ from zoo.config import Source, load_config, read_overrides, read_yaml, to_mappin
 from zoo.data.blend import portions_of
 from zoo.data.corpus import Corpus, load_corpus
 from zoo.errors import ConfigError, DataError
+from zoo.loading import model_folder
 from zoo.objectives.base import ObjectiveConfig
 from zoo.own_blocks import made_with
-from zoo.pretrained import model_folder
 from zoo.training.config import RunConfig, check_spelling
 from zoo.training.evaluation import Bin, evaluate
 from zoo.training.precision import FORMATS, convert

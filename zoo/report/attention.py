@@ -16,12 +16,12 @@ from torch import Tensor, nn
 
 from zoo.checkpoint.model import WEIGHTS_NAME, load_model
 from zoo.errors import CheckpointError
+from zoo.loading import model_folder
 from zoo.models import Model
 from zoo.models.anatomy import stacks
 from zoo.nn.attend import Prepared, Scoring
 from zoo.nn.attend.reference import ReferenceKernel
 from zoo.nn.attention import Attention
-from zoo.pretrained import model_folder
 from zoo.report.text import piece
 from zoo.tokenizer.tokenizer import Tokenizer
 

@@ -13,10 +13,10 @@ from zoo.checkpoint.model import read_config
 from zoo.config import build, default_mapping, flatten
 from zoo.data.sources import SourceConfig
 from zoo.errors import ZooError
+from zoo.loading import model_folder
 from zoo.models import Model, ModelConfig
 from zoo.models.anatomy import cost_rows, empty_model, part_rows
 from zoo.own_blocks import made_with
-from zoo.pretrained import model_folder
 from zoo.quantity import duration, short_number
 from zoo.report.attention import Heads
 from zoo.report.blocks import draw_model

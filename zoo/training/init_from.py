@@ -31,8 +31,8 @@ from zoo.data.split import counted
 from zoo.errors import CheckpointError, ConfigError, ZooError
 from zoo.heads.language_model import LanguageModelHead
 from zoo.interop.folder import is_foreign, read_foreign_config, read_foreign_weights, weight_files
+from zoo.loading import model_folder
 from zoo.models import Model, ModelConfig
-from zoo.pretrained import model_folder
 from zoo.tokenizer.foreign import open_tokenizer
 from zoo.tokenizer.tokenizer import LIBRARY_FILE_NAME, Tokenizer
 from zoo.tokenizer.train import FileConfig

@@ -1,0 +1,134 @@
+"""Models in and out of folders: `zoo.load(folder)` and `zoo.save(model, folder)`."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import torch
+
+from zoo.checkpoint.disk import nearest_folder
+from zoo.checkpoint.folder import newest_verified, verify_folder
+from zoo.checkpoint.model import PARTS, TRAINING_FORMAT, load_model, save_model
+from zoo.checkpoint.standing import read_standing
+from zoo.errors import CheckpointError, ConfigError
+from zoo.models.base import Model
+from zoo.pretrained import Pretrained
+from zoo.registry import unknown_name
+from zoo.tokenizer.tokenizer import Tokenizer
+
+WHICH = ("newest", "best")
+"""Which checkpoint of a run is loaded."""
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+"""The dtypes that a model can be run in, by name."""
+
+
+def load(
+    folder: str | Path, *, which: str = "newest", device: str = "cpu", dtype: str | None = None, weights: str = "raw"
+) -> Pretrained:
+    """The model in a folder, with its tokenizer, ready to use. Nothing is executed, nothing is downloaded.
+
+    Args:
+        folder: a model folder (`zoo.save` wrote it), a training step (`…/checkpoints/step-N`), or a run (`runs/…`): its
+            newest checkpoint that is whole, with a warning for each newer one that is not.
+        which: of a run, "newest", or "best": the checkpoint with the best validation by `best.metric` of its config,
+            which was kept if `best.keep` says so.
+        device: "cpu" or "cuda" ("cuda:1", …).
+        dtype: "float32" or "bfloat16"; None: as stored.
+        weights: of a run or a training step: "raw", those that were trained, or "ema", their moving average (a run
+            with trainer.ema keeps one).
+
+    Raises:
+        CheckpointError: the folder is missing, is none of these, or is damaged.
+        ConfigError: an unknown dtype, an unknown `which`, or a device that is not there.
+    """
+    if which not in WHICH:
+        raise ConfigError(unknown_name("checkpoint", which, WHICH), "which")
+    if dtype is not None and dtype not in DTYPES:
+        raise ConfigError(unknown_name("dtype", dtype, DTYPES), "dtype")
+    check_device(device)
+    model, tokenizer = load_model(model_folder(Path(folder).expanduser(), weights, which), device=device)
+    return Pretrained(model if dtype is None else model.to(DTYPES[dtype]), tokenizer)
+
+
+def save(model: Pretrained | Model, folder: str | Path, tokenizer: Tokenizer | None = None) -> None:
+    """Writes a model folder that `load` opens.
+
+    Args:
+        model: a model by itself, or with its tokenizer.
+        folder: must not exist yet.
+        tokenizer: of a model by itself; None: the folder gets none.
+
+    Raises:
+        CheckpointError: the folder exists or cannot be written.
+        ConfigError: `model` has a tokenizer already.
+    """
+    if isinstance(model, Pretrained):
+        if tokenizer is not None:
+            raise ConfigError("the model has one with it; give zoo.save its `.model` to save another", "tokenizer")
+        save_model(model.model, model._tokenizer, Path(folder).expanduser())
+    else:
+        save_model(model, tokenizer, Path(folder).expanduser())
+
+
+def model_folder(folder: Path, weights: str = "raw", which: str = "newest") -> Path:
+    """The model folder that `folder` is or holds; raises CheckpointError where there is none. See `load`."""
+    if weights not in PARTS:
+        raise ConfigError(unknown_name("weights", weights, PARTS), "weights")
+    if not folder.is_dir():
+        what = "a file" if folder.exists() else f"missing{nearest_folder(folder)}"
+        raise CheckpointError(f"{folder} is {what}; name a run folder (runs/…), a checkpoint in it or a model folder")
+    if (folder / "checkpoints").is_dir():
+        newest, complaints = newest_verified(folder / "checkpoints", format=TRAINING_FORMAT)
+        if newest is None:
+            reason = "; ".join(complaints) or "no checkpoint has been saved yet"
+            raise CheckpointError(f"the run {folder} has nothing to load: {reason}")
+        for complaint in complaints:
+            warnings.warn(complaint, stacklevel=3)
+        return _part(newest if which == "newest" else _best(newest), weights)
+    if which != "newest":
+        raise CheckpointError(f"{folder} is no run (it has no checkpoints/), so there is no {which} checkpoint in it")
+    if (folder / PARTS["raw"]).is_dir():
+        return _part(folder, weights)
+    if (folder / "model.safetensors").exists():
+        if weights != "raw":
+            raise CheckpointError(f"{folder} is a model folder, with one set of weights; give its run, or take 'raw'")
+        return folder
+    inside = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
+    raise CheckpointError(
+        f"{folder} holds no model: a model folder has model.safetensors, a training step has model/, a run has "
+        f"checkpoints/ (found: {inside})"
+    )
+
+
+def _part(step: Path, weights: str) -> Path:
+    """The model folder of a training step that holds these weights."""
+    part = step / PARTS[weights]
+    if not part.is_dir():
+        raise CheckpointError(
+            f"{step} has no {weights!r} weights: its run has no trainer.ema, or was not at its start yet; use 'raw'"
+        )
+    return part
+
+
+def _best(newest: Path) -> Path:
+    """The best checkpoint of a run, by what its newest says; CheckpointError where none was kept, or it is damaged."""
+    standing = read_standing(newest)
+    if not standing.best:
+        raise CheckpointError(
+            f"the run {newest.parents[1]} has kept no best checkpoint; train with best.keep=1 for it to stay, or load "
+            'the newest (which="newest")'
+        )
+    best = newest.with_name(f"step-{standing.best[0][0]}")
+    verify_folder(best, format=TRAINING_FORMAT)
+    return best
+
+
+def check_device(device: str) -> None:
+    """Raises ConfigError where the device is none that torch can use here."""
+    kind, _, index = device.partition(":")
+    if kind not in ("cpu", "cuda") or (index and not index.isdecimal()):
+        raise ConfigError(f"{device!r} is no device (legal: cpu, cuda, cuda:1, …)", "device")
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"{device!r} is not there: torch sees {torch.cuda.device_count()} CUDA devices", "device")
