@@ -13,7 +13,8 @@ from tests.cli.tiny import SENTENCES, run_command
 from tests.conftest import ROOT
 from tests.test_settings import MATTERS_WITH
 from tests.training.tiny import shrink
-from zoo.config import Source, difference, load_config, read_yaml
+from zoo.config import Source, difference, load_config
+from zoo.config_text import read_yaml
 from zoo.errors import ConfigError
 from zoo.training.config import RunConfig
 from zoo.training.imports import import_blocks

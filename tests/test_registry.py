@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from zoo.config import Config, read_overrides, setting
+from zoo.config import Config, setting
+from zoo.config_text import read_overrides
 from zoo.errors import ConfigError
 from zoo.registry import Choice, Registry, tables, unknown_name
 

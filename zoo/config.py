@@ -1,4 +1,4 @@
-"""From YAML and `key=value` to typed, frozen dataclasses, and back.
+"""From settings, plain data of several sources, to typed, frozen dataclasses, and back.
 
     defaults ← preset ← YAML files ← key=value
 
@@ -17,7 +17,6 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from zoo.errors import ConfigError
@@ -80,102 +79,6 @@ class Resolved(NamedTuple):
     origins: dict[str, str]
 
 
-# -------------------------------------------------------------------------------------------------------------- reading
-
-
-def read_yaml(path: str | Path) -> Source:
-    """One YAML file as a source; raises ConfigError where it is missing, unreadable or not a mapping."""
-    from omegaconf import OmegaConf
-
-    path = Path(path)
-    if not path.is_file():
-        raise ConfigError(f"no config file at {path}")
-
-    def read() -> Any:
-        text = path.read_text(encoding="utf-8")
-        _check_depth(text)
-        return OmegaConf.create(text) if text.strip() else OmegaConf.create()
-
-    return Source(path.name, _contained(read, str(path)))
-
-
-def read_overrides(overrides: Iterable[str], name: str = "command line") -> Source:
-    """`["model.dim=128", …]` as a source; values are read as YAML (`3e-4`, `true`, `null`, `[1, 2]`)."""
-    settings: Mapped = {}
-    for override in overrides:
-        key, equals, _ = override.partition("=")
-        if not equals or not all(part.strip() for part in key.split(".")):
-            raise ConfigError(f"{override!r} is no setting; write key=value, for example trainer.max_steps=100")
-        settings = _join(settings, _contained(functools.partial(_read_override, override), override))
-    return Source(name, settings)
-
-
-def _read_override(override: str) -> Any:
-    from omegaconf import OmegaConf
-
-    _check_depth(override)
-    return OmegaConf.from_dotlist([override])
-
-
-MAX_YAML_CHARACTERS, MAX_YAML_BRACKETS, MAX_YAML_INDENT = 1 << 20, 2_000, 1_000
-
-
-def _check_depth(text: str) -> None:
-    """Refuses what no config needs and what makes a YAML parser slow or overflows its stack."""
-    if len(text) > MAX_YAML_CHARACTERS:
-        raise ValueError(f"a config has at most {MAX_YAML_CHARACTERS:,} characters, not {len(text):,}")
-    indent = max((len(line) - len(line.lstrip(" -?:\t")) for line in text.splitlines()), default=0)
-    if text.count("[") + text.count("{") > MAX_YAML_BRACKETS or indent > MAX_YAML_INDENT:
-        raise ValueError("a config is not nested that deeply; it has too many brackets or too much indentation")
-
-
-def _contained(read: Callable[[], Any], what: str) -> Mapped:
-    """What OmegaConf reads, as plain data; raises ConfigError, which calls it `what`, where it is not."""
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
-
-    try:
-        settings = OmegaConf.to_container(read(), resolve=False)
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{what} is not UTF-8 text ({error.reason} at byte {error.start})") from None
-    except OSError as error:
-        raise ConfigError(f"{what} cannot be read: {error.strerror or error}") from None
-    except (OmegaConfBaseException, YAMLError, RecursionError, ValueError) as error:
-        said = " ".join(str(error).replace('in "<unicode string>", ', "at ").split())
-        if "max_yaml_expanded_nodes" in said:
-            said = "the *names in it stand for more than 10,000 values"
-        said += "; text that begins with * needs quotes: '*.bias'" if " alias" in said else ""
-        raise ConfigError(f"{what} is not valid YAML: {said}") from None
-    if not isinstance(settings, dict):
-        raise ConfigError(f"{what} must hold `key: value` lines, not a {type(settings).__name__}")
-    _check_keys(settings, what)
-    return typing.cast("Mapped", settings)
-
-
-def _check_keys(value: Any, what: str, path: str = "") -> None:
-    """Refuses keys that are no words, however deep (`8: true`)."""
-    for name, child in value.items() if isinstance(value, dict) else ():
-        if not isinstance(name, str):
-            raise ConfigError(f"key {name!r} in {what} must be a word; quote it: {{'{name}': …}}", path)
-        _check_keys(child, what, f"{path}.{name}" if path else name)
-
-
-def _join(settings: Mapped, more: Mapped) -> Mapped:
-    """Both together, as parts of one source: `norm=rms_norm norm.eps=1e-5` mean one group in either order."""
-    joined = dict(settings)
-    for key, value in more.items():
-        before = _as_group(settings.get(key), value)
-        value = _as_group(value, before)
-        joined[key] = _join(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
-    return joined
-
-
-def _as_group(value: Any, beside: Any) -> Any:
-    """`positions: alibi` where another source has a group is short for `positions: {kind: alibi}`."""
-    return {"kind": value} if isinstance(value, str) and isinstance(beside, dict) else value
-
-
 # ------------------------------------------------------------------------------------------------------------ resolving
 
 
@@ -228,9 +131,9 @@ def _merge(older: Mapped, newer: Mapped, name: str, origins: dict[str, str], pre
     merged = dict(older)
     for key, value in newer.items():
         path = f"{prefix}{key}"
-        before = _as_group(older.get(key), value)
+        before = as_group(older.get(key), value)
         if isinstance(before, dict) and "kind" in before:
-            value = _as_group(value, before)
+            value = as_group(value, before)
         if isinstance(before, dict) and isinstance(value, dict):
             if value.get("kind", before.get("kind")) != before.get("kind"):
                 before = {}
@@ -242,6 +145,11 @@ def _merge(older: Mapped, newer: Mapped, name: str, origins: dict[str, str], pre
             for leaf in flatten({key: value}, prefix):
                 origins[leaf] = name
     return merged
+
+
+def as_group(value: Any, beside: Any) -> Any:
+    """`positions: alibi` where another source has a group is short for `positions: {kind: alibi}`."""
+    return {"kind": value} if isinstance(value, str) and isinstance(beside, dict) else value
 
 
 def build(schema: Any, value: Any, key: str = "") -> Any:
@@ -391,10 +299,3 @@ def difference(one: Any, other: Any) -> list[tuple[str, Any, Any]]:
     """(dotted key, value in `one`, value in `other`) where two configs or mappings differ; None stands for absent."""
     left, right = flatten(to_mapping(one)), flatten(to_mapping(other))
     return [(k, left.get(k), right.get(k)) for k in sorted({*left, *right}) if left.get(k) != right.get(k)]
-
-
-def to_yaml(config: Any) -> str:
-    """The config as YAML text that loads back to an equal config."""
-    from omegaconf import OmegaConf
-
-    return OmegaConf.to_yaml(OmegaConf.create(to_mapping(config)))

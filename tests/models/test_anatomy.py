@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from zoo.config import load_config, read_overrides
+from zoo.config import load_config
+from zoo.config_text import read_overrides
 from zoo.models import ModelConfig
 from zoo.models.anatomy import changes, cost_rows, empty_model, layer_rows, part_rows, place, ranges, stacks
 from zoo.models.create import create_model, model_config

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 import zoo
 from tests import laws
-from zoo.config import build, read_yaml, to_mapping, to_yaml
+from zoo.config import build, to_mapping
+from zoo.config_text import read_yaml, to_yaml
 from zoo.errors import ConfigError, DataError
 from zoo.generation.generate import TokenRoles, generate
 from zoo.models import Model, ModelConfig, base

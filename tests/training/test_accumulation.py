@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.training.tiny import distance, tiny_run, weights
-from zoo.config import read_yaml
+from zoo.config_text import read_yaml
 from zoo.errors import ConfigError
 from zoo.training.accumulation import GIB, as_begun, legal_numbers, resolve, smallest_fitting, with_number
 from zoo.training.cost import load

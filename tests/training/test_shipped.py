@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo.config import to_yaml
+from zoo.config_text import to_yaml
 from zoo.errors import ConfigError
 from zoo.training import shipped
 from zoo.training.shipped import config_folder, find_config, load_run, shipped_configs

@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from zoo.checkpoint import folder as folders
 from zoo.checkpoint.disk import ensure_space, read_json, read_json_object
 from zoo.checkpoint.tensors import DTYPES, open_tensors, save_tensors, usable_device
-from zoo.config import build, read_yaml, to_yaml
+from zoo.config import build
+from zoo.config_text import read_yaml, to_yaml
 from zoo.errors import CheckpointError, ConfigError
 from zoo.models import Model, ModelConfig
 from zoo.own_blocks import executed, made_with, replaced

@@ -31,7 +31,7 @@ def run(
 
     Beside each value stands where it came from: default, preset, file or command line.
     """
-    from zoo.config import to_yaml
+    from zoo.config_text import to_yaml
     from zoo.errors import ConfigError
     from zoo.training.shipped import load_run
 

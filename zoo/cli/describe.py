@@ -194,7 +194,7 @@ def _from_folder(folder: Path, settings: list[str]) -> Subject:
 
 def _changed(model: str | ModelConfig, settings: list[str]) -> ModelConfig:
     """A preset or a model's config with settings over it, written as in Python or, as for a run, behind `model.`."""
-    from zoo.config import read_overrides
+    from zoo.config_text import read_overrides
     from zoo.models.create import model_config
 
     try:

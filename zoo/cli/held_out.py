@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import torch
 
 from zoo.checkpoint.model import load_model, read_config, read_imports
-from zoo.config import Source, load_config, read_overrides, read_yaml, to_mapping
+from zoo.config import Source, load_config, to_mapping
+from zoo.config_text import read_overrides, read_yaml
 from zoo.data.blend import portions_of
 from zoo.data.corpus import Corpus, load_corpus
 from zoo.errors import ConfigError, DataError

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from zoo.checkpoint.disk import nearest_folder
-from zoo.config import read_yaml
+from zoo.config_text import read_yaml
 from zoo.errors import CheckpointError, ConfigError
 from zoo.quantity import duration, short_number
 

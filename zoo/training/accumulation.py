@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from zoo.config import read_yaml
+from zoo.config_text import read_yaml
 from zoo.errors import ConfigError
 from zoo.training.config import RunConfig
 from zoo.training.cost import load, ranks

@@ -20,7 +20,8 @@ import torch
 from zoo.checkpoint.folder import newest_verified, steps_of, verify_folder
 from zoo.checkpoint.model import TRAINING_FORMAT, load_weights, read_config
 from zoo.checkpoint.tensors import load_tree
-from zoo.config import build, difference, flatten, merged, read_overrides, to_mapping
+from zoo.config import build, difference, flatten, merged, to_mapping
+from zoo.config_text import read_overrides
 from zoo.errors import CheckpointError, ConfigError
 from zoo.models import ModelConfig
 from zoo.models.anatomy import empty_model

@@ -16,7 +16,8 @@ from zoo.checkpoint.folder import newest_verified, steps_of
 from zoo.checkpoint.model import TRAINING_FORMAT
 from zoo.checkpoint.standing import read_standing
 from zoo.checkpoint.tensors import load_tree
-from zoo.config import flatten, read_overrides
+from zoo.config import flatten
+from zoo.config_text import read_overrides
 from zoo.errors import CheckpointError, ConfigError
 from zoo.training.budget import UNITS, WORDS, Budget, Spent
 from zoo.training.conductor import checkpoint_step, spent_by, state_in

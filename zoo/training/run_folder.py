@@ -33,7 +33,8 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from zoo.checkpoint.disk import replace_file
 from zoo.checkpoint.folder import steps_of
-from zoo.config import difference, flatten, read_yaml, to_mapping, to_yaml
+from zoo.config import difference, flatten, to_mapping
+from zoo.config_text import read_yaml, to_yaml
 from zoo.errors import CheckpointError, ConfigError
 from zoo.training.config import HARMLESS, RunConfig
 from zoo.training.imports import check_same_imports, keep, recorded, records

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo.config import Resolved, Source, load_config, merged, read_overrides, read_yaml
+from zoo.config import Resolved, Source, load_config, merged
+from zoo.config_text import read_overrides, read_yaml
 from zoo.errors import ConfigError
 from zoo.own_blocks import made_with
 from zoo.registry import unknown_name
