@@ -158,6 +158,19 @@ def test_wrong_input_is_a_clear_error(call: Any, error: type[ZooError], message:
 
 def test_every_sampling_setting_can_be_given() -> None:
     model = pretrained("decoder")
-    fields = {"temperature": 1.0, "top_k": 3, "top_p": 0.5, "seed": 1}
+    fields = {
+        "temperature": 1.0,
+        "top_k": 3,
+        "top_p": 0.5,
+        "min_p": 0.1,
+        "typical_p": 0.9,
+        "repetition_penalty": 1.1,
+        "frequency_penalty": 0.1,
+        "presence_penalty": 0.1,
+        "no_repeat_ngram_size": 3,
+        "min_new_tokens": 2,
+        "prefix_tokens": [3],
+        "seed": 1,
+    }
     assert set(fields) == set(SamplingConfig.__dataclass_fields__)
     assert isinstance(model.generate("The", **fields), str)

@@ -95,3 +95,29 @@ def test_documents_must_come_always_or_never(first: bool) -> None:
     cache.append(documents, documents if first else None)
     with pytest.raises(DataError, match="all calls or of none"):
         cache.append(documents, None if first else documents)
+
+
+@pytest.mark.parametrize("rows", [[1, 0, 1], [2, 2, 2], [0], [0, 1, 2]], ids=str)
+@pytest.mark.parametrize("padding", [True, False])
+@torch.inference_mode()
+def test_reordered_rows_go_on_as_what_they_were(padding: bool, rows: list[int]) -> None:
+    model, tokens = tiny("decoder", positions="rotary"), torch.tensor(prompts_of([9, 9, 9]))
+    documents = torch.zeros_like(tokens)
+    documents[1, :2] = -1 if padding else 0
+    positions = (documents.cumsum(1) + torch.arange(9)).clamp(min=0)
+    chosen, cache = torch.tensor(rows), GrowingCache()
+    for columns in (slice(0, 5), slice(5, 6)):
+        model.backbone(tokens[:, columns], positions[:, columns], documents[:, columns], cache=cache)
+    cache.reorder(chosen)
+    pieces = [
+        model.backbone(*(part[chosen, columns] for part in (tokens, positions, documents)), cache=cache)
+        for columns in (slice(6, 7), slice(7, 9))
+    ]
+    expected = model.backbone(tokens, positions, documents)[chosen, 6:]
+    torch.testing.assert_close(torch.cat(pieces, dim=1), expected, rtol=0, atol=1e-12)
+
+
+def test_an_empty_cache_can_be_reordered() -> None:
+    cache = GrowingCache()
+    cache.reorder(torch.tensor([0, 0]))
+    assert cache.length == 0

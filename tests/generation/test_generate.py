@@ -11,6 +11,7 @@ from tests.generation.tiny import PADDING, VOCAB_SIZE, prompts_of, row, tiny
 from zoo.batch import PADDING_DOCUMENT
 from zoo.errors import ConfigError, DataError, ZooError
 from zoo.generation.generate import DEFAULT_NEW_TOKENS, Step, TokenRoles, generate, generate_steps, padded
+from zoo.generation.history import History
 from zoo.generation.sample import SamplingConfig, greedy
 from zoo.models import Model
 from zoo.nn.positions import PositionsConfig
@@ -36,7 +37,7 @@ def record(model: Model, prompts: Sequence[Sequence[int]], new: int = NEW) -> tu
     """What is written greedily behind each prompt, and the logits (B, new, V) that it was chosen from."""
     seen: list[Tensor] = []
 
-    def choose(logits_BV: Tensor) -> Tensor:
+    def choose(logits_BV: Tensor, _: History) -> Tensor:
         seen.append(logits_BV.clone())
         return greedy(logits_BV)
 

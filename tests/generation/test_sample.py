@@ -1,70 +1,28 @@
-"""Choosing tokens: against definitions written out in plain Python, and against the distributions they promise."""
+"""Choosing tokens: against the distributions they promise, and against transformers' processors in their order."""
 
 import math
 from typing import Any
 
 import pytest
 import torch
+import transformers
 from scipy.stats import chisquare
-from torch import Tensor
 
 from zoo.errors import ConfigError, ZooError
-from zoo.generation.sample import Sampler, SamplingConfig, divide, draw, greedy, keep_top_k, keep_top_p
+from zoo.generation.history import History, begin
+from zoo.generation.sample import LIMITS, PENALTIES, Row, Sampler, SamplingConfig, draw, greedy
 
 DRAWS = 4_000
 
 
-def kept(logits_BV: Tensor) -> list[set[int]]:
-    """The tokens of each row that can still be chosen."""
-    return [{token for token, logit in enumerate(row) if logit > -math.inf} for row in logits_BV.tolist()]
+def nothing(rows: int) -> History:
+    """The history of rows that hold one token."""
+    return begin([[1]] * rows, (), torch.device("cpu"))
 
 
 def softmax(logits: list[float]) -> list[float]:
     weights = [math.exp(logit - max(logits)) for logit in logits]
     return [weight / sum(weights) for weight in weights]
-
-
-def top_k_by_definition(logits: list[float], k: int) -> set[int]:
-    kth = sorted(logits, reverse=True)[:k][-1]
-    return {token for token, logit in enumerate(logits) if logit >= kth}
-
-
-def top_p_by_definition(logits: list[float], p: float) -> set[int]:
-    probabilities = softmax(logits)
-    order = sorted(range(len(logits)), key=lambda token: (-logits[token], token))
-    for size in range(1, len(order) + 1):
-        if sum(probabilities[token] for token in order[:size]) >= p:
-            return set(order[:size])
-    return set(order)
-
-
-@pytest.mark.parametrize("k", [1, 2, 7, 50, 1000])
-def test_top_k_is_its_definition(k: int) -> None:
-    logits = torch.randn(20, 50, dtype=torch.float64)
-    logits[:10] = logits[:10].round()  # with ties
-    assert kept(keep_top_k(logits, k)) == [top_k_by_definition(row, k) for row in logits.tolist()]
-
-
-@pytest.mark.parametrize("p", [1e-9, 0.1, 0.5, 0.9, 0.999])
-def test_top_p_is_its_definition(p: float) -> None:
-    logits = 2 * torch.randn(20, 50, dtype=torch.float64)
-    logits[:10] = logits[:10].round()  # with ties
-    assert kept(keep_top_p(logits, p)) == [top_p_by_definition(row, p) for row in logits.tolist()]
-
-
-def test_limits_leave_the_logits_that_they_keep() -> None:
-    logits = torch.randn(4, 30)
-    before = logits.clone()
-    for limited in (keep_top_k(logits, 5), keep_top_p(logits, 0.5)):
-        stays = limited > -math.inf
-        assert torch.equal(limited[stays], logits[stays])
-    assert torch.equal(logits, before)
-
-
-def test_top_p_of_one_keeps_all() -> None:
-    logits = torch.randn(8, 30)
-    assert all(len(row) >= 29 for row in kept(keep_top_p(logits, 1.0)))  # all, or all but a rounding error
-    assert torch.equal(keep_top_k(logits, 30), logits)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
@@ -73,7 +31,7 @@ def test_drawn_tokens_have_the_softmax_distribution(temperature: float) -> None:
     sampler = Sampler(SamplingConfig(temperature=temperature, seed=7), [0])
     counts = [0] * 6
     for _ in range(DRAWS):
-        counts[int(sampler(logits[None])[0])] += 1
+        counts[int(sampler(logits[None], nothing(1))[0])] += 1
     expected = [DRAWS * share for share in softmax([logit / temperature for logit in logits.tolist()])]
     assert counts[4] == 0
     del counts[4], expected[4]
@@ -83,9 +41,8 @@ def test_drawn_tokens_have_the_softmax_distribution(temperature: float) -> None:
 def test_limited_draws_have_the_renormalized_distribution() -> None:
     logits = torch.tensor([1.5, 0.0, -1.0, 0.7, 0.2])
     sampler = Sampler(SamplingConfig(temperature=1.0, top_k=4, top_p=0.8, seed=3), range(DRAWS))
-    counts = torch.bincount(sampler(logits.expand(DRAWS, -1)), minlength=5).tolist()
-    allowed = sorted(top_p_by_definition([float(logits[token]) for token in (0, 1, 3, 4)], 0.8))
-    tokens = [(0, 1, 3, 4)[place] for place in allowed]
+    counts = torch.bincount(sampler(logits.expand(DRAWS, -1), nothing(DRAWS)), minlength=5).tolist()
+    tokens = [0, 3, 4]  # of the four likeliest, 1.5 0.7 0.2 0.0, the fewest with 0.8 together
     assert sum(counts[token] for token in tokens) == DRAWS
     expected = [DRAWS * share for share in softmax([float(logits[token]) for token in tokens])]
     assert chisquare([counts[token] for token in tokens], expected).pvalue > 0.001
@@ -107,38 +64,36 @@ def test_a_row_does_not_depend_on_its_neighbours() -> None:
     for step in logits:
         changed = step.clone()
         changed[[0, 1, 3]] = torch.randn(3, 30, dtype=torch.float64)
-        assert int(together(changed)[2]) == int(alone(step[2:3])[0])
+        assert int(together(changed, nothing(4))[2]) == int(alone(step[2:3], nothing(1))[0])
 
 
 def test_rows_and_seeds_draw_different_numbers() -> None:
     flat = torch.zeros(8, 1000)
-    first = Sampler(SamplingConfig(temperature=1.0, seed=0), range(8))(flat).tolist()
-    second = Sampler(SamplingConfig(temperature=1.0, seed=1), range(8))(flat).tolist()
+    first = Sampler(SamplingConfig(temperature=1.0, seed=0), range(8))(flat, nothing(8)).tolist()
+    second = Sampler(SamplingConfig(temperature=1.0, seed=1), range(8))(flat, nothing(8)).tolist()
     assert len({*first, *second}) > 12
-    assert Sampler(SamplingConfig(temperature=1.0, seed=0), range(8))(flat).tolist() == first
+    assert Sampler(SamplingConfig(temperature=1.0, seed=0), range(8))(flat, nothing(8)).tolist() == first
 
 
 def test_the_global_streams_are_not_touched() -> None:
     before = torch.random.get_rng_state()
-    Sampler(SamplingConfig(temperature=1.0), range(3))(torch.randn(3, 10, generator=torch.Generator()))
+    Sampler(SamplingConfig(temperature=1.0), range(3))(torch.randn(3, 10, generator=torch.Generator()), nothing(3))
     assert torch.equal(before, torch.random.get_rng_state())
 
 
 def test_greedy_takes_the_most_likely() -> None:
     logits = torch.randn(9, 30)
     assert greedy(logits).tolist() == [max(range(30), key=row.__getitem__) for row in logits.tolist()]
-    assert Sampler(SamplingConfig(), range(9))(logits).tolist() == greedy(logits).tolist()
+    assert Sampler(SamplingConfig(), range(9))(logits, nothing(9)).tolist() == greedy(logits).tolist()
 
 
 @pytest.mark.parametrize("temperature", [1e-6, 1e-300, 5e-324])
 def test_a_tiny_temperature_is_greedy(temperature: float) -> None:
     logits = torch.randn(9, 30)
-    assert Sampler(SamplingConfig(temperature=temperature), range(9))(logits).tolist() == greedy(logits).tolist()
-
-
-def test_temperature_divides_up_to_a_shift() -> None:
-    logits = torch.randn(3, 30, dtype=torch.float64)
-    torch.testing.assert_close(divide(logits, 0.7).softmax(-1), (logits / 0.7).softmax(-1))
+    assert (
+        Sampler(SamplingConfig(temperature=temperature), range(9))(logits, nothing(9)).tolist()
+        == greedy(logits).tolist()
+    )
 
 
 @pytest.mark.parametrize(
@@ -152,6 +107,16 @@ def test_temperature_divides_up_to_a_shift() -> None:
         ({"seed": -1}, "seed"),
         ({"top_k": 5}, "top_k"),
         ({"top_p": 0.5}, "top_p"),
+        ({"min_p": 0.5}, "min_p"),
+        ({"typical_p": 0.5}, "typical_p"),
+        ({"temperature": 1.0, "min_p": 1.5}, "min_p"),
+        ({"temperature": 1.0, "typical_p": 1.0}, "typical_p"),
+        ({"repetition_penalty": 0.0}, "repetition_penalty"),
+        ({"frequency_penalty": 2.5}, "frequency_penalty"),
+        ({"presence_penalty": -2.5}, "presence_penalty"),
+        ({"no_repeat_ngram_size": 0}, "no_repeat_ngram_size"),
+        ({"min_new_tokens": -1}, "min_new_tokens"),
+        ({"prefix_tokens": (-1,)}, "prefix_tokens.0"),
     ],
 )
 def test_wrong_settings_are_refused_by_name(settings: dict[str, Any], key: str) -> None:
@@ -163,4 +128,58 @@ def test_wrong_settings_are_refused_by_name(settings: dict[str, Any], key: str) 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_logits_that_are_not_numbers_are_refused(temperature: float) -> None:
     with pytest.raises(ZooError, match="NaN"):
-        Sampler(SamplingConfig(temperature=temperature), [0])(torch.tensor([[0.0, math.nan]]))
+        Sampler(SamplingConfig(temperature=temperature), [0])(torch.tensor([[0.0, math.nan]]), nothing(1))
+
+
+def test_samples_of_one_prompt_draw_different_numbers_and_the_first_is_the_only_one() -> None:
+    config, flat = SamplingConfig(temperature=1.0, seed=3), torch.zeros(1, 100_000)
+    drawn = [int(Sampler(config, [Row(2, sample)])(flat, nothing(1))[0]) for sample in range(8)]
+    assert len(set(drawn)) == 8
+    assert drawn[0] == int(Sampler(config, [2])(flat, nothing(1))[0])
+
+
+def test_a_row_that_may_not_go_on_is_refused_unless_it_has_ended() -> None:
+    history = begin([[0, 1, 0], [0, 1, 0]], (), torch.device("cpu"))
+    sampler = Sampler(SamplingConfig(no_repeat_ngram_size=1), [0, 1])
+    with pytest.raises(ZooError, match="no token may come next"):
+        sampler(torch.zeros(2, 2), history)
+    assert sampler(torch.zeros(2, 2), history._replace(live_B=torch.tensor([False, False]))).tolist() == [0, 0]
+
+
+CHANGED = {
+    "temperature": 0.8,
+    "top_k": 40,
+    "top_p": 0.9,
+    "min_p": 0.02,
+    "typical_p": 0.95,
+    "repetition_penalty": 1.3,
+    "no_repeat_ngram_size": 3,
+    "min_new_tokens": 9,
+}
+
+
+def test_all_steps_together_are_transformers_processors_in_their_order() -> None:
+    """The processors as GenerationMixin._get_logits_processor puts them together for such a config."""
+    config = transformers.GenerationConfig(
+        **{**CHANGED, "do_sample": True, "eos_token_id": [7, 9], "pad_token_id": 0, "forced_bos_token_id": None}
+    )
+    model = transformers.GPT2LMHeadModel(transformers.GPT2Config(n_embd=8, n_layer=1, n_head=1, vocab_size=60))
+    prompt = torch.randint(60, (8, 12))
+    config._eos_token_tensor = torch.tensor([7, 9])
+    theirs = model._get_logits_processor(config, input_ids_seq_length=8, device="cpu")
+    assert len(theirs) == len(CHANGED)
+    ours = SamplingConfig(**CHANGED)
+    history = begin([row[:8] for row in prompt.tolist()], (7, 9), torch.device("cpu"))
+    history = history._replace(tokens_BS=prompt, num_new=4)
+    logits = 2 * torch.randn(8, 60)
+    expected = theirs(prompt, logits.clone()).softmax(-1)
+    actual = ours.limits(ours.penalties(logits, history), history).softmax(-1).float()
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-6)
+    assert (actual == 0).any()
+
+
+def test_every_step_has_a_field_and_every_field_but_the_seed_a_step() -> None:
+    assert {*PENALTIES, *LIMITS, "seed"} == set(SamplingConfig.__dataclass_fields__)
+    config = SamplingConfig()
+    assert config.penalties.active == []
+    assert config.limits.active == []

@@ -53,6 +53,15 @@ class GrowingCache:
         """The cache of one layer."""
         return self._layers.setdefault(index, GrowingLayer())
 
+    def reorder(self, rows_R: Tensor) -> None:
+        """Row i becomes what row rows_R[i] was; a row may come several times or not at all (beam search)."""
+        if self._positions is not None and len(self._positions) > 1:
+            self._positions = self._positions[rows_R]
+        if self._documents is not None:
+            self._documents = self._documents[rows_R]
+        for layer in self._layers.values():
+            layer.reorder(rows_R)
+
 
 class GrowingLayer:
     """Keys and values of one layer (`zoo.nn.attention.LayerCache`).
@@ -73,6 +82,10 @@ class GrowingLayer:
         self._length = length
         return self._keys[:, :, :length], self._values[:, :, :length]
 
+    def reorder(self, rows_R: Tensor) -> None:
+        """Row i becomes what row rows_R[i] was."""
+        self._keys, self._values = (_reordered(part, rows_R, self._length) for part in (self._keys, self._values))
+
 
 def _extended(buffer_BGCK: Tensor | None, new_BGTK: Tensor, length: int) -> Tensor:
     """A buffer whose first `length` places are the old one's, the new places behind them."""
@@ -88,3 +101,12 @@ def _extended(buffer_BGCK: Tensor | None, new_BGTK: Tensor, length: int) -> Tens
         buffer_BGCK = grown_BGCK
     buffer_BGCK[:, :, length:needed] = new_BGTK
     return buffer_BGCK
+
+
+def _reordered(buffer_BGCK: Tensor | None, rows_R: Tensor, length: int) -> Tensor | None:
+    """These rows of a buffer, in one of the same size, so that what comes next finds its place."""
+    if buffer_BGCK is None or buffer_BGCK.requires_grad or length == buffer_BGCK.shape[2]:
+        return None if buffer_BGCK is None else buffer_BGCK[rows_R]
+    chosen_RGCK = buffer_BGCK.new_empty(len(rows_R), *buffer_BGCK.shape[1:])
+    chosen_RGCK[:, :, :length] = buffer_BGCK[:, :, :length][rows_R]
+    return chosen_RGCK

@@ -6,7 +6,6 @@ an encoder's on the right. Padding is document −1 and positions are explicit, 
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -17,16 +16,18 @@ from torch import Tensor, nn
 from zoo.batch import PADDING_DOCUMENT
 from zoo.errors import ConfigError, DataError, ZooError
 from zoo.generation.cache import GrowingCache
+from zoo.generation.history import History, begin
 from zoo.generation.sample import Sampler, SamplingConfig
 from zoo.models.base import Model
 from zoo.models.decoder import Decoder
 from zoo.models.encoder_decoder import EncoderDecoder
+from zoo.nn.stack import Memory
 
 DEFAULT_NEW_TOKENS = 64
 """How many tokens are written where nobody says, or fewer where learned positions run out."""
 
-Choose = Callable[[Tensor], Tensor]
-"""Logits (B, V) to the next tokens (B,)."""
+Choose = Callable[[Tensor, History], Tensor]
+"""Logits (B, V) and what the rows hold so far, to the next tokens (B,)."""
 
 
 class TokenRoles(NamedTuple):
@@ -34,13 +35,15 @@ class TokenRoles(NamedTuple):
 
     Attributes:
         vocab_size: ids that may be written are below it; a model's table may be larger.
-        padding: id of places that hold nothing; also what an encoder-decoder's output begins with, as in training (T5).
+        padding: id of places that hold nothing.
         stop: ids that end a row.
+        start: what an encoder-decoder's output begins with; None: with `padding`, as in training (T5).
     """
 
     vocab_size: int
     padding: int
     stop: tuple[int, ...] = ()
+    start: int | None = None
 
 
 class Step(NamedTuple):
@@ -82,6 +85,10 @@ class Places(NamedTuple):
             return Places(chosen_B[:, None])
         next_B1 = self.positions_BT[:, -1:] + live_B[:, None]
         return Places(chosen_B[:, None], next_B1, torch.zeros_like(next_B1))
+
+    def selected(self, rows_R: Tensor) -> Places:
+        """Of these rows, which may come several times or not at all."""
+        return Places(*(None if part is None else part[rows_R] for part in self))  # type: ignore[arg-type]
 
 
 def generate(
@@ -127,9 +134,9 @@ def generate_steps(
         DataError: an empty prompt, or learned positions do not suffice; before anything is computed.
         ZooError: a model that cannot write.
     """
-    head = language_model_head(model)
+    language_model_head(model)
     limits = new_token_limits(model, [len(prompt) for prompt in prompts], max_new_tokens)
-    return _steps(model, head, prompts, roles, choose, limits)
+    return _steps(model, prompts, roles, choose, limits)
 
 
 def new_token_limits(model: Model, prompt_lengths: Sequence[int], max_new_tokens: int | None) -> list[int]:
@@ -193,40 +200,82 @@ def padded(prompts: Sequence[Sequence[int]], padding: int, device: torch.device,
     return Places(tokens_BT.to(device), positions_BT.to(device), documents_BT.to(device))
 
 
+class Running:
+    """A model at work on rows: what it computed so far is cached, so that each call gives it the new places only.
+
+    The only place where decoding meets a cache; greedy choice, sampling and beam search go through it.
+
+    Args:
+        model: a decoder or an encoder-decoder with a language model head.
+        prompts: ids of each row's prompt.
+        roles: padding, start and stop.
+    """
+
+    def __init__(self, model: Model, prompts: Sequence[Sequence[int]], roles: TokenRoles) -> None:
+        self._backbone: Any = model.backbone
+        self._head = language_model_head(model)
+        self._vocab_size = roles.vocab_size
+        self._cache = GrowingCache()
+        self._memory: Memory | None = None
+        self.device = self._backbone.tokens.weight.device
+        rows = prompts
+        if isinstance(self._backbone, EncoderDecoder):
+            inputs = padded(prompts, roles.padding, self.device, left=False)
+            self._memory = self._backbone.encode(inputs.tokens_BT, inputs.positions_BT, inputs.documents_BT)
+            rows = [[roles.padding if roles.start is None else roles.start]] * len(prompts)
+        self._places = padded(rows, roles.padding, self.device, left=True)
+        self.history = begin(rows, roles.stop, self.device)
+
+    def logits(self) -> Tensor:
+        """(B, V) the logits of what comes next in each row."""
+        tokens, positions, documents = self._places
+        if self._memory is None:
+            hidden_BTD = self._backbone(tokens, positions, documents, cache=self._cache)
+        else:
+            hidden_BTD = self._backbone.decode(tokens, self._memory, positions, documents, cache=self._cache)
+        logits_BV: Tensor = self._head(hidden_BTD[:, -1])[:, : self._vocab_size]
+        return logits_BV
+
+    def append(self, chosen_B: Tensor, live_B: Tensor) -> None:
+        """Puts a token behind each row, for the next call of `logits`."""
+        self.history = self.history.extended(chosen_B, live_B)
+        self._places = self._places.following(chosen_B, live_B)
+
+    def select(self, rows_R: Tensor) -> None:
+        """Goes on with these rows, which may come several times or not at all."""
+        if rows_R.tolist() == list(range(len(self.history.tokens_BS))):
+            return
+        self.history = self.history.selected(rows_R)
+        self._places = self._places.selected(rows_R)
+        self._cache.reorder(rows_R)
+        if self._memory is not None:
+            hidden_BSD, documents_BS = self._memory
+            documents_BS = None if documents_BS is None else documents_BS[rows_R]
+            self._memory = Memory(hidden_BSD[rows_R], documents_BS)
+
+
 # The decorator, not a `with` around the loop: the mode must not reach into the code that runs between two steps.
 @torch.inference_mode()
 def _steps(
-    model: Model,
-    head: nn.Module,
-    prompts: Sequence[Sequence[int]],
-    roles: TokenRoles,
-    choose: Choose,
-    limits: Sequence[int],
+    model: Model, prompts: Sequence[Sequence[int]], roles: TokenRoles, choose: Choose, limits: Sequence[int]
 ) -> Iterator[Step]:
     if not prompts:
         return
-    forward, places = _start(model.backbone, prompts, roles)
-    device = places.tokens_BT.device
-    limits_B, stop = torch.tensor(limits, device=device), torch.tensor(roles.stop, dtype=torch.int64, device=device)
-    live_B = torch.ones(len(prompts), dtype=torch.bool, device=device)
+    running = Running(model, prompts, roles)
+    limits_B = torch.tensor(limits, device=running.device)
+    stop = torch.tensor(roles.stop, dtype=torch.int64, device=running.device)
+    live_B = running.history.live_B
     for count in itertools.count(1):
-        hidden_BTD = forward(places.tokens_BT, positions=places.positions_BT, documents=places.documents_BT)
-        logits_BV = head(hidden_BTD[:, -1])[:, : roles.vocab_size]
-        chosen_B = choose(logits_BV)
-        fine_BV = logits_BV.to(torch.promote_types(logits_BV.dtype, torch.float32))
-        yield Step(chosen_B, fine_BV.log_softmax(dim=-1).gather(-1, chosen_B[:, None])[:, 0], live_B)
+        logits_BV = running.logits()
+        chosen_B = choose(logits_BV, running.history)
+        yield Step(chosen_B, log_probabilities(logits_BV, chosen_B), live_B)
         live_B = live_B & ~torch.isin(chosen_B, stop) & (limits_B > count)
         if not live_B.any():
             return
-        places = places.following(chosen_B, live_B)
+        running.append(chosen_B, live_B)
 
 
-def _start(backbone: Any, prompts: Sequence[Sequence[int]], roles: TokenRoles) -> tuple[Callable[..., Tensor], Places]:
-    """A forward with an empty cache, and the places that it is called with first."""
-    device, cache = backbone.tokens.weight.device, GrowingCache()
-    if not isinstance(backbone, EncoderDecoder):
-        return functools.partial(backbone, cache=cache), padded(prompts, roles.padding, device, left=True)
-    inputs = padded(prompts, roles.padding, device, left=False)
-    memory = backbone.encode(inputs.tokens_BT, inputs.positions_BT, inputs.documents_BT)
-    first_B1 = torch.full((len(prompts), 1), roles.padding, device=device)
-    return functools.partial(backbone.decode, memory=memory, cache=cache), Places(first_B1)
+def log_probabilities(logits_BV: Tensor, tokens_B: Tensor) -> Tensor:
+    """(B,) the log of the probability that the logits give to each token, in float32 or better."""
+    fine_BV = logits_BV.to(torch.promote_types(logits_BV.dtype, torch.float32))
+    return fine_BV.gather(-1, tokens_B[:, None])[:, 0] - fine_BV.logsumexp(dim=-1)

@@ -1,7 +1,8 @@
 """Choosing the next token from its logits: greedily, or at random within limits.
 
-Temperature, then top-k (Fan et al. 2018, arXiv:1805.04833), then top-p (Holtzman et al. 2019, arXiv:1904.09751), each a
-pure function of logits (B, V); −∞ is the logit of a token that cannot be chosen.
+What is done to the logits is a table of steps, in the order in which transformers applies its processors: first what
+looks at the row so far (`penalties.py`), then temperature and the limits of drawing (`limits.py`). A new step is a
+function, a field of `SamplingConfig` and a row in the table.
 
 A row draws from a stream of its own, keyed by (seed, row). So what it becomes does not depend on the other rows of its
 batch, and the global random streams are neither read nor moved.
@@ -9,10 +10,9 @@ batch, and the global random streams are neither read nor moved.
 
 from __future__ import annotations
 
-import functools
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,9 +20,38 @@ from torch import Tensor
 
 from zoo.config import Config, setting
 from zoo.errors import ConfigError, ZooError
+from zoo.generation.history import History
+from zoo.generation.limits import divide, keep_min_p, keep_top_k, keep_top_p, keep_typical
+from zoo.generation.penalties import (
+    bar_repeated_ngrams,
+    bar_stop_tokens,
+    force_prefix,
+    penalize_frequency,
+    penalize_presence,
+    penalize_repetition,
+)
 
-LogitsStep = Callable[[Tensor], Tensor]
-"""Logits (B, V) to logits (B, V)."""
+LogitsStep = Callable[[Tensor, Any, History], Tensor]
+"""Logits (B, V), the value of the setting, the history → logits (B, V)."""
+
+PENALTIES: dict[str, LogitsStep] = {
+    "repetition_penalty": penalize_repetition,
+    "frequency_penalty": penalize_frequency,
+    "presence_penalty": penalize_presence,
+    "no_repeat_ngram_size": bar_repeated_ngrams,
+    "min_new_tokens": bar_stop_tokens,
+    "prefix_tokens": force_prefix,
+}
+"""Setting → what it does to the logits, in this order, however a token is chosen; a default does nothing."""
+
+LIMITS: dict[str, LogitsStep] = {
+    "temperature": divide,
+    "top_k": keep_top_k,
+    "top_p": keep_top_p,
+    "min_p": keep_min_p,
+    "typical_p": keep_typical,
+}
+"""Setting → what it does to the logits, in this order, before a token is drawn; None does nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,79 +63,122 @@ class SamplingConfig(Config):
     top_p: float | None = setting(
         None, "the most likely tokens are left in until they have this share; null: all", above=0, maximum=1
     )
+    min_p: float | None = setting(
+        None,
+        "tokens are left in that have this share of the most likely one's probability; null: all",
+        above=0,
+        maximum=1,
+    )
+    typical_p: float | None = setting(
+        None, "the most typical tokens are left in until they have this share; null: all", above=0, below=1
+    )
+    repetition_penalty: float = setting(
+        1.0, "divides what a token of the prompt or the output has for it, multiplies what it has against it", above=0
+    )
+    frequency_penalty: float = setting(
+        0.0, "taken from a token's logit for each time that it was written", minimum=-2, maximum=2
+    )
+    presence_penalty: float = setting(0.0, "taken from the logit of a token that was written", minimum=-2, maximum=2)
+    no_repeat_ngram_size: int | None = setting(
+        None, "no run of so many tokens comes twice in prompt and output together; null: any may", minimum=1
+    )
+    min_new_tokens: int = setting(0, "so many tokens are written before a row may end", minimum=0)
+    prefix_tokens: tuple[int, ...] = setting((), "tokens that the output begins with", minimum=0)
     seed: int = setting(0, "the same seed draws the same numbers", minimum=0)
 
     def validate(self) -> None:
         """Refuses limits that greedy choice would ignore."""
-        for name, value in (("top_k", self.top_k), ("top_p", self.top_p)):
-            if value is not None and self.temperature == 0:
+        for name in LIMITS:
+            value = getattr(self, name)
+            if name != "temperature" and value is not None and self.temperature == 0:
                 raise ConfigError(f"{value} has no effect at temperature 0 (greedy); give a temperature above 0", name)
 
     @property
-    def steps(self) -> list[LogitsStep]:
-        """What is done to the logits before a token is drawn, in this order."""
-        steps: list[LogitsStep] = [functools.partial(divide, temperature=self.temperature)]
-        if self.top_k is not None:
-            steps.append(functools.partial(keep_top_k, k=self.top_k))
-        if self.top_p is not None:
-            steps.append(functools.partial(keep_top_p, p=self.top_p))
-        return steps
+    def penalties(self) -> Steps:
+        """The steps for penalties and the like that these settings ask for."""
+        return Steps(self, PENALTIES)
+
+    @property
+    def limits(self) -> Steps:
+        """The steps before a token is drawn that these settings ask for."""
+        return Steps(self, LIMITS)
+
+
+class Steps:
+    """Some rows of a table of steps, one after the other; those whose setting is at its default are left out.
+
+    Args:
+        config: the settings.
+        table: setting → step.
+    """
+
+    def __init__(self, config: SamplingConfig, table: dict[str, LogitsStep]) -> None:
+        defaults = {field.name: field.default for field in fields(config)}
+        values = {name: getattr(config, name) for name in table}
+        self.active = [(table[name], value) for name, value in values.items() if value != defaults[name]]
+
+    def __call__(self, logits_BV: Tensor, history: History) -> Tensor:
+        """(B, V) → (B, V)."""
+        for step, value in self.active:
+            logits_BV = step(logits_BV, value, history)
+        return logits_BV
+
+
+class Row(NamedTuple):
+    """Which row of all it is: the random numbers that it draws are keyed by it, and by nothing else.
+
+    Attributes:
+        prompt: number of the prompt.
+        sample: which of the texts that are drawn behind the same prompt.
+    """
+
+    prompt: int
+    sample: int = 0
 
 
 class Sampler:
     """Chooses a token for each row of a batch, call after call.
 
     Args:
-        config: greedy, or the limits of sampling.
-        rows: the number of each row; its random numbers are keyed by it.
+        config: greedy, or the limits of sampling; penalties.
+        rows: which rows they are.
     """
 
-    def __init__(self, config: SamplingConfig, rows: Sequence[int]) -> None:
-        self._streams = [np.random.default_rng([config.seed, row]) for row in rows]
-        self._steps = config.steps if config.temperature > 0 else None
+    def __init__(self, config: SamplingConfig, rows: Iterable[int | Row]) -> None:
+        keys = [row if isinstance(row, Row) else Row(row) for row in rows]
+        self._streams = [np.random.default_rng([config.seed, key.prompt, key.sample]) for key in keys]
+        self._penalties, self._limits = config.penalties, config.limits
+        self._greedy = config.temperature == 0
 
-    def __call__(self, logits_BV: Tensor) -> Tensor:
-        """(B, V) logits → (B,) int64 tokens; raises ZooError where a logit is not a number."""
-        if logits_BV.isnan().any():
-            raise ZooError(
-                "the model's logits are not numbers (NaN): its weights are damaged, or too large for its dtype"
-            )
-        if self._steps is None:
-            return greedy(logits_BV)
-        for step in self._steps:
-            logits_BV = step(logits_BV)
+    def __call__(self, logits_BV: Tensor, history: History) -> Tensor:
+        """(B, V) logits → (B,) int64 tokens; raises ZooError where a logit is not a number, or no token may follow."""
+        logits_BV = self._penalties(logits_BV, history)
+        likeliest = logits_BV.max(dim=-1)  # not a number if one of the logits is not
+        check_choice(likeliest.values, history)
+        if self._greedy:
+            return likeliest.indices
+        logits_BV = self._limits(logits_BV, history)
         uniform_B = torch.tensor([stream.random() for stream in self._streams], dtype=torch.float64)
         return draw(logits_BV, uniform_B.to(logits_BV.device))
 
 
-def greedy(logits_BV: Tensor) -> Tensor:
+def check_choice(largest_B: Tensor, history: History) -> None:
+    """Raises ZooError where the largest logit of a row is not a number, or −∞ in a row that goes on."""
+    if not largest_B.isfinite().all():
+        if largest_B.isnan().any():
+            raise ZooError(
+                "the model's logits are not numbers (NaN): its weights are damaged, or too large for its dtype"
+            )
+        if (largest_B.isneginf() & history.live_B).any():
+            raise ZooError(
+                f"no token may come next after {history.num_new}: all are barred; raise no_repeat_ngram_size, or lower "
+                "min_new_tokens"
+            )
+
+
+def greedy(logits_BV: Tensor, _: History | None = None) -> Tensor:
     """(B,) the most likely token of each row."""
     return logits_BV.argmax(dim=-1)
-
-
-def divide(logits_BV: Tensor, temperature: float) -> Tensor:
-    """Logits over the temperature, in float64: below 1 the likely become likelier, above 1 less so."""
-    logits_BV = logits_BV.double()
-    return (logits_BV - logits_BV.amax(dim=-1, keepdim=True)) / temperature  # nothing overflows where the most is 0
-
-
-def keep_top_k(logits_BV: Tensor, k: int) -> Tensor:
-    """−∞ for all but the k most likely tokens of a row; tokens as likely as the k-th stay as well."""
-    kth_B1 = logits_BV.topk(min(k, logits_BV.shape[-1]), dim=-1).values[:, -1:]
-    return logits_BV.masked_fill(logits_BV < kth_B1, -math.inf)
-
-
-def keep_top_p(logits_BV: Tensor, p: float) -> Tensor:
-    """−∞ for all but the fewest most likely tokens of a row that together have a probability of at least p.
-
-    Among equally likely tokens those with lower ids count as more likely.
-    """
-    descending_BV, order_BV = logits_BV.double().sort(dim=-1, descending=True, stable=True)
-    probabilities_BV = descending_BV.softmax(dim=-1)
-    before_BV = probabilities_BV.cumsum(dim=-1) - probabilities_BV
-    before_BV[:, 0] = 0.0  # the most likely token stays, whatever rounding says
-    dropped_BV = torch.zeros_like(order_BV, dtype=torch.bool).scatter(-1, order_BV, before_BV >= p)
-    return logits_BV.masked_fill(dropped_BV, -math.inf)
 
 
 def draw(logits_BV: Tensor, uniform_B: Tensor) -> Tensor:
