@@ -15,14 +15,19 @@ from transformers import (
     BertConfig,
     BloomConfig,
     DeepseekV3Config,
+    DistilBertConfig,
     Gemma2Config,
     GPT2Config,
     GPTNeoXConfig,
     LlamaConfig,
     MarianConfig,
+    MistralConfig,
     ModernBertConfig,
+    MT5Config,
     Olmo2Config,
+    Qwen2Config,
     Qwen3Config,
+    RobertaConfig,
     T5Config,
 )
 from transformers.core_model_loading import revert_weight_conversion
@@ -31,14 +36,19 @@ from transformers.models.bart.modeling_bart import BartForConditionalGeneration
 from transformers.models.bert.modeling_bert import BertForPreTraining
 from transformers.models.bloom.modeling_bloom import BloomForCausalLM, BloomGelu, bloom_gelu_forward
 from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3ForCausalLM, DeepseekV3TopkRouter
+from transformers.models.distilbert.modeling_distilbert import DistilBertForMaskedLM
 from transformers.models.gemma2.modeling_gemma2 import Gemma2ForCausalLM
 from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 from transformers.models.gpt_neox.modeling_gpt_neox import GPTNeoXForCausalLM
 from transformers.models.llama.modeling_llama import LlamaForCausalLM
 from transformers.models.marian.modeling_marian import MarianMTModel, MarianSinusoidalPositionalEmbedding
+from transformers.models.mistral.modeling_mistral import MistralForCausalLM
 from transformers.models.modernbert.modeling_modernbert import ModernBertForMaskedLM
+from transformers.models.mt5.modeling_mt5 import MT5ForConditionalGeneration
 from transformers.models.olmo2.modeling_olmo2 import Olmo2ForCausalLM
+from transformers.models.qwen2.modeling_qwen2 import Qwen2ForCausalLM
 from transformers.models.qwen3.modeling_qwen3 import Qwen3ForCausalLM
+from transformers.models.roberta.modeling_roberta import RobertaForMaskedLM
 from transformers.models.t5.modeling_t5 import T5ForConditionalGeneration
 
 from tests.oracle import randomize
@@ -158,6 +168,61 @@ CASES = {
             max_position_embeddings=17,
             layer_norm_eps=1e-3,
             hidden_act="relu",
+            pad_token_id=None,
+        ),
+    ),
+    "roberta": Case(
+        "roberta",
+        RobertaForMaskedLM,
+        RobertaConfig(
+            vocab_size=VOCAB,
+            hidden_size=21,
+            num_hidden_layers=3,
+            num_attention_heads=3,
+            intermediate_size=29,
+            max_position_embeddings=17,
+            type_vocab_size=1,
+            layer_norm_eps=1e-3,
+            hidden_act="relu",
+        ),
+    ),
+    "roberta with another padding token and segments": Case(
+        "roberta",
+        RobertaForMaskedLM,
+        RobertaConfig(
+            vocab_size=VOCAB,
+            hidden_size=15,
+            num_hidden_layers=2,
+            num_attention_heads=3,
+            intermediate_size=29,
+            max_position_embeddings=17,
+            layer_norm_eps=1e-3,
+            pad_token_id=PADDING,
+        ),
+    ),
+    "distilbert": Case(
+        "distilbert",
+        DistilBertForMaskedLM,
+        DistilBertConfig(
+            vocab_size=VOCAB,
+            dim=21,
+            n_layers=3,
+            n_heads=3,
+            hidden_dim=29,
+            max_position_embeddings=17,
+            activation="relu",
+        ),
+    ),
+    "distilbert without a padding token": Case(
+        "distilbert",
+        DistilBertForMaskedLM,
+        DistilBertConfig(
+            vocab_size=VOCAB,
+            dim=15,
+            n_layers=2,
+            n_heads=3,
+            hidden_dim=25,
+            max_position_embeddings=17,
             pad_token_id=None,
         ),
     ),
@@ -387,6 +452,83 @@ CASES = {
         ),
         mend=with_router_biases,
     ),
+    "mistral": Case(
+        "mistral",
+        MistralForCausalLM,
+        MistralConfig(
+            vocab_size=VOCAB,
+            hidden_size=20,
+            intermediate_size=27,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            head_dim=6,
+            max_position_embeddings=17,
+            rms_norm_eps=1e-3,
+            sliding_window=4,
+            rope_parameters={"rope_type": "default", "rope_theta": 500.0},
+        ),
+    ),
+    "mistral tied, scaled, without a window": Case(
+        "mistral",
+        MistralForCausalLM,
+        MistralConfig(
+            vocab_size=VOCAB,
+            hidden_size=18,
+            intermediate_size=25,
+            num_hidden_layers=2,
+            num_attention_heads=3,
+            num_key_value_heads=1,
+            max_position_embeddings=24,
+            rms_norm_eps=1e-3,
+            sliding_window=None,
+            tie_word_embeddings=True,
+            pad_token_id=PADDING,
+            rope_parameters={
+                "rope_type": "yarn",
+                "rope_theta": 20.0,
+                "factor": 4.0,
+                "beta_fast": 0.5,
+                "beta_slow": 0.2,
+                "original_max_position_embeddings": 6,
+            },
+        ),
+    ),
+    "qwen2": Case(
+        "qwen2",
+        Qwen2ForCausalLM,
+        Qwen2Config(
+            vocab_size=VOCAB,
+            hidden_size=24,
+            intermediate_size=27,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=17,
+            rms_norm_eps=1e-3,
+            use_sliding_window=True,
+            sliding_window=4,
+            max_window_layers=1,
+            rope_parameters={"rope_type": "default", "rope_theta": 500.0},
+        ),
+    ),
+    "qwen2 tied, with a head width of its own": Case(
+        "qwen2",
+        Qwen2ForCausalLM,
+        Qwen2Config(
+            vocab_size=VOCAB,
+            hidden_size=18,
+            intermediate_size=25,
+            num_hidden_layers=2,
+            num_attention_heads=3,
+            num_key_value_heads=1,
+            head_dim=4,
+            max_position_embeddings=17,
+            rms_norm_eps=1e-3,
+            tie_word_embeddings=True,
+            pad_token_id=PADDING,
+        ),
+    ),
     "qwen3": Case(
         "qwen3",
         Qwen3ForCausalLM,
@@ -575,6 +717,25 @@ CASES = {
             layer_norm_epsilon=1e-3,
             feed_forward_proj="gated-gelu",
             tie_word_embeddings=False,
+            decoder_start_token_id=PADDING,
+        ),
+        takes_positions=False,
+        mend=with_an_output_layer,
+    ),
+    "mt5": Case(
+        "mt5",
+        MT5ForConditionalGeneration,
+        MT5Config(
+            vocab_size=VOCAB,
+            d_model=18,
+            d_kv=5,
+            d_ff=27,
+            num_layers=3,
+            num_decoder_layers=2,
+            num_heads=3,
+            relative_attention_num_buckets=8,
+            relative_attention_max_distance=11,
+            layer_norm_epsilon=1e-3,
             decoder_start_token_id=PADDING,
         ),
         takes_positions=False,

@@ -85,6 +85,11 @@ UNSEEN = (
     Unseen("positions.scaling.short_factor", "the other list is in use", lambda config: in_use(config) == "long"),
     Unseen("positions.scaling.long_factor", "the other list is in use", lambda config: in_use(config) == "short"),
     Unseen(
+        "norm.eps",
+        "is far below any variance, and so is what it is changed to",
+        lambda config: getattr(config.norm, "eps", 1.0) < 1e-9,
+    ),
+    Unseen(
         "attention.key_bias",
         "adds the same to all scores of a query, which softmax takes out",
         keys_meet_queries_as_they_are,

@@ -83,9 +83,11 @@ def sides(name: str, padding: str) -> Sides:
     ours = {"tokens": tokens, "documents": torch.where(real, 0, -1)}
     positions = (real.cumsum(1) - 1).clamp(min=0)
     if case.takes_positions:
-        theirs["position_ids"] = ours["positions"] = positions
+        ours["positions"] = positions
+        theirs["position_ids"] = positions + first_row(config)
     if config.embedding.num_segments:
-        theirs["token_type_ids"] = ours["segments"] = (positions > 3).long() * real
+        segments = (positions > 3).long() * real
+        theirs["token_type_ids"] = ours["segments"] = segments.clamp(max=config.embedding.num_segments - 1)
     order = torch.tensor([1, 0, 1]) if "next_sentence" in config.heads and padding == "right" else None
     if config.kind == "encoder":
         labels = torch.where(real & (draw(2, *real.shape) == 0), draw(vocab_size, *real.shape), IGNORE_INDEX)
@@ -99,6 +101,11 @@ def sides(name: str, padding: str) -> Sides:
     if padding == "right":  # theirs never masks the padding of the target; after it nothing is scored
         ours["decoder_documents"] = torch.where(real, 0, -1)
     return Sides(theirs, ours, labels, labels, order, real)
+
+
+def first_row(config: ModelConfig) -> int:
+    """What theirs calls position 0: it counts the rows of its table."""
+    return getattr(config.positions, "offset", 0)
 
 
 def _real(lengths: tuple[int, ...], longest: int, padding: str) -> Tensor:
@@ -269,15 +276,19 @@ def foreign_changes(name: str) -> dict[str, list[Any]]:
     return {field: other_values(value) for field, value in given.items() if field not in NOT_TRIED}
 
 
-def foreign_logits(name: str, config: Any, weights: dict[str, Tensor] | None = None) -> tuple[nn.Module, Tensor]:
+def foreign_logits(
+    name: str, config: Any, weights: dict[str, Tensor] | None = None, moved: int = 0
+) -> tuple[nn.Module, Tensor]:
     """A foreign model of the class of a case, and what it says of the batch, in evaluation.
 
     Args:
         name: of the case.
         config: of the model.
         weights: what it has; None: random ones.
+        moved: by how many rows of its table position 0 is not where that of the case is.
     """
     case, batch = CASES[name], sides(name, "right")
+    inputs = batch.theirs | {key: ids + moved for key, ids in batch.theirs.items() if key == "position_ids"}
     targets = {"decoder_input_ids": batch.ours["decoder_tokens"]} if "decoder_tokens" in batch.ours else {}
     with lifted(), torch.no_grad():
         model = oracle_model(case.model_class, config)
@@ -285,7 +296,7 @@ def foreign_logits(name: str, config: Any, weights: dict[str, Tensor] | None = N
         if weights is not None:
             model.load_state_dict(weights)
         model.set_attn_implementation("eager")
-        output = model(**batch.theirs, **targets)
+        output = model(**inputs, **targets)
     return model, (output.logits if "logits" in output else output.prediction_logits)[batch.real]
 
 
@@ -306,7 +317,7 @@ def parity_of_a_change(name: str, field: str, value: Any) -> float:
     changed = type(case.config)(**{**case.config.to_dict(), field: value})
     plain = {**changed.to_dict(), "architectures": [case.model_class.__name__]}
     config = with_kernel(read_config(case.architecture, plain), "reference")
-    model, theirs = foreign_logits(name, changed)
+    model, theirs = foreign_logits(name, changed, moved=first_row(config) - first_row(our_config(name)))
     ours = config.build_unset().double().eval()
     ours.load_state_dict(to_zoo(case.architecture, as_saved(model, model.state_dict()), plain))
     batch = sides(name, "right")

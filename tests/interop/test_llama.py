@@ -37,6 +37,45 @@ PUBLISHED = {  # config.json of meta-llama/Llama-2-7b-hf
 }
 
 
+LLAMA_3_2 = {  # config.json of meta-llama/Llama-3.2-1B
+    **PUBLISHED,
+    "attention_bias": False,
+    "attention_dropout": 0.0,
+    "bos_token_id": 128000,
+    "eos_token_id": 128001,
+    "head_dim": 64,
+    "hidden_size": 2048,
+    "intermediate_size": 8192,
+    "max_position_embeddings": 131072,
+    "mlp_bias": False,
+    "num_attention_heads": 32,
+    "num_hidden_layers": 16,
+    "num_key_value_heads": 8,
+    "rope_scaling": {
+        "factor": 32.0,
+        "high_freq_factor": 4.0,
+        "low_freq_factor": 1.0,
+        "original_max_position_embeddings": 8192,
+        "rope_type": "llama3",
+    },
+    "rope_theta": 500000.0,
+    "tie_word_embeddings": True,
+    "torch_dtype": "bfloat16",
+    "vocab_size": 128256,
+}
+LLAMA_3 = {  # config.json of meta-llama/Meta-Llama-3-8B
+    **PUBLISHED,
+    "attention_bias": False,
+    "bos_token_id": 128000,
+    "eos_token_id": 128001,
+    "intermediate_size": 14336,
+    "max_position_embeddings": 8192,
+    "num_key_value_heads": 8,
+    "rope_theta": 500000.0,
+    "vocab_size": 128256,
+}
+
+
 def test_rotation_tables_are_no_weights() -> None:
     tables = {f"model.layers.{layer}.self_attn.rotary_emb.inv_freq": torch.ones(3) for layer in range(3)}
     assert to_zoo("llama", oracle(NAME).state_dict() | tables, foreign_config(NAME))
@@ -47,6 +86,12 @@ def test_published_config() -> None:
     size = {"dim": 4096, "num_layers": 32, "num_heads": 32, "num_kv_heads": 32, "feed_forward_dim": 11008}
     expected = model_config("llama-nano", **size, max_length=4096, vocab_size=32000)
     assert difference(expected, read_config("llama", PUBLISHED)) == []
+
+
+def test_llama_3_and_3_2_are_llama() -> None:
+    assert difference(model_config("llama-3.2-1b", head_dim=64), read_config("llama", LLAMA_3_2)) == []
+    config = read_config("llama", LLAMA_3)
+    assert (config.positions.theta, config.num_kv_heads) == (500_000.0, 8)  # type: ignore[attr-defined]
 
 
 def test_preset_is_written_so_that_transformers_reads_it() -> None:

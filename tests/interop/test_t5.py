@@ -45,6 +45,15 @@ V1_1_SMALL = {  # config.json of google/t5-v1_1-small
     "tie_word_embeddings": False,
     "use_cache": True,
 }
+FLAN_SMALL = {  # config.json of google/flan-t5-small
+    **V1_1_SMALL,
+    "dense_act_fn": "gelu_new",
+    "is_gated_act": True,
+    "n_positions": 512,
+    "relative_attention_max_distance": 128,
+    "task_specific_params": {"summarization": {"max_length": 200}},
+    "transformers_version": "4.23.1",
+}
 SIGNAL = {"tie_word_embeddings": False, "feed_forward_proj": "gated-gelu"}
 
 
@@ -86,6 +95,10 @@ def test_preset_v1_1_small(foreign: dict[str, Any]) -> None:
     expected = model_config("t5-v1.1-small", dropout=model_config("t5-small").dropout)
     assert difference(expected, read_config("t5", foreign)) == []
     assert model_config("t5-v1.1-small").dropout.residual == 0
+
+
+def test_flan_t5_is_t5_v1_1() -> None:
+    assert read_config("t5", FLAN_SMALL) == read_config("t5", V1_1_SMALL)
 
 
 def test_preset_is_written_so_that_transformers_reads_it() -> None:

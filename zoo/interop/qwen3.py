@@ -40,6 +40,12 @@ def write_sliding(config: ModelConfig) -> Mapped:
     return {"layer_types": types, "sliding_window": places, "use_sliding_window": places is not None}
 
 
+SLIDING_LAYERS = Together(
+    ("use_sliding_window", "sliding_window", "max_window_layers", "layer_types"), read_sliding, write_sliding
+)
+"""Which layers have a window, and how wide; the same in Qwen2."""
+
+
 QWEN3 = Architecture(
     name="qwen3",
     classes={"Qwen3ForCausalLM": ("language_model",)},
@@ -77,12 +83,7 @@ QWEN3 = Architecture(
     },
     harmless=HARMLESS,
     weights=weights,
-    together=(
-        rope(),
-        Together(
-            ("use_sliding_window", "sliding_window", "max_window_layers", "layer_types"), read_sliding, write_sliding
-        ),
-    ),
+    together=(rope(), SLIDING_LAYERS),
     modernize=modernize,
 )
 ARCHITECTURES.add(QWEN3.name, QWEN3)

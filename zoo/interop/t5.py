@@ -30,6 +30,36 @@ FEED_FORWARDS = {
     "gelu_new": {"kind": "plain", "activation": "gelu_tanh"},
     "silu": {"kind": "plain", "activation": "silu"},
 }
+BOTH: Mapped = {
+    "kind": "encoder_decoder",
+    "placement": "pre",
+    "norm": {"kind": "rms_norm"},
+    "positions": {"kind": "relative"},
+    "attention": {
+        "query_bias": False,
+        "key_bias": False,
+        "value_bias": False,
+        "output_bias": False,
+        "scale": {"kind": "constant", "value": 1.0},
+    },
+    "feed_forward": {"bias": False},
+    "heads": {"language_model": {"kind": "language_model"}},
+    "initialization": {"kind": "t5"},
+}
+"""What T5 and mT5 have in common, like the next two."""
+FIELDS = (
+    Field("relative_attention_num_buckets", ("positions.num_buckets",), 32),
+    Field("relative_attention_max_distance", ("positions.max_distance",), 128),
+    Field("layer_norm_epsilon", ("norm.eps",), 1e-6),
+    Field(
+        "dropout_rate",
+        tuple(f"dropout.{place}" for place in ("embedding", "attention", "residual", "feed_forward", "final")),
+        0.1,
+    ),
+    Field("initializer_factor", ("initialization.factor",), 1.0),
+)
+UNUSED = ("decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",)
+"""Of cross-attention in the first released files; never used."""
 INNER_ACTIVATION = {"gated-gelu": "gelu_new"}
 """Where the name of the feed-forward does not end in that of its activation."""
 
@@ -69,7 +99,12 @@ def modernize(config: Mapped) -> Mapped:
     tied = config.pop("tie_word_embeddings", True) is not False
     config.setdefault("scale_decoder_outputs", tied)
     config["tie_word_embeddings"] = config["scale_decoder_outputs"]
-    proj = str(config.get("feed_forward_proj", "relu"))
+    return without_repeats(config, "relu")
+
+
+def without_repeats(config: Mapped, usual: str) -> Mapped:
+    """The config without the fields that repeat `feed_forward_proj`, whose default is given."""
+    proj = str(config.get("feed_forward_proj", usual))
     repeats = {
         "is_gated_act": proj.startswith("gated-"),
         "dense_act_fn": INNER_ACTIVATION.get(proj, proj.removeprefix("gated-")),
@@ -83,22 +118,7 @@ def modernize(config: Mapped) -> Mapped:
 T5 = Architecture(
     name="t5",
     classes={"T5ForConditionalGeneration": ("language_model",)},
-    constant={
-        "kind": "encoder_decoder",
-        "placement": "pre",
-        "norm": {"kind": "rms_norm"},
-        "positions": {"kind": "relative"},
-        "attention": {
-            "query_bias": False,
-            "key_bias": False,
-            "value_bias": False,
-            "output_bias": False,
-            "scale": {"kind": "constant", "value": 1.0},
-        },
-        "feed_forward": {"bias": False},
-        "heads": {"language_model": {"kind": "language_model"}},
-        "initialization": {"kind": "t5"},
-    },
+    constant=BOTH,
     fields=(
         Field("vocab_size", ("vocab_size",), 32128),
         Field("d_model", ("dim",), 512),
@@ -109,19 +129,11 @@ T5 = Architecture(
         Field("d_ff", ("feed_forward_dim",), 2048),
         Field("n_positions", ("max_length",), 512),
         Field("feed_forward_proj", ("feed_forward",), "relu", FEED_FORWARDS),
-        Field("relative_attention_num_buckets", ("positions.num_buckets",), 32),
-        Field("relative_attention_max_distance", ("positions.max_distance",), 128),
-        Field("layer_norm_epsilon", ("norm.eps",), 1e-6),
         Field("tie_word_embeddings", ("heads.language_model.tied",), True),
         Field(
             "scale_decoder_outputs", ("heads.language_model.scale",), True, {True: "inverse_sqrt_dim", False: "none"}
         ),
-        Field(
-            "dropout_rate",
-            tuple(f"dropout.{place}" for place in ("embedding", "attention", "residual", "feed_forward", "final")),
-            0.1,
-        ),
-        Field("initializer_factor", ("initialization.factor",), 1.0),
+        *FIELDS,
     ),
     required={**REQUIRED, "is_encoder_decoder": (True,)},
     harmless=HARMLESS
@@ -130,8 +142,7 @@ T5 = Architecture(
         "pad_token_id",  # has no special row
     },
     weights=weights,
-    # of cross-attention in the first released files; never used
-    ignored=("decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",),
+    ignored=UNUSED,
     modernize=modernize,
 )
 ARCHITECTURES.add(T5.name, T5)

@@ -1,0 +1,67 @@
+"""mT5: what is particular to it. That it equals transformers is in test_parity.py."""
+
+import pytest
+import torch
+from transformers import MT5Config
+
+from tests.interop.parity import foreign_config, oracle, saved_weights
+from zoo.config import difference
+from zoo.errors import CheckpointError, ConfigError
+from zoo.interop import read_config, to_zoo, write_config
+from zoo.models.create import model_config
+
+PUBLISHED = {  # config.json of google/mt5-small
+    "architectures": ["MT5ForConditionalGeneration"],
+    "d_ff": 1024,
+    "d_kv": 64,
+    "d_model": 512,
+    "decoder_start_token_id": 0,
+    "dropout_rate": 0.1,
+    "eos_token_id": 1,
+    "feed_forward_proj": "gated-gelu",
+    "initializer_factor": 1.0,
+    "is_encoder_decoder": True,
+    "layer_norm_epsilon": 1e-06,
+    "model_type": "mt5",
+    "num_decoder_layers": 8,
+    "num_heads": 6,
+    "num_layers": 8,
+    "pad_token_id": 0,
+    "relative_attention_num_buckets": 32,
+    "tie_word_embeddings": False,
+    "tokenizer_class": "T5Tokenizer",
+    "vocab_size": 250112,
+}
+
+
+def test_published_config_is_t5_v1_1_with_another_vocabulary() -> None:
+    dropout = model_config("t5-small").dropout
+    expected = model_config("t5-v1.1-small", vocab_size=250112, max_length=1024, dropout=dropout)
+    assert difference(expected, read_config("mt5", PUBLISHED)) == []
+    written = MT5Config(**write_config("mt5", read_config("mt5", PUBLISHED)))
+    assert (written.vocab_size, written.is_gated_act, written.dense_act_fn) == (250112, True, "gelu_new")
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_output_layer_is_its_own_whatever_the_config_says(tied: bool) -> None:
+    """transformers 5 says true of every mT5, and keeps the two matrices of the files apart."""
+    weights = oracle("mt5").state_dict()
+    assert not torch.equal(weights["lm_head.weight"], weights["shared.weight"])
+    config = read_config("mt5", {**PUBLISHED, "tie_word_embeddings": tied})
+    assert config.heads["language_model"].tied is False  # type: ignore[attr-defined]
+
+
+def test_a_file_without_an_output_layer() -> None:
+    weights = {name: tensor for name, tensor in saved_weights("mt5").items() if name != "lm_head.weight"}
+    with pytest.raises(CheckpointError, match=r"missing: lm_head\.weight$"):
+        to_zoo("mt5", weights, foreign_config("mt5"))
+
+
+def test_a_tied_output_layer_has_no_place() -> None:
+    with pytest.raises(ConfigError, match=r"^heads\.language_model\.tied: mt5 has no place for True"):
+        write_config("mt5", model_config("t5-small"))
+
+
+def test_what_repeats_the_feed_forward_must_agree() -> None:
+    with pytest.raises(ConfigError, match=r"^is_gated_act: must be True, as feed_forward_proj is 'gated-gelu'"):
+        read_config("mt5", {**PUBLISHED, "is_gated_act": False})

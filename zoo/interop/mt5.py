@@ -1,0 +1,45 @@
+"""mT5: Xue et al. 2020, arXiv:2010.11934. T5 v1.1 with a vocabulary of a hundred languages.
+
+Its output layer is always its own, whatever `tie_word_embeddings` says: the published files say false, and what
+transformers 5 saves says true beside two different matrices.
+"""
+
+from __future__ import annotations
+
+from zoo.interop.base import ARCHITECTURES, HARMLESS, REQUIRED, Architecture, Field, Mapped
+from zoo.interop.t5 import BOTH, FEED_FORWARDS, FIELDS, UNUSED, weights, without_repeats
+
+
+def modernize(config: Mapped) -> Mapped:
+    """No fields that repeat `feed_forward_proj`."""
+    return without_repeats(config, "gated-gelu")
+
+
+MT5 = Architecture(
+    name="mt5",
+    classes={"MT5ForConditionalGeneration": ("language_model",)},
+    constant={**BOTH, "heads": {"language_model": {"kind": "language_model", "tied": False}}},
+    fields=(
+        Field("vocab_size", ("vocab_size",), 250112),
+        Field("d_model", ("dim",), 512),
+        Field("num_layers", ("num_layers",), 8),
+        Field("num_decoder_layers", ("decoder.num_layers",)),
+        Field("num_heads", ("num_heads",), 6),
+        Field("d_kv", ("head_dim",), 64),
+        Field("d_ff", ("feed_forward_dim",), 1024),
+        Field("n_positions", ("max_length",), 1024),  # theirs has no such field; the rows of pretraining were so long
+        Field("feed_forward_proj", ("feed_forward",), "gated-gelu", FEED_FORWARDS),
+        *FIELDS,
+    ),
+    required={**REQUIRED, "is_encoder_decoder": (True,)},
+    harmless=HARMLESS
+    | {
+        "classifier_dropout",  # of heads for fine-tuning
+        "pad_token_id",  # has no special row
+        "tie_word_embeddings",  # says nothing: see above
+    },
+    weights=weights,
+    ignored=UNUSED,
+    modernize=modernize,
+)
+ARCHITECTURES.add(MT5.name, MT5)

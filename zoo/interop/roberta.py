@@ -1,0 +1,107 @@
+"""RoBERTa: Liu et al. 2019, arXiv:1907.11692, with its masked-LM head.
+
+BERT without the sentence pair. fairseq gave padding the position of its token id, so that position 0 is the row after
+it: `max_position_embeddings` counts the rows of the table, ours the positions that are left.
+"""
+
+from __future__ import annotations
+
+from zoo.errors import ConfigError
+from zoo.interop.base import (
+    ACTIVATION_NAMES,
+    ARCHITECTURES,
+    HARMLESS,
+    REQUIRED,
+    Architecture,
+    Field,
+    Mapped,
+    Rule,
+    Together,
+    under,
+)
+from zoo.interop.bert import LAYER
+from zoo.models import ModelConfig
+from zoo.nn.positions.learned import LearnedConfig
+
+
+def weights(config: ModelConfig) -> tuple[Rule, ...]:
+    """Where each module of RoBERTa is with us; the output layer is the token table, and its bias has two names."""
+    shared = ("lm_head.decoder",) if "language_model" in config.heads else ()
+    return (
+        Rule("roberta.embeddings.word_embeddings", ("backbone.embedding.tokens",), also=shared),
+        Rule("roberta.embeddings.position_embeddings", ("backbone.stack.schemes.0.table",)),
+        Rule("roberta.embeddings.token_type_embeddings", ("backbone.embedding.segments",)),
+        Rule("roberta.embeddings.LayerNorm", ("backbone.embedding.norm",)),
+        *under("roberta.encoder.layer.{layer}", "backbone.stack.blocks.{layer}", LAYER),
+        Rule("lm_head.dense", ("heads.language_model.transform.dense",)),
+        Rule("lm_head.layer_norm", ("heads.language_model.transform.norm",)),
+        Rule("lm_head", ("heads.language_model",), also=shared),
+    )
+
+
+def read_positions(theirs: Mapped) -> Mapped:
+    """Position 0 is the row behind that of the padding token."""
+    padding, rows = theirs["pad_token_id"], theirs.get("max_position_embeddings", 512)
+    if padding is None:
+        raise ConfigError("null is not covered: positions are counted from it", "pad_token_id")
+    offset = padding + 1
+    if rows <= offset:
+        raise ConfigError(
+            f"{rows!r} leaves no position: it must be above pad_token_id + 1 = {offset}", "max_position_embeddings"
+        )
+    return {"max_length": rows - offset, "positions.offset": offset}
+
+
+def write_positions(config: ModelConfig) -> Mapped:
+    """The rows of the table; an offset that is not that of the padding token is found when this is read back."""
+    positions = config.positions
+    assert isinstance(positions, LearnedConfig)
+    if config.embedding.padding_token is None:
+        raise ConfigError(
+            f"roberta counts positions from the padding token; set it to positions.offset − 1 = {positions.offset - 1}",
+            "embedding.padding_token",
+        )
+    return {"max_position_embeddings": config.max_length + config.embedding.padding_token + 1}
+
+
+ROBERTA = Architecture(
+    name="roberta",
+    classes={"RobertaForMaskedLM": ("language_model",)},
+    constant={
+        "kind": "encoder",
+        "placement": "post",
+        "norm": {"kind": "layer_norm"},
+        "positions": {"kind": "learned"},
+        "feed_forward": {"kind": "plain"},
+        "embedding": {"norm": True},
+        "heads": {
+            "language_model": {"kind": "language_model", "tied": True, "bias": True, "transform": "gelu"},
+        },
+        "initialization": {"kind": "bert"},
+    },
+    fields=(
+        Field("vocab_size", ("vocab_size",), 50265),
+        Field("hidden_size", ("dim",), 768),
+        Field("num_hidden_layers", ("num_layers",), 12),
+        Field("num_attention_heads", ("num_heads",), 12),
+        Field("intermediate_size", ("feed_forward_dim",), 3072),
+        Field("type_vocab_size", ("embedding.num_segments",), 2),
+        Field("pad_token_id", ("embedding.padding_token",), 1),
+        Field("hidden_act", ("feed_forward.activation",), "gelu", ACTIVATION_NAMES),
+        Field("layer_norm_eps", ("norm.eps",), 1e-12),
+        Field("hidden_dropout_prob", ("dropout.embedding", "dropout.residual"), 0.1),
+        Field("attention_probs_dropout_prob", ("dropout.attention",), 0.1),
+        Field("initializer_range", ("initialization.std",), 0.02),
+    ),
+    required={
+        **REQUIRED,
+        "is_encoder_decoder": (False,),
+        "position_embedding_type": ("absolute",),
+        "tie_word_embeddings": (True,),
+    },
+    harmless=HARMLESS | {"classifier_dropout"},  # of heads for fine-tuning
+    weights=weights,
+    together=(Together(("max_position_embeddings",), read_positions, write_positions),),
+    ignored=("roberta.embeddings.position_ids",),
+)
+ARCHITECTURES.add(ROBERTA.name, ROBERTA)
