@@ -897,3 +897,5 @@ def as_saved(model: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 FIRST = {case.architecture: name for name, case in reversed(CASES.items())}
 """For each architecture its first case."""
+VARIANTS = ("distilbert", "mistral", "mt5", "qwen2", "roberta")
+"""Architectures that are others with few settings changed: field by field they are tried in the slow suite only."""

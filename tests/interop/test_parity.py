@@ -7,6 +7,7 @@ import itertools
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from huggingface_hub.errors import StrictDataclassError
 from safetensors.torch import load_file, save_file
 
 from tests.conftest import ROOT
-from tests.interop.cases import CASES, FIRST
+from tests.interop.cases import CASES, FIRST, VARIANTS
 from tests.interop.mutations import MOVES, REFUSED, baseline, effect, effects, fields_of, mutated, why_unseen
 from tests.interop.parity import (
     TOLERANCE,
@@ -34,11 +35,14 @@ from zoo.errors import ConfigError
 from zoo.interop import ARCHITECTURES, from_zoo, read_config, to_zoo, write_config
 from zoo.nn import loss
 
-FIELDS = [
-    pytest.param(name, path, marks=() if name in FIRST.values() else pytest.mark.slow)
-    for name in CASES
-    for path in fields_of(baseline(name))
-]
+
+def marks(name: str) -> Any:
+    """Of a test that is there for each field of a case."""
+    fast = name in FIRST.values() and CASES[name].architecture not in VARIANTS
+    return () if fast else pytest.mark.slow
+
+
+FIELDS = [pytest.param(name, path, marks=marks(name)) for name in CASES for path in fields_of(baseline(name))]
 
 
 def is_read(architecture: str, field: str) -> bool:
@@ -48,7 +52,7 @@ def is_read(architecture: str, field: str) -> bool:
 
 
 READ = [
-    (name, field)
+    pytest.param(name, field, marks=marks(name))
     for name in FIRST.values()
     for field, values in foreign_changes(name).items()
     if values and is_read(CASES[name].architecture, field)

@@ -61,8 +61,8 @@ def test_a_place_for_bert_without_the_pair() -> None:
     assert written["max_position_embeddings"] == model_config("bert-nano").max_length + 4
     with pytest.raises(ConfigError, match=r"^positions\.offset: roberta has no place for 2; there it is 4$"):
         write_config("roberta", model_config("bert-nano", **changes, positions={"kind": "learned", "offset": 2}))
+    changes["embedding"] = {"padding_token": None}
     with pytest.raises(ConfigError, match=r"^embedding\.padding_token: .*set it to positions\.offset − 1 = 1$"):
-        changes["embedding"] = {"padding_token": None}
         write_config("roberta", model_config("bert-nano", **changes, positions={"kind": "learned", "offset": 2}))
 
 
