@@ -1,6 +1,8 @@
 """Weights & Biases can neither block nor end a run. No test reaches out: the library is a stand-in, or offline."""
 
+import bisect
 import builtins
+import shutil
 import sys
 import threading
 import time
@@ -10,17 +12,22 @@ from typing import Any
 
 import pytest
 
-from tests.training.tiny import same, tiny_run, weights
+from tests.training.tiny import CLOCKS, same, tiny_run, weights
+from zoo.checkpoint.folder import steps_of
 from zoo.training import wandb_log
+from zoo.training.branch import branch
 from zoo.training.config import WandbConfig
+from zoo.training.extend import config_of
+from zoo.training.metrics_file import MetricsFile
 from zoo.training.run import pretrain
+from zoo.training.wandb_files import RECORD, steps_in
 from zoo.training.wandb_log import WandbLog
 
 ENABLED = "wandb.enabled=true"
 
 
 class FakeWandb(ModuleType):
-    """Remembers what it is told; `trouble` happens at the moment of its name."""
+    """Remembers what it is told, as a server does; `trouble` happens at the moment of its name."""
 
     def __init__(self, trouble: dict[str, Any] | None = None) -> None:
         super().__init__("wandb")
@@ -37,7 +44,12 @@ class FakeWandb(ModuleType):
     def init(self, **arguments: Any) -> SimpleNamespace:
         self.begun.append(arguments)
         self.meet("init")
-        return SimpleNamespace(log=self.log, finish=self.finish)
+        return SimpleNamespace(
+            log=self.log,
+            finish=self.finish,
+            offline=arguments["mode"] == "offline",
+            starting_step=self.rows[-1][0] + 1 if self.rows else 0,
+        )
 
     def log(self, row: dict[str, float], step: int) -> None:
         self.meet("log")
@@ -81,20 +93,57 @@ def test_gets_every_row_and_is_finished(install: Any, tmp_path: Path) -> None:
     assert begun["config"]["trainer"]["max_steps"] == 4
     assert begun["settings"]["console"] == "off"
     assert [step for step, _ in fake.rows] == [1, 2, 3, 4]
-    assert fake.rows[-1][1].items() >= {"validation/loss": result.metrics["validation/loss"]}.items()
+    assert fake.rows[-1][1]["validation/loss"] == pytest.approx(result.metrics["validation/loss"], rel=1e-5)
     assert fake.finished == 1
 
 
-def test_continued_run_is_the_same_run(install: Any, tmp_path: Path) -> None:
-    fake = install()
-    for _ in range(2):
-        pretrain(tiny_run(tmp_path, "gpt", ENABLED, "trainer.save_every=2"), tmp_path / "run")
-        (tmp_path / "run" / "result.json").unlink()
-        import shutil
+def go_back(run: Path, step: int) -> None:
+    """Leaves of a finished run what a kill after a step's checkpoint leaves, its log being further."""
+    (run / "result.json").unlink()
+    for _, path in steps_of(run / "checkpoints"):
+        if path.name != f"step-{step}":
+            shutil.rmtree(path)
 
-        shutil.rmtree(tmp_path / "run" / "checkpoints" / "step-4")
+
+@pytest.mark.parametrize("sent", [4, 3, 1], ids=lambda sent: f"{sent} of 4 were sent")
+def test_continued_run_has_each_row_once(
+    sent: int, install: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the server got rows of steps that come again after a kill, or a kill took rows with it."""
+    monkeypatch.setenv("WANDB_API_KEY", "k")
+    fake, config = install(), tiny_run(tmp_path, "gpt", ENABLED, "trainer.save_every=2", "trainer.validate_every=2")
+    pretrain(config, tmp_path / "run")
+    whole = list(fake.rows)
+    assert [step for step, _ in whole] == [1, 2, 3, 4]
+    del fake.rows[sent:]
+    go_back(tmp_path / "run", 2)
+    pretrain(config, tmp_path / "run")
     assert fake.begun[0]["id"] == fake.begun[1]["id"]
-    assert [step for step, _ in fake.rows] == [1, 2, 3, 4, 3, 4]
+    assert without_clocks(fake.rows) == without_clocks(whole)
+
+
+def without_clocks(rows: list[tuple[int, dict[str, float]]]) -> list[Any]:
+    return [(step, {name: value for name, value in row.items() if name not in CLOCKS}) for step, row in rows]
+
+
+def test_branch_and_fresh_run_are_runs_of_their_own(
+    install: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The branch has the rows up to its step too."""
+    monkeypatch.setenv("WANDB_API_KEY", "k")
+    fake, config = install(), tiny_run(tmp_path, "gpt", ENABLED, "trainer.save_every=2")
+    pretrain(config, tmp_path / "run")
+    ids = {fake.begun[-1]["id"]}
+    for again in ("branch", "fresh"):
+        fake.rows.clear()
+        if again == "branch":
+            folder = branch(tmp_path / "run", 2, "other", ["optimizer.learning_rate=1e-4"])
+            pretrain(config_of(folder), folder)
+        else:
+            pretrain(config, tmp_path / "run", fresh=True)
+        assert [step for step, _ in fake.rows] == [1, 2, 3, 4]
+        ids.add(fake.begun[-1]["id"])
+    assert len(ids) == 3
 
 
 @pytest.mark.parametrize(
@@ -117,6 +166,7 @@ def test_online_only_with_a_key(
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / ".netrc").write_text(netrc, encoding="utf-8")
     (tmp_path / "home" / ".netrc").chmod(0o600)
+    MetricsFile(tmp_path / "metrics.csv", ["step"], 0).close()
     WandbLog(WandbConfig(enabled=True), "run", tmp_path, {}).close()
     assert fake.begun[0]["mode"] == mode
 
@@ -171,8 +221,36 @@ def test_changes_no_weight(install: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_real_library_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folders_of_a_run_that_is_offline_have_each_row_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the real library: what `wandb sync` would send, folder after folder."""
     pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
-    pretrain(tiny_run(tmp_path, "gpt", ENABLED), tmp_path / "run")
-    assert list((tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb"))
+    config = tiny_run(tmp_path, "gpt", ENABLED, "trainer.save_every=2", "trainer.max_steps=6", "trainer.keep=3")
+    run = tmp_path / "run"
+    pretrain(config, run)
+    time.sleep(1.1)  # their names have seconds
+    go_back(run, 2)
+    (first,) = (run / "wandb").glob("offline-run-*/*.wandb")
+    assert list(steps_in(first)) == [1, 2, 3, 4, 5, 6]
+    tear_behind(first, 3)
+    (run / RECORD).unlink()  # as a kill leaves it
+    pretrain(config, run)
+    _, second = sorted((run / "wandb").glob("offline-run-*/*.wandb"))
+    assert [list(steps_in(first)), list(steps_in(second))] == [[1, 2, 3], [4, 5, 6]]
+    shutil.rmtree(run / "wandb")  # as `wandb clean` does with what was synced
+    go_back(run, 2)
+    pretrain(config, run)
+    (third,) = (run / "wandb").glob("offline-run-*/*.wandb")
+    assert list(steps_in(third)) == []
+
+
+def tear_behind(path: Path, count: int) -> None:
+    """Cuts a file of wandb's in the middle of the record behind so many rows."""
+    whole = path.read_bytes()
+
+    def rows(length: int) -> int:
+        path.write_bytes(whole[:length])
+        return len(list(steps_in(path)))
+
+    end = bisect.bisect_left(range(len(whole)), count, key=rows)
+    path.write_bytes(whole[: end + 9])

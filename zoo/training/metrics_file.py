@@ -73,3 +73,8 @@ def read_metrics(path: Path) -> list[dict[str, str]]:
     with path.open(newline="", encoding="utf-8") as file:
         rows = csv.DictReader(file)
         return [row for row in rows if row["step"] and None not in row.values() and None not in row]
+
+
+def read_numbers(path: Path) -> list[dict[str, float]]:
+    """All whole rows of the file as numbers by column, blanks left out."""
+    return [{name: float(text) for name, text in row.items() if text} for row in read_metrics(path)]

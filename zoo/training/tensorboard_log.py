@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo.errors import ConfigError
-from zoo.training.metrics_file import as_written, read_metrics
+from zoo.training.metrics_file import as_written, read_numbers
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter
@@ -47,9 +47,7 @@ class TensorBoardLog:
             shutil.rmtree(folder)
         # Step 0 purges what a viewer that was open all the time has of the files that are gone.
         self._writer: SummaryWriter = SummaryWriter(str(folder), purge_step=0)
-        earlier = [
-            {name: float(text) for name, text in row.items() if text} for row in read_metrics(run / "metrics.csv")
-        ]
+        earlier = read_numbers(run / "metrics.csv")
         now = time.time()
         for row in earlier:
             self._add(row, now - (earlier[-1]["seconds"] - row["seconds"]))

@@ -2,6 +2,11 @@
 
 Everything happens in a thread of its own: starting, sending, finishing. The run only puts rows into a queue. Without a
 key the log is kept offline in the run folder. Whatever fails is said once, and the run goes on.
+
+metrics.csv is what holds. Each time a run begins or goes on, all its rows are lined up, and those are sent that lie
+behind what is there already: on the server, or, offline, in the folders of earlier starts (`wandb_files.py`). Runs are
+exact, so a row that was sent before a kill is the row that comes again after it, and is left out; one that a kill took
+with it is sent from the file. There is one row a step, as wandb wants it.
 """
 
 from __future__ import annotations
@@ -14,7 +19,10 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from zoo.checkpoint.disk import replace_file
 from zoo.training.config import WandbConfig
+from zoo.training.metrics_file import as_written, read_numbers
+from zoo.training.wandb_files import last_step, remember
 
 FINISH_SECONDS = 20.0
 """How long the end of a run waits for rows that are still to be sent."""
@@ -26,12 +34,16 @@ class WandbLog:
     Args:
         config: project and account.
         name: of the run.
-        folder: the run folder; offline data and the run's id are kept there.
+        folder: the run folder, with the metrics.csv that the run goes on with; offline data and the run's id are kept
+            there.
         settings: the resolved config as plain data.
     """
 
     def __init__(self, config: WandbConfig, name: str, folder: Path, settings: dict[str, Any]) -> None:
+        self._folder = folder
         self._rows: queue.SimpleQueue[dict[str, float] | None] = queue.SimpleQueue()
+        for row in read_numbers(folder / "metrics.csv"):
+            self._rows.put(row)
         self._arguments: dict[str, Any] = {
             "project": config.project,
             "entity": config.entity,
@@ -46,7 +58,7 @@ class WandbLog:
 
     def write(self, row: dict[str, float]) -> None:
         """Queues one row; never waits."""
-        self._rows.put(row)
+        self._rows.put(as_written(row))
 
     def close(self) -> None:
         """Waits a little for what is still to be sent."""
@@ -62,15 +74,26 @@ class WandbLog:
             mode: Any = os.environ.get("WANDB_MODE") or ("online" if _has_key() else "offline")
             settings = wandb.Settings(init_timeout=30, finish_timeout=FINISH_SECONDS, silent=True, console="off")
             run = wandb.init(**self._arguments, mode=mode, settings=settings)
+            there = self._last_step(run)
             while (row := self._rows.get()) is not None:
-                run.log({name: value for name, value in row.items() if name != "step"}, step=int(row["step"]))
+                if (step := int(row["step"])) > there:
+                    run.log({name: value for name, value in row.items() if name != "step"}, step=step)
             run.finish()
+            self._last_step(run)
         except ImportError:
             warnings.warn(
                 "wandb is not installed (pip install 'transformer-zoo[wandb]'); metrics.csv goes on", stacklevel=2
             )
         except Exception as error:  # whatever a logger does must not end a run
             warnings.warn(f"wandb stopped ({error}); metrics.csv goes on", stacklevel=2)
+
+    def _last_step(self, run: Any) -> int:
+        """The last step that wandb has a row of: the server, or the folders of a run that is kept offline."""
+        if not run.offline:
+            return int(run.starting_step) - 1  # of a run that is resumed, the step after the server's last one; else 0
+        step = last_step(self._folder, self._arguments["id"])
+        remember(self._folder, step)
+        return step
 
 
 def _has_key() -> bool:
@@ -87,5 +110,5 @@ def _run_id(folder: Path) -> str:
     """The id under which a continued run is found again."""
     path = folder / ".wandb-id"
     if not path.exists():
-        path.write_text(os.urandom(8).hex(), encoding="utf-8")
+        replace_file(path, os.urandom(8).hex(), durable=True)
     return path.read_text(encoding="utf-8").strip()
