@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
+import zoo
 from tests import own_blocks
 from tests.cli.tiny import SENTENCES, run_command
 from tests.conftest import ROOT
@@ -34,7 +35,7 @@ LOADED_ONLY = {
 }
 """Pages whose runs are loaded but not trained; their other commands are followed."""
 PAGES = sorted(path.name for path in DOCS.glob("*.md") if path.name not in ELSEWHERE)
-WITH_COMMANDS = [*PAGES, "own_blocks.md", "../README.md"]
+WITH_COMMANDS = [*PAGES, "own_blocks.md", "../README.md", "../recipes/README.md"]
 
 
 class Block(NamedTuple):
@@ -131,8 +132,19 @@ def test_a_page_without_fitting_commands_is_noticed(desk: Path) -> None:
         config_as_typed(["pretrain", "gpt-nano", "trainer.max_steps=10"])
 
 
-def test_change_one_thing_changes_one_thing() -> None:
-    mine, rotary = (config_as_typed(line) for line in typed_on("quick_start.md") if "data.source.path=books/" in line)
+def test_no_two_pages_share_a_run(desk: Path) -> None:
+    """Whoever reads on meets no folder of the page before."""
+    on: dict[str, str] = {}
+    for page in WITH_COMMANDS:
+        for arguments in typed_on(page):
+            config = config_as_typed(arguments) if arguments[0] == "pretrain" else None
+            if config is not None:
+                assert on.setdefault(config.name, page) == page, arguments
+
+
+@pytest.mark.parametrize("page, name", [("quick_start.md", "mine"), ("../README.md", "my")])
+def test_change_one_thing_changes_one_thing(page: str, name: str) -> None:
+    mine, rotary = (config_as_typed(line) for line in typed_on(page) if f"name={name}" in " ".join(line))
     changed = {".".join(key.split(".")[:2]) for key, _, _ in difference(mine, rotary)}
     assert changed == {"name", "model.positions"}
 
@@ -181,8 +193,8 @@ def test_errors_are_those_that_are_shown(page: str, desk: Path) -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    for path in [*DOCS.glob("*.md"), ROOT / "README.md"]:
-        for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
+    for path in [*DOCS.glob("*.md"), ROOT / "README.md", ROOT / "recipes" / "README.md"]:
+        for target in re.findall(r"\]\(([^)#]+)(?:#[\w-]+)?\)", path.read_text(encoding="utf-8")):
             assert "://" in target or (path.parent / target).exists(), (path.name, target)
 
 
@@ -190,6 +202,11 @@ def test_named_files_exist() -> None:
     for path in DOCS.glob("*.md"):
         for name in re.findall(r"`((?:zoo|recipes|configs|tests|docs)/[\w./-]*)`", path.read_text(encoding="utf-8")):
             assert (ROOT / name).exists(), (path.name, name)
+
+
+def test_every_public_name_is_explained() -> None:
+    said = (DOCS / "python.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `zoo\.(\w+)` \|", said, flags=re.MULTILINE)) == set(zoo.__all__)
 
 
 def test_every_page_is_reached_from_the_readme() -> None:

@@ -36,7 +36,7 @@ def test_python_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 def test_commands_run() -> None:
     lines = [shlex.split(line) for language, text in BLOCKS if not language for line in text.splitlines()]
     for line in lines:
-        if line[0] == "zoo" and "runs/mine" not in line:
+        if line[0] == "zoo" and "runs/kerple-maxout" not in line:
             config = line.index("pretrain") if "pretrain" in line else None
             arguments = line[1:] if config is None else ["config", *line[2:]]
             outcome = run_command(*arguments)
