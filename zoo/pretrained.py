@@ -91,10 +91,12 @@ class Pretrained:
         return fill_spans(self.model, self.tokenizer, text, max_new_tokens)
 
     @overload
-    def generate(self, prompt: str, **options: Any) -> str: ...
+    def generate(self, prompt: str, **options: Any) -> str:
+        """One prompt: one text."""
 
     @overload
-    def generate(self, prompt: Sequence[str], **options: Any) -> list[str]: ...
+    def generate(self, prompt: Sequence[str], **options: Any) -> list[str]:
+        """Several prompts: as many texts."""
 
     def generate(
         self, prompt: str | Sequence[str], *, max_new_tokens: int | None = None, **sampling: Any

@@ -59,6 +59,7 @@ class SourceTokens:
 
     @state.setter
     def state(self, settled: list[int]) -> None:
+        """Goes on counting from what a checkpoint holds."""
         self._settled = list(settled)
 
 
