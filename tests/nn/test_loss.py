@@ -74,11 +74,13 @@ def assert_close(found: list[Tensor], expected: list[Tensor], tolerance: float) 
         assert (one.double() - other.double()).abs().max() <= tolerance * largest
 
 
-@pytest.fixture(params=ROWS)
+@pytest.fixture(params=[(rows, "cpu") for rows in ROWS] + [(ROWS[1], "cuda")], ids=str)
 def rows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """How many positions are projected at a time."""
-    monkeypatch.setattr(loss, "CHUNK_ELEMENTS", request.param * V)
-    return request.param
+    """How many positions are projected at a time, as on devices of which type."""
+    rows, device = request.param
+    monkeypatch.setattr(loss, "GPU_CHUNK_ELEMENTS" if device == "cuda" else "CHUNK_ELEMENTS", rows * V)
+    with loss.computed_as_on(device):
+        yield rows
 
 
 SHAPES = [{}, {"cap": 1.5}, {"spare": 5}, {"cap": 3.0, "spare": 1}]
@@ -168,7 +170,7 @@ def test_what_needs_no_gradient_gets_none(rows: int, frozen: str) -> None:
 def test_nothing_is_kept_without_gradients(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     real = loss._cross_entropy_in_chunks
-    monkeypatch.setattr(loss, "_cross_entropy_in_chunks", lambda *given: (asked.append(given[-1]), real(*given))[1])
+    monkeypatch.setattr(loss, "_cross_entropy_in_chunks", lambda *given: (asked.append(given[-2]), real(*given))[1])
     with torch.no_grad():
         total = token_loss(Output(True), hidden_states(), labels(0.4))
     assert not total.requires_grad

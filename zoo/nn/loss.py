@@ -7,6 +7,8 @@ what is returned is the sum over targets, never a mean: who divides it knows the
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -18,6 +20,9 @@ from zoo.batch import IGNORE_INDEX
 CHUNK_ELEMENTS = 1 << 24
 """Most logits alive at once (64 MiB in float32). No setting: any other number gives the same result, a fourth of it
 takes about an eighth more time, three times as much brings nothing (`python -m benchmarks.recompute --chunks`)."""
+
+GPU_CHUNK_ELEMENTS = 1 << 27
+"""The same on CUDA devices (512 MiB in float32): four times as much brings nothing there."""
 
 
 class Projection(NamedTuple):
@@ -79,12 +84,37 @@ def token_loss(head: OutputLayer, hidden_ND: Tensor, labels_N: Tensor) -> Tensor
         The sum, a float32 scalar, or finer as the hidden states are.
     """
     features_ND, projection = head.features(hidden_ND), head.projection
-    rows = max(1, CHUNK_ELEMENTS // len(projection.weight_RD))
-    chunks = _Chunks(rows, _compute_dtype(features_ND), torch.is_grad_enabled(), projection.cap)
+    device = _device_type(features_ND)
+    rows = _chunk_rows(device, projection)
+    fused = device == "cuda" and projection.cap is None
+    chunks = _Chunks(rows, _compute_dtype(features_ND), torch.is_grad_enabled(), projection.cap, fused)
     total: Tensor = _ChunkedCrossEntropy.apply(
         features_ND, projection.weight_RD, projection.bias_V, labels_N, chunks, projection.vocab_size
     )
     return total
+
+
+_as_on: list[str] = []
+
+
+@contextlib.contextmanager
+def computed_as_on(device_type: str) -> Iterator[None]:
+    """Inside, losses are computed as on devices of this type, wherever the tensors are: to count memory, to test."""
+    _as_on.append(device_type)
+    try:
+        yield
+    finally:
+        _as_on.pop()
+
+
+def _device_type(features_ND: Tensor) -> str:
+    return _as_on[-1] if _as_on else features_ND.device.type
+
+
+def _chunk_rows(device_type: str, projection: Projection) -> int:
+    """Positions of a chunk."""
+    elements = GPU_CHUNK_ELEMENTS if device_type == "cuda" else CHUNK_ELEMENTS
+    return max(1, elements // len(projection.weight_RD))
 
 
 class TokenScores(NamedTuple):
@@ -103,7 +133,7 @@ class TokenScores(NamedTuple):
 def token_scores(head: OutputLayer, hidden_ND: Tensor, labels_N: Tensor) -> TokenScores:
     """What `token_loss` sums up, label by label and without gradients; the arguments are the same."""
     features_ND, projection = head.features(hidden_ND), head.projection
-    rows = max(1, CHUNK_ELEMENTS // len(projection.weight_RD))
+    rows = _chunk_rows(_device_type(features_ND), projection)
     losses, correct = [], []
     for chunk_ND, labels in zip(features_ND.split(rows), labels_N.split(rows), strict=True):
         logits_NV = projection.product(chunk_ND)[:, : projection.vocab_size]
@@ -121,12 +151,18 @@ def _compute_dtype(features_ND: Tensor) -> torch.dtype:
 
 
 class _Chunks(NamedTuple):
-    """How a loss is computed chunk by chunk: positions of a chunk, dtype of products, whether gradients are wanted."""
+    """How a loss is computed chunk by chunk.
+
+    Attributes:
+        rows: positions of a chunk. dtype: of products. gradients: whether they are wanted. cap: soft cap of the logits.
+        fused: whether the logarithm of the softmax is one kernel, or made in place, pass by pass.
+    """
 
     rows: int
     dtype: torch.dtype
     gradients: bool
     cap: float | None
+    fused: bool
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
@@ -147,7 +183,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             projection = Projection(weight_RD.to(chunks.dtype), bias_low, chunks.cap, vocab_size)
             wanted = tuple(needed and chunks.gradients for needed in ctx.needs_input_grad[:3])
             features = features_ND.to(chunks.dtype)
-            total, sums = _cross_entropy_in_chunks(features, projection, labels_N, chunks.rows, wanted)
+            softmax = _softmax_in_one_kernel if chunks.fused else _softmax_in_place
+            total, sums = _cross_entropy_in_chunks(features, projection, labels_N, chunks.rows, wanted, softmax)
         pairs = zip(sums, (features_ND, weight_RD, bias_V), strict=True)
         ctx.save_for_backward(*(None if s is None or t is None else s.to(t.dtype) for s, t in pairs))
         return total
@@ -158,15 +195,36 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         return (*scaled, None, None, None)
 
 
+class _Slope(NamedTuple):
+    """What a chunk of logits amounts to.
+
+    Attributes:
+        losses_N1: cross entropy of each position. grad_NR: its derivative by the logits, in the dtype of products, 0 in
+            spare columns; None: not wanted.
+    """
+
+    losses_N1: Tensor
+    grad_NR: Tensor | None
+
+
+_Softmax = Callable[[Tensor, Tensor, Projection, bool], _Slope]
+"""(N, R) logits without cap, which it may write over, and (N, 1) labels to losses and, if wanted, their derivatives."""
+
+
 def _cross_entropy_in_chunks(
-    features_ND: Tensor, projection: Projection, labels_N: Tensor, rows: int, wanted: tuple[bool, ...]
+    features_ND: Tensor,
+    projection: Projection,
+    labels_N: Tensor,
+    rows: int,
+    wanted: tuple[bool, ...],
+    softmax: _Softmax,
 ) -> tuple[Tensor, list[Tensor | None]]:
     """The sum of cross entropies and, where wanted, its gradients by features, weight and bias; float32 or finer.
 
-    Logits of a chunk become their exponentials and then their gradients where they are: each exponential is taken once,
-    and one buffer serves all chunks, because fresh memory for each would cost as much as the arithmetic on it.
+    One buffer serves all chunks, because fresh memory for each would cost as much as the arithmetic on it. Positions
+    that are not scored are taken out of the narrow factor of each product.
     """
-    weight_RD, bias_V, cap, vocab_size = projection
+    weight_RD, bias_V, _, vocab_size = projection
     fine = torch.promote_types(features_ND.dtype, torch.float32)
     total = features_ND.new_zeros((), dtype=fine)
     sums = [
@@ -178,33 +236,60 @@ def _cross_entropy_in_chunks(
     for start in range(0, len(features_ND), rows):
         part = slice(start, start + rows)
         chunk_ND = features_ND[part]
-        logits_NR = projection.product_into(buffer_NR[: len(chunk_ND)], chunk_ND).to(fine)
-        logits_NV = projection.capped(logits_NR[:, :vocab_size])
-        slope_NV = None if cap is None or not any(wanted) else 1 - (logits_NV / cap).square()
         scored_N1 = (labels_N[part] != IGNORE_INDEX)[:, None]
         target_N1 = labels_N[part, None].where(scored_N1, 0)
-        highest_N1 = logits_NV.amax(dim=-1, keepdim=True)
-        of_target_N1 = logits_NV.gather(1, target_N1) - highest_N1
-        exponentials_NV = logits_NV.sub_(highest_N1).exp_()
-        sum_N1 = exponentials_NV.sum(dim=-1, keepdim=True)
-        total += ((sum_N1.log() - of_target_N1) * scored_N1).sum()
-        if not any(wanted):
+        logits_NR = projection.product_into(buffer_NR[: len(chunk_ND)], chunk_ND)
+        losses_N1, grad_NR = softmax(logits_NR, target_N1, projection, any(wanted))
+        total += (losses_N1 * scored_N1).sum()
+        if grad_NR is None:
             continue
-        # d loss / d logits = softmax − one-hot, on scored rows
-        grad_NV = exponentials_NV.mul_(scored_N1 / sum_N1)
-        grad_NV.scatter_add_(1, target_N1, -scored_N1.to(fine))
-        if slope_NV is not None:
-            grad_NV.mul_(slope_NV)
-            logits_NR[:, :vocab_size] = grad_NV
-        logits_NR[:, vocab_size:] = 0
-        low_NR = logits_NR.to(features_ND.dtype)
         if by_features is not None:
-            by_features[part] = low_NR @ weight_RD
+            by_features[part] = (grad_NR @ weight_RD) * scored_N1
         if by_weight is not None:
-            _add_product(by_weight, low_NR.T, chunk_ND)
+            _add_product(by_weight, grad_NR.T, chunk_ND * scored_N1)
         if by_bias is not None:
-            by_bias += grad_NV.sum(dim=0)
+            by_bias += grad_NR[:, :vocab_size].T.mv(scored_N1[:, 0].to(grad_NR.dtype))
     return total, sums
+
+
+def _softmax_in_place(logits_NR: Tensor, target_N1: Tensor, projection: Projection, wanted: bool) -> _Slope:
+    """Logits become their exponentials and then their gradients where they are: each exponential is taken once.
+
+    For devices whose arithmetic costs more than their memory (CPUs), and for soft caps.
+    """
+    cap, vocab_size, low = projection.cap, projection.vocab_size, logits_NR.dtype
+    logits_NR = logits_NR.to(torch.promote_types(low, torch.float32))
+    logits_NV = projection.capped(logits_NR[:, :vocab_size])
+    slope_NV = None if cap is None or not wanted else 1 - (logits_NV / cap).square()
+    highest_N1 = logits_NV.amax(dim=-1, keepdim=True)
+    of_target_N1 = logits_NV.gather(1, target_N1) - highest_N1
+    exponentials_NV = logits_NV.sub_(highest_N1).exp_()
+    sum_N1 = exponentials_NV.sum(dim=-1, keepdim=True)
+    losses_N1 = sum_N1.log() - of_target_N1
+    if not wanted:
+        return _Slope(losses_N1, None)
+    # d loss / d logits = softmax − one-hot
+    grad_NV = exponentials_NV.mul_(1 / sum_N1)
+    grad_NV.scatter_add_(1, target_N1, torch.full_like(losses_N1, -1.0))
+    if slope_NV is not None:
+        logits_NR[:, :vocab_size] = grad_NV.mul_(slope_NV)
+    logits_NR[:, vocab_size:] = 0
+    return _Slope(losses_N1, logits_NR.to(low))
+
+
+def _softmax_in_one_kernel(logits_NR: Tensor, target_N1: Tensor, projection: Projection, wanted: bool) -> _Slope:
+    """The logarithm of the softmax in one kernel, its exponential in another that rounds as it writes over the logits.
+
+    For devices whose kernels wait for memory (GPUs): GPT-2 124M took 1.34 times as many tokens a second as in place.
+    """
+    assert projection.cap is None, "a cap needs the logits again"
+    logits_NR[:, projection.vocab_size :] = -torch.inf
+    logarithms_NR = logits_NR.log_softmax(dim=-1, dtype=torch.promote_types(logits_NR.dtype, torch.float32))
+    of_target_N1 = logarithms_NR[:, : projection.vocab_size].gather(1, target_N1)
+    if not wanted:
+        return _Slope(-of_target_N1, None)
+    grad_NR = torch.exp(logarithms_NR, out=logits_NR)
+    return _Slope(-of_target_N1, grad_NR.scatter_(1, target_N1, of_target_N1.expm1().to(grad_NR.dtype)))
 
 
 def _add_product(total: Tensor, one: Tensor, other: Tensor) -> None:

@@ -34,6 +34,7 @@ from zoo.heads.language_model import LanguageModelHead
 from zoo.models import Model, ModelConfig
 from zoo.models.flops import RowShape
 from zoo.nn.attend import KERNELS, Demand, Kernel, Prepared, Request, Scoring, explain
+from zoo.nn.loss import computed_as_on
 from zoo.nn.recompute import NoRecomputeConfig, RecomputeConfig
 from zoo.nn.stack import Sort, Stack
 from zoo.nn.step import step_aware, watched
@@ -97,7 +98,8 @@ def step_memory(model: ModelConfig, optimizer: OptimizerConfig, load: Load) -> M
         optimizer: how it is updated.
         load: what it works on.
     """
-    with FakeTensorMode(allow_non_fake_inputs=True), _Answers(load), LiveBytes() as live:
+    modes = FakeTensorMode(allow_non_fake_inputs=True), _Answers(load), computed_as_on(load.device)
+    with modes[0], modes[1], modes[2], LiveBytes() as live:
         with _weights_in(FORMATS[load.precision].weights):
             built = model.build_unset()
         _stand_in(built, load)
