@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from zoo.batch import PADDING_DOCUMENT
 from zoo.errors import ConfigError, DataError, ZooError
 from zoo.generation.cache import GrowingCache
 from zoo.generation.history import History, begin
-from zoo.generation.sample import Sampler, SamplingConfig
+from zoo.generation.sample import Row, Sampler, SamplingConfig
 from zoo.models.base import Model
 from zoo.models.decoder import Decoder
 from zoo.models.encoder_decoder import EncoderDecoder
@@ -28,6 +28,13 @@ DEFAULT_NEW_TOKENS = 64
 
 Choose = Callable[[Tensor, History], Tensor]
 """Logits (B, V) and what the rows hold so far, to the next tokens (B,)."""
+
+
+Watch = Callable[[Tensor, Tensor], Tensor]
+"""The tokens of a step (B,) and whether their rows go on (B,), to the rows that end with it (B,), all bool."""
+
+Reason = Literal["end", "stop", "length"]
+"""Why a text ended: a token that ends texts, a stop string, or as many tokens as it might have."""
 
 
 class TokenRoles(NamedTuple):
@@ -53,11 +60,13 @@ class Step(NamedTuple):
         tokens_B: (B,) int64 the tokens; those that end a row are among them.
         log_probabilities_B: (B,) log of their probability before temperature and limits.
         live_B: (B,) bool, False where the row ended in an earlier step and its token means nothing.
+        stopped_B: (B,) bool, True where the watch has ended the row.
     """
 
     tokens_B: Tensor
     log_probabilities_B: Tensor
     live_B: Tensor
+    stopped_B: Tensor
 
 
 class Continuation(NamedTuple):
@@ -66,10 +75,17 @@ class Continuation(NamedTuple):
     Attributes:
         tokens: ids, the one that ended the row left out.
         log_probabilities: of each token and, behind them, of the one that ended the row if any did.
+        reason: why it ended.
     """
 
     tokens: list[int]
     log_probabilities: list[float]
+    reason: Reason = "length"
+
+    @property
+    def mean_log_probability(self) -> float:
+        """The mean of the log probabilities, of the token that ended the row too."""
+        return sum(self.log_probabilities) / len(self.log_probabilities)
 
 
 class Places(NamedTuple):
@@ -98,17 +114,25 @@ def generate(
     *,
     max_new_tokens: int | None = None,
     sampling: SamplingConfig | None = None,
+    samples: int = 1,
+    watch: Watch | None = None,
 ) -> list[Continuation]:
-    """What the model writes behind each prompt; the arguments are those of `generate_steps`."""
-    choose = Sampler(sampling or SamplingConfig(), range(len(prompts)))
-    written = [Continuation([], []) for _ in prompts]
-    for step in generate_steps(model, prompts, roles, choose, max_new_tokens=max_new_tokens):
-        columns = (column.tolist() for column in step)
-        for row, token, log_probability, live in zip(written, *columns, strict=True):
-            if live:
-                row.log_probabilities.append(log_probability)
-            if live and token not in roles.stop:
+    """What the model writes behind each prompt; arguments as in `generate_steps`, whose rows these are."""
+    keys = (Row(prompt, sample) for prompt in range(len(prompts)) for sample in range(samples))
+    choose = Sampler(sampling or SamplingConfig(), keys)
+    written = [Continuation([], []) for _ in range(len(prompts) * samples)]
+    steps = generate_steps(model, prompts, roles, choose, max_new_tokens=max_new_tokens, samples=samples, watch=watch)
+    for step in steps:
+        columns = zip(*(column.tolist() for column in step), strict=True)
+        for index, (token, log_probability, live, stopped) in enumerate(columns):
+            if not live:
+                continue
+            row = written[index]
+            row.log_probabilities.append(log_probability)
+            if token not in roles.stop:
                 row.tokens.append(token)
+            if stopped or token in roles.stop:
+                written[index] = row._replace(reason="end" if token in roles.stop else "stop")
     return written
 
 
@@ -119,6 +143,8 @@ def generate_steps(
     choose: Choose,
     *,
     max_new_tokens: int | None = None,
+    samples: int = 1,
+    watch: Watch | None = None,
 ) -> Iterator[Step]:
     """Writes a token behind each prompt at every step, until each row has ended.
 
@@ -129,6 +155,8 @@ def generate_steps(
         choose: picks a token of each row, for example a `Sampler`.
         max_new_tokens: tokens a row gets at most, the one that ends it included; None: DEFAULT_NEW_TOKENS, or fewer for
             a row whose learned positions run out.
+        samples: rows of each prompt, one after the other; they share what is computed of it.
+        watch: ends rows for other reasons than a token of `roles.stop`.
 
     Raises:
         DataError: an empty prompt, or learned positions do not suffice; before anything is computed.
@@ -136,7 +164,7 @@ def generate_steps(
     """
     language_model_head(model)
     limits = new_token_limits(model, [len(prompt) for prompt in prompts], max_new_tokens)
-    return _steps(model, prompts, roles, choose, limits)
+    return _steps(model, prompts, roles, choose, _Ends(limits, samples, watch))
 
 
 def new_token_limits(model: Model, prompt_lengths: Sequence[int], max_new_tokens: int | None) -> list[int]:
@@ -254,25 +282,37 @@ class Running:
             self._memory = Memory(hidden_BSD[rows_R], documents_BS)
 
 
+class _Ends(NamedTuple):
+    """When rows end: their number of tokens, how many rows a prompt has, and what else ends them."""
+
+    limits: Sequence[int]
+    samples: int
+    watch: Watch | None
+
+
 # The decorator, not a `with` around the loop: the mode must not reach into the code that runs between two steps.
 @torch.inference_mode()
 def _steps(
-    model: Model, prompts: Sequence[Sequence[int]], roles: TokenRoles, choose: Choose, limits: Sequence[int]
+    model: Model, prompts: Sequence[Sequence[int]], roles: TokenRoles, choose: Choose, ends: _Ends
 ) -> Iterator[Step]:
     if not prompts:
         return
     running = Running(model, prompts, roles)
-    limits_B = torch.tensor(limits, device=running.device)
+    rows_B = torch.arange(len(prompts), device=running.device).repeat_interleave(ends.samples)
+    logits_BV = running.logits()[rows_B]
+    running.select(rows_B)
+    limits_B = torch.tensor(ends.limits, device=running.device)[rows_B]
     stop = torch.tensor(roles.stop, dtype=torch.int64, device=running.device)
-    live_B = running.history.live_B
+    live_B, none_B = running.history.live_B, torch.zeros_like(running.history.live_B)
     for count in itertools.count(1):
-        logits_BV = running.logits()
         chosen_B = choose(logits_BV, running.history)
-        yield Step(chosen_B, log_probabilities(logits_BV, chosen_B), live_B)
-        live_B = live_B & ~torch.isin(chosen_B, stop) & (limits_B > count)
+        stopped_B = none_B if ends.watch is None else ends.watch(chosen_B, live_B)
+        yield Step(chosen_B, log_probabilities(logits_BV, chosen_B), live_B, stopped_B)
+        live_B = live_B & ~torch.isin(chosen_B, stop) & ~stopped_B & (limits_B > count)
         if not live_B.any():
             return
         running.append(chosen_B, live_B)
+        logits_BV = running.logits()
 
 
 def log_probabilities(logits_BV: Tensor, tokens_B: Tensor) -> Tensor:

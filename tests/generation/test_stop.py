@@ -1,0 +1,55 @@
+"""Stop strings: the text is cut before the first, streamed or not, and nothing of it is ever shown."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.generation.vocabularies import tokenizer_of
+from zoo.generation.stop import StoppingStream, StopWatch
+from zoo.generation.stream import TextStream
+
+
+def pieces_of(name: str, text: str, stops: list[str]) -> tuple[list[str], bool]:
+    tokenizer = tokenizer_of(name)
+    stream = StoppingStream(TextStream(tokenizer), stops)
+    pieces = [stream.push(token) for token in tokenizer.encode(text).tolist()]
+    return [*pieces, stream.finish()], stream.is_stopped
+
+
+def test_what_may_begin_a_stop_string_is_held_back() -> None:
+    pieces, stopped = pieces_of("bytes", "one\n\ntwo", ["\n\n"])
+    assert pieces[:5] == ["o", "n", "e", "", ""]
+    assert ("".join(pieces), stopped) == ("one", True)
+    pieces, stopped = pieces_of("bytes", "one\ntwo\n", ["\n\n"])
+    assert pieces[3:5] == ["", "\nt"]
+    assert pieces[-1] == "\n"
+    assert ("".join(pieces), stopped) == ("one\ntwo\n", False)
+
+
+@given(st.text("ab", max_size=12), st.lists(st.text("ab", min_size=1, max_size=4), min_size=1, max_size=3))
+def test_byte_by_byte_the_first_string_that_is_whole_cuts(text: str, stops: list[str]) -> None:
+    pieces, stopped = pieces_of("bytes", text, stops)
+    ends = [(text.find(stop) + len(stop), -len(stop)) for stop in stops if stop in text]
+    expected = text if not ends else text[: min(ends)[0] + min(ends)[1]]
+    assert ("".join(pieces), stopped) == (expected, bool(ends))
+
+
+@pytest.mark.parametrize("name", ["gpt", "t5", "bytes"])
+def test_no_piece_shows_any_of_it(name: str) -> None:
+    text = "The dog sees the cat in the park."
+    for stop in ("the cat", "cat in", " park.", "sees"):
+        pieces, stopped = pieces_of(name, text, [stop])
+        assert stopped
+        assert "".join(pieces) == text[: text.index(stop)]
+
+
+def test_rows_are_watched_each_by_itself() -> None:
+    tokenizer = tokenizer_of("bytes")
+    watch = StopWatch([StoppingStream(TextStream(tokenizer), ["b"]) for _ in range(3)], silent=[200])
+    tokens = [tokenizer.encode(text).tolist() for text in ("abc", "aaa", "bbb")]
+    live = torch.tensor([True, True, False])
+    ended = [watch(torch.tensor(column), live).tolist() for column in zip(*tokens, strict=True)]
+    assert ended == [[False] * 3, [True, False, False], [True, False, False]]
+    watch(torch.tensor([200, 200, 200]), live)
+    assert watch.texts() == ["a", "aaa", ""]

@@ -1,0 +1,171 @@
+"""Beam search: of each prompt the `num_beams` likeliest beginnings are carried on side by side.
+
+As transformers has it. At every step the likeliest candidates of all beams of a prompt are looked at: those among the
+first `num_beams` that end are finished with the score
+
+    (sum of log-probabilities, penalties included) / (number of new tokens, the ending one included) ** length_penalty
+
+and the likeliest others go on. A prompt is done when its `num_beams` finished texts cannot be bettered, by a rule that
+`early_stopping` chooses. What becomes of a prompt does not depend on the others of its batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from zoo.config import Config, setting
+from zoo.errors import ZooError
+from zoo.generation.generate import Continuation, Running, TokenRoles, new_token_limits
+from zoo.generation.sample import Steps, check_choice
+from zoo.models.base import Model
+
+
+@dataclass(frozen=True, kw_only=True)
+class BeamConfig(Config):
+    """How wide the search is, and when it ends."""
+
+    num_beams: int = setting(1, "beginnings of a text that are carried on side by side; 1: no beam search", minimum=1)
+    length_penalty: float = setting(
+        1.0, "exponent of the length by which a beam's score is divided: above 0 favours long texts, below 0 short ones"
+    )
+    early_stopping: bool | Literal["never"] = setting(
+        False,
+        "true: a search ends with num_beams finished texts; false: when no beam would better them if it ended now; "
+        "never: when none could, however long it became",
+    )
+
+
+class Hypothesis(NamedTuple):
+    """A finished text of a search.
+
+    Attributes:
+        score: what it was ranked by.
+        row: its tokens and the model's log-probabilities of them.
+    """
+
+    score: float
+    row: Continuation
+
+
+@torch.inference_mode()
+def beam_search(
+    model: Model,
+    prompts: Sequence[Sequence[int]],
+    roles: TokenRoles,
+    config: BeamConfig,
+    penalties: Steps,
+    *,
+    max_new_tokens: int | None = None,
+) -> list[list[Hypothesis]]:
+    """The best texts behind each prompt, best first, `num_beams` of them at most.
+
+    Args:
+        model: a decoder or an encoder-decoder with a language model head, in evaluation mode.
+        prompts: ids of each row's prompt.
+        roles: padding, and what ends a row.
+        config: width, length penalty, early stopping.
+        penalties: what is done to the log-probabilities before they are summed (`SamplingConfig.penalties`).
+        max_new_tokens: as in `generate_steps`; a beam that has so many is finished.
+
+    Raises:
+        DataError, ConfigError: as `generate_steps`. ZooError: no text can be finished, or logits are not numbers.
+    """
+    limits = new_token_limits(model, [len(prompt) for prompt in prompts], max_new_tokens)
+    if not prompts:
+        return []
+    running = Running(model, prompts, roles)
+    search = _Search(running, [_Finished(config, limit) for limit in limits], config.num_beams)
+    while search.step(penalties):
+        pass
+    for number, finished in enumerate(search.finished):
+        if not finished.best:
+            raise ZooError(f"beam search finds no text for prompt {number}: all tokens are barred at some step")
+    return [finished.best for finished in search.finished]
+
+
+class _Finished:
+    """The best finished texts of one prompt."""
+
+    def __init__(self, config: BeamConfig, limit: int) -> None:
+        self.config, self.limit = config, limit
+        self.best: list[Hypothesis] = []
+        self.is_done = False
+
+    def score(self, total: float, length: int) -> float:
+        return total / length**self.config.length_penalty
+
+    def add(self, hypothesis: Hypothesis) -> None:
+        ranked = sorted((*self.best, hypothesis), key=lambda one: -one.score)  # of equals the older stays in front
+        self.best = ranked[: self.config.num_beams]
+
+    def settle(self, best_total: float, length: int) -> None:
+        """Decides whether the search is done, from the sum of the best running beam, which has `length` new tokens."""
+        if best_total == -math.inf:
+            self.is_done = True
+        elif len(self.best) == self.config.num_beams:
+            hopeful = self.config.early_stopping == "never" and self.config.length_penalty > 0
+            possible = self.score(best_total, self.limit if hopeful else length)
+            self.is_done = self.is_done or self.config.early_stopping is True or possible <= self.best[-1].score
+
+
+class _Search:
+    """The running beams of all prompts: P prompts × W beams are the R rows of a `Running`."""
+
+    def __init__(self, running: Running, finished: list[_Finished], num_beams: int) -> None:
+        self.running, self.finished, self.num_beams = running, finished, num_beams
+        self.totals_PW = torch.zeros(len(finished), 1, dtype=torch.float64, device=running.device)
+        self.log_probabilities_RN = torch.zeros(len(finished), 0, dtype=torch.float64, device=running.device)
+        self.limits_P = torch.tensor([one.limit for one in finished], device=running.device)
+        self.stop = torch.tensor(running.history.stop, dtype=torch.int64, device=running.device)
+        self.length = 0
+
+    def step(self, penalties: Steps) -> bool:
+        """One token more for each beam; False when all prompts are done."""
+        self.length += 1
+        prompts, width = self.totals_PW.shape
+        logits_RV = self.running.logits()
+        model_RV = logits_RV.to(torch.promote_types(logits_RV.dtype, torch.float32)).log_softmax(dim=-1)
+        scores_RV = penalties(model_RV, self.running.history)
+        if scores_RV.isnan().any():
+            check_choice(scores_RV.amax(dim=-1), self.running.history)
+        vocab_size = scores_RV.shape[1]
+        sums = (self.totals_PW[:, :, None] + scores_RV.view(prompts, width, vocab_size)).flatten(1)
+        kept = min(max(2, 1 + len(self.stop)) * self.num_beams, sums.shape[1])
+        totals_PC, places_PC = sums.topk(kept, dim=1)  # enough for num_beams to go on if all others end
+        tokens_PC = places_PC % vocab_size
+        rows_PC = places_PC // vocab_size + width * torch.arange(prompts, device=sums.device)[:, None]
+        new_PC = model_RV[rows_PC, tokens_PC].double()
+        ends_PC = torch.isin(tokens_PC, self.stop) | (self.limits_P == self.length)[:, None]
+        self._finish(ends_PC & totals_PC.isfinite(), totals_PC, rows_PC, tokens_PC, new_PC)
+
+        best = totals_PC.masked_fill(ends_PC, -math.inf).topk(min(self.num_beams, kept), dim=1)
+        rows_R, tokens_R, new_R = (part.gather(1, best.indices).flatten() for part in (rows_PC, tokens_PC, new_PC))
+        self.totals_PW = best.values
+        for finished, total in zip(self.finished, best.values[:, 0].tolist(), strict=True):
+            finished.settle(total, self.length)
+        if all(finished.is_done for finished in self.finished):
+            return False
+        self.log_probabilities_RN = torch.cat((self.log_probabilities_RN[rows_R], new_R[:, None]), dim=1)
+        self.running.select(rows_R)
+        self.running.append(tokens_R, self.totals_PW.isfinite().flatten())
+        return True
+
+    def _finish(self, ended_PC: Tensor, totals_PC: Tensor, rows_PC: Tensor, tokens_PC: Tensor, new_PC: Tensor) -> None:
+        """Takes the candidates that end among the first `num_beams` into the finished texts."""
+        for prompt, place in ended_PC[:, : self.num_beams].nonzero().tolist():
+            finished = self.finished[prompt]
+            if finished.is_done:
+                continue
+            row, token = int(rows_PC[prompt, place]), int(tokens_PC[prompt, place])
+            tokens = self.running.history.written[row].tolist()
+            log_probabilities = [*self.log_probabilities_RN[row].tolist(), float(new_PC[prompt, place])]
+            stopped = token in self.running.history.stop
+            ending = tokens if stopped else [*tokens, token]
+            continuation = Continuation(ending, log_probabilities, "end" if stopped else "length")
+            finished.add(Hypothesis(finished.score(float(totals_PC[prompt, place]), self.length), continuation))

@@ -1,0 +1,130 @@
+"""All that can be asked of decoding, in one config; greedy choice, sampling with the best of n, and beam search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from zoo.config import setting
+from zoo.errors import ConfigError
+from zoo.generation.beam import BeamConfig, Hypothesis, beam_search
+from zoo.generation.generate import TokenRoles, Watch, generate
+from zoo.generation.sample import SamplingConfig
+from zoo.models.base import Model
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodingConfig(SamplingConfig, BeamConfig):
+    """How texts are written: the choice of tokens, the search, how many texts, and where they end."""
+
+    best_of: int | None = setting(
+        None,
+        "texts that are drawn of each prompt, of which those with the highest mean log-probability come back; "
+        "null: as many as come back",
+        minimum=1,
+    )
+    num_return: int | None = setting(None, "texts that come back of each prompt, best first; null: one", minimum=1)
+    stop: tuple[str, ...] = setting((), "strings that end a text; it is cut before the first of them")
+    stop_tokens: tuple[int, ...] = setting((), "ids that end a text, beside the tokenizer's own", minimum=0)
+
+    def validate(self) -> None:
+        """Refuses what goes against each other, or has no effect beside the rest."""
+        SamplingConfig.validate(self)
+        self._check_beams()
+        if self.best_of is not None and self.temperature == 0:
+            raise ConfigError(f"{self.best_of} texts at temperature 0 are all the same; give a temperature", "best_of")
+        if self.best_of is not None and self.best_of < self.count:
+            raise ConfigError(f"{self.best_of} is fewer than num_return={self.num_return}", "best_of")
+        available = self.num_beams if self.temperature == 0 else self.samples
+        if self.count > available:
+            raise ConfigError(
+                f"{self.num_return} texts at temperature={self.temperature}, but with num_beams={self.num_beams} there "
+                f"{'is' if available == 1 else 'are'} {available}; raise num_beams, or give a temperature above 0",
+                "num_return",
+            )
+        if "" in self.stop:
+            raise ConfigError("an empty string would end every text at once; leave it out", "stop")
+
+    def _check_beams(self) -> None:
+        searching = self.num_beams > 1
+        if searching and self.temperature > 0:
+            raise ConfigError(
+                f"{self.num_beams} beams are searched, not drawn: temperature={self.temperature} must be 0, or "
+                "num_beams 1 (best_of draws several texts and keeps the best)",
+                "num_beams",
+            )
+        if searching and self.stop:
+            raise ConfigError(
+                f"{list(self.stop)} would have to be looked for in every beam; with num_beams={self.num_beams} take "
+                "stop_tokens",
+                "stop",
+            )
+        for name, value, default in (
+            ("length_penalty", self.length_penalty, 1.0),
+            ("early_stopping", self.early_stopping, False),
+        ):
+            if not searching and value != default:
+                raise ConfigError(f"{value} has no effect with num_beams=1; give more beams", name)
+
+    @property
+    def count(self) -> int:
+        """How many texts come back of each prompt."""
+        return self.num_return or 1
+
+    @property
+    def samples(self) -> int:
+        """How many texts are drawn of each prompt."""
+        return self.best_of or (self.count if self.temperature > 0 else 1)
+
+
+def check_tokens(config: DecodingConfig, roles: TokenRoles, max_new_tokens: int | None) -> None:
+    """Raises ConfigError where lengths or ids of a config do not fit the tokenizer or each other."""
+    for name, length in (("min_new_tokens", config.min_new_tokens), ("prefix_tokens", len(config.prefix_tokens))):
+        if max_new_tokens is not None and length > max_new_tokens:
+            what = "" if name == "min_new_tokens" else " tokens"
+            raise ConfigError(f"{length}{what} exceeds max_new_tokens={max_new_tokens}", name)
+    for name in ("prefix_tokens", "stop_tokens"):
+        strangers = [token for token in getattr(config, name) if token >= roles.vocab_size]
+        if strangers:
+            raise ConfigError(f"{strangers} are no ids of the vocabulary (0 … {roles.vocab_size - 1})", name)
+    if ending := sorted({*config.prefix_tokens} & {*roles.stop}):
+        raise ConfigError(f"{ending} would end the text in its prefix; take them out", "prefix_tokens")
+
+
+def decode(
+    model: Model,
+    prompts: Sequence[Sequence[int]],
+    roles: TokenRoles,
+    config: DecodingConfig,
+    *,
+    max_new_tokens: int | None = None,
+    watch: Watch | None = None,
+) -> list[list[Hypothesis]]:
+    """The texts behind each prompt as tokens, best first.
+
+    Args:
+        model, prompts, max_new_tokens: as in `generate_steps`.
+        roles: padding, start, and what ends a row beside the config's `stop_tokens`.
+        config: how they are written.
+        watch: ends rows at stop strings; it sees `config.samples` rows of each prompt, one after the other.
+
+    Returns:
+        For each prompt the `num_return` best. Without beams a text's score is its mean log-probability by the model,
+        of the token that ended it too.
+
+    Raises:
+        DataError, ConfigError, ZooError: as `generate_steps`; an id or a length in the config that does not fit.
+    """
+    roles = roles._replace(stop=tuple(dict.fromkeys((*roles.stop, *config.stop_tokens))))
+    check_tokens(config, roles, max_new_tokens)
+    if config.num_beams > 1:
+        found = beam_search(model, prompts, roles, config, config.penalties, max_new_tokens=max_new_tokens)
+        return [of_prompt[: config.count] for of_prompt in found]
+    rows = generate(
+        model, prompts, roles, max_new_tokens=max_new_tokens, sampling=config, samples=config.samples, watch=watch
+    )
+    ranked = []
+    for first in range(0, len(rows), config.samples):
+        drawn = [Hypothesis(row.mean_log_probability, row) for row in rows[first : first + config.samples]]
+        ranked.append(sorted(drawn, key=lambda one: -one.score)[: config.count])
+    return ranked

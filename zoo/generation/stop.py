@@ -1,0 +1,77 @@
+"""Texts that end at a stop string: found while they are written, cut before it, never shown in part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from zoo.generation.stream import TextStream
+
+
+class StoppingStream:
+    """A `TextStream` that ends before the first stop string; what may be the beginning of one is held back.
+
+    Args:
+        stream: the text.
+        stops: the strings, none of them empty.
+
+    Attributes:
+        is_stopped: whether one has come.
+    """
+
+    def __init__(self, stream: TextStream, stops: Sequence[str]) -> None:
+        self._stream, self._stops = stream, stops
+        self._held = ""
+        self.is_stopped = False
+
+    def push(self, token: int) -> str:
+        """The text that is settled with this token, "" where there is none."""
+        if self.is_stopped:
+            return ""
+        piece = self._cut(self._stream.push(token))
+        settled = len(piece) - self._beginning(piece)
+        self._held = piece[settled:]
+        return piece[:settled]
+
+    def finish(self) -> str:
+        """What was held back, where no stop string came of it."""
+        return "" if self.is_stopped else self._cut(self._stream.finish())
+
+    def _cut(self, piece: str) -> str:
+        piece, self._held = self._held + piece, ""
+        found = [piece.find(stop) for stop in self._stops if stop in piece]
+        self.is_stopped = bool(found)
+        return piece[: min(found)] if found else piece
+
+    def _beginning(self, piece: str) -> int:
+        """How many characters at the end of a piece are the beginning of a stop string, at most; 0 behind one."""
+        if self.is_stopped:
+            return 0
+        lengths = range(min(len(piece), max(map(len, self._stops), default=0)), 0, -1)
+        return next((n for n in lengths if any(stop.startswith(piece[-n:]) for stop in self._stops)), 0)
+
+
+class StopWatch:
+    """Watches the texts of all rows of a batch for stop strings.
+
+    Args:
+        rows: the text of each row.
+        silent: ids that end a row and are no text.
+    """
+
+    def __init__(self, rows: Sequence[StoppingStream], silent: Iterable[int]) -> None:
+        self._rows, self._silent = rows, frozenset(silent)
+        self._pieces: list[list[str]] = [[] for _ in rows]
+
+    def __call__(self, chosen_B: Tensor, live_B: Tensor) -> Tensor:
+        """(B,) tokens and whether their rows go on → (B,) bool, the rows that a stop string has ended."""
+        for row, pieces, token, live in zip(self._rows, self._pieces, chosen_B.tolist(), live_B.tolist(), strict=True):
+            if live and token not in self._silent:
+                pieces.append(row.push(token))
+        return torch.tensor([row.is_stopped for row in self._rows], device=chosen_B.device)
+
+    def texts(self) -> list[str]:
+        """The text of each row, once all have ended."""
+        return ["".join(pieces) + row.finish() for row, pieces in zip(self._rows, self._pieces, strict=True)]
