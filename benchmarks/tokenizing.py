@@ -1,16 +1,18 @@
 """Building a token store beside the `tokenizers` library alone, on the same texts: characters per second.
 
-    python -m benchmarks.tokenizing [--path books.jsonl --field text] [--megabytes 60] [--rounds 7] [--sentences]
+    python -m benchmarks.tokenizing [--path books.jsonl --field text] [--megabytes 60] [--rounds 7]
 
-Expected before it was run: 0.85 or more of the library's rate. What we do beyond it per token (ids out of the library,
-into an array, to disk) takes a tenth of its time or so in each process, and is shared out over the processes.
+Expected before it was run: 0.85 or more of the library's rate, for each kind of tokenizer. What we do beyond it per
+token (ids out of the library, into an array, to disk) takes a tenth of its time or so in each process, and is shared
+out over the processes; finding out where sentences start takes another tenth.
 
 The library's side is its `encode_batch`, which uses all cores, on lists of texts that are in memory already, in batches
 of a million characters; the ids are not asked for. Ours is the whole of `build_store`: reading JSON lines, the filter,
-tokens, files, checksums; once with processes (as many as cores), once in one process with the library's threads. For
-information also the library's `encode_batch_fast`, which leaves out where in the text a token was. The sides take
-turns; medians, and the ratios of neighbours to the library with their smallest and largest: by the clock, and by the
-processors' time, which others on the machine disturb less.
+tokens, files, checksums; once with processes (as many as cores), once in one process with the library's threads; each
+also with the places where sentences start, which next-sentence pairs need. For information also the library's
+`encode_batch_fast`, which leaves out where in the text a token was. The sides take turns; medians, and the ratios of
+neighbours to the library with their smallest and largest: by the clock, and by the processors' time, which others on
+the machine disturb less.
 """
 
 from __future__ import annotations
@@ -52,7 +54,7 @@ def texts_of(source: SourceConfig, characters: int) -> Iterator[str]:
                 return
 
 
-def measure(folder: Path, texts: list[str], kind: str, rounds: int, sentences: bool) -> None:
+def measure(folder: Path, texts: list[str], kind: str, rounds: int) -> None:
     """Prints rates and ratios of one kind of tokenizer."""
     trained = KINDS[kind](training_characters=5_000_000).train(texts)
     trained.save(folder / kind)
@@ -60,7 +62,7 @@ def measure(folder: Path, texts: list[str], kind: str, rounds: int, sentences: b
     listed = list(batches(texts))
     source = JsonLinesConfig(path=str(folder / "corpus.jsonl"))
 
-    def build(num_workers: int) -> None:
+    def build(num_workers: int, sentences: bool) -> None:
         with tempfile.TemporaryDirectory(dir=folder) as cache:
             build_store(source, Tokenizer.load(folder / kind), Path(cache), sentences, False, num_workers)
 
@@ -70,8 +72,10 @@ def measure(folder: Path, texts: list[str], kind: str, rounds: int, sentences: b
 
     sides: dict[str, Callable[[], None]] = {
         "library": lambda: encode("encode_batch"),
-        "processes": lambda: build(available_cores()),
-        "threads": lambda: build(0),
+        "processes": lambda: build(available_cores(), False),
+        "threads": lambda: build(0, False),
+        "processes, sentences": lambda: build(available_cores(), True),
+        "threads, sentences": lambda: build(0, True),
         "library, fast": lambda: encode("encode_batch_fast"),
     }
     characters = sum(map(len, texts))
@@ -83,7 +87,7 @@ def measure(folder: Path, texts: list[str], kind: str, rounds: int, sentences: b
             wall, work = time.perf_counter() - wall, _cpu_seconds() - work
             rates[side].append((characters / wall / 1e6, characters / work / 1e6))
     for side, found in rates.items():
-        words = [f"{kind:15} {side:14}"]
+        words = [f"{kind:15} {side:20}"]
         for name, mine, theirs in zip(
             ("s", "CPU s"), zip(*found, strict=True), zip(*rates["library"], strict=True), strict=True
         ):
@@ -107,7 +111,6 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
-    parser.add_argument("--sentences", action="store_true", help="keep where sentences start")
     arguments = parser.parse_args()
     source: SourceConfig = StdlibConfig(parts=("docs", "code"))
     if arguments.path:
@@ -119,7 +122,7 @@ def main() -> None:
             file.writelines(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in texts)
         print(f"{sum(map(len, texts)):,} characters in {len(texts):,} documents, {available_cores()} cores")
         for kind in arguments.kinds:
-            measure(folder, texts, kind, arguments.rounds, arguments.sentences)
+            measure(folder, texts, kind, arguments.rounds)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zoo.tokenizer import pieces as module
-from zoo.tokenizer.pieces import PIECE_CHARACTERS, pieces, words
+from zoo.tokenizer.pieces import PIECE_CHARACTERS, pieces, pieces_around, words
 from zoo.tokenizer.train import ByteLevelBPEConfig, BytesConfig, CharactersConfig, UnigramConfig, WordPieceConfig
 
 TEXT = (
@@ -35,7 +35,7 @@ def test_pieces_partition_the_text_and_stay_short(boundaries: str) -> None:
         assert max(map(len, parts)) <= 2 * PIECE_CHARACTERS
 
 
-@pytest.mark.parametrize(
+KINDS = pytest.mark.parametrize(
     "config",
     [
         ByteLevelBPEConfig(vocab_size=320),
@@ -46,6 +46,9 @@ def test_pieces_partition_the_text_and_stay_short(boundaries: str) -> None:
     ],
     ids=lambda config: config.kind,
 )
+
+
+@KINDS
 def test_the_ids_of_the_pieces_are_those_of_the_whole(config, monkeypatch: pytest.MonkeyPatch) -> None:
     tokenizer = config.train([TEXT])
 
@@ -56,6 +59,43 @@ def test_the_ids_of_the_pieces_are_those_of_the_whole(config, monkeypatch: pytes
         for size in (1, 3):
             monkeypatch.setattr(module, "PIECE_CHARACTERS", size)
             assert tokenizer.encode(text).tolist() == whole
+
+    check()
+
+
+@st.composite
+def marked_texts(draw: st.DrawFn) -> tuple[str, list[int]]:
+    """An awkward text and some places in it."""
+    text = draw(AWKWARD)
+    return text, sorted(draw(st.sets(st.integers(0, max(0, len(text) - 1)), max_size=5))) if text else []
+
+
+@pytest.mark.parametrize("boundaries", ["spaces", "anywhere", "none"])
+@given(marked_texts())
+def test_pieces_around_places_partition_the_text_and_say_where_each_is(
+    boundaries: str, marked: tuple[str, list[int]]
+) -> None:
+    text, offsets = marked
+    parts = list(pieces_around(text, offsets, boundaries))
+    starts = itertools.accumulate((len(piece) for piece, _ in parts), initial=0)
+    assert "".join(piece for piece, _ in parts) == text
+    assert [start + place for start, (_, inside) in zip(starts, parts, strict=False) for place in inside] == offsets
+    assert all(0 <= place < len(piece) for piece, inside in parts for place in inside)
+    if boundaries == "spaces":  # as short as can be
+        assert all(len(words(piece)) == 1 for piece, inside in parts if inside)
+
+
+@KINDS
+def test_places_found_piece_by_piece_are_those_in_the_whole(config) -> None:
+    tokenizer = config.train([TEXT])
+
+    @given(marked_texts())
+    def check(marked: tuple[str, list[int]]) -> None:
+        text, offsets = marked
+        whole = tokenizer._library.encode(text, add_special_tokens=False)
+        (ids,), (indices,) = tokenizer.encode_with_sentences([text], [offsets])
+        assert ids.tolist() == whole.ids
+        assert indices.tolist() == [sum(end <= offset for _, end in whole.offsets) for offset in offsets]
 
     check()
 
@@ -76,6 +116,14 @@ def test_a_long_text_takes_time_in_proportion(unit: str) -> None:
     assert (
         seconds(200_000) < 12 * seconds(50_000) + 0.2
     )  # linear: 4 times; quadratic: 16 times, and minutes at this length
+
+
+@pytest.mark.parametrize("unit", [" ", "a", ". ", "a.\n", " \n"])
+def test_looking_for_places_takes_time_in_proportion(unit: str) -> None:
+    text = unit * (300_000 // len(unit))
+    start = time.process_time()
+    list(pieces_around(text, range(0, len(text), len(unit)), "spaces"))
+    assert time.process_time() - start < 3  # quadratic would be many minutes
 
 
 def test_pieces_stop_where_there_is_no_boundary() -> None:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import re
 
-_FULL_WIDTH_STOPS = "\u3002\uff01\uff1f"
-# The first character is of one small set, which a search finds fast; each alternative can begin at few places and never
-# gives back what it took, so that no text takes quadratic time.
+# The first character is of one small set of rare ones, which a search finds fast; each alternative can begin at few
+# places and never gives back what it took, so that no text takes quadratic time.
 _CANDIDATE = re.compile(
-    r"""[\s\u3002\uff01\uff1f](?:
-      (?<=[.!?…"'”’)\]»]\s)\s*+     # white space behind a stop or what closes behind it
-    | (?<=\n)[^\S\n]*+\n\s*+       # a blank line
+    r"""[.!?…"'”’)\]»\n\u3002\uff01\uff1f](?:
+      (?<=[.!?…"'”’)\]»])\s++        # white space behind a stop or what closes behind it
+    | (?<=\n)[^\S\n]*+\n\s*+        # a blank line
     | (?<=[\u3002\uff01\uff1f])(?![\u3002\uff01\uff1f\u300d\u300f”])  # full-width stops need no white space
     )""",
     re.VERBOSE,
@@ -41,7 +40,7 @@ def sentence_starts(text: str) -> list[int]:
     starts = [0]
     for candidate in _CANDIDATE.finditer(text):
         start, stop = candidate.span()
-        start += text[start] in _FULL_WIDTH_STOPS
+        start += text[start] != "\n"  # the stop, or what closes behind it
         if stop < len(text) and _ends_sentence(text, start, stop):
             starts.append(stop)
     return starts
@@ -53,7 +52,7 @@ def _ends_sentence(text: str, start: int, stop: int) -> bool:
     if start == stop or text.count("\n", start, stop) > 1:  # a full-width stop, or a blank line
         return True
     before = text[max(0, start - _WINDOW) : start]
-    if not _STOP_BEHIND.search(before) or text[stop].islower():
+    if text[stop].islower() or not _STOP_BEHIND.search(before):
         return False
     word = _LAST_WORD.search(before)
     if word is None:

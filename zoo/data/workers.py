@@ -40,6 +40,8 @@ _STANDARD_INPUT = 0
 _SIZES = np.dtype("<i8")
 _AHEAD_BYTES = 1 << 23
 """Text for each process beyond which only as much is read ahead as keeps it busy: where documents are long."""
+_AT_ONCE_HERE = 2
+"""Batches under way at once where no other process helps."""
 _FINE, _FAILED = b"+", b"-"
 _GONE = (EOFError, BrokenPipeError, ConnectionResetError)
 """What a socket says when the other side has ended."""
@@ -64,19 +66,16 @@ def encoded(encoder: Encoder, batches: Iterable[Kept], num_workers: int) -> Iter
     Raises:
         DataError: a document cannot be encoded. BuildStopped: a process died or cannot be started.
     """
-    if not num_workers:
-        for batch in batches:
-            yield batch, encoder.encode(batch.texts, batch.numbers)
-        return
     rest = iter(batches)
     start = list(islice(rest, 1))
     if not start:
         return
-    with _Workers(encoder, num_workers) as workers:
+    at_once = num_workers or _AT_ONCE_HERE
+    with _Workers(encoder, num_workers) if num_workers else _Here(encoder) as workers:
         ahead: deque[tuple[Kept, Future[Encoded]]] = deque()
         for batch in chain(start, rest):
             ahead.append((batch, workers.submit(batch)))
-            while len(ahead) > (num_workers if _bytes(ahead) > num_workers * _AHEAD_BYTES else 2 * num_workers):
+            while len(ahead) > (at_once if _bytes(ahead) > at_once * _AHEAD_BYTES else 2 * at_once):
                 first, future = ahead.popleft()
                 yield first, future.result()
         for first, future in ahead:
@@ -85,6 +84,23 @@ def encoded(encoder: Encoder, batches: Iterable[Kept], num_workers: int) -> Iter
 
 def _bytes(ahead: Iterable[tuple[Kept, Future[Encoded]]]) -> int:
     return sum(int(batch.sizes.sum()) for batch, _ in ahead)
+
+
+class _Here:
+    """This process: while the ids of one batch leave the library, which takes one core, it works on the next batch."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self._threads = ThreadPoolExecutor(_AT_ONCE_HERE, thread_name_prefix="encode")
+
+    def __enter__(self) -> _Here:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._threads.shutdown(cancel_futures=True)
+
+    def submit(self, batch: Kept) -> Future[Encoded]:
+        return self._threads.submit(self._encoder.encode, batch.texts, batch.numbers)
 
 
 class _Workers:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ import tokenizers
 
 from zoo.errors import ConfigError, DataError
 from zoo.tokenizer.library import guarded
-from zoo.tokenizer.pieces import pieces
+from zoo.tokenizer.pieces import pieces, pieces_around
 from zoo.tokenizer.special_tokens import FILE_NAME, ROLES, SpecialTokens, families_with, read_special_tokens
 
 LIBRARY_FILE_NAME = "tokenizer.json"
@@ -93,17 +93,30 @@ class Tokenizer:
             For each text its ids, (n,) int64, and for each of its sentences the index of its first token, ascending
             int64 in 0 … n. Two sentences share an index where the earlier one has no token of its own.
         """
-        parts, counts = self._parts(texts)
-        # Not the fast variant: that one leaves out which characters a token stands for.
-        pairs = [(_ids(encoding), _ends(encoding)) for encoding in _encodings(self._library.encode_batch, parts)]
-        ids, starts = [], []
-        for (start, stop), characters in zip(_ranges(counts), sentence_starts, strict=True):
-            ids.append(_joined([piece for piece, _ in pairs[start:stop]]))
-            offsets = np.cumsum([0, *map(len, parts[start : stop - 1])])
-            ends = _joined([end + offset for (_, end), offset in zip(pairs[start:stop], offsets, strict=True)])
-            # A sentence starts with the first token that reaches beyond its first character's offset.
-            starts.append(np.searchsorted(ends, np.asarray(characters, dtype=np.int64), side="right"))
-        return ids, starts
+        for text in texts:
+            self._check_characters(text)
+        cut = [
+            list(pieces_around(text, starts, self._special.boundaries))
+            for text, starts in zip(texts, sentence_starts, strict=True)
+        ]
+        every = [piece for pieces_of_text in cut for piece in pieces_of_text]
+        # The fast variant leaves out which characters a token stands for.
+        located = _encodings(self._library.encode_batch, [piece for piece, offsets in every if offsets])
+        others = _encodings(self._library.encode_batch_fast, [piece for piece, offsets in every if not offsets])
+        ids, indices = [], []
+        for pieces_of_text in cut:
+            found: list[int] = []
+            first: list[int] = []
+            for _, offsets in pieces_of_text:
+                encoding = next(located if offsets else others)
+                if offsets:
+                    ends = [end for _, end in encoding.offsets]
+                    # A sentence starts with the first token that reaches beyond its first character's offset.
+                    first += [len(found) + bisect_right(ends, offset) for offset in offsets]
+                found += encoding.ids
+            ids.append(np.array(found, dtype=np.int64))
+            indices.append(np.array(first, dtype=np.int64))
+        return ids, indices
 
     def prompt(self, text: str) -> np.ndarray:
         """As `encode`, but special tokens written out in the text ([MASK], <extra_id_0>) become their ids."""
@@ -122,15 +135,16 @@ class Tokenizer:
         parts: list[str] = []
         counts = []
         for text in texts:
-            if self._alphabet is not None:
-                self._check_characters(text)
+            self._check_characters(text)
             before = len(parts)
             parts.extend(pieces(text, self._special.boundaries))
             counts.append(len(parts) - before)
         return parts, counts
 
     def _check_characters(self, text: str) -> None:
-        assert self._alphabet is not None
+        """Raises DataError where a character has no id at all and must be refused."""
+        if self._alphabet is None:
+            return
         strangers = sorted(set(text) - self._alphabet)
         if strangers:
             raise DataError(
@@ -244,11 +258,6 @@ def _opened(definition: str) -> tokenizers.Tokenizer:
 def _ids(encoding: tokenizers.Encoding) -> np.ndarray:
     # fromiter with a known length: half the time of np.array on a list of ints
     return np.fromiter(encoding.ids, dtype=np.int64, count=len(encoding))
-
-
-def _ends(encoding: tokenizers.Encoding) -> np.ndarray:
-    """The character offset at which each token ends."""
-    return np.fromiter(map(itemgetter(1), encoding.offsets), dtype=np.int64, count=len(encoding))
 
 
 def _encodings(encode: Callable[..., list[tokenizers.Encoding]], parts: Sequence[str]) -> Iterator[tokenizers.Encoding]:
