@@ -115,7 +115,7 @@ def test_tokenizing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyt
     start(tokenizing, monkeypatch)
     said = capsys.readouterr().out
     assert re.search(r"^1,\d{3},\d{3} characters in", said)
-    assert len(re.findall(rf"ratio {RATIO}  .*ratio {RATIO}", said)) == 4
+    assert len(re.findall(rf"ratio {RATIO}  .*ratio {RATIO}", said)) == 6
 
 
 # -------------------------------------------------------------------------------------------------------- prepare_large

@@ -21,6 +21,7 @@ FOUNDATIONS = {
     "registry",
     "own_blocks",
     "field_types",
+    "unknown_settings",
     "config",
     "config_text",
     "batch",

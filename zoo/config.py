@@ -21,7 +21,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from zoo.errors import ConfigError
 from zoo.field_types import check_value, describe_type, entry_types, meant_number
-from zoo.registry import Choice, unknown_name
+from zoo.registry import Choice
+from zoo.unknown_settings import renamed, unknown_key
 
 C = TypeVar("C", bound="Config")
 Mapped = dict[str, Any]
@@ -193,6 +194,9 @@ def _build_config(schema: type[Config], value: Any) -> Config:
     if issubclass(schema, Choice) and isinstance(value, str):
         value = {"kind": value}
     if not isinstance(value, dict):
+        before = renamed(schema, "kind" if isinstance(value, str) else value, value)
+        if before is not None:
+            raise ConfigError(before)
         legal = (
             f"kinds: {', '.join(sorted(schema.choices))}"
             if issubclass(schema, Choice)
@@ -204,27 +208,21 @@ def _build_config(schema: type[Config], value: Any) -> Config:
         kind = value.get("kind", getattr(schema, "kind", None))
         if kind is None:
             raise ConfigError(f"needs a kind (legal: {', '.join(sorted(schema.choices))})")
+        before = renamed(schema, kind, kind)
+        if before is not None:
+            raise ConfigError(before, "kind")
         schema = schema.choice(kind)
         value = {name: child for name, child in value.items() if name != "kind"}
     fields = {field.name: field for field in dataclasses.fields(schema)}
     for name in value:
         if name not in fields:
-            raise ConfigError(_unknown_key(schema, name, value[name]), name)
+            raise ConfigError(unknown_key(schema, name, value[name], fields), name)
     missing = [name for name, field in fields.items() if name not in value and _required(field)]
     if missing:
         raise ConfigError(f"is required: {fields[missing[0]].metadata.get('doc', '')}", missing[0])
     kinds = _types_of(schema)
     value = {name: _over_default(fields[name], child) for name, child in value.items()}
     return schema(**{name: build(kinds[name], child, name) for name, child in value.items()})
-
-
-def _unknown_key(schema: type[Config], name: str, value: Any) -> str:
-    """One sentence about a key that a group does not have; a value that is a kind was meant as one."""
-    if not issubclass(schema, Choice):
-        return unknown_name("key", name, _keys(schema))
-    presets = ["preset"] if getattr(schema, "presets", None) else []
-    meant = "kind" if isinstance(value, str) and value in schema.choices else None
-    return unknown_name(f"{schema.kind} {schema.noun} key", name, ["kind", *presets, *_keys(schema)], meant)
 
 
 def _over_default(field: dataclasses.Field[Any], value: Any) -> Any:

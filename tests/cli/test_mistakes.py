@@ -11,6 +11,7 @@ import re
 import resource
 import shlex
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -136,8 +137,57 @@ CONFIGS: dict[str, str] = {
     "config bomb.yaml": "bomb.yaml; more than 10,000 values",
     "config tab.yaml": "tab.yaml; not valid YAML; line 2",
     "config latin.yaml": "latin.yaml; not UTF-8",
-    "config old.yaml": "trainer.steps; did you mean 'max_steps'?",
+    # of earlier versions
+    "config old.yaml": "model.num_decoder_layers; an earlier version; write model.decoder.num_layers=2",
+    f"{T5} model.num_decoder_layers=3": "an earlier version; write model.decoder.num_layers=3",
+    f"{GPT} objectives.causal_lm.begin=true": "objectives.causal_lm.begin; an earlier version; leave it out",
+    f"{GPT} model.attention.query_key_norm=rms_norm": "attention.query_key_norm; write query_key_norm.norm=rms_norm",
+    f"{GPT} 'model.attention.query_key_norm={{kind: l2_norm}}'": "query_key_norm.kind; query_key_norm.norm=l2_norm",
+    f"{GPT} model.residual=off": "model.residual; an earlier version; write none",
+    f"{GPT} model.residual.kind=off": "model.residual.kind; an earlier version; write none",
+    f"{GPT} model.attention.scale=0.5": "model.attention.scale; 0.5; did you mean {kind: constant, value: 0.5}?",
+    # data sets
+    f"{GPT} 'data.source={{kind: parquet}}'": "data.source.path; is required; .parquet files; glob",
+    f"{GPT} 'data.source={{kind: parquet, path: a, column: \"\"}}'": "data.source.column; must name a column",
+    f"{GPT} 'data.source={{kind: parquet, path: a, field: text}}'": "data.source.field; legal: column, filter",
+    f"{GPT} 'data.source={{kind: huggingface}}'": "data.source.dataset; is required; owner/name",
+    f"{GPT} 'data.source={{kind: huggingface, path: owner/name}}'": "data.source.path; legal: column, config, dataset",
+    f"{GPT} 'data.source={{kind: huggingface, dataset: \"https://hub/owner/name\"}}'": (
+        "data.source.dataset; 'https://hub/owner/name'; (owner/name); path that begins with / ./ ../ or ~"
+    ),
+    f"{GPT} 'data.source={{kind: huggingface, dataset: owner/name, streaming: true}}'": "data.source.streaming; legal:",
+    f"{GPT} 'data.source={{kind: huggingface, dataset: owner/name, trust_remote_code: true}}'": (
+        "data.source.trust_remote_code; legal:"
+    ),
+    f"{GPT} 'data.source={{kind: huggingface, dataset: ./set, revision: main}}'": (
+        "data.source.revision; 'main'; ./set is a folder; leave it out"
+    ),
+    f"{GPT} 'data.source={{kind: huggingface, dataset: owner/name, max_documents: 0}}'": (
+        "data.source.max_documents; 0; at least 1"
+    ),
+    f"{GPT} 'data.source={{kind: huggingface, dataset: owner/name, max_characters: all}}'": (
+        "data.source.max_characters; 'all'; whole number or null"
+    ),
 }
+
+SETS: dict[str, str] = {
+    "{kind: parquet, path: gone.parquet}": "no file or folder at gone.parquet; looked from",
+    "{kind: parquet, path: 'gone/*.parquet'}": "no file matches gone/*.parquet; looked from",
+    "{kind: parquet, path: folder}": "no file in folder ends in .parquet; a glob",
+    "{kind: parquet, path: text.txt}": "cannot read text.txt; Parquet",
+    "{kind: parquet, path: set/torn.parquet}": "cannot read set/torn.parquet; Parquet",
+    "{kind: parquet, path: set/train.parquet, column: txt}": "train.parquet: ; 'txt'; did you mean 'text'?; id, text",
+    "{kind: parquet, path: set/train.parquet, column: id}": "train.parquet, row 1; text or lists of texts; not int64",
+    "{kind: huggingface, dataset: ./gone}": "no folder at ./gone; looked from",
+    "{kind: huggingface, dataset: ./folder}": "cannot open the data set; folder; data files",
+    "{kind: huggingface, dataset: whole}": "'whole' is a folder here as well; write ./whole",
+    "{kind: huggingface, dataset: ./whole, split: trian}": "split 'trian'; did you mean 'train'?; legal: train",
+    "{kind: huggingface, dataset: ./whole, config: english}": "cannot open the data set; 'english'; 'default'",
+    "{kind: huggingface, dataset: ./whole, column: txt}": "./whole, split train: ; 'txt'; mean 'text'?; id, text",
+    "{kind: huggingface, dataset: ./whole, column: id}": "./whole, split train, row 1; lists of texts; not int64",
+    "{kind: huggingface, dataset: owner/name}": "owner/name of the hub (a folder would be ./owner/name); Offline",
+}
+"""Values of data.source that are found wrong when the data is read."""
 
 COMMANDS: dict[str, str] = {
     "pretrain": "config; --help",
@@ -213,7 +263,9 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "twice.yaml": "name: a\nname: b\n",
         "tab.yaml": "model:\n\tpreset: gpt-nano\n",
         "bomb.yaml": "\n".join(["a: &a [x, x, x, x, x, x, x, x, x]", *aliases]),
-        "old.yaml": tiny_config("decoder", text).replace("max_steps: 4", "steps: 4"),
+        "old.yaml": tiny_config("encoder_decoder", text).replace(
+            "preset: t5-nano", "preset: t5-nano, num_decoder_layers: 2"
+        ),
     }
     for name, content in files.items():
         (folder / name).write_text(content, encoding="utf-8")
@@ -232,9 +284,8 @@ def _there(bench: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         signal.signal(number, handler)
 
 
-@pytest.mark.parametrize(("typed", "told"), [*CONFIGS.items(), *COMMANDS.items()])
-def test_mistake_is_told(typed: str, told: str, command: Command) -> None:
-    status, out, err = command(*shlex.split(typed))
+def check_told(outcome: Outcome, told: str) -> None:
+    status, out, err = outcome
     assert status, f"nobody noticed; it printed {out}"
     sentence = err.strip().splitlines()[-1]
     assert sentence.startswith("error: "), err
@@ -244,8 +295,48 @@ def test_mistake_is_told(typed: str, told: str, command: Command) -> None:
         assert words in sentence, f"{words!r} is not in: {sentence}"
 
 
+@pytest.mark.parametrize(("typed", "told"), [*CONFIGS.items(), *COMMANDS.items()])
+def test_mistake_is_told(typed: str, told: str, command: Command) -> None:
+    check_told(command(*shlex.split(typed)), told)
+
+
+@pytest.fixture
+def sets(bench: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data sets in the bench, where the libraries are installed that read them; the hub is out of reach."""
+    parquet = pytest.importorskip("pyarrow.parquet", reason="an extra: transformer-zoo[datasets]")
+    datasets = pytest.importorskip("datasets", reason="an extra: transformer-zoo[datasets]")
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)  # as HF_HUB_OFFLINE=1 does before it is imported
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(bench / "hub"))
+    for name in ("set", "whole"):
+        (bench / name).mkdir(exist_ok=True)
+        parquet.write_table(
+            pytest.importorskip("pyarrow").table({"id": [1], "text": ["a"]}), bench / name / "train.parquet"
+        )
+    (bench / "set" / "torn.parquet").write_bytes((bench / "set" / "train.parquet").read_bytes()[:-9])
+
+
+@pytest.mark.usefixtures("sets")
+@pytest.mark.parametrize(("source", "told"), SETS.items())
+def test_mistake_with_a_data_set_is_told(source: str, told: str, command: Command) -> None:
+    check_told(command("data", "prepare", "tiny-decoder.yaml", f"data.source={source}"), told)
+
+
+@pytest.mark.parametrize(
+    ("library", "source", "told"),
+    [
+        ("pyarrow", "{kind: parquet, path: text.txt}", "pyarrow, which is not installed; pip install; [datasets]"),
+        ("datasets", "{kind: huggingface, dataset: owner/name}", "datasets library; not installed; pip install"),
+    ],
+)
+def test_an_extra_that_is_missing_is_told(
+    library: str, source: str, told: str, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    check_told(command("data", "prepare", "tiny-decoder.yaml", f"data.source={source}"), told)
+
+
 def test_there_are_enough_of_them() -> None:
-    assert len(CONFIGS) + len(COMMANDS) >= 100
+    assert len(CONFIGS) + len(COMMANDS) + len(SETS) >= 140
 
 
 def test_nothing_is_left_behind(bench: Path) -> None:

@@ -1,17 +1,22 @@
 """Data sets of the hub. None can be reached from a test: these are folders, and a hub that is not there."""
 
 import contextlib
+import itertools
 import json
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from zoo.config import build, to_mapping
 from zoo.data import huggingface as module
 from zoo.data.corpus import DataConfig, load_corpus
+from zoo.data.encoding import Encoder
 from zoo.data.huggingface import HuggingFaceConfig
 from zoo.data.sources import SourceConfig
+from zoo.data.store import build_store
 from zoo.errors import ConfigError, DataError
 from zoo.tokenizer.train import BytesConfig
 
@@ -87,6 +92,35 @@ def test_a_run_reads_the_store_and_no_stream(folder: Path, monkeypatch: pytest.M
     monkeypatch.setattr(HuggingFaceConfig, "documents", None)  # reading the stream would fail now
     assert load_corpus(data, BytesConfig()).training.fingerprint == first.training.fingerprint
     assert first.stores[""].num_documents == 1200
+
+
+@pytest.mark.parametrize("limits", [{}, {"max_documents": 1_000}])
+def test_stopped_in_the_middle_it_goes_on_behind_the_last_finished_shard(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limits: dict
+) -> None:
+    monkeypatch.setattr("zoo.data.filter._BATCH_DOCUMENTS", 50)
+    monkeypatch.setattr("zoo.data.store._SHARD_BATCHES", 2)
+    source, tokenizer = HuggingFaceConfig(dataset=str(folder), **limits), BytesConfig().train()
+    unbroken = build_store(source, tokenizer, tmp_path / "unbroken", num_workers=0)
+    stream, encode, encoded = HuggingFaceConfig._stream, Encoder.encode, []
+
+    def stopped(self: HuggingFaceConfig) -> Iterator[str]:
+        yield from itertools.islice(stream(self), 700)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(HuggingFaceConfig, "_stream", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        build_store(source, tokenizer, tmp_path / "stopped", num_workers=0)
+    monkeypatch.setattr(HuggingFaceConfig, "_stream", stream)
+    monkeypatch.setattr(Encoder, "encode", lambda self, *batch: encoded.extend(batch[1]) or encode(self, *batch))
+    resumed = build_store(source, tokenizer, tmp_path / "stopped", num_workers=0)
+    assert resumed.num_read == unbroken.num_read == limits.get("max_documents", 1_200)
+    first = min(encoded)
+    assert 400 <= first <= 700
+    assert first % 100 == 0
+    assert sorted(encoded) == list(range(first, resumed.num_read))
+    for name in ("tokens", "documents", "keys"):
+        assert np.array_equal(getattr(resumed, name), getattr(unbroken, name))
 
 
 def test_the_fingerprint_is_of_the_files_of_the_split_and_the_settings(folder: Path) -> None:

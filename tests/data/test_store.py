@@ -234,7 +234,7 @@ def test_killed_twice_it_goes_on_and_ends_with_the_same_bytes(
     encode = Encoder.encode
     monkeypatch.setattr(Encoder, "encode", lambda self, *batch: encoded.extend(batch[1]) or encode(self, *batch))
     resumed = build_store(source, TOKENIZER, tmp_path / "killed", sentences=True, num_workers=0)
-    assert encoded == list(range(6 * finished, 40))  # what was finished is not done again
+    assert sorted(encoded) == list(range(6 * finished, 40))  # what was finished is not done again
     assert files_of(resumed) == unbroken
     assert not list((tmp_path / "killed").glob("store/.*.building-*"))
 

@@ -54,7 +54,7 @@ class DataConfig(Config):
     )
     num_workers: int | None = setting(
         None,
-        "processes that tokenize beside the one that reads; 0: none; null: one a core, once 64 million characters have "
+        "processes that tokenize beside the one that reads; 0: none; null: one a core, once 16 million characters have "
         "been read",
         minimum=0,
     )

@@ -4,8 +4,9 @@ The network is asked because a name of the hub stands in the config, and for not
 found again with HF_HUB_OFFLINE=1. A folder never asks it: its card may not name files elsewhere, and no file of it may
 be a link that leads out. Scripts of data sets are not executed, which `datasets` cannot do any more since version 4.
 
-The stream fills the token store once, and training begins when the store is whole: so which rows a step trains on and
-where a stopped run goes on depends on nothing that comes over the network.
+The stream fills the token store once, shard by shard, and training begins when the store is whole: so which rows a step
+trains on and where a stopped run goes on depends on nothing that comes over the network. A build that was stopped goes
+on behind its last finished shard; the rows before it are streamed again but not tokenized (zoo.data.store).
 
 What the fingerprint vouches for: of a hub data set the commit that the revision stands for, which git ties to the
 content of every file; of a folder the bytes of the files of the split.
@@ -144,7 +145,7 @@ def _check_split(builder: Any, split: str) -> None:
     """Raises DataError with the nearest name where the files are known by split, and none of this one."""
     known = builder.config.data_files
     if isinstance(known, dict) and split not in known and not re.search(r"[+\[]", split):
-        raise DataError(unknown_name("split", split, known))
+        raise DataError(unknown_name("split", split, map(str, known)))  # some are no plain texts
 
 
 def _files_of(builder: Any, split: str, folder: Path) -> list[Path]:

@@ -43,7 +43,7 @@ _FORMAT = 3
 """Goes up when the same documents give other files."""
 _SHARD_BATCHES = 16
 _CHANGED = "the corpus changed while the token store was built; start again when it is at rest"
-_SMALL_BATCHES = 64
+_SMALL_BATCHES = 16
 """So much is tokenized by the process that reads, unless told otherwise: others would hardly have started meanwhile."""
 
 
@@ -114,7 +114,7 @@ def build_store(
         cache: folder for the store; several processes may build in it at once.
         sentences: also keep where each sentence starts.
         progress: show a bar while building, where stderr is a terminal.
-        num_workers: processes that tokenize beside this one; 0: none; None: one a core, once 64 million characters
+        num_workers: processes that tokenize beside this one; 0: none; None: one a core, once 16 million characters
             have been read.
 
     Raises:

@@ -56,7 +56,8 @@ def pieces_around(text: str, offsets: Sequence[int], boundaries: Boundaries) -> 
     while index < len(offsets):
         start = max(stop, _boundary_before(text, offsets[index], stop, boundaries))
         if start > stop:
-            yield from ((piece, []) for piece in pieces(text[stop:start], boundaries))
+            for piece in pieces(text[stop:start], boundaries):
+                yield piece, []
         stop = _boundary_behind(text, offsets[index], boundaries)
         inside = []
         while index < len(offsets) and offsets[index] < stop:
@@ -64,7 +65,8 @@ def pieces_around(text: str, offsets: Sequence[int], boundaries: Boundaries) -> 
             index += 1
         yield text[start:stop], inside
     if stop < len(text) or not text:
-        yield from ((piece, []) for piece in pieces(text[stop:], boundaries))
+        for piece in pieces(text[stop:], boundaries):
+            yield piece, []
 
 
 def _boundary_before(text: str, offset: int, earliest: int, boundaries: Boundaries) -> int:
