@@ -36,12 +36,14 @@ def test_a_tokenizer_that_does_not_belong_is_refused() -> None:
 
 def test_a_family_that_cannot_says_so_and_what_can() -> None:
     with pytest.raises(
-        ZooError, match=r"^model 'decoder' cannot fill; use generate, or load an encoder or an encoder_dec"
+        ZooError,
+        match=r"^model 'decoder' cannot fill; use generate or score or embed, or load an encoder or an encoder_dec",
     ):
         pretrained("decoder").fill("The [MASK]")
     for attempt in (lambda model: model.generate("The"), lambda model: model.stream("The")):
         with pytest.raises(
-            ZooError, match=r"^model 'encoder' cannot generate; use fill, or load a decoder or an encoder_dec"
+            ZooError,
+            match=r"^model 'encoder' cannot generate; use fill or score or embed, or load a decoder or an encoder_dec",
         ):
             attempt(pretrained("encoder"))
 
@@ -108,9 +110,9 @@ def test_prompts_are_framed_as_in_training(monkeypatch: pytest.MonkeyPatch) -> N
 
     def generate(model: Model, prompts: Any, *_: Any, **__: Any) -> list[Continuation]:
         seen.extend(prompts)
-        return [Continuation([], [])]
+        return [Continuation([], [0.0])]
 
-    monkeypatch.setattr("zoo.pretrained.generate", generate)
+    monkeypatch.setattr("zoo.generation.decoding.generate", generate)
     for kind in ("decoder", "encoder_decoder"):
         model = pretrained(kind)
         tokens = model.tokenizer.encode("The dog").tolist()
@@ -123,7 +125,7 @@ def test_the_new_text_is_spelt_as_it_stands_behind_the_prompt(monkeypatch: pytes
     """In these vocabularies a word by itself and a word behind another are decoded differently."""
     tokenizer = tokenizer_of(vocabulary)
     sees = tokenizer.encode("The dog sees").tolist()[len(tokenizer.encode("The dog")) :]
-    monkeypatch.setattr("zoo.pretrained.generate", lambda *_, **__: [Continuation(sees, [])])
+    monkeypatch.setattr("zoo.generation.decoding.generate", lambda *_, **__: [Continuation(sees, [0.0])])
     assert pretrained("decoder", vocabulary).generate("The dog") == " sees"
 
 

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 from torch import Tensor
 
 from zoo.config import build
 from zoo.errors import ConfigError, DataError, ZooError
+from zoo.generation.chat import Message
+from zoo.generation.conventions import Conventions
+from zoo.generation.decoding import DecodingConfig
+from zoo.generation.embed import embed
 from zoo.generation.fill import Filled, fill_masks, fill_spans
-from zoo.generation.generate import TokenRoles, generate, generate_steps
-from zoo.generation.sample import Sampler, SamplingConfig
-from zoo.generation.stream import TextStream, text_of
+from zoo.generation.generate import TokenRoles
+from zoo.generation.prompts import framed, prompt_tokens
+from zoo.generation.score import TextScore, score_texts, scored_row
+from zoo.generation.texts import Writer
 from zoo.models.base import Model, ModelConfig
 from zoo.tokenizer.tokenizer import Tokenizer
 
 ABILITIES: dict[str, tuple[str, ...]] = {
-    "encoder": ("fill",),
-    "decoder": ("generate",),
-    "encoder_decoder": ("fill", "generate"),
+    "encoder": ("fill", "score", "embed"),
+    "decoder": ("generate", "score", "embed"),
+    "encoder_decoder": ("fill", "generate", "score", "embed"),
 }
 """What each family can do with text: names of methods of `Pretrained`."""
 
@@ -30,12 +36,15 @@ class Pretrained:
     Args:
         model: put into evaluation mode.
         tokenizer: of the model; None: the model takes and gives tensors only.
+        conventions: how it is meant to be used, as its folder says.
 
     Raises:
         ZooError: the tokenizer has ids that the model has no row for.
     """
 
-    def __init__(self, model: Model, tokenizer: Tokenizer | None = None) -> None:
+    def __init__(
+        self, model: Model, tokenizer: Tokenizer | None = None, conventions: Conventions | None = None
+    ) -> None:
         rows = model.backbone.tokens.num_embeddings - model.backbone.tokens.spare
         if tokenizer is not None and tokenizer.vocab_size > rows:
             raise ZooError(
@@ -44,6 +53,7 @@ class Pretrained:
             )
         self.model = model.eval()
         self._tokenizer = tokenizer
+        self.conventions = conventions or Conventions()
 
     def __repr__(self) -> str:
         vocabulary = "no tokenizer" if self._tokenizer is None else f"a tokenizer of {self._tokenizer.vocab_size} ids"
@@ -91,89 +101,198 @@ class Pretrained:
         return fill_spans(self.model, self.tokenizer, text, max_new_tokens)
 
     @overload
-    def generate(self, prompt: str, **options: Any) -> str:
+    def generate(self, prompt: str, *, num_return: None = None, details: Literal[False] = False, **options: Any) -> str:
         """One prompt: one text."""
 
     @overload
-    def generate(self, prompt: Sequence[str], **options: Any) -> list[str]:
+    def generate(
+        self, prompt: Sequence[str], *, num_return: None = None, details: Literal[False] = False, **options: Any
+    ) -> list[str]:
         """Several prompts: as many texts."""
 
+    @overload
+    def generate(self, prompt: str | Sequence[str], **options: Any) -> Any:
+        """With `num_return` a list for each prompt, with `details` what is known of each text."""
+
     def generate(
-        self, prompt: str | Sequence[str], *, max_new_tokens: int | None = None, **sampling: Any
-    ) -> str | list[str]:
+        self,
+        prompt: str | Sequence[str],
+        *,
+        max_new_tokens: int | None = None,
+        prefix: str = "",
+        details: bool = False,
+        **options: Any,
+    ) -> Any:
         """What the model writes: a decoder goes on with the prompt, an encoder-decoder answers to it.
 
             gpt.generate("Once upon a time", max_new_tokens=100, temperature=0.8, top_p=0.9, seed=1)
+            t5.generate(["translate English to German: Hello", "…"], num_beams=4, length_penalty=0.6)
+            gpt.generate("Q: Why? A:", stop="\\n", temperature=1.0, best_of=8, details=True).log_probabilities
 
         Args:
             prompt: one text, or several, which are worked on side by side. Special tokens written out are recognised. A
                 decoder's may be empty where its tokenizer has a `begin` token.
             max_new_tokens: tokens to write at most; None: 64, or fewer where learned positions run out. A text also
                 ends with the `end` token.
-            sampling: fields of `zoo.generation.sample.SamplingConfig`: `temperature` (0, the default: greedy), `top_k`,
-                `top_p`, `seed`. The i-th of several prompts draws numbers of its own, keyed by (seed, i).
+            prefix: what the output begins with.
+            details: whether a text comes with its tokens, their log-probabilities, its score and why it ended.
+            options: fields of `zoo.generation.decoding.DecodingConfig`: `temperature` (0, the default: greedy),
+                `top_k`, `top_p`, `min_p`, `typical_p`, penalties, `seed`; `num_beams`, `length_penalty`,
+                `early_stopping`; `best_of`, `num_return`; `stop` (one string or several), `stop_tokens`,
+                `min_new_tokens`. What is drawn for the i-th prompt is keyed by (seed, i), so it does not depend on the
+                other prompts.
 
         Returns:
-            The new text without the prompt; a list where `prompt` is one.
+            The new text without the prompt; a `Generated` with `details`. A list of them, best first, with `num_return`
+            (even with 1); and a list of that where `prompt` is one.
 
         Raises:
             ZooError: an encoder cannot generate. DataError: a prompt is empty, has characters that the tokenizer does
-                not know, or is too long. ConfigError: a wrong setting.
+                not know, or is too long. ConfigError: a wrong setting, or two that do not go together.
         """
         self._require("generate")
         texts = [prompt] if isinstance(prompt, str) else list(prompt)
-        config, tokens = sampling_config(sampling), [self._prompt(text) for text in texts]
-        written = generate(self.model, tokens, self._roles(), max_new_tokens=max_new_tokens, sampling=config)
-        results = [
-            text_of(self.tokenizer, row.tokens, self._context(before))
-            for row, before in zip(written, tokens, strict=True)
-        ]
+        config = self._decoding(options, prefix)
+        tokens = [prompt_tokens(self.config.kind, self.tokenizer, text) for text in texts]
+        found = self._writer().write(tokens, config, max_new_tokens)
+        chosen = [[one if details else one.text for one in of_prompt] for of_prompt in found]
+        results = [of_prompt[0] if config.num_return is None else of_prompt for of_prompt in chosen]
         return results[0] if isinstance(prompt, str) else results
 
-    def stream(self, prompt: str, *, max_new_tokens: int | None = None, **sampling: Any) -> Iterator[str]:
+    def stream(
+        self, prompt: str, *, max_new_tokens: int | None = None, prefix: str = "", **options: Any
+    ) -> Iterator[str]:
         """As `generate` for one prompt, but the text comes piece by piece while it is written.
 
-        No piece splits a character, and all of them together are what `generate` returns. Wrong input raises at once.
+        No piece splits a character or shows the beginning of a stop string, and all of them together are what
+        `generate` returns. Wrong input raises at once; so does what chooses among several texts (beams, best_of).
         """
         self._require("generate")
-        sampler = Sampler(sampling_config(sampling), [0])
-        tokens, roles = self._prompt(prompt), self._roles()
-        steps = generate_steps(self.model, [tokens], roles, sampler, max_new_tokens=max_new_tokens)
-        text = TextStream(self.tokenizer, self._context(tokens))
+        config = self._decoding(options, prefix)
+        tokens = prompt_tokens(self.config.kind, self.tokenizer, prompt)
+        return self._writer().stream(tokens, config, max_new_tokens)
 
-        def pieces() -> Iterator[str]:
-            for step in steps:
-                token = int(step.tokens_B[0])
-                if token not in roles.stop and (piece := text.push(token)):
-                    yield piece
-            if rest := text.finish():
-                yield rest
+    @overload
+    def score(  # type: ignore[overload-overlap]  # a str is a sequence of str too, and means one text
+        self, text: str, continuation: str | None = None
+    ) -> TextScore:
+        """One text: its score."""
 
-        return pieces()
+    @overload
+    def score(self, text: Sequence[str], continuation: Sequence[str] | None = None) -> list[TextScore]:
+        """Several texts: as many scores."""
 
-    def _prompt(self, text: str) -> list[int]:
-        """The tokens of a prompt as in training: an encoder's input ends with the `end` token."""
-        tokenizer = self.tokenizer
-        tokens: list[int] = tokenizer.prompt(text).tolist()
-        if self.config.kind == "encoder_decoder":
-            if not tokens:
-                raise DataError("the prompt is empty: an encoder-decoder needs a text to answer to")
-            return [*tokens, tokenizer.role("end")]
-        if not tokens and "begin" not in tokenizer.roles:
-            raise DataError("the prompt is empty, and the tokenizer has no `begin` token to start from: write a word")
-        return tokens or [tokenizer.role("begin")]
+    def score(
+        self, text: str | Sequence[str], continuation: str | Sequence[str] | None = None
+    ) -> TextScore | list[TextScore]:
+        """How likely a text is to the model, token by token.
 
-    def _context(self, prompt: list[int]) -> list[int]:
-        """What the new text stands behind: a decoder's prompt; an encoder-decoder's output stands by itself."""
-        return prompt if self.config.kind == "decoder" else []
+            gpt.score("The capital of France is", " Paris").total
+            gpt.score(["A likely text.", "Text likely a."])[0].bits_per_byte
+            bert.score("The cat sat.").log_probabilities
+
+        Args:
+            text: one text, or several. Special tokens written out are recognised.
+            continuation: where given, only this is scored, behind `text`; as many as there are texts. An
+                encoder-decoder needs it: `text` is what it reads.
+
+        Returns:
+            For each text its score: log-probabilities by token, `total`, `mean`, `perplexity`, `bits_per_byte`. An
+            encoder's is the pseudo-log-likelihood: each token is named from all others. A decoder's first token is
+            scored behind the token that its tokenizer's file puts before a text; where that puts none it is not scored.
+            The token that ends an encoder-decoder's output is scored, too.
+
+        Raises:
+            DataError: a text is empty or too long, or has characters that the tokenizer does not know.
+            ConfigError: another number of continuations than of texts, or an encoder-decoder has none.
+            ZooError: the model has no language model head.
+        """
+        self._require("score")
+        one = isinstance(text, str)
+        texts = [text] if isinstance(text, str) else list(text)
+        behind: list[str | None] = [None] * len(texts)
+        if continuation is not None:
+            behind = [continuation] if isinstance(continuation, str) else list(continuation)
+        if len(behind) != len(texts):
+            raise ConfigError(f"{len(behind)} for {len(texts)} texts; give one for each", "continuation")
+        rows = [scored_row(self.config.kind, self.tokenizer, *pair) for pair in zip(texts, behind, strict=True)]
+        scores = score_texts(self.model, self.tokenizer, self._roles(), rows, self.conventions.prefix)
+        return scores[0] if one else scores
+
+    def embed(self, text: str | Sequence[str], *, pooling: str | None = None, normalize: bool | None = None) -> Tensor:
+        """One vector for each text: the last hidden states of its tokens, pooled.
+
+            bert.embed(["A cat.", "A dog."], normalize=True) @ bert.embed("A pet.", normalize=True)
+
+        Args:
+            text: one text, or several. An encoder-decoder's encoder reads it.
+            pooling: "mean" of all tokens, the "first" ([CLS]) or the "last"; None: as the folder says, or "mean".
+            normalize: whether each vector gets the length 1; None: as the folder says, or not.
+
+        Returns:
+            (D,) for one text, (N, D) for several, float32, on the CPU.
+
+        Raises:
+            DataError: a text is empty or too long, or has characters that the tokenizer does not know.
+            ConfigError: an unknown pooling.
+        """
+        self._require("embed")
+        kind, tokenizer = self.config.kind, self.tokenizer
+        pooling = self.conventions.pooling if pooling is None else pooling
+        normalize = self.conventions.normalize if normalize is None else normalize
+        texts = [text] if isinstance(text, str) else list(text)
+        rows = [framed(kind, tokenizer, tokens.tolist()) for tokens in tokenizer.encode_batch(texts)]
+        if empty := [number for number, row in enumerate(rows) if not row]:
+            raise DataError(f"text {empty[0]} is empty, so there is nothing to embed")
+        vectors_ND = embed(self.model, rows, self._roles().padding, pooling, normalize=normalize)
+        return vectors_ND[0] if isinstance(text, str) else vectors_ND
+
+    def conversation(self, messages: Sequence[Message], **variables: Any) -> str:
+        """The prompt that a conversation is to a model trained on conversations; `generate` gives the answer to it.
+
+            chat.generate(chat.conversation([{"role": "user", "content": "Hello"}]), max_new_tokens=200)
+
+        Args:
+            messages: what was said, oldest first.
+            variables: what else the template of the model's folder knows, plain data.
+
+        Raises:
+            ZooError: the model has no chat template, or its family cannot generate.
+            DataError: the template refuses the conversation.
+        """
+        self._require("generate")
+        if self.conventions.template is None:
+            raise ZooError(
+                "the model has no chat template: its folder has neither chat_template.jinja nor a chat_template in "
+                "tokenizer_config.json; use generate"
+            )
+        return self.conventions.template.render(messages, **variables)
+
+    def _decoding(self, options: dict[str, Any], prefix: str) -> DecodingConfig:
+        """The config of these options, with the prefix as tokens behind what the model's output always begins with."""
+        if isinstance(options.get("stop"), str):
+            options = {**options, "stop": [options["stop"]]}
+        config: DecodingConfig = build(DecodingConfig, options)
+        if prefix and config.prefix_tokens:
+            raise ConfigError(
+                f"{list(config.prefix_tokens)} and prefix={prefix!r} say it twice; give one", "prefix_tokens"
+            )
+        own = self.conventions.prefix if self.config.kind == "encoder_decoder" else ()
+        given = tuple(self.tokenizer.prompt(prefix).tolist()) if prefix else config.prefix_tokens
+        return dataclasses.replace(config, prefix_tokens=(*own, *given))
+
+    def _writer(self) -> Writer:
+        return Writer(self.model, self.tokenizer, self._roles(), self.config.kind == "decoder")
 
     def _roles(self) -> TokenRoles:
-        tokenizer = self.tokenizer
-        stop = (tokenizer.roles["end"],) if "end" in tokenizer.roles else ()
-        if self.config.kind == "encoder_decoder":
-            return TokenRoles(tokenizer.vocab_size, tokenizer.role("padding"), stop)
-        # Nothing sees a decoder's padding, so without a token for it any will do.
-        return TokenRoles(tokenizer.vocab_size, tokenizer.roles.get("padding", 0), stop)
+        tokenizer, conventions = self.tokenizer, self.conventions
+        end = (tokenizer.roles["end"],) if "end" in tokenizer.roles else ()
+        # Nothing sees the padding of one stack, so without a token for it any will do.
+        padding = tokenizer.roles.get("padding", 0)
+        if self.config.kind == "encoder_decoder" and conventions.start is None:
+            padding = tokenizer.role("padding")
+        stop = tuple(dict.fromkeys((*end, *conventions.stop)))
+        return TokenRoles(tokenizer.vocab_size, padding, stop, conventions.start)
 
     def _require(self, ability: str) -> None:
         """Raises ZooError, with what can be done instead, where the family cannot do it."""
@@ -183,12 +302,6 @@ class Pretrained:
             others = " or ".join(f"an {name}" if name[0] in "aeiou" else f"a {name}" for name in _families(ability))
             instead = f"use {' or '.join(able)}" if able else "it takes and gives tensors"
             raise ZooError(f"model {kind!r} cannot {ability}; {instead}, or load {others}")
-
-
-def sampling_config(sampling: dict[str, Any]) -> SamplingConfig:
-    """The config of these fields; raises ConfigError on a field that is none, or a wrong value."""
-    config: SamplingConfig = build(SamplingConfig, sampling)
-    return config
 
 
 def _families(ability: str) -> list[str]:

@@ -58,7 +58,7 @@ def test_a_stop_string_ends_its_row_only() -> None:
     stop = text[4:6]
     watch = StopWatch([StoppingStream(TextStream(tokenizer), [stop]) for _ in prompts], ())
     stopped = decode(model, prompts, roles, config, max_new_tokens=12, watch=watch)
-    assert watch.texts()[1] == text[: text.index(stop)]
+    assert "".join(watch.take(1)) == text[: text.index(stop)]
     assert [one[0].row.reason for one in stopped] == ["length", "stop", "length"]
     assert [one[0].row.tokens for one in stopped[::2]] == [one[0].row.tokens for one in free[::2]]
     assert len(stopped[1][0].row.tokens) < 12

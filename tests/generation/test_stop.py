@@ -52,4 +52,5 @@ def test_rows_are_watched_each_by_itself() -> None:
     ended = [watch(torch.tensor(column), live).tolist() for column in zip(*tokens, strict=True)]
     assert ended == [[False] * 3, [True, False, False], [True, False, False]]
     watch(torch.tensor([200, 200, 200]), live)
-    assert watch.texts() == ["a", "aaa", ""]
+    assert [watch.take(row) for row in range(3)] == [["a"], ["a", "a", "a"], []]
+    assert watch.take(0) == []

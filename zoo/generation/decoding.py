@@ -77,6 +77,11 @@ class DecodingConfig(SamplingConfig, BeamConfig):
         return self.best_of or (self.count if self.temperature > 0 else 1)
 
 
+def with_stop_tokens(roles: TokenRoles, config: DecodingConfig) -> TokenRoles:
+    """The roles with the config's stop tokens beside the tokenizer's."""
+    return roles._replace(stop=tuple(dict.fromkeys((*roles.stop, *config.stop_tokens))))
+
+
 def check_tokens(config: DecodingConfig, roles: TokenRoles, max_new_tokens: int | None) -> None:
     """Raises ConfigError where lengths or ids of a config do not fit the tokenizer or each other."""
     for name, length in (("min_new_tokens", config.min_new_tokens), ("prefix_tokens", len(config.prefix_tokens))):
@@ -115,7 +120,7 @@ def decode(
     Raises:
         DataError, ConfigError, ZooError: as `generate_steps`; an id or a length in the config that does not fit.
     """
-    roles = roles._replace(stop=tuple(dict.fromkeys((*roles.stop, *config.stop_tokens))))
+    roles = with_stop_tokens(roles, config)
     check_tokens(config, roles, max_new_tokens)
     if config.num_beams > 1:
         found = beam_search(model, prompts, roles, config, config.penalties, max_new_tokens=max_new_tokens)

@@ -72,6 +72,7 @@ class StopWatch:
                 pieces.append(row.push(token))
         return torch.tensor([row.is_stopped for row in self._rows], device=chosen_B.device)
 
-    def texts(self) -> list[str]:
-        """The text of each row, once all have ended."""
-        return ["".join(pieces) + row.finish() for row, pieces in zip(self._rows, self._pieces, strict=True)]
+    def take(self, row: int) -> list[str]:
+        """The pieces of a row's text since the last call, none of them empty."""
+        pieces, self._pieces[row] = self._pieces[row], []
+        return [piece for piece in pieces if piece]

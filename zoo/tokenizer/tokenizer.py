@@ -7,6 +7,7 @@ data: no code is run, no network is asked, no path outside the folder is touched
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from bisect import bisect_right
@@ -186,6 +187,18 @@ class Tokenizer:
             f"this tokenizer has no token for the role {name!r} (it has: {', '.join(self.roles) or 'none'}); "
             f"tokenizer.special_tokens {families} has one"
         )
+
+    @functools.cached_property
+    def frame(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The ids that its file has put before and after a text (foreign ones do); ours leave it to the objective."""
+        if self._library.post_processor is None:
+            return (), ()
+        with guarded("encode the text", DataError):
+            encoding = _opened(self.definition).encode("a", add_special_tokens=True)
+        added = [bool(one) for one in encoding.special_tokens_mask]
+        first = added.index(False) if False in added else len(added)
+        last = len(added) - added[::-1].index(False) if False in added else len(added)
+        return tuple(encoding.ids[:first]), tuple(encoding.ids[last:])
 
     def _check_id(self, id: int) -> None:
         if not 0 <= id < self.vocab_size:

@@ -1,0 +1,61 @@
+"""What a folder may say of the use of its model, as `Pretrained` follows it."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from tests.generation.tiny import pretrained
+from zoo.errors import ZooError
+from zoo.generation.chat import ChatTemplate
+from zoo.generation.conventions import Conventions
+from zoo.pretrained import Pretrained
+
+
+def with_conventions(kind: str, **conventions: Any) -> Pretrained:
+    plain = pretrained(kind, positions="rotary")
+    return Pretrained(plain.model, plain.tokenizer, Conventions(**conventions))
+
+
+def test_more_tokens_may_end_a_text() -> None:
+    free = pretrained("decoder", positions="rotary").generate("The", max_new_tokens=8, details=True)
+    stopped = with_conventions("decoder", stop=(free.tokens[3],)).generate("The", max_new_tokens=8, details=True)
+    assert free.finished == "length"
+    assert stopped.finished == "end"
+    assert stopped.tokens == free.tokens[: free.tokens.index(free.tokens[3])]
+
+
+def test_an_output_may_begin_with_other_tokens() -> None:
+    model = with_conventions("encoder_decoder", start=7, prefix=(9,))
+    written = model.generate("The dog", max_new_tokens=5, details=True)
+    tokens = [*model.tokenizer.prompt("The dog").tolist(), model.tokenizer.role("end")]
+    with torch.inference_mode():
+        inputs = {"tokens": torch.tensor([tokens]), "decoder_tokens": torch.tensor([[7, *written.tokens]])}
+        logits = model(**inputs)["language_model"][0, :-1, : model.tokenizer.vocab_size]
+    assert written.tokens[0] == 9
+    assert written.tokens[1:] == logits[1:].argmax(-1).tolist()
+    assert model.generate("The dog", max_new_tokens=5, prefix="A", details=True).tokens[0] == 9
+    scored = model.score("The dog", "A cat")
+    end, cat = model.tokenizer.role("end"), model.tokenizer.prompt("A cat").tolist()
+    with torch.inference_mode():
+        inputs["decoder_tokens"] = torch.tensor([[7, 9, *cat]])
+        logits = model(**inputs)["language_model"][0, 1:, : model.tokenizer.vocab_size]
+    expected = logits.log_softmax(-1)[range(len(cat) + 1), [*cat, end]].tolist()
+    assert scored.log_probabilities == pytest.approx(expected, abs=1e-5)
+
+
+def test_embeddings_follow_them_unless_told_otherwise() -> None:
+    model = with_conventions("encoder", pooling="first", normalize=True)
+    first = pretrained("encoder", positions="rotary").embed("The dog", pooling="first", normalize=True)
+    assert torch.equal(model.embed("The dog"), first)
+    assert float(model.embed("The dog", normalize=False).norm()) != pytest.approx(1.0)
+
+
+def test_a_conversation_needs_a_template() -> None:
+    messages = [{"role": "user", "content": "The dog"}]
+    template = ChatTemplate("{% for m in messages %}[{{ m.content }}]{% endfor %}{{ mood }}", {})
+    assert with_conventions("decoder", template=template).conversation(messages, mood="!") == "[The dog]!"
+    with pytest.raises(ZooError, match="no chat template: its folder has neither"):
+        pretrained("decoder").conversation(messages)
+    with pytest.raises(ZooError, match="'encoder' cannot generate"):
+        with_conventions("encoder", template=template).conversation(messages)

@@ -1,0 +1,121 @@
+"""Scores are the model's own probabilities, written out plainly: one forward a text, or one a masked token."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from tests.generation.test_prompts import foreign
+from tests.generation.tiny import pretrained, tiny
+from zoo.errors import ConfigError, DataError, ZooError
+from zoo.generation.score import TextScore
+from zoo.pretrained import ABILITIES, Pretrained
+
+TEXTS = ["The dog sees", "A", "The cat sees the dog", "The dog sees"]
+
+
+def logits_of(model: Pretrained, **inputs: list[int]) -> torch.Tensor:
+    with torch.inference_mode():
+        tensors = {name: torch.tensor([ids]) for name, ids in inputs.items()}
+        return model(**tensors)["language_model"][0, :, : model.tokenizer.vocab_size].log_softmax(-1)
+
+
+def by_hand(model: Pretrained, text: str, continuation: str) -> list[float]:
+    """The log-probabilities of the tokens of a continuation."""
+    tokenizer, kind = model.tokenizer, model.config.kind
+    if kind == "encoder_decoder":
+        output = [*tokenizer.prompt(continuation).tolist(), tokenizer.role("end")]
+        prompt, start = [*tokenizer.prompt(text).tolist(), tokenizer.role("end")], tokenizer.role("padding")
+        logits = logits_of(model, tokens=prompt, decoder_tokens=[start, *output[:-1]])
+        return logits[range(len(output)), output].tolist()
+    whole, given = tokenizer.prompt(text + continuation).tolist(), len(tokenizer.prompt(text))
+    if kind == "decoder":
+        return logits_of(model, tokens=whole)[range(given - 1, len(whole) - 1), whole[given:]].tolist()
+    framed, found = [tokenizer.role("classify"), *whole, tokenizer.role("separate")], []
+    for place in range(given + 1, len(whole) + 1):
+        masked = [*framed[:place], tokenizer.role("mask"), *framed[place + 1 :]]
+        found.append(float(logits_of(model, tokens=masked)[place, framed[place]]))
+    return found
+
+
+@pytest.mark.parametrize("positions", ["learned", "rotary", "relative"])
+@pytest.mark.parametrize("kind", ABILITIES)
+def test_scores_of_a_continuation_are_the_model_s(kind: str, positions: str) -> None:
+    model = pretrained(kind, positions=positions)
+    continuations = [" the cat", " the park", " in", " the cat"]
+    scores = model.score(TEXTS, continuations)
+    for score, text, continuation in zip(scores, TEXTS, continuations, strict=True):
+        expected = by_hand(model, text, continuation)
+        assert score.log_probabilities == pytest.approx(expected, abs=1e-5)
+        assert score.total == pytest.approx(sum(expected), abs=1e-4)
+        alone = model.score(text, continuation)
+        assert alone.tokens == score.tokens
+        assert alone.log_probabilities == pytest.approx(score.log_probabilities, abs=1e-5)
+        assert score.text == continuation
+
+
+def test_a_whole_text_of_a_decoder_is_scored_from_its_second_token_on() -> None:
+    model = pretrained("decoder", positions="rotary")
+    for text, score in zip(TEXTS, model.score(TEXTS), strict=True):
+        assert score.log_probabilities == pytest.approx(by_hand(model, text[:1], text[1:]), abs=1e-5)
+        assert score.num_bytes == len(text) - 1
+    assert model.score(TEXTS)[1] == TextScore("A", [], [], 0)
+    assert math.isnan(model.score("A").perplexity)
+    assert math.isnan(model.score("A").bits_per_byte)
+
+
+def test_the_first_token_is_scored_behind_what_the_file_puts_before_a_text() -> None:
+    tokenizer = foreign("gpt", ["<|endoftext|>"], [])
+    model = Pretrained(tiny("decoder", vocab_size=tokenizer.vocab_size, positions="rotary").float(), tokenizer)
+    tokens = tokenizer.encode("The dog").tolist()
+    logits = logits_of(model, tokens=[tokenizer.role("begin"), *tokens])
+    score = model.score("The dog")
+    assert score.log_probabilities == pytest.approx(logits[range(len(tokens)), tokens].tolist(), abs=1e-5)
+    assert score.num_bytes == 7
+
+
+def test_a_whole_text_of_an_encoder_is_masked_token_by_token() -> None:
+    model = pretrained("encoder", positions="learned")
+    for text, score in zip(TEXTS, model.score(TEXTS), strict=True):
+        assert score.log_probabilities == pytest.approx(by_hand(model, "", text), abs=1e-5)
+        assert len(score.tokens) == len(model.tokenizer.prompt(text))
+
+
+def test_sums_and_means() -> None:
+    score = TextScore("abcd", [1, 2], [-math.log(2), -math.log(8)], 4)
+    assert score.total == pytest.approx(-math.log(16))
+    assert score.mean == pytest.approx(-math.log(4))
+    assert score.perplexity == pytest.approx(4)
+    assert score.bits_per_byte == pytest.approx(1)
+
+
+def test_likely_texts_are_those_that_greedy_choice_writes() -> None:
+    model = pretrained("decoder", positions="rotary")
+    written = model.generate("The dog", max_new_tokens=6, details=True)
+    wild = model.generate("The dog", max_new_tokens=6, temperature=3.0, details=True)
+    assert written.score > wild.score
+    found = model.model.double()
+    assert found is model.model
+    rows = [by_hand(model, "The dog", one.text) for one in (written,) if "�" not in one.text]
+    for row in rows:
+        assert row == pytest.approx(written.log_probabilities, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "call, error, message",
+    [
+        (lambda: pretrained("decoder").score(""), DataError, "'' has no tokens"),
+        (lambda: pretrained("decoder").score("The", ""), DataError, "no tokens"),
+        (lambda: pretrained("encoder").score(["The", ""]), DataError, "no tokens"),
+        (lambda: pretrained("encoder_decoder").score("The"), ConfigError, "continuation: an encoder-decoder scores"),
+        (lambda: pretrained("encoder_decoder").score("", "The"), DataError, "prompt is empty"),
+        (lambda: pretrained("decoder").score(["The", "A"], [" dog"]), ConfigError, "continuation: 1 for 2 texts"),
+        (lambda: pretrained("decoder").score("x" * 30), DataError, "29 tokens and the model has 24"),
+        (lambda: pretrained("encoder").score("the " * 30), DataError, "learned positions"),
+        (lambda: pretrained("decoder", heads={}).score("The"), ZooError, "no head 'language_model'"),
+    ],
+)
+def test_wrong_input_is_a_clear_error(call: Any, error: type[ZooError], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call()

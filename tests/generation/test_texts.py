@@ -1,0 +1,77 @@
+"""Texts, whole and streamed: the same, cut at stop strings, chosen among several."""
+
+from typing import Any
+
+import pytest
+
+from tests.generation.tiny import pretrained
+from zoo.errors import ConfigError
+
+LONG: dict[str, Any] = {"temperature": 1.5, "seed": 2, "max_new_tokens": 20}
+
+
+@pytest.mark.parametrize("kind", ["decoder", "encoder_decoder"])
+def test_stop_strings_cut_a_text_and_its_stream_alike(kind: str) -> None:
+    model = pretrained(kind, positions="rotary")
+    free = model.generate("The dog", **LONG)
+    for start in (1, 6, 11):
+        stop = free[start : start + 2]
+        written = model.generate("The dog", stop=stop, details=True, **LONG)
+        assert written.text == free[: free.index(stop)]
+        assert written.finished == "stop"
+        assert "".join(model.stream("The dog", stop=[stop], **LONG)) == written.text
+    assert model.generate("The dog", stop="\0", **LONG) == free
+
+
+def test_a_text_stops_alone() -> None:
+    model, prompts = pretrained("decoder", positions="rotary"), ["The dog", "A", "In the park"]
+    free = model.generate(prompts, **LONG)
+    stopped = model.generate(prompts, stop=free[1][4:6], **LONG)
+    assert stopped[1] == free[1][: free[1].index(free[1][4:6])]
+    assert all(one == other or free[1][4:6] in other for one, other in zip(stopped, free, strict=True))
+
+
+def test_details_hold_what_was_written() -> None:
+    model = pretrained("decoder", positions="rotary")
+    written = model.generate("The dog", details=True, **LONG)
+    assert written.text == model.generate("The dog", **LONG)
+    assert len(written.tokens) == len(written.log_probabilities) == 20
+    assert written.score == pytest.approx(sum(written.log_probabilities) / 20)
+    assert written.finished == "length"
+
+
+@pytest.mark.parametrize("options", [{"num_beams": 3}, {"temperature": 1.0, "best_of": 4}], ids=str)
+@pytest.mark.parametrize("kind", ["decoder", "encoder_decoder"])
+def test_several_texts_come_best_first(kind: str, options: dict[str, Any]) -> None:
+    model, prompts = pretrained(kind, positions="rotary"), ["The dog", "A"]
+    found = model.generate(prompts, num_return=2, details=True, max_new_tokens=6, **options)
+    assert [len(of_prompt) for of_prompt in found] == [2, 2]
+    assert all(one.score >= other.score for one, other in found)
+    assert model.generate("A", num_return=1, max_new_tokens=6, **options) != "A"
+    assert [one.text for one, _ in found] == model.generate(prompts, max_new_tokens=6, **options)
+    texts = model.generate("The dog", num_return=2, max_new_tokens=6, **options)
+    assert texts == [one.text for one in found[0]]
+
+
+@pytest.mark.parametrize("kind", ["decoder", "encoder_decoder"])
+def test_a_prefix_begins_the_output(kind: str) -> None:
+    model = pretrained(kind, positions="rotary")
+    prefix = model.tokenizer.prompt("A cat").tolist()
+    written = model.generate("The dog", prefix="A cat", max_new_tokens=len(prefix) + 4, details=True)
+    assert written.tokens[: len(prefix)] == prefix
+    assert "cat" in written.text
+    assert "".join(model.stream("The dog", prefix="A cat", max_new_tokens=len(prefix) + 4)) == written.text
+
+
+@pytest.mark.parametrize(
+    "options, key", [({"num_beams": 2}, "num_beams"), ({"temperature": 1.0, "best_of": 2}, "best_of")]
+)
+def test_what_is_chosen_among_several_is_not_streamed(options: dict[str, Any], key: str) -> None:
+    with pytest.raises(ConfigError, match="whole before one is chosen") as caught:
+        pretrained("decoder").stream("The", **options)
+    assert caught.value.key == key
+
+
+def test_a_prefix_is_said_once() -> None:
+    with pytest.raises(ConfigError, match="say it twice"):
+        pretrained("decoder").generate("The", prefix="a", prefix_tokens=[3])

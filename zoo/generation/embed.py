@@ -1,0 +1,75 @@
+"""One vector for each text: the hidden states of its tokens, pooled.
+
+Of an encoder-decoder it is the encoder that reads the text. The special tokens around a text count as its tokens, as
+in sentence-transformers (Reimers & Gurevych 2019, arXiv:1908.10084). A new way of pooling is a function and a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo.generation.batching import batches_by_length
+from zoo.generation.generate import check_length, padded
+from zoo.models.base import Model
+from zoo.models.encoder_decoder import EncoderDecoder
+from zoo.registry import Registry
+
+Pooling = Callable[[Tensor, Tensor], Tensor]
+"""Hidden states (B, T, D) and which of them belong to the text (B, T) bool, padding on the right → (B, D)."""
+
+
+def mean_of_all(hidden_BTD: Tensor, real_BT: Tensor) -> Tensor:
+    """The mean over the tokens of a text."""
+    return (hidden_BTD * real_BT[..., None]).sum(dim=1) / real_BT.sum(dim=1, keepdim=True)
+
+
+def first_of_all(hidden_BTD: Tensor, real_BT: Tensor) -> Tensor:
+    """The first token's, [CLS] of an encoder."""
+    return hidden_BTD[:, 0]
+
+
+def last_of_all(hidden_BTD: Tensor, real_BT: Tensor) -> Tensor:
+    """The last token's, the only one of a decoder that has seen the whole text."""
+    return hidden_BTD[torch.arange(len(hidden_BTD), device=hidden_BTD.device), real_BT.sum(dim=1) - 1]
+
+
+POOLINGS: Registry[Pooling] = Registry("pooling", {"mean": mean_of_all, "first": first_of_all, "last": last_of_all})
+
+
+@torch.no_grad()  # not inference mode: what comes back may be trained on
+def embed(model: Model, rows: Sequence[Sequence[int]], padding: int, pooling: str, *, normalize: bool) -> Tensor:
+    """(N, D) float32 (of a model in float64: float64): a vector for each row.
+
+    Args:
+        model: of any family, in evaluation mode.
+        rows: ids of each text, framed, at least one each.
+        padding: id of places that hold nothing.
+        pooling: a name in POOLINGS.
+        normalize: whether each vector is divided by its length.
+
+    Raises:
+        ConfigError: an unknown pooling. DataError: a text is longer than the learned positions.
+    """
+    pool, backbone = POOLINGS[pooling], model.backbone
+    stack: Any = backbone.encoder if isinstance(backbone, EncoderDecoder) else backbone.stack
+    for row in rows:
+        check_length(len(row), stack.positions.num_positions)
+    found = torch.zeros(len(rows), stack.config.dim, dtype=torch.promote_types(_dtype(model), torch.float32))
+    device = backbone.tokens.weight.device
+    for numbers in batches_by_length([len(row) for row in rows]):
+        tokens, positions, documents = padded([rows[number] for number in numbers], padding, device, left=False)
+        if isinstance(backbone, EncoderDecoder):
+            hidden_BTD = backbone.encode(tokens, positions, documents).hidden_BSD
+        else:
+            hidden_BTD = backbone(tokens, positions, documents)
+        real_BT = torch.ones_like(tokens, dtype=torch.bool) if documents is None else documents >= 0
+        found[numbers] = pool(hidden_BTD.to(found.dtype), real_BT).cpu()
+    return torch.nn.functional.normalize(found, dim=-1) if normalize else found
+
+
+def _dtype(model: Model) -> torch.dtype:
+    return model.backbone.tokens.weight.dtype

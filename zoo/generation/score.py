@@ -1,0 +1,232 @@
+"""How likely a text is to a model, token by token.
+
+decoder             log p(token | what stands before it)
+encoder-decoder     the same of its decoder, which sees the encoded prompt
+encoder             the pseudo-log-likelihood (Salazar et al. 2020, arXiv:1910.14659): each token in turn is masked
+                    and named from all the others; not to be compared with the other two
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from zoo.errors import ConfigError, DataError
+from zoo.generation.batching import batches_by_length
+from zoo.generation.generate import TokenRoles, check_length, language_model_head, padded
+from zoo.generation.prompts import frame_of, framed, prompt_tokens
+from zoo.models.base import Model, SelfBackbone
+from zoo.models.encoder_decoder import EncoderDecoder
+from zoo.tokenizer.tokenizer import Tokenizer
+
+HEAD_ROWS = 512
+"""Places that go through the head together: their logits are as wide as the vocabulary."""
+
+
+class TextScore(NamedTuple):
+    """How likely a text is.
+
+    Attributes:
+        text: what was scored.
+        tokens: the ids that were scored.
+        log_probabilities: of each of them, natural logarithm.
+        num_bytes: of the scored text in UTF-8.
+    """
+
+    text: str
+    tokens: list[int]
+    log_probabilities: list[float]
+    num_bytes: int
+
+    @property
+    def total(self) -> float:
+        """The log-likelihood of the text: the sum over its tokens."""
+        return math.fsum(self.log_probabilities)
+
+    @property
+    def mean(self) -> float:
+        """The mean log-probability of a token; not a number where none was scored."""
+        return self.total / len(self.tokens) if self.tokens else math.nan
+
+    @property
+    def perplexity(self) -> float:
+        """e to the mean, negated: among how many equally likely tokens the model wavers."""
+        return math.exp(-self.mean)
+
+    @property
+    def bits_per_byte(self) -> float:
+        """The log-likelihood in bits, negated, for each byte: it compares models with different tokenizers."""
+        return -self.total / math.log(2) / self.num_bytes if self.num_bytes else math.nan
+
+
+class ScoreRow(NamedTuple):
+    """One text to be scored.
+
+    Attributes:
+        tokens: what the model reads; of an encoder-decoder, its decoder.
+        first, last: the tokens at the places first … last−1 are scored.
+        prompt: what an encoder-decoder's encoder reads; else ().
+    """
+
+    tokens: list[int]
+    first: int
+    last: int
+    prompt: tuple[int, ...] = ()
+
+
+@torch.inference_mode()
+def score_rows(model: Model, rows: Sequence[ScoreRow], roles: TokenRoles, mask: int | None = None) -> list[list[float]]:
+    """The log-probabilities of the scored tokens of each row.
+
+    Args:
+        model: with a language model head, in evaluation mode.
+        rows: a decoder's, or an encoder-decoder's decoder's, scores from its second token on at the earliest.
+        roles: padding; ids from vocab_size on are no tokens, so they have no share of the probability.
+        mask: of an encoder: what stands for a token that is to be named.
+
+    Raises:
+        DataError: a row is longer than the learned positions. ZooError: the model has no language model head.
+    """
+    head, backbone = language_model_head(model), model.backbone
+    for row in rows:
+        if isinstance(backbone, EncoderDecoder):
+            check_length(len(row.prompt), backbone.encoder.positions.num_positions)
+            check_length(len(row.tokens) - 1, backbone.decoder.positions.num_positions)
+        else:
+            assert isinstance(backbone, SelfBackbone)
+            check_length(len(row.tokens) - (mask is None), backbone.stack.positions.num_positions)
+    found: list[list[float]] = [[0.0] * (row.last - row.first) for row in rows]
+    for batch in _batches(rows, mask):
+        hidden_ND = torch.cat(_hidden(model, rows, batch, roles.padding, mask))
+        targets_N = torch.tensor([target for number, place in batch for target in _targets(rows[number], place)])
+        values = _log_probabilities(head, hidden_ND, targets_N.to(hidden_ND.device), roles.vocab_size)
+        for number, place in batch:
+            count = rows[number].last - rows[number].first if place is None else 1
+            start = 0 if place is None else place - rows[number].first
+            found[number][start : start + count], values = values[:count], values[count:]
+    return found
+
+
+Part = tuple[int, int | None]
+"""A row by its number, and the only place of it that is scored, which is masked; None: all of its places."""
+
+
+def _batches(rows: Sequence[ScoreRow], mask: int | None) -> list[list[Part]]:
+    parts: list[Part] = [(number, None) for number, row in enumerate(rows) if row.last > row.first]
+    if mask is not None:
+        parts = [(number, place) for number, row in enumerate(rows) for place in range(row.first, row.last)]
+    lengths = [max(len(rows[number].tokens), len(rows[number].prompt)) for number, _ in parts]
+    return [[parts[index] for index in batch] for batch in batches_by_length(lengths)]
+
+
+def _targets(row: ScoreRow, place: int | None) -> list[int]:
+    return row.tokens[row.first : row.last] if place is None else [row.tokens[place]]
+
+
+def _hidden(model: Model, rows: Sequence[ScoreRow], batch: list[Part], padding: int, mask: int | None) -> list[Tensor]:
+    """For each part the hidden states (n, D) from which its scored tokens are to be named."""
+    backbone = model.backbone
+    device = backbone.tokens.weight.device
+    if mask is not None:
+        places = [place for _, place in batch if place is not None]
+        masked = [list(rows[number].tokens) for number, _ in batch]
+        for tokens, place in zip(masked, places, strict=True):
+            tokens[place] = mask
+        hidden_BTD = backbone(*padded(masked, padding, device, left=False))
+        return [hidden[place : place + 1] for hidden, place in zip(hidden_BTD, places, strict=True)]
+    chosen = [rows[number] for number, _ in batch]
+    inputs = padded([row.tokens[:-1] for row in chosen], padding, device, left=False)
+    if isinstance(backbone, EncoderDecoder):
+        memory = backbone.encode(*padded([row.prompt for row in chosen], padding, device, left=False))
+        hidden_BTD = backbone.decode(inputs.tokens_BT, memory, inputs.positions_BT, inputs.documents_BT)
+    else:
+        hidden_BTD = backbone(*inputs)
+    return [hidden[row.first - 1 : row.last - 1] for hidden, row in zip(hidden_BTD, chosen, strict=True)]
+
+
+def _log_probabilities(head: torch.nn.Module, hidden_ND: Tensor, targets_N: Tensor, vocab_size: int) -> list[float]:
+    values: list[float] = []
+    for hidden, targets in zip(hidden_ND.split(HEAD_ROWS), targets_N.split(HEAD_ROWS), strict=True):
+        logits = head(hidden)[:, :vocab_size]
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        values += (logits.gather(-1, targets[:, None])[:, 0] - logits.logsumexp(dim=-1)).tolist()
+    return values
+
+
+class TextRow(NamedTuple):
+    """A text that is to be scored.
+
+    Attributes:
+        text: the part of it that is scored, as it was given.
+        unscored: a text whose bytes are not among those of the scored tokens, though they are in `text`.
+        row: as tokens.
+    """
+
+    text: str
+    unscored: str
+    row: ScoreRow
+
+
+def scored_row(kind: str, tokenizer: Tokenizer, text: str, continuation: str | None) -> TextRow:
+    """What is scored of a text, or of its continuation; see `Pretrained.score`.
+
+    Raises:
+        DataError: what is to be scored is empty. ConfigError: an encoder-decoder has no continuation.
+    """
+    scored = text if continuation is None else continuation
+    tokens = _tokens(tokenizer, scored if kind == "encoder_decoder" else text + (continuation or ""))
+    if kind == "encoder_decoder":
+        if continuation is None:
+            raise ConfigError("an encoder-decoder scores a text behind what it reads; give both", "continuation")
+        _check_text(tokens, scored)
+        output = [*tokens, tokenizer.role("end")]
+        prompt = tuple(prompt_tokens(kind, tokenizer, text))
+        return TextRow(scored, "", ScoreRow(output, 0, len(output), prompt))
+    given = 0
+    if continuation is not None:  # a token that reaches into the continuation belongs to it
+        alike = zip(_tokens(tokenizer, text), tokens, strict=False)
+        given = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], alike))
+    _check_text(tokens[given:], scored)
+    whole = framed(kind, tokenizer, tokens)
+    front = len(whole) - len(tokens) - len(frame_of(kind, tokenizer, tokens).after)
+    first = front + given
+    unscored = ""
+    if kind == "decoder" and first == 0:
+        first, unscored = 1, tokenizer.decode(tokens[:1])
+    return TextRow(scored, unscored, ScoreRow(whole, first, front + len(tokens)))
+
+
+def score_texts(
+    model: Model, tokenizer: Tokenizer, roles: TokenRoles, texts: Sequence[TextRow], prefix: tuple[int, ...] = ()
+) -> list[TextScore]:
+    """The score of each text; `prefix` stands before each output of an encoder-decoder; errors as in `score_rows`."""
+    rows = [text.row for text in texts]
+    mask = tokenizer.role("mask") if model.config.kind == "encoder" else None
+    if model.config.kind == "encoder_decoder":
+        front = [roles.padding if roles.start is None else roles.start, *prefix]
+        rows = [ScoreRow([*front, *row.tokens], len(front), len(front) + row.last, row.prompt) for row in rows]
+    found = score_rows(model, rows, roles, mask)
+    return [
+        TextScore(
+            text.text,
+            row.tokens[row.first : row.last],
+            values,
+            len(text.text.encode()) - len(text.unscored.encode()),
+        )
+        for text, row, values in zip(texts, rows, found, strict=True)
+    ]
+
+
+def _tokens(tokenizer: Tokenizer, text: str) -> list[int]:
+    tokens: list[int] = tokenizer.prompt(text).tolist()
+    return tokens
+
+
+def _check_text(tokens: Sequence[int], text: str) -> None:
+    if not tokens:
+        raise DataError(f"{text!r} has no tokens, so there is nothing to score")

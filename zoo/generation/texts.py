@@ -1,0 +1,104 @@
+"""From prompts as tokens to texts, whole or streamed: spelt behind the prompt, cut at stop strings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from zoo.errors import ConfigError
+from zoo.generation.decoding import DecodingConfig, check_tokens, decode, with_stop_tokens
+from zoo.generation.generate import Continuation, Reason, TokenRoles, generate_steps
+from zoo.generation.sample import Sampler
+from zoo.generation.stop import StoppingStream, StopWatch
+from zoo.generation.stream import TextStream, text_of
+from zoo.models.base import Model
+from zoo.tokenizer.tokenizer import Tokenizer
+
+
+class Generated(NamedTuple):
+    """A text that was written.
+
+    Attributes:
+        text: without the prompt, cut before a stop string.
+        tokens: its ids, those of a stop string too, without the one that ended it.
+        log_probabilities: by the model, before penalties, temperature and limits: of each token and, where a token
+            ended the text, of that one.
+        score: what it was ranked by: the mean of the log-probabilities, or a beam's score.
+        finished: why it ended: "end" (a token that ends texts), "stop" (a stop string) or "length".
+    """
+
+    text: str
+    tokens: list[int]
+    log_probabilities: list[float]
+    score: float
+    finished: Reason
+
+
+class Writer(NamedTuple):
+    """What is needed to write texts.
+
+    Attributes:
+        model: a decoder or an encoder-decoder with a language model head, in evaluation mode.
+        tokenizer: its tokenizer.
+        roles: padding, start, stop.
+        goes_on: whether the text stands behind its prompt (a decoder's) or by itself.
+    """
+
+    model: Model
+    tokenizer: Tokenizer
+    roles: TokenRoles
+    goes_on: bool
+
+    def write(
+        self, prompts: Sequence[Sequence[int]], config: DecodingConfig, max_new_tokens: int | None
+    ) -> list[list[Generated]]:
+        """For each prompt its texts, best first; arguments and errors as in `decode`."""
+        rows = [prompt for prompt in prompts for _ in range(config.samples)]
+        silent = with_stop_tokens(self.roles, config).stop
+        watch = StopWatch([self._stream(prompt, config.stop) for prompt in rows], silent) if config.stop else None
+        found = decode(self.model, prompts, self.roles, config, max_new_tokens=max_new_tokens, watch=watch)
+        return [
+            [
+                Generated(self._text(one.row, prompt, config.stop), *one.row[:2], one.score, one.row.reason)
+                for one in texts
+            ]
+            for prompt, texts in zip(prompts, found, strict=True)
+        ]
+
+    def stream(self, prompt: Sequence[int], config: DecodingConfig, max_new_tokens: int | None) -> Iterator[str]:
+        """The text of one prompt piece by piece; all together they are what `write` gives.
+
+        Raises:
+            ConfigError: the text would be chosen among several. DataError, ConfigError, ZooError: as `decode`.
+        """
+        for name, value in (("num_beams", config.num_beams), ("best_of", config.samples)):
+            if value > 1:
+                raise ConfigError(f"{value} texts would have to be whole before one is chosen; stream one", name)
+        roles = with_stop_tokens(self.roles, config)
+        check_tokens(config, roles, max_new_tokens)
+        text = self._stream(prompt, config.stop)
+        watch = StopWatch([text], roles.stop)
+        steps = generate_steps(
+            self.model, [prompt], roles, Sampler(config, [0]), max_new_tokens=max_new_tokens, watch=watch
+        )
+
+        def pieces() -> Iterator[str]:
+            for _ in steps:
+                yield from watch.take(0)
+            if rest := text.finish():
+                yield rest
+
+        return pieces()
+
+    def _stream(self, prompt: Sequence[int], stops: Sequence[str]) -> StoppingStream:
+        return StoppingStream(TextStream(self.tokenizer, self._context(prompt)), stops)
+
+    def _text(self, row: Continuation, prompt: Sequence[int], stops: Sequence[str]) -> str:
+        if not stops:
+            return text_of(self.tokenizer, row.tokens, self._context(prompt))
+        stream = self._stream(prompt, stops)
+        return "".join([*(stream.push(token) for token in row.tokens), stream.finish()])
+
+    def _context(self, prompt: Sequence[int]) -> Sequence[int]:
+        """What the new text stands behind: a decoder's prompt; an encoder-decoder's output stands by itself."""
+        return prompt if self.goes_on else ()
