@@ -1,5 +1,6 @@
 """Memory in the log."""
 
+import pytest
 import torch
 
 from zoo.training.memory_use import memory_columns, memory_row
@@ -21,3 +22,28 @@ def test_process_takes_what_it_takes() -> None:
 
 def test_devices_with_memory_of_their_own_have_a_column() -> None:
     assert memory_columns(torch.device("cuda"))[-1] == memory_columns(torch.device("mps"))[-1] == "memory/device"
+
+
+def test_peak_of_a_cuda_device_is_that_since_the_row_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Cuda:
+        """Counts as torch does: the peak is at least what is held."""
+
+        def __init__(self) -> None:
+            self.held = self.peak = 0
+
+        def take(self, size: int) -> None:
+            self.held += size
+            self.peak = max(self.peak, self.held)
+
+        def begin_anew(self, device: torch.device) -> None:
+            self.peak = self.held
+
+    cuda = Cuda()
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: cuda.peak)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", cuda.begin_anew)
+    found = []
+    for sizes in ((100, 900, -900), (50, -50), (), (300, -400)):
+        for size in sizes:
+            cuda.take(size)
+        found.append(memory_row(torch.device("cuda"))["memory/device"])
+    assert found == [1000, 150, 100, 400]

@@ -15,12 +15,12 @@ def memory_columns(device: torch.device) -> list[str]:
 
 
 def memory_row(device: torch.device) -> dict[str, float]:
-    """Memory now, on this rank.
+    """Memory now, on this rank. On CUDA it begins the count of the device's peak anew.
 
     Returns:
         `memory/process`: bytes that are in the machine's memory for this process, data workers not counted.
         `memory/system`: share of the machine's memory that is in use, by whomever. `memory/device`: bytes, on CUDA the
-        most that tensors have taken since the process began.
+        most that tensors have taken since the row before.
     """
     row: dict[str, float] = {
         "memory/process": psutil.Process().memory_info().rss,
@@ -28,6 +28,7 @@ def memory_row(device: torch.device) -> dict[str, float]:
     }
     if device.type == "cuda":
         row["memory/device"] = torch.cuda.max_memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
     elif device.type == "mps":
         row["memory/device"] = torch.mps.driver_allocated_memory()
     return row
