@@ -55,6 +55,7 @@ from zoo.training.init_from import begin
 from zoo.training.launch import check_launch
 from zoo.training.optimizers import shown_weights
 from zoo.training.schedule import Course
+from zoo.training.trainer import make_trainer
 
 PROBES = ["Größe ﬁn Gro\u0308ße ½", "baKO 31415 2026 <|x|> don't", "  de,li.  muse\n\n你"]
 SAME = 1e-9
@@ -215,7 +216,7 @@ def _compiled(seen: Observed) -> bool:
 
 def _ranks(seen: Observed) -> Any:
     """How many ranks there will be, and on how many machines."""
-    trainer = training_run.make_trainer(seen.prepared.config, Callback(), TorchCheckpointIO())
+    trainer = make_trainer(seen.prepared.config, Callback(), TorchCheckpointIO())
     return [trainer.world_size, trainer.num_nodes]
 
 

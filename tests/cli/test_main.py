@@ -72,7 +72,7 @@ MISTAKES = {
     "no config": (["pretrain"], 2, ["config"]),
     "unknown config": (["pretrain", "bert-nona"], 2, ["'bert-nona'", "did you mean 'bert-nano'", "gpt-nano"]),
     "missing file": (["pretrain", "nowhere/run.yaml"], 2, ["no config file at nowhere/run.yaml", "bert-nano"]),
-    "folder as config": (["pretrain", "runs/tiny-decoder"], 2, ["is a folder", "runs/tiny-decoder/config.yaml"]),
+    "folder as config": (["pretrain", "runs/tiny-decoder/checkpoints"], 2, ["is a folder without a config.yaml"]),
     "invalid YAML": (["pretrain", "broken.yaml"], 2, ["broken.yaml is not valid YAML"]),
     "YAML that is a list": (["pretrain", "list.yaml"], 2, ["list.yaml must hold"]),
     "key without =": (

@@ -75,5 +75,6 @@ def written(value: Any) -> str:
 
 
 def note(text: str) -> None:
-    """Prints a line on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    """Prints a line on stderr, the end of the line with it: between two writes a signal may come with its own line."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()

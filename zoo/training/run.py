@@ -1,10 +1,9 @@
-"""A pretraining run from its config to its result: the only place that makes a Trainer."""
+"""A pretraining run from its config to its result."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import logging
 import signal
 import sys
 import warnings
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytorch_lightning as lightning
-from pytorch_lightning.strategies import DDPStrategy, Strategy
 
 from zoo.checkpoint.disk import replace_file
 from zoo.checkpoint.folder import newest_verified
@@ -43,7 +41,6 @@ from zoo.training.init_from import begin, own_tokenizer
 from zoo.training.interrupt import Interrupted
 from zoo.training.kernels import check_kernels
 from zoo.training.launch import check_launch, device_type
-from zoo.training.loss_scaling import precision_plugin
 from zoo.training.module import TrainingModule
 from zoo.training.origin import refuse_unfinished_branch
 from zoo.training.precision import convert
@@ -52,6 +49,7 @@ from zoo.training.samples import make_samples
 from zoo.training.schedule import Course
 from zoo.training.shares import source_lines
 from zoo.training.tensorboard_log import check_tensorboard
+from zoo.training.trainer import make_trainer
 from zoo.training.warned import warned_once
 
 EVALUATION_SEED = 0
@@ -292,10 +290,9 @@ def _say_what_is_read(prepared: Prepared, run: RunFolder) -> None:
     """On stderr: how much text there is, what of it is left out; and whether the model sees the future in training."""
     if not run.is_owner:
         return
-    for why in prepared.config.model.leaks().values():
-        print(f"note: {why}", file=sys.stderr)
+    lines = [f"note: {why}" for why in prepared.config.model.leaks().values()]
     if prepared.config.trainer.max_hours is not None:
-        print("note: trainer.max_hours ends the run by the clock: another run has other weights", file=sys.stderr)
+        lines.append("note: trainer.max_hours ends the run by the clock: another run has other weights")
     corpus, rows = prepared.corpus, sum(group.num_rows for group in prepared.training.groups)
     left_out = sum(getattr(group.row_maker, "left_out", 0) for group in prepared.training.groups)
     words = [f"{counted(corpus.training.num_documents, 'document')} in {counted(rows, 'row')} an epoch"]
@@ -306,18 +303,20 @@ def _say_what_is_read(prepared: Prepared, run: RunFolder) -> None:
         words.append(
             f"{counted(left_out, 'document or piece', 'documents or pieces')} too short for a row and left out"
         )
-    print(", ".join(words), file=sys.stderr)
+    lines.append(", ".join(words))
     if isinstance(corpus.training, Blend):
         assert isinstance(corpus.validation, Blend)
         assert isinstance(prepared.training, InterleavedRows)
         num_rows = prepared.config.trainer.rows_of_run(prepared.training.tokens_per_row)
-        for line in source_lines(corpus.training, corpus.validation, prepared.training, num_rows):
-            print(line, file=sys.stderr)
+        lines += source_lines(corpus.training, corpus.validation, prepared.training, num_rows)
     for name, store in corpus.stores.items():
         if store.num_read > store.num_documents:
             where = f" of source {name}" * bool(name)
             dropped = f"{store.num_read - store.num_documents:,} of {counted(store.num_read, 'document')}{where}"
-            print(f"dropped {dropped}: {dropped_words(store.dropped)}", file=sys.stderr)
+            lines.append(f"dropped {dropped}: {dropped_words(store.dropped)}")
+    # In one write: a signal between the end of a line and its line break would put its own words behind these.
+    sys.stderr.write("".join(f"{line}\n" for line in lines))
+    sys.stderr.flush()
 
 
 def _fit(trainer: lightning.Trainer, module: TrainingModule, data: DataModule, newest: Path | None) -> None:
@@ -357,44 +356,3 @@ def _data_module(prepared: Prepared) -> DataModule:
         config.trainer.num_workers,
         plans,
     )
-
-
-def make_trainer(config: RunConfig, conductor: Conductor, checkpoint_io: FolderCheckpointIO) -> lightning.Trainer:
-    """Lightning's trainer for a run, everything of it switched off that the conductor does."""
-    _quiet_lightning()
-    settings = config.trainer
-    trainer = lightning.Trainer(
-        accelerator=settings.accelerator,
-        devices=settings.devices,
-        num_nodes=settings.num_nodes,
-        strategy=_strategy(config),
-        max_steps=-1 if settings.max_steps is None else settings.max_steps,
-        max_epochs=-1,
-        callbacks=[conductor],
-        plugins=[checkpoint_io, precision_plugin(settings.precision, device_type(settings.accelerator))],
-        logger=False,
-        limit_val_batches=0,
-        num_sanity_val_steps=0,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-    )
-    # Lightning's handlers lose the position of the run and broadcast inside the signal, which can deadlock; its ranks
-    # agree on SIGTERM by a broadcast in every step. Here the flag rides with the target counts.
-    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
-    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
-    return trainer
-
-
-def _strategy(config: RunConfig) -> Strategy | str:
-    if config.trainer.devices * config.trainer.num_nodes == 1:
-        return "auto"
-    # With shares, a step may hold no row of some objective, and then some weights get no gradient in it.
-    shares = any(objective.share is not None for objective in config.objectives.values())
-    return DDPStrategy(find_unused_parameters=shares, gradient_as_bucket_view=True)
-
-
-def _quiet_lightning() -> None:
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    for message in (".*does not have many workers.*", ".*LeafSpec.*", ".*dataloader is not resumable.*"):
-        warnings.filterwarnings("ignore", message)
