@@ -7,7 +7,7 @@ import pytest
 from zoo.config_text import to_yaml
 from zoo.errors import ConfigError
 from zoo.training import shipped
-from zoo.training.shipped import config_folder, find_config, load_run, shipped_configs
+from zoo.training.shipped import config_folder, find_config, load_run, own_folder, shipped_configs
 
 
 def test_checkout_has_its_configs_beside_the_package() -> None:
@@ -52,15 +52,12 @@ def test_resolved_config_loads_to_itself(tmp_path: Path) -> None:
         ("gone.yaml", ["no config file at gone.yaml", "bert-nano"]),
         ("gone/bert-nano", ["no config file at gone/bert-nano"]),
         ("folder", ["folder is a folder", "bert-nano"]),
-        ("run", ["run is a folder", "did you mean run/config.yaml"]),
     ],
 )
 def test_what_is_no_config(config: str, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("plain").write_text("seed: 1", encoding="utf-8")
     Path("folder").mkdir()
-    Path("run").mkdir()
-    Path("run/config.yaml").write_text("seed: 1", encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
         find_config(config)
     for word in words:
@@ -73,3 +70,19 @@ def test_name_wins_over_a_folder_of_the_same_name(tmp_path: Path, monkeypatch: p
     assert find_config("bert-nano") == shipped_configs()["bert-nano"]
     with pytest.raises(ConfigError, match="is a folder"):
         find_config("./bert-nano")
+
+
+def test_run_folder_stands_for_its_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for run in (Path("runs/mine"), Path("bare"), Path("gpt-nano")):
+        run.mkdir(parents=True)
+        (run / "config.yaml").write_text(to_yaml(load_run("bert-nano", [f"name={run.name}"]).config), encoding="utf-8")
+    for name in ("runs/mine", "runs/mine/", "bare", "./gpt-nano", str(tmp_path / "runs/mine")):
+        assert find_config(name) == Path(name) / "config.yaml"
+        resolved = load_run(name, ["seed=3"])
+        assert (resolved.config.model.kind, resolved.config.seed) == ("encoder", 3)
+        assert own_folder(name, resolved) == Path(name)
+        assert own_folder(name, load_run(name, ["name=other"])) is None
+    assert find_config("gpt-nano") == shipped_configs()["gpt-nano"]
+    for name in ("gpt-nano", "runs/mine/config.yaml"):
+        assert own_folder(name, load_run(name)) is None

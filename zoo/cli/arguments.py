@@ -11,12 +11,17 @@ Settings = Annotated[
     typer.Argument(metavar="key=value", help="settings over the config, for example model.positions=alibi"),
 ]
 ConfigName = Annotated[
-    str, typer.Argument(metavar="config", help="a shipped name (see `zoo list`) or the path of a .yaml file")
+    str,
+    typer.Argument(metavar="config", help="a shipped name (see `zoo list`), the path of a .yaml file, or a run folder"),
 ]
 ModelFolder = Annotated[
     str, typer.Argument(metavar="folder", help="a run folder, a checkpoint in it, or a model folder")
 ]
 RunFolderName = Annotated[str, typer.Argument(metavar="run", help="a run folder, for example runs/gpt-nano")]
+Which = Annotated[
+    str,
+    typer.Option(metavar="newest|best", help="which checkpoint of a run; the best is kept where best.keep says so"),
+]
 Wait = Annotated[
     bool,
     typer.Option("--wait", help="only make the folder ready; zoo pretrain trains it, for example under torchrun"),

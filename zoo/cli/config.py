@@ -17,7 +17,7 @@ EXAMPLES = examples(
     "zoo config bert-nano model.dim=256 | grep model",
     "zoo config gpt-nano --yaml > mine.yaml",
     "zoo config gpt-nano --docs",
-    "zoo config runs/gpt-nano/config.yaml",
+    "zoo config runs/gpt-nano",
 )
 
 

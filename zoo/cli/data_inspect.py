@@ -7,12 +7,11 @@ trained to look at any of them. What is shown is read off the batch itself, not 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoo.cli.arguments import Settings, examples, whole_number
+from zoo.cli.arguments import ConfigName, Settings, examples, whole_number
 from zoo.cli.screen import screen_width
 
 if TYPE_CHECKING:
@@ -29,9 +28,7 @@ EXAMPLES = examples(
 
 
 def run(
-    config: Annotated[
-        str, typer.Argument(metavar="config", help="a shipped name, the path of a .yaml file, or a run folder")
-    ],
+    config: ConfigName,
     settings: Settings = None,
     step: Annotated[
         int, typer.Option(parser=whole_number, metavar="number", help="which optimizer step, the first being 1")
@@ -71,8 +68,7 @@ def shown(config: str, settings: Iterable[str], step: int, row: int, rows: int) 
     from zoo.cli.row_text import legend, row_table, sides_of
     from zoo.training.shipped import load_run
 
-    inside = Path(config).expanduser() / "config.yaml"
-    resolved: RunConfig = load_run(inside if inside.is_file() else config, settings).config
+    resolved: RunConfig = load_run(config, settings).config
     _check("step", step)
     size = resolved.trainer.rows.value(step - 1)
     _check("row", row, size)

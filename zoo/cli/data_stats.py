@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 EXAMPLES = examples(
     "zoo data stats bert-nano",
     "zoo data stats gpt-nano data.source.kind=text data.source.path=books/ data.source.document=blank_line",
-    "zoo data stats runs/gpt-nano/config.yaml",
+    "zoo data stats runs/gpt-nano",
 )
 
 MOST_FREQUENT = 10

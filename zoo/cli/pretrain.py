@@ -20,6 +20,7 @@ EXAMPLES = examples(
     "zoo pretrain bert-nano",
     "zoo pretrain gpt-nano trainer.max_steps=200 optimizer.learning_rate=3e-4 name=gpt-quick",
     "zoo pretrain gpt-nano data.source.kind=text data.source.path=books/ model.positions=alibi",
+    "zoo pretrain runs/gpt-quick                (goes on with it)",
     "zoo pretrain my.yaml --folder /data/runs/mine",
     "zoo pretrain bert-nano --fresh",
 )
@@ -44,7 +45,9 @@ TRY = {
 def run(
     config: ConfigName,
     settings: Settings = None,
-    folder: Annotated[str | None, typer.Option(help="where the run lives; without it: runs/<name>")] = None,
+    folder: Annotated[
+        str | None, typer.Option(help="where the run lives; without it: runs/<name>, or the run folder given")
+    ] = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="move an older run of this folder aside and start anew")
     ] = False,
@@ -55,12 +58,13 @@ def run(
     resolved config, the log (metrics.csv), the tokenizer, checkpoints and a picture of it all (report.html).
     """
     from zoo.training.run import pretrain
-    from zoo.training.shipped import load_run
+    from zoo.training.shipped import load_run, own_folder
 
-    resolved: RunConfig = load_run(config, settings or ()).config
-    result = pretrain(resolved, Path(folder).expanduser() if folder else None, fresh=fresh)
+    resolved = load_run(config, settings or ())
+    place = Path(folder).expanduser() if folder else own_folder(config, resolved)
+    result = pretrain(resolved.config, place, fresh=fresh)
     if is_first_rank():
-        summarize(resolved, result)
+        summarize(resolved.config, result)
 
 
 def is_first_rank() -> bool:

@@ -1,7 +1,7 @@
 """Configs by name: those that come with the package, and files of one's own.
 
-A name (`bert-nano`) is a shipped config; anything with a path separator or ending in .yaml is a file. Neither is
-guessed from the other.
+A name (`bert-nano`) is a shipped config; anything with a path separator or ending in .yaml is a file, or a run folder,
+which stands for the config in it. Neither is guessed from the other.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def find_config(config: str | Path, group: str = "pretrain") -> Path:
     """The file of a config.
 
     Args:
-        config: the path of a file, or the name of a shipped config.
+        config: the path of a file or of a run folder, or the name of a shipped config.
         group: the folder of shipped configs that the name is looked up in.
 
     Raises:
@@ -51,8 +51,9 @@ def find_config(config: str | Path, group: str = "pretrain") -> Path:
     shipped = shipped_configs(group)
     path = Path(config).expanduser()
     if path.is_dir() and (is_path(config) or config not in shipped):
-        inside = f"; did you mean {path / 'config.yaml'}?" if (path / "config.yaml").is_file() else ""
-        raise ConfigError(f"{path} is a folder, not a config file{inside or _names(shipped)}")
+        if not (path / "config.yaml").is_file():
+            raise ConfigError(f"{path} is a folder without a config.yaml, so it is no run{_names(shipped)}")
+        return path / "config.yaml"
     if is_path(config):
         if not path.is_file():
             raise ConfigError(f"no config file at {path}{_names(shipped)}")
@@ -93,15 +94,22 @@ def load_run(config: str | Path, overrides: Iterable[str] = ()) -> Resolved:
         raise ConfigError(f"{error.reason}{made_with(recorded(path.parent))}", error.key) from None
 
 
+def own_folder(config: str | Path, resolved: Resolved) -> Path | None:
+    """The run folder by which a config was named: where that run goes on. None: it was not, or the name is another."""
+    path = Path(config).expanduser()
+    is_run = find_config(config) == path / "config.yaml"
+    return path if is_run and resolved.origins["name"] != "command line" else None
+
+
 def pretrain(config: str | Path, *overrides: str, folder: str | Path | None = None, fresh: bool = False) -> Result:
     """Trains a run from its config to its end, or goes on with it: `zoo pretrain` from Python.
 
         zoo.pretrain("gpt-nano", "trainer.max_steps=200")
 
     Args:
-        config: a shipped name, or the path of a .yaml file.
+        config: a shipped name, the path of a .yaml file, or a run folder.
         overrides: `key=value` settings.
-        folder: where the run lives; None: runs/<name>.
+        folder: where the run lives; None: in the run folder that `config` names, else in runs/<name>.
         fresh: move what an older run left there aside and start anew.
 
     Raises:
@@ -109,4 +117,6 @@ def pretrain(config: str | Path, *overrides: str, folder: str | Path | None = No
     """
     from zoo.training import run
 
-    return run.pretrain(load_run(config, overrides).config, None if folder is None else Path(folder), fresh=fresh)
+    resolved = load_run(config, overrides)
+    place = own_folder(config, resolved) if folder is None else Path(folder)
+    return run.pretrain(resolved.config, place, fresh=fresh)
