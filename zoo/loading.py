@@ -43,8 +43,6 @@ def load(
         CheckpointError: the folder is missing, is none of these, or is damaged.
         ConfigError: an unknown dtype, an unknown `which`, or a device that is not there.
     """
-    if which not in WHICH:
-        raise ConfigError(unknown_name("checkpoint", which, WHICH), "which")
     if dtype is not None and dtype not in DTYPES:
         raise ConfigError(unknown_name("dtype", dtype, DTYPES), "dtype")
     check_device(device)
@@ -76,6 +74,8 @@ def model_folder(folder: Path, weights: str = "raw", which: str = "newest") -> P
     """The model folder that `folder` is or holds; raises CheckpointError where there is none. See `load`."""
     if weights not in PARTS:
         raise ConfigError(unknown_name("weights", weights, PARTS), "weights")
+    if which not in WHICH:
+        raise ConfigError(unknown_name("checkpoint", which, WHICH), "which")
     if not folder.is_dir():
         what = "a file" if folder.exists() else f"missing{nearest_folder(folder)}"
         raise CheckpointError(f"{folder} is {what}; name a run folder (runs/…), a checkpoint in it or a model folder")

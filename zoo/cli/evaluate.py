@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zoo.cli.arguments import ModelFolder, Weights, examples
+from zoo.cli.arguments import ModelFolder, Weights, Which, examples
 from zoo.cli.screen import table
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ EXAMPLES = examples(
     "zoo evaluate runs/gpt-nano",
     "zoo evaluate runs/gpt-nano/checkpoints/step-500 --json",
     "zoo evaluate runs/gpt-nano --weights ema",
+    "zoo evaluate runs/gpt-nano --which best",
     "zoo evaluate runs/gpt-nano data.source.kind=text data.source.path=other.txt",
     "zoo evaluate my-model objectives.causal_lm.kind=causal_lm data.source.kind=stdlib",
 )
@@ -35,6 +36,7 @@ def run(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
     weights: Weights = "raw",
+    which: Which = "newest",
 ) -> None:
     """Measure the loss on held-out text.
 
@@ -46,7 +48,7 @@ def run(
     """
     from zoo.cli.held_out import evaluate_folder
 
-    report = evaluate_folder(Path(folder).expanduser(), settings or (), weights)
+    report = evaluate_folder(Path(folder).expanduser(), settings or (), weights, which)
     if json:
         curves = {name: [each._asdict() for each in bins] for name, bins in report.by_position.items()}
         print(json_format.dumps(report._asdict() | {"model": str(report.model), "by_position": curves}, indent=2))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli.arguments import ModelFolder, Weights, examples, whole_number
+from zoo.cli.arguments import ModelFolder, Weights, Which, examples, whole_number
 from zoo.cli.screen import table
 
 EXAMPLES = examples(
@@ -26,6 +26,7 @@ def run(
         typer.Option(parser=whole_number, metavar="number", help="candidates for each [MASK]; 5 where nobody says"),
     ] = None,
     weights: Weights = "raw",
+    which: Which = "newest",
 ) -> None:
     """Fill the blanks of a text.
 
@@ -33,7 +34,7 @@ def run(
     """
     from zoo.loading import load
 
-    filled = load(folder, weights=weights).fill(text, top=top)
+    filled = load(folder, which=which, weights=weights).fill(text, top=top)
     print(f"{filled.text}\n")
     rows = [
         (number, candidate.text, candidate.probability)

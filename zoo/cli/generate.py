@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli.arguments import ModelFolder, Weights, examples, number, whole_number
+from zoo.cli.arguments import ModelFolder, Weights, Which, examples, number, whole_number
 
 EXAMPLES = examples(
     'zoo generate runs/gpt-nano "Return the"',
@@ -41,6 +41,7 @@ def run(
         int, typer.Option(parser=whole_number, metavar="number", help="the same seed draws the same text")
     ] = 0,
     weights: Weights = "raw",
+    which: Which = "newest",
 ) -> None:
     """Go on with a text, or answer to it.
 
@@ -49,7 +50,7 @@ def run(
     """
     from zoo.loading import load
 
-    model = load(folder, weights=weights)
+    model = load(folder, which=which, weights=weights)
     pieces = model.stream(
         prompt, max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
     )

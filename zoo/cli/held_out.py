@@ -50,7 +50,7 @@ class Report(NamedTuple):
     by_position: dict[str, list[Bin]]
 
 
-def evaluate_folder(folder: Path, settings: Iterable[str] = (), weights: str = "raw") -> Report:
+def evaluate_folder(folder: Path, settings: Iterable[str] = (), weights: str = "raw", which: str = "newest") -> Report:
     """Means over the whole held-out split, or over the whole of a text that the model was not trained on.
 
     Args:
@@ -58,11 +58,12 @@ def evaluate_folder(folder: Path, settings: Iterable[str] = (), weights: str = "
         settings: `key=value`, of CHANGEABLE keys. Another source than the run's is measured whole unless a
             data.validation_fraction is among them; so is what has data.validation_fraction=1.
         weights: of a run or a training step: "raw" or "ema", as in `zoo.load`.
+        which: of a run: the "newest" checkpoint or the "best", as in `zoo.load`.
 
     Raises:
         CheckpointError: the folder holds no model. ConfigError: a setting does not fit. DataError: nothing is held out.
     """
-    found = model_folder(folder, weights)
+    found = model_folder(folder, weights, which)
     config, is_whole = evaluation_config(found, settings)
     prepared = prepare(config, corpus=_whole(config) if is_whole else None)
     if prepared.validation is None:
