@@ -102,6 +102,9 @@ def test_source_is_told_by_what_is_not_as_ever(run: Run) -> None:
 def test_origin(run: Run) -> None:
     said = words(sections.environment_section(run._replace(origin={"branched": {"run": "runs/a", "step": 20}})))
     assert "Where it came from branched.run runs/a branched.step 20" in said
+    twice = [{"step": 4, "from": "max_steps=4", "to": "max_steps=6"}, {"step": 6, "from": "max_steps=6", "to": "8"}]
+    said = words(sections.environment_section(run._replace(origin={"extended": twice})))
+    assert "extended at step 4 max_steps=4 became max_steps=6 extended at step 6 max_steps=6 became 8" in said
     assert "came from" not in words(sections.environment_section(run))
 
 

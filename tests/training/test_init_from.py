@@ -188,7 +188,7 @@ def test_heads_that_are_only_on_one_side(
         f"tokenizer={{kind: file, path: {tmp_path / 'one' / 'tokenizer'}}}",
     )
     first_weights(config, tmp_path / "two", monkeypatch)
-    assert "the head next_sentence is drawn anew" in capsys.readouterr().err
+    assert "the head next_sentence is drawn anew, by model.initialization (bert)" in capsys.readouterr().err
 
 
 # ------------------------------------------------------------------------------------------------------------- refusals
@@ -276,3 +276,15 @@ def test_what_a_branch_with_another_optimizer_is_told_to_do_works(trained: Path,
     start = str(caught.value).rpartition("init_from=")[2]
     config = continued(tmp_path, "gpt", Path(start), "optimizer.kind=muon", "trainer.max_steps=1")
     assert pretrain(config, tmp_path / "on").steps == 1
+
+
+def test_initialization_of_nothing_is_refused(trained: Path, tmp_path: Path) -> None:
+    """Every weight comes from there, unless a head is new or the scheme has a rule for the rates."""
+    message = r"^model\.initialization: has no effect: every weight comes from .* heads are language_model"
+    for setting in ("model.initialization=xavier", "model.initialization.std=0.1"):
+        with pytest.raises(ConfigError, match=message):
+            continued(tmp_path, "gpt", trained, setting)
+    alone = ("objectives.next_sentence=null", "model.heads.next_sentence=null", "trainer.max_steps=1")
+    pretrain(tiny_run(tmp_path, "bert", *alone), tmp_path / "one")
+    new = ("model.heads.next_sentence={kind: next_sentence}", "model.initialization=xavier")
+    assert continued(tmp_path, "bert", tmp_path / "one", *new).model.initialization.kind == "xavier"

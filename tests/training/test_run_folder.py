@@ -12,6 +12,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from tests.training.tiny import FULL, tiny_run
 from zoo.errors import CheckpointError, ConfigError
 from zoo.training.config import RunConfig
+from zoo.training.origin import read_origin, record
 from zoo.training.run_folder import RunFolder, check_same_run, environment
 from zoo.training.shipped import load_run
 
@@ -146,10 +147,41 @@ def test_folder_in_which_nothing_was_trained_takes_any_config(config: RunConfig,
 
 def test_settings_that_change_nothing_trained_may_differ(config: RunConfig, tmp_path: Path) -> None:
     leave_work(claim(tmp_path / "run", config).path)
-    settings = ("trainer.num_workers=2", "trainer.keep=5", "trainer.log_every=3", "wandb.enabled=true")
+    settings = (
+        "trainer.num_workers=2",
+        "trainer.keep=5",
+        "trainer.save_every=3",
+        "trainer.validate_every=3",
+        "trainer.validation_batch_size=2",
+        "trainer.log_every=3",
+        "wandb.enabled=true",
+    )
     other = tiny_run(tmp_path, "gpt", *settings)
     claim(tmp_path / "run", other)
     assert load_run(tmp_path / "run" / "config.yaml").config == other
+
+
+@pytest.mark.parametrize("setting", ["trainer.validate_every=3", "trainer.validation_batch_size=2"])
+def test_validations_that_decide_the_end_stay_as_they_are(setting: str, tmp_path: Path) -> None:
+    patient = ("best.patience=2", "trainer.validate_every=2")
+    leave_work(claim(tmp_path / "run", tiny_run(tmp_path, "gpt", *patient)).path)
+    claim(tmp_path / "run", tiny_run(tmp_path, "gpt", *patient, "trainer.save_every=3"))
+    with pytest.raises(ConfigError, match=r"by best\.patience, validations decide where it ends.*name=…"):
+        RunFolder(tmp_path / "run", tiny_run(tmp_path, "gpt", *patient, setting))
+
+
+def test_config_that_takes_a_folder_over_does_not_inherit_what_says_which_run_it_is(
+    config: RunConfig, tmp_path: Path
+) -> None:
+    run = claim(tmp_path / "run", config).path
+    record(run, extended=[{"step": 0, "from": "a", "to": "b"}])
+    (run / ".wandb-id").write_text("x", encoding="utf-8")
+    claim(run, tiny_run(tmp_path, "gpt", "trainer.keep=5"))  # the same run
+    assert read_origin(run)
+    assert (run / ".wandb-id").exists()
+    claim(run, tiny_run(tmp_path, "gpt", "seed=7"))
+    assert read_origin(run) == {}
+    assert not (run / ".wandb-id").exists()
 
 
 def test_difference_names_what_came_and_what_went() -> None:

@@ -20,7 +20,7 @@ from zoo.training.config import WandbConfig
 from zoo.training.extend import config_of
 from zoo.training.metrics_file import MetricsFile
 from zoo.training.run import pretrain
-from zoo.training.wandb_files import RECORD, steps_in
+from zoo.training.wandb_files import STEP, steps_in
 from zoo.training.wandb_log import WandbLog
 
 ENABLED = "wandb.enabled=true"
@@ -233,7 +233,7 @@ def test_folders_of_a_run_that_is_offline_have_each_row_once(tmp_path: Path, mon
     (first,) = (run / "wandb").glob("offline-run-*/*.wandb")
     assert list(steps_in(first)) == [1, 2, 3, 4, 5, 6]
     tear_behind(first, 3)
-    (run / RECORD).unlink()  # as a kill leaves it
+    (run / STEP).unlink()  # as a kill leaves it
     pretrain(config, run)
     _, second = sorted((run / "wandb").glob("offline-run-*/*.wandb"))
     assert [list(steps_in(first)), list(steps_in(second))] == [[1, 2, 3], [4, 5, 6]]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
+from typing import Any
 from xml.etree.ElementTree import Element
 
 import numpy as np
@@ -257,6 +258,17 @@ def config_section(run: Run) -> Element:
     )
 
 
+def origin_pairs(origin: Mapping[str, Any]) -> list[tuple[str, Cell]]:
+    """What origin.json says, entry by entry; each extension of the run on a line of its own."""
+    others = {key: value for key, value in origin.items() if key != "extended"}
+    pairs: list[tuple[str, Cell]] = [(key, written(value)) for key, value in flatten(others).items()]
+    extended = origin.get("extended")
+    for one in extended if isinstance(extended, list) else ():
+        if isinstance(one, dict):
+            pairs.append((f"extended at step {one.get('step')}", f"{one.get('from')} became {one.get('to')}"))
+    return pairs
+
+
 def environment_section(run: Run) -> Element:
     """What the run ran on."""
     pairs: list[tuple[str, Cell]] = []
@@ -269,6 +281,6 @@ def environment_section(run: Run) -> Element:
         else:
             pairs.append((name, str(value)))
     known = facts(pairs) if pairs else note("The run has no environment.json.")
-    origin = [(key, written(value)) for key, value in list(flatten(run.origin).items())[:MOST_ORIGINS]]
+    origin = origin_pairs(run.origin)[:MOST_ORIGINS]
     came_from = [element("h3", "Where it came from"), facts(origin)] if origin else []
     return section("environment", "Environment", known, *came_from)

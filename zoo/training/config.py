@@ -319,6 +319,7 @@ def tokenizer_folder(init_from: str) -> Path:
 HARMLESS = (
     "trainer.num_workers",
     "trainer.keep",
+    "trainer.save_every",
     "trainer.log_every",
     "trainer.accelerator",
     "trainer.recompute",
@@ -336,3 +337,6 @@ HARMLESS = (
     "data.num_workers",
 )
 """Keys, of groups too, that may differ between a run and its continuation: they do not change what is trained."""
+
+OF_VALIDATIONS = ("trainer.validate_every", "trainer.validation_batch_size")
+"""Keys that may differ too, unless `best.patience` lets validations decide where the run ends."""

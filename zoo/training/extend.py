@@ -21,9 +21,9 @@ from zoo.config_text import read_overrides
 from zoo.errors import CheckpointError, ConfigError
 from zoo.training.budget import UNITS, WORDS, Budget, Spent
 from zoo.training.conductor import checkpoint_step, spent_by, state_in
-from zoo.training.config import HARMLESS, RunConfig, check_spelling
+from zoo.training.config import RunConfig, check_spelling
 from zoo.training.origin import read_origin, record
-from zoo.training.run_folder import RunFolder, is_harmless
+from zoo.training.run_folder import RunFolder, harmless_keys, is_among
 from zoo.training.schedule import Course
 from zoo.training.shipped import load_run
 
@@ -124,12 +124,13 @@ def _longer(folder: Path, before: RunConfig, settings: list[str]) -> RunConfig:
     check_spelling(nested)
     said = flatten(nested)
     key = f"trainer.{budget.key}"
+    harmless = harmless_keys(before.best.patience)
     for name in said:
         if name in {f"trainer.max_{unit}" for unit in UNITS} and name != key:
             raise ConfigError(f"{folder} is as long as trainer.{budget}; to extend it say {key}=…", name)
-        if name != key and not is_harmless(name):
+        if name != key and not is_among(name, harmless):
             raise ConfigError(
-                f"cannot be changed by extending, which takes {key} (and {', '.join(HARMLESS)}); for a run with other "
+                f"cannot be changed by extending, which takes {key} (and {', '.join(harmless)}); for a run with other "
                 f"settings from some step on: zoo branch {folder} --step N --name … {name}=…",
                 name,
             )

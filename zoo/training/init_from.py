@@ -33,6 +33,7 @@ from zoo.heads.language_model import LanguageModelHead
 from zoo.interop.folder import is_foreign, read_foreign_config, read_foreign_weights, weight_files
 from zoo.loading import model_folder
 from zoo.models import Model, ModelConfig
+from zoo.nn.init import InitializationConfig
 from zoo.tokenizer.foreign import open_tokenizer
 from zoo.tokenizer.tokenizer import LIBRARY_FILE_NAME, Tokenizer
 from zoo.tokenizer.train import FileConfig
@@ -113,10 +114,29 @@ def start_source(said: Mapped) -> Source | None:
             "path": str(own if (own / LIBRARY_FILE_NAME).is_file() else start.folder),
         }
     if not _chosen(model):
+        _check_initialization(model, start)
         added = tokenizer.get("add_tokens") if isinstance(tokenizer, dict) else None
         tokens = 0 if start.tokenizer is None else start.tokenizer.vocab_size + len(added or ())
         settings["model"] = {**to_mapping(start.config), "vocab_size": max(tokens, start.config.vocab_size or 0)}
     return Source(f"init_from {path}", settings)
+
+
+def _check_initialization(model: Mapped, start: Start) -> None:
+    """Refuses to say how weights are drawn where none are: only heads that the start lacks would be.
+
+    A scheme with a rule for the learning rates (muP) acts in any case.
+    """
+    said, heads = model.get("initialization"), model.get("heads")
+    named = heads if isinstance(heads, dict) else {}
+    if said is None or any(head is not None and name not in start.config.heads for name, head in named.items()):
+        return
+    kind = said.get("kind", start.config.initialization.kind) if isinstance(said, dict) else said
+    if not getattr(InitializationConfig.choices.get(kind), "rates_for", ""):
+        raise ConfigError(
+            f"has no effect: every weight comes from {start.folder}, whose heads are {', '.join(start.config.heads)}, "
+            "and only heads that are new would be drawn; leave it out",
+            "model.initialization",
+        )
 
 
 def _chosen(group: Any) -> bool:
@@ -146,8 +166,7 @@ def begin(config: RunConfig, model: Model, tokenizer: Tokenizer, run: Path, is_o
     start = find_start(config.init_from)
     _check_tokenizer(config, start)
     entry = {"path": config.init_from, "sha256": {path.name: hash_file(path) for path in start.files}}
-    before = read_origin(run).get("init_from", entry)
-    if before["path"] == entry["path"] and before["sha256"] != entry["sha256"]:
+    if read_origin(run).get("init_from", entry)["sha256"] != entry["sha256"]:
         raise CheckpointError(
             f"the weights in {config.init_from} changed since {run} was begun; put them back, or start anew with "
             "--fresh"
@@ -212,7 +231,8 @@ def take_over(model: Model, tokenizer: Tokenizer, start: Start) -> list[str]:
         raise CheckpointError(f"the weights of {start.folder} do not fit the model: {'; '.join(faults[:10])}{more}")
     for own, tensor in filled:
         own.copy_(tensor)
-    told += [f"the head {name} is drawn anew" for name in sorted(new_heads)]
+    how = model.config.initialization.kind
+    told += [f"the head {name} is drawn anew, by model.initialization ({how})" for name in sorted(new_heads)]
     told += [f"the head {name} is left out" for name in sorted(gone)]
     if tokenizer.vocab_size > known:
         told.append(f"{counted(tokenizer.vocab_size - known, 'new token')} start as the mean of all others")

@@ -36,8 +36,11 @@ from zoo.checkpoint.folder import steps_of
 from zoo.config import difference, flatten, to_mapping
 from zoo.config_text import read_yaml, to_yaml
 from zoo.errors import CheckpointError, ConfigError
-from zoo.training.config import HARMLESS, RunConfig
+from zoo.training.config import HARMLESS, OF_VALIDATIONS, RunConfig
 from zoo.training.imports import check_same_imports, keep, recorded, records
+from zoo.training.origin import FILE_NAME as ORIGIN
+from zoo.training.wandb_files import ID as WANDB_ID
+from zoo.training.wandb_files import STEP as WANDB_STEP
 
 PACKAGES = (
     "transformer-zoo",
@@ -51,6 +54,8 @@ PACKAGES = (
     "tensorboard",
     "wandb",
 )
+OF_ONE_RUN = (ORIGIN, WANDB_ID, WANDB_STEP)
+"""Files that say which run this is: they go where another config takes over a folder that has no work in it."""
 _LOCKS: set[IO[str]] = set()
 """Locks that this process holds."""
 
@@ -118,6 +123,9 @@ class RunFolder:
                 raise CheckpointError(f"{self.path} has a run but no config.yaml; choose another folder or use --fresh")
             check_same_run(self.path, flatten(read_yaml(path).settings), flatten(to_mapping(config)))
             check_same_imports(self.path, recorded(self.path), records())
+        elif not path.exists() or changes(flatten(read_yaml(path).settings), flatten(to_mapping(config))):
+            for name in OF_ONE_RUN:
+                (self.path / name).unlink(missing_ok=True)
         self.write_config(config)
         replace_file(self.path / "environment.json", json.dumps(environment(), indent=2), durable=True)
         keep(self.path)
@@ -131,9 +139,10 @@ class RunFolder:
 
 def check_same_run(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
     """Raises ConfigError with the difference where a config did not make this folder."""
-    changed = [row for row in difference(before, now) if not is_harmless(row[0])]
-    if changed:
+    if changed := changes(before, now):
         lines = "; ".join(f"{key} was {old!r}, is {new!r}" for key, old, new in changed)
+        if before.get("best.patience") is not None and any(key in OF_VALIDATIONS for key, _, _ in changed):
+            lines += "; by best.patience, validations decide where it ends"
         raise ConfigError(
             f"{folder} was made by a different config ({lines}); {_longer(folder, changed)}give the run another name "
             "(name=…), or start anew with --fresh, which moves the old folder aside"
@@ -149,9 +158,20 @@ def _longer(folder: Path, changed: list[tuple[str, Any, Any]]) -> str:
     return f"to go on for longer: zoo extend {shlex.quote(str(folder))} {key}={new}; otherwise "
 
 
-def is_harmless(key: str) -> bool:
-    """Whether a setting may differ between a run and its continuation."""
-    return any(f"{key}.".startswith(f"{harmless}.") for harmless in HARMLESS)
+def changes(before: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    """(dotted key, before, now) of the settings that make another run of it; both configs are flat."""
+    harmless = harmless_keys(before.get("best.patience"))
+    return [row for row in difference(before, now) if not is_among(row[0], harmless)]
+
+
+def harmless_keys(patience: int | None) -> tuple[str, ...]:
+    """Keys, of groups too, that may differ between a run with this `best.patience` and its continuation."""
+    return HARMLESS if patience is not None else (*HARMLESS, *OF_VALIDATIONS)
+
+
+def is_among(key: str, keys: tuple[str, ...]) -> bool:
+    """Whether a setting is one of these or stands in a group that is."""
+    return any(f"{key}.".startswith(f"{one}.") for one in keys)
 
 
 def _has_rows(metrics: Path) -> bool:

@@ -18,21 +18,23 @@ HEADER_BYTES, BLOCK_BYTES = 7, 1 << 15
 """The header of a record is as long as that of the file, which is a part of the first block."""
 PADDING, WHOLE, LAST = 0, 1, 4
 """Which part of a record something is: none, all of it, or its end; others are followed by more."""
-RECORD = ".wandb-step"
+ID = ".wandb-id"
+"""The file of a run with the id under which wandb has it."""
+STEP = ".wandb-step"
 """The file of a run with the last step that some folder had: `wandb clean` takes away those that were synced."""
 
 
 def last_step(run: Path, id: str) -> int:
     """The last step that a folder of wandb's in the run folder has, or had, a row of; 0: none."""
-    record = run / RECORD
-    known = int(record.read_text(encoding="utf-8")) if record.is_file() else 0
+    kept = run / STEP
+    known = int(kept.read_text(encoding="utf-8")) if kept.is_file() else 0
     files = (run / "wandb").glob(f"*run-*-{id}/run-{id}.wandb")
     return max([known, *(step for file in files for step in steps_in(file))])
 
 
 def remember(run: Path, step: int) -> None:
     """Keeps what `last_step` found."""
-    replace_file(run / RECORD, str(step), durable=True)
+    replace_file(run / STEP, str(step), durable=True)
 
 
 def steps_in(path: Path) -> Iterator[int]:

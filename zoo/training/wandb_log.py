@@ -22,7 +22,7 @@ from typing import Any
 from zoo.checkpoint.disk import replace_file
 from zoo.training.config import WandbConfig
 from zoo.training.metrics_file import as_written, read_numbers
-from zoo.training.wandb_files import last_step, remember
+from zoo.training.wandb_files import ID, last_step, remember
 
 FINISH_SECONDS = 20.0
 """How long the end of a run waits for rows that are still to be sent."""
@@ -108,7 +108,7 @@ def _has_key() -> bool:
 
 def _run_id(folder: Path) -> str:
     """The id under which a continued run is found again."""
-    path = folder / ".wandb-id"
+    path = folder / ID
     if not path.exists():
         replace_file(path, os.urandom(8).hex(), durable=True)
     return path.read_text(encoding="utf-8").strip()
