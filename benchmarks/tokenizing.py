@@ -60,11 +60,12 @@ def measure(folder: Path, texts: list[str], kind: str, rounds: int) -> None:
     trained.save(folder / kind)
     library = tokenizers.Tokenizer.from_file(str(folder / kind / LIBRARY_FILE_NAME))
     listed = list(batches(texts))
+    ours = Tokenizer.load(folder / kind)
     source = JsonLinesConfig(path=str(folder / "corpus.jsonl"))
 
     def build(num_workers: int, sentences: bool) -> None:
         with tempfile.TemporaryDirectory(dir=folder) as cache:
-            build_store(source, Tokenizer.load(folder / kind), Path(cache), sentences, False, num_workers)
+            build_store(source, ours, Path(cache), sentences, False, num_workers)
 
     def encode(name: str) -> None:
         for batch in listed:

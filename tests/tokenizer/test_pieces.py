@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zoo.tokenizer import pieces as module
-from zoo.tokenizer.pieces import PIECE_CHARACTERS, pieces, pieces_around, words
+from zoo.tokenizer.pieces import BEHIND_A_SPACE, PIECE_CHARACTERS, pieces, pieces_around, words
 from zoo.tokenizer.train import ByteLevelBPEConfig, BytesConfig, CharactersConfig, UnigramConfig, WordPieceConfig
 
 TEXT = (
@@ -82,7 +82,8 @@ def test_pieces_around_places_partition_the_text_and_say_where_each_is(
     assert [start + place for start, (_, inside) in zip(starts, parts, strict=False) for place in inside] == offsets
     assert all(0 <= place < len(piece) for piece, inside in parts for place in inside)
     if boundaries == "spaces":  # as short as can be
-        assert all(len(words(piece)) == 1 for piece, inside in parts if inside)
+        assert all(len(words(piece)) == 1 for piece, inside in parts if inside and inside != BEHIND_A_SPACE)
+    assert all(piece.startswith(" ") for piece, inside in parts if inside == BEHIND_A_SPACE)
 
 
 @KINDS

@@ -5,7 +5,7 @@ a whole corpus in one file, is therefore cut where cutting cannot change the ids
 non-space. No pre-tokenizer of ours has a token across that place, and no pattern of theirs looks back over it.
 
 Which characters each token stands for costs the library a quarter of its time. Where that is asked of few places, it is
-asked only of the piece around each of them.
+asked only of the piece around each of them, and not at all right behind a boundary.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from zoo.tokenizer.special_tokens import Boundaries
 
 PIECE_CHARACTERS = 65_536
 """Pieces are this long, or a little longer (up to the next boundary). Shorter ones were slower, measured."""
+
+BEHIND_A_SPACE = (1,)
+"""The offsets of a piece that begins with a space where all that is asked for begins right behind that."""
 
 # Python's \s holds every character that the pre-tokenizers call white space (and four control characters more).
 _SPACE_AFTER_WORD = re.compile(r"(?<=\S)(?= )")
@@ -37,8 +40,8 @@ def pieces(text: str, boundaries: Boundaries) -> Iterator[str]:
     yield text[start:]
 
 
-def pieces_around(text: str, offsets: Sequence[int], boundaries: Boundaries) -> Iterator[tuple[str, list[int]]]:
-    """`pieces`, cut so that the offsets are in short ones.
+def pieces_around(text: str, offsets: Sequence[int], boundaries: Boundaries) -> Iterator[tuple[str, Sequence[int]]]:
+    """`pieces`, cut so that it is easy to find out which tokens the offsets are at.
 
     Args:
         text: the text.
@@ -46,27 +49,38 @@ def pieces_around(text: str, offsets: Sequence[int], boundaries: Boundaries) -> 
         boundaries: where it can be cut.
 
     Yields:
-        Each piece, and the offsets in it, counted from its start: in the shortest piece around them that encodes on
-        its own: a word, or what line breaks join.
+        Each piece, and the offsets in it, counted from its start. A piece with offsets either begins with a space and
+        has only `BEHIND_A_SPACE`, or is the shortest one around them that encodes on its own: a word, or what line
+        breaks join.
     """
     if boundaries == "none":
-        yield text, list(offsets)
+        yield text, offsets
         return
-    stop, index = 0, 0
+    begin, index = 0, 0
+    held: Sequence[int] = ()
     while index < len(offsets):
-        start = max(stop, _boundary_before(text, offsets[index], stop, boundaries))
-        if start > stop:
-            for piece in pieces(text[stop:start], boundaries):
-                yield piece, []
+        start = max(begin, _boundary_before(text, offsets[index], begin, boundaries))
         stop = _boundary_behind(text, offsets[index], boundaries)
-        inside = []
+        inside: list[int] = []
         while index < len(offsets) and offsets[index] < stop:
             inside.append(offsets[index] - start)
             index += 1
-        yield text[start:stop], inside
-    if stop < len(text) or not text:
-        for piece in pieces(text[stop:], boundaries):
-            yield piece, []
+        if start > begin:
+            yield from _held(text[begin:start], held, boundaries)
+        if inside == [1] and text[start] == " ":
+            begin, held = start, BEHIND_A_SPACE
+        else:
+            yield text[start:stop], inside
+            begin, held = stop, ()
+    if begin < len(text) or not text:
+        yield from _held(text[begin:], held, boundaries)
+
+
+def _held(text: str, offsets: Sequence[int], boundaries: Boundaries) -> Iterator[tuple[str, Sequence[int]]]:
+    """The pieces of `text`, the offsets with the first of them."""
+    for piece in pieces(text, boundaries):
+        yield piece, offsets
+        offsets = ()
 
 
 def _boundary_before(text: str, offset: int, earliest: int, boundaries: Boundaries) -> int:

@@ -19,7 +19,7 @@ import tokenizers
 
 from zoo.errors import ConfigError, DataError
 from zoo.tokenizer.library import guarded
-from zoo.tokenizer.pieces import pieces, pieces_around
+from zoo.tokenizer.pieces import BEHIND_A_SPACE, pieces, pieces_around
 from zoo.tokenizer.special_tokens import FILE_NAME, ROLES, SpecialTokens, families_with, read_special_tokens
 
 LIBRARY_FILE_NAME = "tokenizer.json"
@@ -100,21 +100,27 @@ class Tokenizer:
             list(pieces_around(text, starts, self._special.boundaries))
             for text, starts in zip(texts, sentence_starts, strict=True)
         ]
+        space: list[int] = self._library.encode(" ", add_special_tokens=False).ids
+        # The unknown token of a space might stand for more than the space.
+        easy: tuple[Sequence[int], ...] = ((),) if self.roles.get("unknown") in space else ((), BEHIND_A_SPACE)
         every = [piece for pieces_of_text in cut for piece in pieces_of_text]
         # The fast variant leaves out which characters a token stands for.
-        located = _encodings(self._library.encode_batch, [piece for piece, offsets in every if offsets])
-        others = _encodings(self._library.encode_batch_fast, [piece for piece, offsets in every if not offsets])
+        fast = _encodings(self._library.encode_batch_fast, [piece for piece, offsets in every if offsets in easy])
+        slow = _encodings(self._library.encode_batch, [piece for piece, offsets in every if offsets not in easy])
         ids, indices = [], []
         for pieces_of_text in cut:
             found: list[int] = []
             first: list[int] = []
             for _, offsets in pieces_of_text:
-                encoding = next(located if offsets else others)
-                if offsets:
+                encoding = next(fast if offsets in easy else slow)
+                tokens = encoding.ids
+                # A sentence starts with the first token that reaches beyond its first character's offset.
+                if offsets not in easy:
                     ends = [end for _, end in encoding.offsets]
-                    # A sentence starts with the first token that reaches beyond its first character's offset.
                     first += [len(found) + bisect_right(ends, offset) for offset in offsets]
-                found += encoding.ids
+                elif offsets:  # that token is the first, or the one behind the space's own
+                    first.append(len(found) + (len(space) if tokens[: len(space)] == space else 0))
+                found += tokens
             ids.append(np.array(found, dtype=np.int64))
             indices.append(np.array(first, dtype=np.int64))
         return ids, indices
