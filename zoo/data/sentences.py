@@ -19,8 +19,9 @@ _CANDIDATE = re.compile(
     )""",
     re.VERBOSE,
 )
-_STOP_BEHIND = re.compile(r"""[.!?…]["'”’)\]»]{0,4}\Z""")
-_LAST_WORD = re.compile(r"""([^\W\d_]+(?:\.[^\W\d_]+)*)\.["'”’)\]»]{0,4}\Z""")
+_STOPS, _CLOSING = ".!?…", "\"'”’)]»"
+_MOST_CLOSING = 4
+_LAST_WORD = re.compile(r"([^\W\d_]+(?:\.[^\W\d_]+)*)\.\Z")
 _WINDOW = 24
 """Characters before a candidate that are looked at: longer than any abbreviation."""
 
@@ -49,12 +50,17 @@ def sentence_starts(text: str) -> list[int]:
 def _ends_sentence(text: str, start: int, stop: int) -> bool:
     if start == 0:
         return False
-    if start == stop or text.count("\n", start, stop) > 1:  # a full-width stop, or a blank line
+    if start == stop or (stop - start > 1 and text.count("\n", start, stop) > 1):  # a full-width stop, or a blank line
         return True
-    before = text[max(0, start - _WINDOW) : start]
-    if text[stop].islower() or not _STOP_BEHIND.search(before):
+    if text[stop].islower():
         return False
-    word = _LAST_WORD.search(before)
+    before = text[max(0, start - _WINDOW) : start]
+    sentence = before.rstrip(_CLOSING)
+    if not sentence or sentence[-1] not in _STOPS or len(before) - len(sentence) > _MOST_CLOSING:
+        return False
+    if sentence[-1] != ".":
+        return True
+    word = _LAST_WORD.search(sentence, sentence.rfind(" ") + 1)
     if word is None:
         return True
     return word[1].lower() not in _ABBREVIATIONS and (len(word[1]) > 1 or word[1] == "I")
