@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tests.generation.tiny import prompts_of, row, tiny
 from zoo.errors import DataError
-from zoo.generation.cache import GrowingCache, GrowingLayer
+from zoo.generation.cache import GrowingCache, LaidLayer
 from zoo.models import Model
 from zoo.nn.positions import PositionsConfig
 
@@ -55,7 +55,7 @@ def test_gradients_of_pieces_equal_those_of_the_whole(positions: str) -> None:
 
 
 def test_keys_and_values_come_back_oldest_first() -> None:
-    layer = GrowingLayer()
+    layer = LaidLayer()
     keys, values = torch.randn(2, 3, 11, 4), torch.randn(2, 3, 11, 4)
     start = 0
     for length in (3, 1, 1, 2, 4):
@@ -67,7 +67,7 @@ def test_keys_and_values_come_back_oldest_first() -> None:
 
 
 def test_what_was_handed_out_stays_as_it_was() -> None:
-    layer = GrowingLayer()
+    layer = LaidLayer()
     given = torch.randn(1, 1, 3, 2)
     early, _ = layer.extend(given, given)
     before = early.clone()
@@ -82,7 +82,9 @@ def test_positions_and_documents_of_all_places() -> None:
     assert cache.length == 0
     first, documents = torch.tensor([[0, 1]]), torch.tensor([[-1, 0], [0, 0]])
     cache.append(first, documents)
-    positions, all_documents = cache.append(torch.tensor([[1], [2]]), torch.zeros(2, 1, dtype=torch.int64))
+    cache.append(torch.tensor([[1], [2]]), torch.zeros(2, 1, dtype=torch.int64))
+    positions, all_documents, offset, start = cache.keys(None)
+    assert (offset, start) == (2, 0)
     assert positions.tolist() == [[0, 1, 1], [0, 1, 2]]
     assert all_documents is not None
     assert all_documents.tolist() == [[-1, 0, 0], [0, 0, 0]]

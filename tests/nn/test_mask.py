@@ -71,8 +71,32 @@ def test_cross_attention_has_documents_of_two_lengths() -> None:
     assert torch.equal(dense, spelled_out(mask, 3))
 
 
-def test_nothing_is_made_where_everything_is_seen() -> None:
-    assert AttentionMask().dense(5, 5, CPU) is None
+@pytest.mark.parametrize(
+    "mask",
+    [
+        AttentionMask(),
+        AttentionMask(causal=True, offset=6),
+        AttentionMask(causal=True, window=(6, 6), offset=6),
+        AttentionMask(causal=True, prefix=PREFIX, offset=6),
+        AttentionMask(window=(9, 9)),
+    ],
+    ids=str,
+)
+def test_nothing_is_made_where_everything_is_seen(mask: AttentionMask) -> None:
+    num_queries = 1 if mask.offset else NUM_KEYS
+    assert mask.dense(num_queries, NUM_KEYS, CPU) is None
+    assert spelled_out(mask, num_queries).all()
+
+
+@pytest.mark.parametrize("causal, window", [(True, (None, None)), (True, (2, 2)), (False, (2, 1))])
+@pytest.mark.parametrize("offset", [0, 3, 6])
+def test_an_offset_told_by_a_tensor(causal: bool, window: tuple[int | None, int | None], offset: int) -> None:
+    mask = AttentionMask(causal, window=window, offset=torch.tensor(offset))
+    dense = mask.dense(NUM_KEYS - offset, NUM_KEYS, CPU)
+    assert dense is not None
+    expected = spelled_out(AttentionMask(causal, window=window, offset=offset), NUM_KEYS - offset)
+    assert torch.equal(dense.expand(2, 1, -1, -1), expected)
+    assert not mask.is_plain_causal
 
 
 def test_plain_causal() -> None:

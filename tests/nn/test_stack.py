@@ -21,7 +21,7 @@ from zoo.nn.positions.rotary import RotaryConfig
 from zoo.nn.residual import PLACEMENTS, Residual
 from zoo.nn.residual_sum import ScaledBranchResidualConfig
 from zoo.nn.sharing import AllSharedConfig
-from zoo.nn.stack import Memory, Stack, StackConfig
+from zoo.nn.stack import Keys, Memory, Stack, StackConfig
 
 B, T, D = 2, 8, 16
 ROW = torch.arange(T)[None]
@@ -213,12 +213,14 @@ class Cache:
     def length(self) -> int:
         return self.positions.shape[1]
 
-    def append(self, positions_BT: Tensor, documents_BT: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def append(self, positions_BT: Tensor, documents_BT: Tensor | None) -> None:
+        self.new = positions_BT.shape[1]
         self.positions = torch.cat((self.positions, positions_BT.expand(B, -1)), dim=1)
-        if documents_BT is None:
-            return self.positions, None
-        self.documents = torch.cat((self.documents, documents_BT), dim=1)
-        return self.positions, self.documents
+        if documents_BT is not None:
+            self.documents = torch.cat((self.documents, documents_BT), dim=1)
+
+    def keys(self, window: int | None) -> Keys:
+        return Keys(self.positions, self.documents if self.documents.numel() else None, self.length - self.new)
 
     def layer(self, index: int) -> LayerCache:
         return self.layers.setdefault(index, GrowingLayer())

@@ -2,111 +2,258 @@
 
 A cache belongs to one causal stack and to the rows it was started with. Each call adds its places behind those of the
 calls before. Positions and document ids of all places are kept too: position biases and masks need those of the keys.
+
+Which cache is a choice by `kind`, one file a kind. Here: the one that grows. It gives the kernel the places there are
+and no others, so that a single query that sees them all needs no mask.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
+from zoo.config import Config
 from zoo.errors import DataError
+from zoo.nn.attention import LayerCache
+from zoo.nn.stack import Keys
+from zoo.registry import Choice
 
 
-class GrowingCache:
-    """A cache (`zoo.nn.stack.StackCache`) that grows as needed, for any number of layers."""
-
-    def __init__(self) -> None:
-        self._positions: Tensor | None = None
-        self._documents: Tensor | None = None
-        self._layers: dict[int, GrowingLayer] = {}
+class Cache:
+    """A cache (`zoo.nn.stack.StackCache`) whose rows can be put in another order; the base of the kinds."""
 
     @property
-    def length(self) -> int:
-        """How many places of the row are cached."""
-        return 0 if self._positions is None else self._positions.shape[1]
+    def length(self) -> int | Tensor:
+        """How many places of the row there have been."""
+        raise NotImplementedError
 
-    def append(self, positions_BT: Tensor, documents_BT: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def append(self, positions_BT: Tensor, documents_BT: Tensor | None) -> None:
         """Adds the places of this call.
 
         Args:
             positions_BT: (B or 1, T) int64 position of each place in its document.
             documents_BT: (B, T) int64 document ids, −1 padding; None: one document, no padding.
 
-        Returns:
-            Positions (B or 1, S) and documents (B, S) or None of all places so far.
-
         Raises:
             DataError: documents come in some calls and not in others, so that padding could not be told from text.
         """
-        if self._positions is None:
-            self._positions, self._documents = positions_BT, documents_BT
-            return positions_BT, documents_BT
-        if (documents_BT is None) != (self._documents is None):
-            raise DataError("a cache takes the documents of all calls or of none: some had them and some had not")
-        rows = max(len(self._positions), len(positions_BT))
-        self._positions = torch.cat((self._positions.expand(rows, -1), positions_BT.expand(rows, -1)), dim=1)
-        if documents_BT is not None and self._documents is not None:
-            self._documents = torch.cat((self._documents, documents_BT), dim=1)
-        return self._positions, self._documents
+        raise NotImplementedError
 
-    def layer(self, index: int) -> GrowingLayer:
+    def keys(self, window: int | None) -> Keys:
+        """What layers look at that see so many places back; None: all."""
+        raise NotImplementedError
+
+    def layer(self, index: int) -> LayerCache:
         """The cache of one layer."""
-        return self._layers.setdefault(index, GrowingLayer())
+        raise NotImplementedError
 
     def reorder(self, rows_R: Tensor) -> None:
-        """Row i becomes what row rows_R[i] was; a row may come several times or not at all (beam search)."""
-        if self._positions is not None and len(self._positions) > 1:
-            self._positions = self._positions[rows_R]
-        if self._documents is not None:
-            self._documents = self._documents[rows_R]
+        """Row i becomes what row rows_R[i] was; a row may come several times or not at all (beam search).
+
+        Args:
+            rows_R: (R,) int64; R may be another number than that of the rows so far.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheConfig(Config, Choice, noun="cache"):
+    """How keys and values are kept while a text is written."""
+
+    def build(self, windows: Sequence[int | None], num_places: int | None = None) -> Cache:
+        """An empty cache.
+
+        Args:
+            windows: how many places back each layer of the stack sees; None: all (`zoo.nn.stack.Stack.windows`).
+            num_places: how many places there will be at most, where that is known.
+
+        Raises:
+            ConfigError: the settings do not suffice for so many places.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class GrowingCacheConfig(CacheConfig, kind="growing"):
+    """All places, in memory that is laid out at once where their number is known, and doubles where it is not."""
+
+    def build(self, windows: Sequence[int | None], num_places: int | None = None) -> Cache:
+        """The cache."""
+        return GrowingCache(num_places)
+
+
+class GrowingCache(Cache):
+    """Keeps everything, for any number of layers.
+
+    Args:
+        num_places: how many places there is memory for from the start; more are possible.
+    """
+
+    def __init__(self, num_places: int | None = None) -> None:
+        self._num_places = num_places
+        self._row = Places(num_places)
+        self._layers: dict[int, LaidLayer] = {}
+
+    @property
+    def length(self) -> int:
+        """How many places are cached."""
+        return self._row.length
+
+    def append(self, positions_BT: Tensor, documents_BT: Tensor | None) -> None:
+        """Adds the places of this call; raises DataError where documents come in some calls and not in others."""
+        self._row.append(positions_BT, documents_BT)
+
+    def keys(self, window: int | None) -> Keys:
+        """All places, whatever the window."""
+        return self._row.keys
+
+    def layer(self, index: int) -> LaidLayer:
+        """The cache of one layer."""
+        if index not in self._layers:
+            self._layers[index] = LaidLayer(self._num_places)
+        return self._layers[index]
+
+    def reorder(self, rows_R: Tensor) -> None:
+        """Row i becomes what row rows_R[i] was."""
+        self._row.reorder(rows_R)
         for layer in self._layers.values():
             layer.reorder(rows_R)
 
 
-class GrowingLayer:
-    """Keys and values of one layer (`zoo.nn.attention.LayerCache`).
+class Places:
+    """Positions and documents of the places of a row.
 
-    They lie in buffers that double when they are full, so that a call writes its own places only.
+    Args:
+        room: how many places there is memory for from the start.
+        keep: how many places are still needed when new ones come; None: all.
     """
 
-    def __init__(self) -> None:
-        self._length = 0
-        self._keys: Tensor | None = None
-        self._values: Tensor | None = None
+    def __init__(self, room: int | None = None, keep: int | None = None) -> None:
+        self.length = 0
+        self.keys = Keys(torch.empty(0), None)
+        self._positions, self._documents = Laid(1, room, keep), Laid(1, room, keep)
+        self._with_documents = False
 
-    def extend(self, k_BGSK: Tensor, v_BGSK: Tensor) -> tuple[Tensor, Tensor]:
-        """Stores these keys and values, (B, G, T, K) each, and returns all so far, (B, G, S, K), oldest first."""
-        length = self._length + k_BGSK.shape[2]
-        self._keys = _extended(self._keys, k_BGSK, self._length)
-        self._values = _extended(self._values, v_BGSK, self._length)
-        self._length = length
-        return self._keys[:, :, :length], self._values[:, :, :length]
+    def append(self, positions_BT: Tensor, documents_BT: Tensor | None) -> None:
+        """Adds places; `keys` are those that they may look at."""
+        check_documents(self.length > 0, self._with_documents, documents_BT)
+        self._with_documents = documents_BT is not None
+        self._positions.widen(len(positions_BT))
+        positions_BS = self._positions.extend(positions_BT)
+        documents_BS = None if documents_BT is None else self._documents.extend(documents_BT)
+        offset = positions_BS.shape[1] - positions_BT.shape[1]
+        self.keys = Keys(positions_BS, documents_BS, offset, self.length - offset)
+        self.length += positions_BT.shape[1]
 
     def reorder(self, rows_R: Tensor) -> None:
         """Row i becomes what row rows_R[i] was."""
-        self._keys, self._values = (_reordered(part, rows_R, self._length) for part in (self._keys, self._values))
+        self._positions.reorder(rows_R)
+        self._documents.reorder(rows_R)
 
 
-def _extended(buffer_BGCK: Tensor | None, new_BGTK: Tensor, length: int) -> Tensor:
-    """A buffer whose first `length` places are the old one's, the new places behind them."""
-    if buffer_BGCK is None:
-        return new_BGTK
-    if buffer_BGCK.requires_grad or new_BGTK.requires_grad:  # what autograd has saved must not be written over
-        return torch.cat((buffer_BGCK[:, :, :length], new_BGTK), dim=2)
-    rows, heads, needed = len(new_BGTK), new_BGTK.shape[1], length + new_BGTK.shape[2]
-    assert buffer_BGCK.shape[:2] == (rows, heads), "a cache serves the rows it was started with"
-    if needed > buffer_BGCK.shape[2]:
-        grown_BGCK = new_BGTK.new_empty(rows, heads, max(needed, 2 * length), new_BGTK.shape[3])
-        grown_BGCK[:, :, :length] = buffer_BGCK[:, :, :length]
-        buffer_BGCK = grown_BGCK
-    buffer_BGCK[:, :, length:needed] = new_BGTK
-    return buffer_BGCK
+class LaidLayer:
+    """Keys and values of one layer (`zoo.nn.attention.LayerCache`).
+
+    Args:
+        room: how many places there is memory for from the start.
+        keep: how many places are still needed when new ones come; None: all.
+    """
+
+    def __init__(self, room: int | None = None, keep: int | None = None) -> None:
+        self._keys, self._values = Laid(2, room, keep), Laid(2, room, keep)
+
+    def extend(self, k_BGSK: Tensor, v_BGSV: Tensor) -> tuple[Tensor, Tensor]:
+        """Stores these keys and values, (B, G, T, K) and (B, G, T, V), and returns all that are kept, (B, G, S, …)."""
+        return self._keys.extend(k_BGSK), self._values.extend(v_BGSV)
+
+    def reorder(self, rows_R: Tensor) -> None:
+        """Row i becomes what row rows_R[i] was."""
+        self._keys.reorder(rows_R)
+        self._values.reorder(rows_R)
 
 
-def _reordered(buffer_BGCK: Tensor | None, rows_R: Tensor, length: int) -> Tensor | None:
-    """These rows of a buffer, in one of the same size, so that what comes next finds its place."""
-    if buffer_BGCK is None or buffer_BGCK.requires_grad or length == buffer_BGCK.shape[2]:
-        return None if buffer_BGCK is None else buffer_BGCK[rows_R]
-    chosen_RGCK = buffer_BGCK.new_empty(len(rows_R), *buffer_BGCK.shape[1:])
-    chosen_RGCK[:, :, :length] = buffer_BGCK[:, :, :length][rows_R]
-    return chosen_RGCK
+class Laid:
+    """Tensors of one call after the other, laid end to end along an axis, oldest first.
+
+    They lie in a buffer; what is full is laid anew, so that what was handed out stays as it was.
+
+    Args:
+        axis: along which the tensors follow each other.
+        room: places of the first buffer; None: those of the first tensor.
+        keep: of the places, how many of the latest are still needed when new ones come; None: all.
+    """
+
+    def __init__(self, axis: int, room: int | None = None, keep: int | None = None) -> None:
+        self._axis, self._room, self._keep = axis, room or 0, keep
+        self._start, self._stop = 0, 0
+        self._buffer: Tensor | None = None
+
+    def extend(self, new: Tensor) -> Tensor:
+        """Lays a tensor behind those that are still needed, and returns these and it."""
+        count = new.shape[self._axis]
+        if self._keep is not None:
+            self._start = max(self._start, self._stop - self._keep)
+        if self._buffer is None or self._stop + count > self._buffer.shape[self._axis] or self._on_tape(new):
+            return self._lay_anew(new, count)
+        assert self._buffer.shape[0] == new.shape[0], "a cache serves the rows it was started with"
+        self._buffer.narrow(self._axis, self._stop, count).copy_(new)
+        self._stop += count
+        return self._buffer.narrow(self._axis, self._start, self._stop - self._start)
+
+    def _on_tape(self, new: Tensor) -> bool:
+        """Whether autograd has saved something that must not be written over."""
+        return torch.is_grad_enabled() and (
+            new.requires_grad or (self._buffer is not None and self._buffer.requires_grad)
+        )
+
+    def _lay_anew(self, new: Tensor, count: int) -> Tensor:
+        """A new buffer with what is still needed, and the tensor behind it."""
+        kept = None if self._buffer is None else self._buffer.narrow(self._axis, self._start, self._stop - self._start)
+        length = count + (0 if kept is None else kept.shape[self._axis])
+        whole = new if kept is None else torch.cat((kept, new), dim=self._axis)
+        self._start, self._stop = 0, length
+        if self._on_tape(new):
+            self._buffer = whole
+            return whole
+        if self._keep is not None and length > self._room:  # a long prompt: only its end is needed later
+            self._start, self._stop = 0, min(self._keep, length)
+            tail = whole.narrow(self._axis, length - self._stop, self._stop)
+            self._buffer = _with_room(tail, self._axis, self._room)
+            return whole
+        room = self._room if length <= self._room else length if kept is None else 2 * length
+        self._buffer = _with_room(whole, self._axis, room)
+        return self._buffer.narrow(self._axis, 0, length)
+
+    def widen(self, rows: int) -> None:
+        """Makes one row that stands for all of them into so many."""
+        if self._buffer is not None and len(self._buffer) == 1 < rows:
+            self._buffer = self._buffer.expand(rows, *self._buffer.shape[1:]).contiguous()
+
+    def reorder(self, rows_R: Tensor) -> None:
+        """Row i becomes what row rows_R[i] was; one row that stands for all stays."""
+        if self._buffer is None or (self._axis == 1 and len(self._buffer) == 1):
+            return
+        needed = self._buffer.narrow(self._axis, self._start, self._stop - self._start)
+        chosen = needed.index_select(0, rows_R)
+        room = self._buffer.shape[self._axis]
+        self._start, self._stop = 0, chosen.shape[self._axis]
+        self._buffer = chosen if chosen.requires_grad else _with_room(chosen, self._axis, room)
+
+
+def _with_room(laid: Tensor, axis: int, room: int) -> Tensor:
+    """A buffer of so many places that begins with these; they themselves where there is no more room."""
+    length = laid.shape[axis]
+    if room <= length:
+        return laid
+    buffer = laid.new_empty(*laid.shape[:axis], room, *laid.shape[axis + 1 :])
+    buffer.narrow(axis, 0, length).copy_(laid)
+    return buffer
+
+
+def check_documents(begun: bool, had_documents: bool, documents_BT: Tensor | None) -> None:
+    """Raises DataError where documents come in some calls and not in others: padding could not be told from text."""
+    if begun and (documents_BT is not None) != had_documents:
+        raise DataError("a cache takes the documents of all calls or of none: some had them and some had not")

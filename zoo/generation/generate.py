@@ -15,8 +15,10 @@ from torch import Tensor, nn
 
 from zoo.batch import PADDING_DOCUMENT
 from zoo.errors import ConfigError, DataError, ZooError
-from zoo.generation.cache import GrowingCache
+from zoo.generation import static_cache, windowed_cache  # noqa: F401  (registers their kinds)
+from zoo.generation.cache import CacheConfig, GrowingCacheConfig
 from zoo.generation.history import History, begin
+from zoo.generation.memory_cache import remembered, selected
 from zoo.generation.sample import Row, Sampler, SamplingConfig
 from zoo.models.base import Model
 from zoo.models.decoder import Decoder
@@ -116,12 +118,15 @@ def generate(
     sampling: SamplingConfig | None = None,
     samples: int = 1,
     watch: Watch | None = None,
+    cache: CacheConfig | None = None,
 ) -> list[Continuation]:
     """What the model writes behind each prompt; arguments as in `generate_steps`, whose rows these are."""
     keys = (Row(prompt, sample) for prompt in range(len(prompts)) for sample in range(samples))
     choose = Sampler(sampling or SamplingConfig(), keys)
     written = [Continuation([], []) for _ in range(len(prompts) * samples)]
-    steps = generate_steps(model, prompts, roles, choose, max_new_tokens=max_new_tokens, samples=samples, watch=watch)
+    steps = generate_steps(
+        model, prompts, roles, choose, max_new_tokens=max_new_tokens, samples=samples, watch=watch, cache=cache
+    )
     for step in steps:
         columns = zip(*(column.tolist() for column in step), strict=True)
         for index, (token, log_probability, live, stopped) in enumerate(columns):
@@ -145,6 +150,7 @@ def generate_steps(
     max_new_tokens: int | None = None,
     samples: int = 1,
     watch: Watch | None = None,
+    cache: CacheConfig | None = None,
 ) -> Iterator[Step]:
     """Writes a token behind each prompt at every step, until each row has ended.
 
@@ -157,14 +163,15 @@ def generate_steps(
             a row whose learned positions run out.
         samples: rows of each prompt, one after the other; they share what is computed of it.
         watch: ends rows for other reasons than a token of `roles.stop`.
+        cache: how keys and values of earlier places are kept; None: `growing`. The results are the same.
 
     Raises:
         DataError: an empty prompt, or learned positions do not suffice; before anything is computed.
-        ZooError: a model that cannot write.
+        ZooError: a model that cannot write. ConfigError: a cache that is too short.
     """
     language_model_head(model)
     limits = new_token_limits(model, [len(prompt) for prompt in prompts], max_new_tokens)
-    return _steps(model, prompts, roles, choose, _Ends(limits, samples, watch))
+    return _steps(model, prompts, roles, choose, _Ends(limits, samples, watch), cache)
 
 
 def new_token_limits(model: Model, prompt_lengths: Sequence[int], max_new_tokens: int | None) -> list[int]:
@@ -237,20 +244,31 @@ class Running:
         model: a decoder or an encoder-decoder with a language model head.
         prompts: ids of each row's prompt.
         roles: padding, start and stop.
+        cache: how keys and values are kept; None: `growing`.
+        num_new: how many tokens a row gets at most, where that is known.
     """
 
-    def __init__(self, model: Model, prompts: Sequence[Sequence[int]], roles: TokenRoles) -> None:
+    def __init__(
+        self,
+        model: Model,
+        prompts: Sequence[Sequence[int]],
+        roles: TokenRoles,
+        cache: CacheConfig | None = None,
+        num_new: int | None = None,
+    ) -> None:
         self._backbone: Any = model.backbone
         self._head = language_model_head(model)
         self._vocab_size = roles.vocab_size
-        self._cache = GrowingCache()
         self._memory: Memory | None = None
         self.device = self._backbone.tokens.weight.device
-        rows = prompts
-        if isinstance(self._backbone, EncoderDecoder):
+        rows, backbone = prompts, self._backbone
+        stack = backbone.decoder if isinstance(backbone, EncoderDecoder) else backbone.stack
+        if isinstance(backbone, EncoderDecoder):
             inputs = padded(prompts, roles.padding, self.device, left=False)
-            self._memory = self._backbone.encode(inputs.tokens_BT, inputs.positions_BT, inputs.documents_BT)
+            self._memory = remembered(backbone.encode(inputs.tokens_BT, inputs.positions_BT, inputs.documents_BT))
             rows = [[roles.padding if roles.start is None else roles.start]] * len(prompts)
+        num_places = None if num_new is None else max(map(len, rows)) + num_new
+        self._cache = (cache or GrowingCacheConfig()).build(stack.windows, num_places)
         self._places = padded(rows, roles.padding, self.device, left=True)
         self.history = begin(rows, roles.stop, self.device)
 
@@ -277,9 +295,7 @@ class Running:
         self._places = self._places.selected(rows_R)
         self._cache.reorder(rows_R)
         if self._memory is not None:
-            hidden_BSD, documents_BS = self._memory
-            documents_BS = None if documents_BS is None else documents_BS[rows_R]
-            self._memory = Memory(hidden_BSD[rows_R], documents_BS)
+            self._memory = selected(self._memory, rows_R)
 
 
 class _Ends(NamedTuple):
@@ -293,11 +309,16 @@ class _Ends(NamedTuple):
 # The decorator, not a `with` around the loop: the mode must not reach into the code that runs between two steps.
 @torch.inference_mode()
 def _steps(
-    model: Model, prompts: Sequence[Sequence[int]], roles: TokenRoles, choose: Choose, ends: _Ends
+    model: Model,
+    prompts: Sequence[Sequence[int]],
+    roles: TokenRoles,
+    choose: Choose,
+    ends: _Ends,
+    cache: CacheConfig | None,
 ) -> Iterator[Step]:
     if not prompts:
         return
-    running = Running(model, prompts, roles)
+    running = Running(model, prompts, roles, cache, max(ends.limits))
     rows_B = torch.arange(len(prompts), device=running.device).repeat_interleave(ends.samples)
     logits_BV = running.logits()[rows_B]
     running.select(rows_B)

@@ -268,7 +268,7 @@ class SelfBackbone(Backbone):
 def row_positions(tokens_BT: Tensor, cache: StackCache | None = None) -> Tensor:
     """(1, T) positions of rows that are one document each: 0 … T−1, counted on from what is cached."""
     start = 0 if cache is None else cache.length
-    return torch.arange(start, start + tokens_BT.shape[1], device=tokens_BT.device)[None]
+    return (start + torch.arange(tokens_BT.shape[1], device=tokens_BT.device))[None]
 
 
 class Model(nn.Module):

@@ -62,7 +62,7 @@ def _check_prefix(prefix_BS: Tensor | None, tokens_BT: Tensor, cache: StackCache
     if prefix_BS is None:
         return
     rows, length = tokens_BT.shape
-    shape = (rows, length if cache is None else cache.length + length)
+    shape = (rows, length if cache is None else int(cache.length) + length)
     if prefix_BS.dtype is not torch.bool:
         dtype = str(prefix_BS.dtype).removeprefix("torch.")
         raise DataError(f"prefix must be bool, not {dtype}; write prefix.bool()")

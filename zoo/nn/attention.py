@@ -151,6 +151,13 @@ class LayerCache(Protocol):
         """Stores these keys and values and returns all so far, oldest first."""
 
 
+class MemoryCache(Protocol):
+    """Keys and values of a memory, which do not change from call to call."""
+
+    def recall(self, attention: Attention, memory_BSD: Tensor) -> tuple[Tensor, Tensor]:
+        """What `attention.of_memory` gives, computed in the first call only."""
+
+
 class AttentionContext(NamedTuple):
     """What the stack prepares once a forward and every layer of the same sort shares.
 
@@ -158,11 +165,13 @@ class AttentionContext(NamedTuple):
         kernel: what computes.
         prepared: mask and bias in the kernel's form.
         rotate: rotates queries and keys by their positions (rotary schemes), or hands them back.
+        recall: keys and values of a memory: those that are cached, or made anew.
     """
 
     kernel: Kernel
     prepared: Prepared
     rotate: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    recall: Callable[[Attention, Tensor], tuple[Tensor, Tensor]] = lambda attention, memory: attention.of_memory(memory)
 
 
 def no_rotation(q_BHTK: Tensor, k_BGSK: Tensor) -> tuple[Tensor, Tensor]:
@@ -237,10 +246,18 @@ class Attention(nn.Module):
             memory_BSD: where keys and values come from in cross-attention.
             cache: keys and values of earlier positions.
         """
-        memory_BSD = hidden_BTD if memory_BSD is None else memory_BSD
-        q_BHTK, k_BGSK, v_BGSV = self.project(hidden_BTD, memory_BSD)
-        q_BHTK, k_BGSK = context.rotate(self.query_norm(q_BHTK), self.key_norm(k_BGSK))
-        k_BGSK, v_BGSV = (k_BGSK, v_BGSV) if cache is None else cache.extend(k_BGSK, v_BGSV)
+        if memory_BSD is None:
+            q_BHTK, k_BGSK, v_BGSV = self.project(hidden_BTD, hidden_BTD)
+            q_BHTK, k_BGSK = context.rotate(self.query_norm(q_BHTK), self.key_norm(k_BGSK))
+            k_BGSK, v_BGSV = (k_BGSK, v_BGSV) if cache is None else cache.extend(k_BGSK, v_BGSV)
+        else:
+            q_BHTK = self.query_norm(self.project.queries(hidden_BTD))
+            k_BGSK, v_BGSV = context.recall(self, memory_BSD)
         scoring = self.scoring(q_BHTK)
         out_BHTV = self.heads(context.kernel, self.scale(q_BHTK), k_BGSK, v_BGSV, context.prepared, scoring)
         return self.output(self.gate(out_BHTV, hidden_BTD).transpose(1, 2).flatten(2))
+
+    def of_memory(self, memory_BSD: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys (B, G, S, K) and values (B, G, S, V) of a memory; positions say nothing of how far away it is."""
+        k_BGSK, v_BGSV = self.project.keys_values(memory_BSD)
+        return self.key_norm(k_BGSK), v_BGSV

@@ -142,11 +142,14 @@ class LatentProjections(Projections):
         """Everything about keys and values."""
         return [self.key_value_latent, self.shared_key, self.key, self.value]
 
-    def forward(self, hidden_BTD: Tensor, memory_BSD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries (B, H, T, K), keys (B, H, S, K) and values (B, H, S, V)."""
-        head_dim, own_dim, value_dim = self.head_dims
-        q_BHTK = split_heads(self.query(self.query_norm(self.query_latent(hidden_BTD))), head_dim)
+    def queries(self, hidden_BTD: Tensor) -> Tensor:
+        """(B, H, T, K)."""
+        return split_heads(self.query(self.query_norm(self.query_latent(hidden_BTD))), self.head_dims[0])
+
+    def keys_values(self, memory_BSD: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys (B, H, S, K) and values (B, H, S, V)."""
+        _, own_dim, value_dim = self.head_dims
         latent_BSR = self.key_value_norm(self.key_value_latent(memory_BSD))
         own_BHSE, v_BHSV = split_heads(self.key(latent_BSR), own_dim), split_heads(self.value(latent_BSR), value_dim)
         shared_BHSC = self.shared_key(memory_BSD)[:, None].expand(-1, own_BHSE.shape[1], -1, -1)
-        return q_BHTK, torch.cat((shared_BHSC, own_BHSE), dim=-1), v_BHSV
+        return torch.cat((shared_BHSC, own_BHSE), dim=-1), v_BHSV

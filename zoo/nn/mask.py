@@ -12,6 +12,7 @@ Order and distance are those of places in the row, not of position ids, so packe
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 import torch
 from torch import Tensor
@@ -29,7 +30,8 @@ class AttentionMask:
         query_documents: (B, T) int64, document id of each query, −1 padding; None: one document, no padding.
         key_documents: (B, S) int64, likewise for the keys.
         window: (left, right), how many places before and after itself a query sees; None on a side: no limit.
-        offset: place in the row of the first query, counted in keys (the length of the cache before this call).
+        offset: place of the first query among the keys (how many cached ones lie before it); a tensor () of int64 where
+            one compiled graph serves all calls.
     """
 
     causal: bool = False
@@ -37,7 +39,7 @@ class AttentionMask:
     query_documents: Tensor | None = None
     key_documents: Tensor | None = None
     window: tuple[int | None, int | None] = (None, None)
-    offset: int = 0
+    offset: int | Tensor = 0
 
     def __post_init__(self) -> None:
         if (self.query_documents is None) != (self.key_documents is None):
@@ -75,6 +77,7 @@ class AttentionMask:
             and self.prefix is None
             and self.query_documents is None
             and self.window == (None, None)
+            and isinstance(self.offset, int)
             and self.offset == 0
         )
 
@@ -86,10 +89,12 @@ class AttentionMask:
         """
         if self.prefix is not None and self.prefix.shape[1] != num_keys:
             raise ValueError(f"the prefix is {self.prefix.shape[1]} places long, the row {num_keys}")
-        query_T1 = torch.arange(self.offset, self.offset + num_queries, device=device)[:, None]
+        most_before = self.offset + num_queries - 1 if isinstance(self.offset, int) else None
+        most_after = num_keys - 1 - self.offset if isinstance(self.offset, int) else None
+        query_T1 = (self.offset + torch.arange(num_queries, device=device))[:, None]
         key_1S = torch.arange(num_keys, device=device)[None, :]
         restrictions: list[Tensor] = []
-        if self.causal:
+        if self.causal and _restricts(0, most_after):
             visible = (key_1S <= query_T1)[None]
             if self.prefix is not None:
                 query_prefix_BT = self.prefix[:, self.offset : self.offset + num_queries]
@@ -99,9 +104,9 @@ class AttentionMask:
             query_BT1, key_B1S = self.query_documents[:, :, None], self.key_documents[:, None, :]
             restrictions.append((query_BT1 == key_B1S) & (query_BT1 >= 0))
         left, right = self.window
-        if left is not None:
+        if _restricts(left, most_before):
             restrictions.append((query_T1 - key_1S <= left)[None])
-        if right is not None:
+        if _restricts(right, most_after) and (self.prefix is not None or not self.causal):
             restrictions.append((key_1S - query_T1 <= right)[None])
         if not restrictions:
             return None
@@ -109,6 +114,11 @@ class AttentionMask:
         for restriction in restrictions[1:]:
             visible_BTS = visible_BTS & restriction
         return visible_BTS[:, None]
+
+
+def _restricts(limit: int | None, most: int | None) -> TypeGuard[int]:
+    """Whether a limit can keep any key out, where none is farther away than `most`; None: not known, perhaps so."""
+    return limit is not None and (most is None or limit < most)
 
 
 def _narrower(one: int | None, other: int | None) -> int | None:

@@ -58,9 +58,17 @@ class Projections(nn.Module):
         """The layers that are applied to the hidden state and, where it is not the same, to the memory too."""
         return []
 
-    def forward(self, hidden_BTD: Tensor, memory_BSD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries (B, H, T, K), keys (B, G, S, K) and values (B, G, S, V)."""
+    def queries(self, hidden_BTD: Tensor) -> Tensor:
+        """(B, H, T, K) of the hidden state."""
         raise NotImplementedError
+
+    def keys_values(self, memory_BSD: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys (B, G, S, K) and values (B, G, S, V) of the memory."""
+        raise NotImplementedError
+
+    def forward(self, hidden_BTD: Tensor, memory_BSD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values; of itself, a hidden state is its own memory."""
+        return self.queries(hidden_BTD), *self.keys_values(memory_BSD)
 
 
 class Biases(NamedTuple):
@@ -92,11 +100,13 @@ class MultiHeadProjections(Projections):
         """Keys and values come from the memory."""
         return [self.key, self.value]
 
-    def forward(self, hidden_BTD: Tensor, memory_BSD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries (B, H, T, K), keys and values (B, G, S, K)."""
-        projected = self.query(hidden_BTD), self.key(memory_BSD), self.value(memory_BSD)
-        q_BHTK, k_BGSK, v_BGSK = (split_heads(part, self.head_dim) for part in projected)
-        return q_BHTK, k_BGSK, v_BGSK
+    def queries(self, hidden_BTD: Tensor) -> Tensor:
+        """(B, H, T, K)."""
+        return split_heads(self.query(hidden_BTD), self.head_dim)
+
+    def keys_values(self, memory_BSD: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values, (B, G, S, K) each."""
+        return split_heads(self.key(memory_BSD), self.head_dim), split_heads(self.value(memory_BSD), self.head_dim)
 
 
 class SharedProjections(Projections):
@@ -123,14 +133,20 @@ class SharedProjections(Projections):
         """Keys too, by the matrix of the queries."""
         return [self.query]
 
+    def queries(self, hidden_BTD: Tensor) -> Tensor:
+        """(B, H, T, K)."""
+        return split_heads(self.query(hidden_BTD), self.head_dim)
+
+    def keys_values(self, memory_BSD: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values, (B, H, S, K) each."""
+        return self.queries(memory_BSD), split_heads(self.value(memory_BSD), self.head_dim)
+
     def forward(self, hidden_BTD: Tensor, memory_BSD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values, (B, H, T or S, K) each; of itself a hidden state is projected once."""
-        query_BTX = self.query(hidden_BTD)
-        key_BSX = query_BTX if memory_BSD is hidden_BTD else self.query(memory_BSD)
-        q_BHTK, k_BHSK, v_BHSK = (
-            split_heads(part, self.head_dim) for part in (query_BTX, key_BSX, self.value(memory_BSD))
-        )
-        return q_BHTK, k_BHSK, v_BHSK
+        """Queries, keys and values; of itself, a hidden state is projected once for the first two."""
+        if memory_BSD is not hidden_BTD:
+            return super().forward(hidden_BTD, memory_BSD)
+        q_BHTK = self.queries(hidden_BTD)
+        return q_BHTK, q_BHTK, split_heads(self.value(memory_BSD), self.head_dim)
 
 
 def split_heads(projected_BTX: Tensor, head_dim: int) -> Tensor:

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 from zoo.config import setting
 from zoo.errors import ConfigError
 from zoo.nn.attend import KERNELS, Kernel, Request
-from zoo.nn.attention import AttentionContext, LayerCache, no_rotation
+from zoo.nn.attention import AttentionContext, LayerCache, MemoryCache, no_rotation
 from zoo.nn.block import BlockInputs
 from zoo.nn.layer import LayerConfig, Place, build_layer
 from zoo.nn.layer_changes import changed_layers
@@ -80,18 +81,44 @@ class Scheme(NamedTuple):
         return self.config.build(self.shape)
 
 
+class Keys(NamedTuple):
+    """The places that the queries of a call may look at, oldest first.
+
+    Attributes:
+        positions_BS: (B or 1, S) position of each in its document.
+        documents_BS: (B, S) document ids, −1 padding; None: one document, no padding.
+        offset: place of the first query among them; a tensor () of int64 where one compiled graph serves all calls.
+        start: place in the row of the first of them; those before it are no longer kept.
+    """
+
+    positions_BS: Tensor
+    documents_BS: Tensor | None
+    offset: int | Tensor = 0
+    start: int = 0
+
+    def prefix(self, prefix_BR: Tensor | None) -> Tensor | None:
+        """What a prefix, which speaks of all places of the row so far, says of these; (B, S) bool."""
+        if prefix_BR is None:
+            return None
+        kept_BS = prefix_BR[:, self.start :]
+        return functional.pad(kept_BS, (0, self.positions_BS.shape[1] - kept_BS.shape[1]))
+
+
 class StackCache(Protocol):
     """Keys, values, positions and document ids of earlier calls, layer by layer."""
 
     @property
-    def length(self) -> int:
-        """How many places of the row are cached."""
+    def length(self) -> int | Tensor:
+        """How many places of the row there have been; a tensor () of int64 where one compiled graph serves all."""
 
-    def append(self, positions_BT: Tensor, documents_BT: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Adds the places of this call and returns positions and documents of all keys, (B, S) each."""
+    def append(self, positions_BT: Tensor, documents_BT: Tensor | None) -> None:
+        """Adds the places of this call, (B or 1, T) and (B, T) each."""
+
+    def keys(self, window: int | None) -> Keys:
+        """What layers look at that see so many places back; None: all."""
 
     def layer(self, index: int) -> LayerCache:
-        """The cache of one layer."""
+        """The cache of one layer, whose keys and values are those of the places of `keys`."""
 
 
 class Memory(NamedTuple):
@@ -100,10 +127,12 @@ class Memory(NamedTuple):
     Attributes:
         hidden_BSD: hidden states of the encoder.
         documents_BS: their document ids, −1 padding; None: one document, no padding.
+        cache: where its keys and values are kept from call to call; None: they are made anew.
     """
 
     hidden_BSD: Tensor
     documents_BS: Tensor | None
+    cache: MemoryCache | None = None
 
 
 class Sort(NamedTuple):
@@ -152,6 +181,8 @@ class Stack(nn.Module):
         self.schemes = nn.ModuleList(scheme.build() for scheme in distinct)
         numbers = map(distinct.index, schemes)
         self.sorts = [_sort_of(layer, number) for layer, number in zip(layers, numbers, strict=True)]
+        self.distinct = list(dict.fromkeys(self.sorts))
+        self.sort_numbers = [self.distinct.index(sort) for sort in self.sorts]
         self.order = config.sharing.order(config.num_layers)
         firsts = [self.order.index(number) for number in range(max(self.order) + 1)]
         self.blocks = nn.ModuleList(build_layer(layers[first], Place(depth, first, memory_dim)) for first in firsts)
@@ -188,36 +219,48 @@ class Stack(nn.Module):
             cache: earlier places of the same rows.
         """
         tell_padding(self.padding_aware, documents_BT)
-        offset, key_positions, key_documents = 0, positions_BT, documents_BT
         if cache is not None:
-            offset = cache.length
-            key_positions, key_documents = cache.append(positions_BT, documents_BT)
-        mask = AttentionMask(self.causal, prefix_BS, documents_BT, key_documents, offset=offset)
-        row = _Row(hidden_BTD, positions_BT, key_positions, mask)
-        cross = _memory_mask(hidden_BTD, documents_BT, memory)
-        inputs = {sort: self._inputs(sort, row, memory, cross) for sort in dict.fromkeys(self.sorts)}
-        for layer, (sort, number) in enumerate(zip(self.sorts, self.order, strict=True)):
+            cache.append(positions_BT, documents_BT)
+        row = _Row(hidden_BTD, positions_BT, documents_BT, prefix_BS, memory, cache)
+        inputs = [self._inputs(sort, row) for sort in self.distinct]
+        for layer, (sort, number) in enumerate(zip(self.sort_numbers, self.order, strict=True)):
             hidden_BTD = self.blocks[number](hidden_BTD, inputs[sort], None if cache is None else cache.layer(layer))
         return self.dropout(self.norm(hidden_BTD))
+
+    @property
+    def windows(self) -> list[int | None]:
+        """How many places back each layer sees; None: all."""
+        return [sort.window[0] for sort in self.sorts]
 
     def kernel(self, name: str) -> Kernel:
         """The kernel of that name; who counts what a forward takes elsewhere puts another in its place."""
         return KERNELS[name]
 
-    def _inputs(self, sort: Sort, row: _Row, memory: Memory | None, cross: AttentionMask) -> BlockInputs:
+    def _inputs(self, sort: Sort, row: _Row) -> BlockInputs:
         """What the layers of one sort share."""
         scheme, dtype = self.schemes[sort.scheme], row.hidden_BTD.dtype
         assert isinstance(scheme, Positions)
-        bias = scheme.bias(row.positions_BT, row.key_positions_BS, dtype)
-        mask = row.mask & AttentionMask(window=sort.window, offset=row.mask.offset)
-        request = Request(mask, bias, row.key_positions_BS.shape[1], row.hidden_BTD, sort.features)
+        keys = row.keys(sort.window[0])
+        mask = AttentionMask(
+            self.causal, keys.prefix(row.prefix_BS), row.documents_BT, keys.documents_BS, sort.window, keys.offset
+        )
+        bias = scheme.bias(row.positions_BT, keys.positions_BS, dtype)
+        request = Request(mask, bias, keys.positions_BS.shape[1], row.hidden_BTD, sort.features)
         rotate = functools.partial(scheme.rotate, tables=scheme.prepare(row.positions_BT, dtype))
-        own = _context(self.kernel(sort.kernel), request, rotate)
-        if memory is None:
-            return BlockInputs(own)
+        kernel = self.kernel(sort.kernel).pick(request)
+        own = AttentionContext(kernel, kernel.prepare(request), rotate)
+        return BlockInputs(own) if row.memory is None else self._with_memory(own, sort, row, row.memory)
+
+    def _with_memory(self, own: AttentionContext, sort: Sort, row: _Row, memory: Memory) -> BlockInputs:
+        """What the layers of one sort share that attend to a memory too."""
         features = sort.features - {"bias"}  # positions say nothing of how far a memory is
-        request = Request(cross, None, memory.hidden_BSD.shape[1], row.hidden_BTD, features)
-        return BlockInputs(own, memory.hidden_BSD, _context(self.kernel(sort.kernel), request, no_rotation))
+        mask = _memory_mask(row.hidden_BTD, row.documents_BT, memory)
+        request = Request(mask, None, memory.hidden_BSD.shape[1], row.hidden_BTD, features)
+        kernel = self.kernel(sort.kernel).pick(request)
+        cross = AttentionContext(kernel, kernel.prepare(request), no_rotation)
+        if memory.cache is not None:
+            cross = cross._replace(recall=memory.cache.recall)
+        return BlockInputs(own, memory.hidden_BSD, cross)
 
 
 class _Row(NamedTuple):
@@ -225,8 +268,14 @@ class _Row(NamedTuple):
 
     hidden_BTD: Tensor
     positions_BT: Tensor
-    key_positions_BS: Tensor
-    mask: AttentionMask
+    documents_BT: Tensor | None
+    prefix_BS: Tensor | None
+    memory: Memory | None
+    cache: StackCache | None
+
+    def keys(self, window: int | None) -> Keys:
+        """The places that a query may look at which sees so many back."""
+        return Keys(self.positions_BT, self.documents_BT) if self.cache is None else self.cache.keys(window)
 
 
 def _sort_of(layer: LayerConfig, scheme: int) -> Sort:
@@ -235,15 +284,8 @@ def _sort_of(layer: LayerConfig, scheme: int) -> Sort:
     return Sort(scheme, (window, window), layer.attention.kernel, frozenset(layer.kernel_features))
 
 
-def _context(kernel: Kernel, request: Request, rotate: Any) -> AttentionContext:
-    kernel = kernel.pick(request)
-    return AttentionContext(kernel, kernel.prepare(request), rotate)
-
-
-def _memory_mask(hidden_BTD: Tensor, documents_BT: Tensor | None, memory: Memory | None) -> AttentionMask:
+def _memory_mask(hidden_BTD: Tensor, documents_BT: Tensor | None, memory: Memory) -> AttentionMask:
     """Who may see what of the memory: a document sees its own part only."""
-    if memory is None:
-        return AttentionMask()
     query_documents, key_documents = documents_BT, memory.documents_BS
     if query_documents is None and key_documents is not None:
         query_documents = key_documents.new_zeros(hidden_BTD.shape[:2])

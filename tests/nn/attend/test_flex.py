@@ -65,13 +65,10 @@ def test_mask_function_is_the_dense_mask(name: str) -> None:
         late = None if mask.query_documents is None else mask.query_documents[:, offset:]
         mask = AttentionMask(mask.causal, mask.prefix, late, mask.key_documents, mask.window, offset)
         function, dense = mask_function(mask, CPU), mask.dense(T - offset, S, CPU)
-        assert (function is None) == (dense is None)
-        if function is not None and dense is not None:
-            rows, queries, keys = torch.meshgrid(
-                torch.arange(B), torch.arange(T - offset), torch.arange(S), indexing="ij"
-            )
-            found = function(rows, torch.zeros_like(rows), queries, keys)
-            assert torch.equal(found, dense[:, 0].expand(B, -1, -1))
+        rows, queries, keys = torch.meshgrid(torch.arange(B), torch.arange(T - offset), torch.arange(S), indexing="ij")
+        seen = torch.ones(B, T - offset, S, dtype=torch.bool)
+        found = seen if function is None else function(rows, torch.zeros_like(rows), queries, keys)
+        assert torch.equal(found, seen if dense is None else dense[:, 0].expand(B, -1, -1))
 
 
 def test_scores_change_only_where_it_is_asked() -> None:

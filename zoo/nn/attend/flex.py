@@ -94,7 +94,7 @@ def mask_function(mask: AttentionMask, device: torch.device) -> Callable[..., Te
     """
     from torch.nn.attention.flex_attention import and_masks
 
-    offset = torch.tensor(mask.offset, device=device)
+    offset = torch.as_tensor(mask.offset, device=device)
     prefix, query_documents, key_documents = mask.prefix, mask.query_documents, mask.key_documents
     left, right = mask.window
 

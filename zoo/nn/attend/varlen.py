@@ -62,6 +62,8 @@ class VarlenKernel(Kernel):
         """Distances are those in a sequence; they must be those in the row where the mask asks for them."""
         mask, length = request.mask, request.query.shape[1]
         windowed = mask.window != (None, None)
+        if not isinstance(mask.offset, int):
+            return "cannot be part of a graph that serves all lengths of a cache"
         if (mask.causal or windowed) and mask.offset + length != request.num_keys:
             return (
                 f"needs queries that are the last of the keys, not {length} from {mask.offset} on of {request.num_keys}"
