@@ -262,7 +262,7 @@ class Running:
         self._memory: Memory | None = None
         self.device = self._backbone.tokens.weight.device
         rows, backbone = prompts, self._backbone
-        stack = backbone.decoder if isinstance(backbone, EncoderDecoder) else backbone.stack
+        stack: Any = backbone.decoder if isinstance(backbone, EncoderDecoder) else backbone.stack
         if isinstance(backbone, EncoderDecoder):
             inputs = padded(prompts, roles.padding, self.device, left=False)
             self._memory = remembered(backbone.encode(inputs.tokens_BT, inputs.positions_BT, inputs.documents_BT))
