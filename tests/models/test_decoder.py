@@ -11,6 +11,7 @@ from zoo.models import Model
 from zoo.models.create import create_model
 from zoo.models.decoder import Decoder, DecoderConfig
 from zoo.nn.positions import PositionsConfig
+from zoo.nn.stack import Keys
 
 SETTINGS = {"kind": "decoder", "dim": 8, "num_layers": 2, "num_heads": 2, "vocab_size": 11, "max_length": 8}
 TOKENS = torch.tensor([[1, 2, 3, 4, 5, 6]])
@@ -64,10 +65,13 @@ class Cache:
     def length(self) -> int:
         return self.positions.shape[1]
 
-    def append(self, positions_BT: Tensor, documents_BT: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def append(self, positions_BT: Tensor, documents_BT: Tensor | None) -> None:
         assert documents_BT is None
+        self.new = positions_BT.shape[1]
         self.positions = torch.cat((self.positions, positions_BT), dim=1)
-        return self.positions, None
+
+    def keys(self, window: int | None) -> Keys:
+        return Keys(self.positions, None, self.length - self.new)
 
     def layer(self, index: int) -> Layer:
         return self.layers.setdefault(index, Layer())
