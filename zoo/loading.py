@@ -7,16 +7,19 @@ from pathlib import Path
 
 import torch
 
-from zoo.checkpoint.disk import nearest_folder
+from zoo.checkpoint.disk import nearest_folder, read_json
 from zoo.checkpoint.folder import newest_verified, verify_folder
-from zoo.checkpoint.model import PARTS, TRAINING_FORMAT, load_model, save_model
+from zoo.checkpoint.model import PARTS, TRAINING_FORMAT, USAGE_NAME, load_model, save_model
 from zoo.checkpoint.standing import read_standing
 from zoo.errors import CheckpointError, ConfigError
+from zoo.generation.conventions import Conventions
+from zoo.interop.usage import read_usage
 from zoo.models.base import Model
 from zoo.pretrained import Pretrained
 from zoo.registry import unknown_name
 from zoo.tokenizer.tokenizer import Tokenizer
 
+MAX_USAGE_BYTES = 16 << 20
 WHICH = ("newest", "best")
 """Which checkpoint of a run is loaded."""
 
@@ -46,8 +49,9 @@ def load(
     if dtype is not None and dtype not in DTYPES:
         raise ConfigError(unknown_name("dtype", dtype, DTYPES), "dtype")
     check_device(device)
-    model, tokenizer = load_model(model_folder(Path(folder).expanduser(), weights, which), device=device)
-    return Pretrained(model if dtype is None else model.to(DTYPES[dtype]), tokenizer)
+    place = model_folder(Path(folder).expanduser(), weights, which)
+    model, tokenizer = load_model(place, device=device)
+    return Pretrained(model if dtype is None else model.to(DTYPES[dtype]), tokenizer, conventions_in(place))
 
 
 def save(model: Pretrained | Model, folder: str | Path, tokenizer: Tokenizer | None = None) -> None:
@@ -65,9 +69,23 @@ def save(model: Pretrained | Model, folder: str | Path, tokenizer: Tokenizer | N
     if isinstance(model, Pretrained):
         if tokenizer is not None:
             raise ConfigError("the model has one with it; give zoo.save its `.model` to save another", "tokenizer")
-        save_model(model.model, model._tokenizer, Path(folder).expanduser())
+        usage = model.conventions.as_data()
+        save_model(model.model, model._tokenizer, Path(folder).expanduser(), usage=usage)
     else:
         save_model(model, tokenizer, Path(folder).expanduser())
+
+
+def conventions_in(folder: Path) -> Conventions:
+    """How a model folder, ours or a foreign one, says that its model is used.
+
+    Raises:
+        CheckpointError, DataError: a file that says it is damaged.
+    """
+    own = folder / USAGE_NAME
+    usage = read_json(own, MAX_USAGE_BYTES) if own.is_file() else read_usage(folder)
+    if not isinstance(usage, dict):
+        raise CheckpointError(f"{own} is damaged: it must hold a JSON object")
+    return Conventions.of(usage, str(own if own.is_file() else folder))
 
 
 def model_folder(folder: Path, weights: str = "raw", which: str = "newest") -> Path:

@@ -1,12 +1,15 @@
 """What a folder may say of the use of its model, as `Pretrained` follows it."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+import zoo
 from tests.generation.tiny import pretrained
-from zoo.errors import ZooError
+from zoo.errors import DataError, ZooError
 from zoo.generation.chat import ChatTemplate
 from zoo.generation.conventions import Conventions
 from zoo.pretrained import Pretrained
@@ -59,3 +62,29 @@ def test_a_conversation_needs_a_template() -> None:
         pretrained("decoder").conversation(messages)
     with pytest.raises(ZooError, match="'encoder' cannot generate"):
         with_conventions("encoder", template=template).conversation(messages)
+
+
+FULL = Conventions((3, 5), 0, (9,), "first", True, ChatTemplate("{{ eos_token }}", {"eos_token": "</s>"}))
+
+
+@pytest.mark.parametrize("conventions", [Conventions(), FULL, Conventions(start=0)])
+def test_they_are_plain_data_and_back(conventions: Conventions) -> None:
+    assert Conventions.of(json.loads(json.dumps(conventions.as_data())), "usage.json") == conventions
+    assert Conventions().as_data() == {}
+
+
+@pytest.mark.parametrize(
+    "usage", [{"stop": ["a"]}, {"start": -1}, {"pooling": 3}, {"normalize": 1}, {"template": "x"}, {"mood": 1}], ids=str
+)
+def test_damaged_data_is_refused(usage: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match=r"usage\.json is damaged"):
+        Conventions.of(usage, "usage.json")
+
+
+def test_they_are_saved_and_loaded_with_the_model(tmp_path: Path) -> None:
+    model = pretrained("decoder")
+    zoo.save(Pretrained(model.model, model.tokenizer, FULL), tmp_path / "model")
+    assert zoo.load(tmp_path / "model").conventions == FULL
+    zoo.save(model, tmp_path / "plain")
+    assert not (tmp_path / "plain" / "usage.json").exists()
+    assert zoo.load(tmp_path / "plain").conventions == Conventions()

@@ -3,6 +3,7 @@
     model.safetensors      the weights; what is shared is stored once, under its first name
     config.yaml            the resolved ModelConfig
     tokenizer.json, special_tokens.json, card.json         where given
+    usage.json             how it is meant to be used, where that is said (`zoo.generation.conventions`)
     imports.json           name, SHA-256 and entries of the own blocks that were imported, where there were any
     manifest.json          sizes and SHA-256 of the above
 
@@ -38,6 +39,7 @@ PARTS = {"raw": "model", "ema": "model-ema"}
 WEIGHTS_NAME = "model.safetensors"
 CONFIG_NAME = "config.yaml"
 CARD_NAME = "card.json"
+USAGE_NAME = "usage.json"
 IMPORTS_NAME = "imports.json"
 TOKENIZER_NAME = "tokenizer.json"
 MAX_CONFIG_BYTES = 16 << 10  # deeper nesting than fits in here overflows the stack of the YAML library
@@ -56,6 +58,7 @@ def save_model(
     folder: str | Path,
     *,
     card: Mapping[str, Any] | None = None,
+    usage: Mapping[str, Any] | None = None,
     replace: bool = False,
 ) -> None:
     """Writes a model folder, whole or not at all.
@@ -65,6 +68,7 @@ def save_model(
         tokenizer: goes along where given; its ids must fit the model's table.
         folder: where to; it must not exist yet unless `replace`.
         card: plain data about the model (what it was trained on, its loss); numbers that are not finite become text.
+        usage: plain data about how it is meant to be used; None or empty: nothing is written.
         replace: whether to take the place of what is there.
 
     Raises:
@@ -74,6 +78,7 @@ def save_model(
     folder = Path(folder)
     _check_vocabulary(model.config, tokenizer, str(folder))
     card_text = None if card is None else json.dumps(_plain_data(card, "card"), indent=1, ensure_ascii=False) + "\n"
+    usage_text = json.dumps(_plain_data(usage, "usage"), indent=1, ensure_ascii=False) + "\n" if usage else None
     weights = {shared.names[0]: shared.tensor for shared in weights_of(model)}
 
     def write(temporary: Path) -> None:
@@ -88,6 +93,8 @@ def save_model(
             (temporary / IMPORTS_NAME).write_text(imports, encoding="utf-8")
         if card_text is not None:
             (temporary / CARD_NAME).write_text(card_text, encoding="utf-8")
+        if usage_text is not None:
+            (temporary / USAGE_NAME).write_text(usage_text, encoding="utf-8")
 
     folders.write_folder(folder, write, format=FORMAT, replace=replace)
 

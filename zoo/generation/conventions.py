@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
+from zoo.errors import DataError
 from zoo.generation.chat import ChatTemplate
 
 
@@ -25,3 +27,35 @@ class Conventions(NamedTuple):
     pooling: str = "mean"
     normalize: bool = False
     template: ChatTemplate | None = None
+
+    @classmethod
+    def of(cls, usage: Mapping[str, Any], place: str) -> Conventions:
+        """The conventions that plain data stands for, as `as_data` gives it; fields that are missing have defaults.
+
+        Raises:
+            DataError: the data of `place` is damaged.
+        """
+        given = dict(usage)
+        for name in ("stop", "prefix"):
+            given[name] = tuple(given.get(name, ()))
+        template = given.get("template")
+        if isinstance(template, Mapping) and set(template) == {"source", "tokens"}:
+            given["template"] = ChatTemplate(template["source"], template["tokens"])
+        if unknown := sorted(set(given) - set(cls._fields)):
+            raise DataError(f"{place} is damaged: it says {', '.join(unknown)}, which nobody knows")
+        fits = (
+            all(type(id) is int and id >= 0 for id in (*given["stop"], *given["prefix"], given.get("start") or 0))
+            and isinstance(given.get("pooling", ""), str)
+            and isinstance(given.get("normalize", False), bool)
+            and isinstance(given.get("template"), ChatTemplate | None)
+        )
+        if not fits:
+            raise DataError(f"{place} is damaged: it must hold some of {', '.join(cls._fields)}")
+        return cls(**given)
+
+    def as_data(self) -> dict[str, Any]:
+        """What differs from the defaults, as plain data."""
+        given = {name: value for name, value in self._asdict().items() if value != self._field_defaults[name]}
+        if self.template is not None:
+            given["template"] = {"source": self.template.source, "tokens": dict(self.template.tokens)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}

@@ -1,0 +1,87 @@
+"""What foreign folders say of the use of their models."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zoo.errors import CheckpointError
+from zoo.generation.chat import ChatTemplate
+from zoo.generation.conventions import Conventions
+from zoo.interop.usage import read_usage
+
+
+def written(folder: Path, **files: Any) -> Path:
+    """A folder with these files: JSON, or text where it is text."""
+    for name, content in files.items():
+        path = folder / name.replace("__", "/").replace("_json", ".json").replace("_jinja", ".jinja")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    return folder
+
+
+def conventions(folder: Path, **files: Any) -> Conventions:
+    return Conventions.of(read_usage(written(folder, **files)), str(folder))
+
+
+def test_nothing_said_is_the_default(tmp_path: Path) -> None:
+    assert conventions(tmp_path) == Conventions()
+
+
+def test_what_ends_a_text_may_be_several_ids(tmp_path: Path) -> None:
+    assert conventions(tmp_path, config_json={"eos_token_id": 2}).stop == (2,)
+    assert conventions(tmp_path, generation_config_json={"eos_token_id": [7, 9]}).stop == (7, 9)
+
+
+def test_what_an_output_begins_with(tmp_path: Path) -> None:
+    ids = {"decoder_start_token_id": 2, "forced_bos_token_id": 0}
+    found = conventions(tmp_path, config_json={"is_encoder_decoder": True, **ids})
+    assert (found.start, found.prefix) == (2, (0,))
+    assert conventions(tmp_path, config_json=ids) == Conventions()
+
+
+@pytest.mark.parametrize(
+    "mode, pooling",
+    [
+        ("mean_tokens", "mean"),
+        ("cls_token", "first"),
+        ("lasttoken", "last"),
+        ("max_tokens", "max_tokens"),
+    ],
+)
+def test_sentence_transformers_pooling(mode: str, pooling: str, tmp_path: Path) -> None:
+    kinds = ["Transformer", "Pooling", "Normalize"]
+    modules = [{"type": f"sentence_transformers.models.{kind}"} for kind in kinds]
+    modes = {"word_embedding_dimension": 8, "pooling_mode_mean_tokens": False, f"pooling_mode_{mode}": True}
+    found = conventions(tmp_path, modules_json=modules, **{"1_Pooling__config_json": modes})
+    assert (found.pooling, found.normalize) == (pooling, True)
+    dense = [*modules[:2], {"type": "sentence_transformers.models.Dense"}]
+    found = conventions(tmp_path, modules_json=dense)
+    assert (found.pooling, found.normalize) == (f"{pooling} + Dense", False)
+
+
+def test_templates_wherever_they_stand(tmp_path: Path) -> None:
+    config = {"eos_token": "</s>", "bos_token": {"content": "<s>", "lstrip": False}, "chat_template": "one"}
+    tokens = {"bos_token": "<s>", "eos_token": "</s>"}
+    assert conventions(tmp_path, tokenizer_config_json=config).template == ChatTemplate("one", tokens)
+    several = [{"name": "tool_use", "template": "two"}, {"name": "default", "template": "three"}]
+    config["chat_template"] = several  # type: ignore[assignment]
+    assert conventions(tmp_path, tokenizer_config_json=config).template == ChatTemplate("three", tokens)
+    assert conventions(tmp_path, chat_template_jinja="four").template == ChatTemplate("four", tokens)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"generation_config_json": {"eos_token_id": "two"}},
+        {"generation_config_json": []},
+        {"generation_config_json": "{"},
+        {"tokenizer_config_json": "["},
+        {"1_Pooling__config_json": "[]", "modules_json": []},
+    ],
+    ids=str,
+)
+def test_damaged_files_are_refused(files: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="damaged"):
+        read_usage(written(tmp_path, **files))

@@ -1,0 +1,109 @@
+"""How a foreign folder says that its model is used: what ends a text, chat template, pooling.
+
+    generation_config.json (older ones: config.json)    eos_token_id, decoder_start_token_id, forced_bos_token_id
+    chat_template.jinja, tokenizer_config.json          the chat template and the special tokens that it may name
+    modules.json, 1_Pooling/config.json                 how sentence-transformers makes one vector of a text
+
+What comes back is plain data, for `zoo.generation.conventions.Conventions`. Other fields of these files (temperature,
+lengths) are suggestions, which nobody who calls `generate` here has made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from zoo.checkpoint.disk import read_json
+from zoo.errors import CheckpointError
+
+MAX_BYTES = 16 << 20
+POOLING_MODES = {
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_cls_token": "first",
+    "pooling_mode_lasttoken": "last",
+}
+"""sentence-transformers' name of a pooling → ours."""
+PLAIN_MODULES = ("Transformer", "Pooling", "Normalize")
+TEMPLATE_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+
+
+def read_usage(folder: Path) -> dict[str, Any]:
+    """The conventions of a foreign folder as plain data, what is not said left out.
+
+    Raises:
+        CheckpointError: one of the files is damaged.
+    """
+    return {**_ends(folder), **_pooling(folder), **_template(folder)}
+
+
+def _ends(folder: Path) -> dict[str, Any]:
+    config = _object(folder, "config.json")
+    said = {**config, **_object(folder, "generation_config.json")}
+    usage: dict[str, Any] = {}
+    if stop := _ids(said.get("eos_token_id"), folder, "eos_token_id"):
+        usage["stop"] = stop
+    if config.get("is_encoder_decoder"):
+        if start := _ids(said.get("decoder_start_token_id"), folder, "decoder_start_token_id"):
+            usage["start"] = start[0]
+        if prefix := _ids(said.get("forced_bos_token_id"), folder, "forced_bos_token_id"):
+            usage["prefix"] = prefix
+    return usage
+
+
+def _ids(value: Any, folder: Path, name: str) -> list[int]:
+    ids = [] if value is None else value if isinstance(value, list) else [value]
+    if not all(type(id) is int and id >= 0 for id in ids):
+        raise CheckpointError(f"{folder} is damaged: {name} is {value!r}, and not a token id or a list of them")
+    return ids
+
+
+def _pooling(folder: Path) -> dict[str, Any]:
+    modules = _content(folder, "modules.json")
+    if not isinstance(modules, list):
+        return {}
+    kinds = [str(module.get("type")).rpartition(".")[2] for module in modules if isinstance(module, Mapping)]
+    config = _object(folder, "1_Pooling/config.json")
+    modes = [name for name, chosen in config.items() if name.startswith("pooling_mode_") and chosen is True]
+    names = [POOLING_MODES.get(mode, mode.removeprefix("pooling_mode_")) for mode in modes]
+    names += [kind for kind in kinds if kind not in PLAIN_MODULES]
+    # What we cannot do keeps its name, so that `embed` refuses it by that name.
+    return {"normalize": "Normalize" in kinds, **({"pooling": " + ".join(names)} if names else {})}
+
+
+def _template(folder: Path) -> dict[str, Any]:
+    config = _object(folder, "tokenizer_config.json")
+    file = folder / "chat_template.jinja"
+    source = config.get("chat_template")
+    if file.is_file():
+        if file.stat().st_size > MAX_BYTES:
+            raise CheckpointError(f"{file} is damaged or foreign: at most {MAX_BYTES:,} bytes are read")
+        try:
+            source = file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise CheckpointError(f"{file} cannot be read: {error}") from None
+    if isinstance(source, list):  # several by name; the others are for tools and the like
+        named = {one.get("name"): one.get("template") for one in source if isinstance(one, Mapping)}
+        source = named.get("default")
+    if not isinstance(source, str):
+        return {}
+    tokens = {**_object(folder, "special_tokens_map.json"), **config}
+    spelt = {name: _spelling(tokens.get(name)) for name in TEMPLATE_TOKENS}
+    return {"template": {"source": source, "tokens": {name: token for name, token in spelt.items() if token}}}
+
+
+def _spelling(token: Any) -> str | None:
+    token = token.get("content") if isinstance(token, Mapping) else token
+    return token if isinstance(token, str) else None
+
+
+def _object(folder: Path, name: str) -> dict[str, Any]:
+    found = _content(folder, name)
+    if found is not None and not isinstance(found, dict):
+        raise CheckpointError(f"{folder / name} is damaged: it must hold a JSON object")
+    return found or {}
+
+
+def _content(folder: Path, name: str) -> Any:
+    """The content of a JSON file of the folder; None where it is missing."""
+    return read_json(folder / name, MAX_BYTES) if (folder / name).is_file() else None
