@@ -79,6 +79,22 @@ def load(*sources: dict[str, Any], named: bool = True) -> Any:
     return load_config(Vehicle, [*first, *(Source(f"source {i}", s) for i, s in enumerate(sources))])
 
 
+@dataclass(frozen=True, kw_only=True)
+class Crew(Config):
+    """Who rides along."""
+
+    names: int | tuple[str, ...] = setting(1, "by name, or how many", minimum=1)
+
+
+def test_a_number_or_a_list() -> None:
+    for given, expected in ((2, 2), (["Ann", "Bob"], ("Ann", "Bob")), (("Ann",), ("Ann",))):
+        assert build(Crew, {"names": given}) == Crew(names=expected)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"names: .* is not a whole number or a list, each entry text"):
+        build(Crew, {"names": [1, 2]})
+    with pytest.raises(ConfigError, match="names: 0 must be at least 1"):
+        build(Crew, {"names": 0})
+
+
 # ---------------------------------------------------------------------------------------------------- sources in layers
 
 

@@ -169,6 +169,8 @@ def _build(schema: Any, value: Any) -> Any:
         wanted = [a for a in arguments if a is not type(None)]
         if len(wanted) == 1:
             return _build(wanted[0], value)
+        if isinstance(value, list | tuple):
+            return next((_build(a, value) for a in wanted if typing.get_origin(a) is tuple), value)
         structured = [a for a in wanted if isinstance(a, type) and issubclass(a, Config)]
         return _build(structured[0], value) if structured and isinstance(value, dict | str) else value
     if origin is dict and isinstance(value, dict):

@@ -86,6 +86,8 @@ class Case(NamedTuple):
 
 def with_an_output_layer(model: Any) -> None:
     """T5 v1.1's output layer is free, as in its files: transformers ties it whatever the config says."""
+    if not hasattr(model, "lm_head"):
+        return
     model.lm_head.weight = nn.Parameter(torch.empty_like(model.shared.weight))
     randomize(model, seed=2)
 
@@ -100,10 +102,11 @@ def with_the_derivative_of_its_gelu(model: Any) -> None:
 @torch.no_grad()
 def with_a_bias_and_sinusoids(model: Any) -> None:
     """The bias of the logits stays zero there, and Marian's table is as random as weights: both are filled here."""
-    bias = model.final_logits_bias
-    del model.final_logits_bias
-    generator = torch.Generator().manual_seed(2)
-    model.final_logits_bias = nn.Parameter(torch.randn(bias.shape, generator=generator, dtype=bias.dtype))
+    if hasattr(model, "final_logits_bias"):
+        bias = model.final_logits_bias
+        del model.final_logits_bias
+        generator = torch.Generator().manual_seed(2)
+        model.final_logits_bias = nn.Parameter(torch.randn(bias.shape, generator=generator, dtype=bias.dtype))
     for module in model.modules():
         if isinstance(module, MarianSinusoidalPositionalEmbedding):
             length, dim = module.weight.shape

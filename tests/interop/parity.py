@@ -76,7 +76,7 @@ def sides(name: str, padding: str) -> Sides:
 
     vocab_size = config.vocab_size
     assert vocab_size is not None
-    real = _real(LENGTHS, LONGEST, padding)
+    real = real_places(LENGTHS, LONGEST, padding)
     tokens = torch.where(real, draw(vocab_size, *real.shape), PADDING)
     tokens[:, 2:-2][draw(5, *tokens[:, 2:-2].shape) == 0] = PADDING  # the padding token is met in the text, too
     theirs = {"input_ids": tokens, "attention_mask": real.long()}
@@ -95,7 +95,7 @@ def sides(name: str, padding: str) -> Sides:
     if config.kind == "decoder":
         labels = torch.where(real & (positions > 0), tokens, IGNORE_INDEX)
         return Sides(theirs, ours, labels, functional.pad(labels, (0, 1), value=IGNORE_INDEX)[:, 1:], order, real)
-    real = _real(TARGET_LENGTHS, LONGEST_TARGET, "right")
+    real = real_places(TARGET_LENGTHS, LONGEST_TARGET, "right")
     labels = torch.where(real, draw(vocab_size, *real.shape), IGNORE_INDEX)
     ours["decoder_tokens"] = _shifted(labels, case.config)
     if padding == "right":  # theirs never masks the padding of the target; after it nothing is scored
@@ -108,7 +108,8 @@ def first_row(config: ModelConfig) -> int:
     return getattr(config.positions, "offset", 0)
 
 
-def _real(lengths: tuple[int, ...], longest: int, padding: str) -> Tensor:
+def real_places(lengths: tuple[int, ...], longest: int, padding: str) -> Tensor:
+    """(B, T) bool: which places hold a token and no padding."""
     place, length = torch.arange(longest)[None], torch.tensor(lengths)[:, None]
     return place < length if padding == "right" else place >= longest - length
 

@@ -47,7 +47,7 @@ def test_presets_come_back(architecture: str, name: str) -> None:
         ({"head_dim": 16}, "head_dim"),
         ({"norm": {"kind": "rms_norm"}}, "norm.kind"),
         ({"dropout": {"feed_forward": 0.1}}, "dropout.feed_forward"),
-        ({"heads": {"next_sentence": None, "language_model": None}}, "heads"),
+        ({"heads": {"next_sentence": None, "token_classification": "token_classification"}}, "heads"),
         ({"heads": {"language_model": {"transform": "relu"}}}, "heads.language_model.transform"),
         ({"embedding": {"scale": "sqrt_dim"}}, "embedding.scale"),
     ],

@@ -40,6 +40,14 @@ class HeadConfig(Config, Choice, noun="head"):
     families: ClassVar[tuple[str, ...]]
     """The families of models whose backbone gives this head what it needs."""
 
+    def check_family(self, family: str, causal: bool) -> None:
+        """Raises ConfigError where a setting does not go with what the hidden states of a family have seen.
+
+        Args:
+            family: one of `families`.
+            causal: whether a hidden state has seen only its own token and those before it.
+        """
+
     def width_entries(self) -> Iterable[WidthEntry]:
         """The settings by which the width scales something besides the head's own weights."""
         return ()

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from zoo.config import setting
 from zoo.errors import ConfigError
 from zoo.heads.base import Head, HeadConfig, HeadShape
+from zoo.heads.transform import Transform, transform_layer
 from zoo.nn.feed_forward import ACTIVATIONS
 from zoo.nn.init import WidthEntry
 from zoo.nn.linear import Embedding, Linear, Site
@@ -70,27 +71,6 @@ class LanguageModelConfig(HeadConfig, kind="language_model"):
         return LanguageModelHead(self, shape)
 
 
-class Transform(nn.Module):
-    """norm(activation(dense(x))), as BERT has it before its output layer.
-
-    Args:
-        config: activation and bias.
-        shape: width and norm of the model.
-        width: of what comes out.
-    """
-
-    def __init__(self, config: LanguageModelConfig, shape: HeadShape, width: int) -> None:
-        super().__init__()
-        assert config.transform is not None
-        self.dense = Linear(shape.dim, width, config.transform_bias, site=Site("head_transform"))
-        self.activation = ACTIVATIONS[config.transform]
-        self.norm = shape.norm.build(width)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """(…, D) → (…, width)."""
-        return self.norm(self.activation(self.dense(hidden)))
-
-
 class LanguageModelHead(Head):
     """Hidden states to logits over the vocabulary.
 
@@ -136,7 +116,8 @@ def _before_output(config: LanguageModelConfig, shape: HeadShape) -> nn.Module:
     """What brings hidden states to the width of the output matrix."""
     width = shape.tokens.embedding_dim if config.tied else shape.dim
     if config.transform is not None:
-        return Transform(config, shape, width)
+        dense = transform_layer(shape.dim, width, config.transform_bias)
+        return Transform(dense, config.transform, shape.norm.build(width))
     if config.tied and shape.factorized:
         return Linear(shape.dim, width, False, site=Site("head_transform"))
     return nn.Identity()

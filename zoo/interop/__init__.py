@@ -23,7 +23,7 @@ from zoo.interop import (
 )
 from zoo.interop.base import ARCHITECTURES, Architecture, Field, Rule
 from zoo.interop.configs import read_config, write_config
-from zoo.interop.weights import from_zoo, to_zoo
+from zoo.interop.weights import from_zoo, left_out, to_zoo
 
 __all__ = [
     "ARCHITECTURES",
@@ -40,6 +40,7 @@ __all__ = [
     "gemma2",
     "gpt2",
     "gpt_neox",
+    "left_out",
     "llama",
     "marian",
     "mistral",

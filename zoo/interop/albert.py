@@ -19,6 +19,8 @@ from zoo.interop.base import (
     Together,
     under,
 )
+from zoo.interop.bert import CLASSIFIERS, DROPOUTS
+from zoo.interop.labels import classifier_dropout
 from zoo.models import ModelConfig
 
 GROUP = "albert.encoder.albert_layer_groups.{layer}.albert_layers.0"
@@ -49,6 +51,8 @@ def weights(config: ModelConfig) -> tuple[Rule, ...]:
         Rule("predictions", ("heads.language_model",), also=shared),
         Rule("albert.pooler", ("heads.next_sentence.pooler",)),
         Rule("sop_classifier.classifier", ("heads.next_sentence.classifier",)),
+        Rule("albert.pooler", ("heads.sequence_classification.transform.dense",)),
+        *CLASSIFIERS,
     )
 
 
@@ -67,9 +71,15 @@ def write_sharing(config: ModelConfig) -> Mapped:
 
 ALBERT = Architecture(
     name="albert",
+    opens="ALBERT 1 and 2",
+    paper="arXiv:1909.11942",
     classes={
         "AlbertForPreTraining": ("language_model", "next_sentence"),
         "AlbertForMaskedLM": ("language_model",),
+        "AlbertForSequenceClassification": ("sequence_classification",),
+        "AlbertForTokenClassification": ("token_classification",),
+        "AlbertForQuestionAnswering": ("span_extraction",),
+        "AlbertModel": (),
     },
     constant={
         "kind": "encoder",
@@ -81,6 +91,13 @@ ALBERT = Architecture(
         "heads": {
             "language_model": {"kind": "language_model", "tied": True, "bias": True},
             "next_sentence": {"kind": "next_sentence"},
+            "sequence_classification": {
+                "kind": "sequence_classification",
+                "pooling": "first",
+                "transform": {"activation": "tanh"},
+            },
+            "token_classification": {"kind": "token_classification"},
+            "span_extraction": {"kind": "span_extraction", "dropout": 0.0},
         },
         "initialization": {"kind": "bert"},
     },
@@ -114,14 +131,18 @@ ALBERT = Architecture(
     },
     harmless=HARMLESS
     | {
-        "classifier_dropout_prob",  # of heads for fine-tuning
         "down_scale_factor",  # never read, like the next ones
         "gap_size",
         "net_structure_type",
         "num_memory_blocks",
     },
     weights=weights,
-    together=(Together(("num_hidden_groups",), read_sharing, write_sharing),),
+    together=(
+        Together(("num_hidden_groups",), read_sharing, write_sharing),
+        classifier_dropout(DROPOUTS, "classifier_dropout_prob", usual=0.1),
+    ),
     ignored=("albert.embeddings.position_ids", "albert.embeddings.token_type_ids"),
+    prefix="albert",
+    optional=("albert.pooler", "sop_classifier.classifier"),
 )
 ARCHITECTURES.add(ALBERT.name, ALBERT)

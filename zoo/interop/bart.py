@@ -15,6 +15,7 @@ from zoo.interop.base import (
     Field,
     Mapped,
     Rule,
+    tied,
     under,
 )
 from zoo.interop.layouts import AsRow
@@ -52,11 +53,12 @@ def weights(config: ModelConfig) -> tuple[Rule, ...]:
 def _token_tables(config: ModelConfig) -> tuple[Rule, ...]:
     """One table under four names, or one for each side (Marian)."""
     encoder, decoder = "model.encoder.embed_tokens", "model.decoder.embed_tokens"
+    output = ("lm_head",) if tied(config) else ()
     if config.share_tokens:  # type: ignore[attr-defined]
-        return (Rule("model.shared", ("backbone.encoder_embedding.tokens",), also=(encoder, decoder, "lm_head")),)
+        return (Rule("model.shared", ("backbone.encoder_embedding.tokens",), also=(encoder, decoder, *output)),)
     return (
         Rule(encoder, ("backbone.encoder_embedding.tokens",)),
-        Rule(decoder, ("backbone.decoder_embedding.tokens",), also=("lm_head",)),
+        Rule(decoder, ("backbone.decoder_embedding.tokens",), also=output),
     )
 
 
@@ -90,7 +92,9 @@ FIELDS = (
 
 BART = Architecture(
     name="bart",
-    classes={"BartForConditionalGeneration": ("language_model",)},
+    opens="BART",
+    paper="arXiv:1910.13461",
+    classes={"BartForConditionalGeneration": ("language_model",), "BartModel": ()},
     constant={**BOTH, "positions": {"kind": "learned", "offset": 2}, "embedding": {"norm": True}},
     fields=(
         Field("vocab_size", ("vocab_size",), 50265),
@@ -118,5 +122,6 @@ BART = Architecture(
         "num_hidden_layers",  # repeats encoder_layers
     },
     weights=weights,
+    prefix="model",
 )
 ARCHITECTURES.add(BART.name, BART)

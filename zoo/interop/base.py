@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from zoo.heads.language_model import LanguageModelConfig
 from zoo.interop.layouts import Layout, Stacked
 from zoo.models import ModelConfig
 from zoo.registry import Registry
@@ -85,6 +86,8 @@ class Architecture:
 
     Attributes:
         name: what its config calls it (`model_type`).
+        opens: the published models whose files it opens, by the names that people know.
+        paper: where it was described.
         classes: foreign classes and which of our heads each has; the first is meant where a config names none.
         constant: settings of ours that hold for every model of it; its `heads` are those that any class has.
         fields: what is read from its config, one by one.
@@ -93,10 +96,16 @@ class Architecture:
         harmless: fields that do not change what a model computes.
         weights: the rules for a config of ours.
         ignored: foreign tensors that hold no weight; numbers as in a rule.
+        prefix: the module under which classes with a head hold the base model. Files of the base model, and some
+            others, leave it out of their names: both spellings are read.
+        optional: foreign modules of other classes of the architecture that files often hold all the same (BERT's
+            pooler); where our model has no place for them they are left out, and `left_out` names them.
         modernize: brings spellings of older versions into today's, and drops fields that repeat others.
     """
 
     name: str
+    opens: str
+    paper: str
     classes: Mapping[str, tuple[str, ...]]
     constant: Mapped
     fields: tuple[Field, ...]
@@ -105,7 +114,15 @@ class Architecture:
     weights: Callable[[ModelConfig], tuple[Rule, ...]]
     together: tuple[Together, ...] = ()
     ignored: tuple[str, ...] = ()
+    prefix: str = ""
+    optional: tuple[str, ...] = ()
     modernize: Callable[[Mapped], Mapped] = current
+
+
+def tied(config: ModelConfig) -> bool:
+    """Whether a model has an output layer over the vocabulary that is the token table."""
+    head = config.heads.get("language_model")
+    return isinstance(head, LanguageModelConfig) and head.tied
 
 
 ARCHITECTURES: Registry[Architecture] = Registry("architecture")
@@ -130,10 +147,9 @@ ATTENTION_BIASES = tuple(f"attention.{projection}_bias" for projection in ("quer
 BOOKKEEPING = frozenset({
     "_attn_implementation_autoset", "_name_or_path", "architectures", "attn_implementation", "bos_token_id",
     "chunk_size_feed_forward", "decoder_start_token_id", "dtype", "eos_token_id", "finetuning_task",
-    "gradient_checkpointing", "id2label", "initializer_factor", "initializer_range", "label2id", "num_labels",
-    "output_attentions", "output_hidden_states", "output_past", "problem_type", "return_dict", "sep_token_id",
-    "task_specific_params", "tf_legacy_loss", "tokenizer_class", "torch_dtype", "torchscript", "transformers_version",
-    "use_bfloat16", "use_cache",
+    "gradient_checkpointing", "initializer_factor", "initializer_range", "output_attentions", "output_hidden_states",
+    "output_past", "problem_type", "return_dict", "sep_token_id", "task_specific_params", "tf_legacy_loss",
+    "tokenizer_class", "torch_dtype", "torchscript", "transformers_version", "use_bfloat16", "use_cache",
 })
 GENERATION = frozenset({
     "bad_words_ids", "begin_suppress_tokens", "diversity_penalty", "do_sample", "early_stopping",
@@ -145,6 +161,9 @@ GENERATION = frozenset({
 # fmt: on
 HARMLESS = BOOKKEEPING | GENERATION
 """Fields that any foreign config may have and that do not change what a model computes."""
+
+LABELS = frozenset({"id2label", "label2id", "num_labels"})
+"""Fields that any foreign config may have and that only heads with classes read (`labels.py`)."""
 
 REQUIRED: Mapping[str, tuple[Any, ...]] = {
     "add_cross_attention": (False,),

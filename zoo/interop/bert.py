@@ -1,4 +1,7 @@
-"""BERT: Devlin et al. 2018, arXiv:1810.04805, with its masked-LM and next-sentence heads."""
+"""BERT: Devlin et al. 2018, arXiv:1810.04805, with the heads of pretraining and of labelled tasks.
+
+The pooler belongs to the heads that read it: a `BertModel` has none with us, and its file's is left out.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,16 @@ from zoo.interop.base import (
     Rule,
     under,
 )
+from zoo.interop.labels import classifier_dropout
 from zoo.models import ModelConfig
+
+CLASSIFIERS = (
+    Rule("classifier", ("heads.sequence_classification.output",)),
+    Rule("classifier", ("heads.token_classification.output",)),
+    Rule("qa_outputs", ("heads.span_extraction.output",)),
+)
+"""The output layers of labelled tasks; one model has one of them."""
+DROPOUTS = ("heads.sequence_classification.dropout", "heads.token_classification.dropout")
 
 LAYER = {
     "attention.self.query": "self_attention.sublayer.project.query",
@@ -41,15 +53,23 @@ def weights(config: ModelConfig) -> tuple[Rule, ...]:
         Rule("cls.predictions", ("heads.language_model",), also=shared),
         Rule("bert.pooler.dense", ("heads.next_sentence.pooler",)),
         Rule("cls.seq_relationship", ("heads.next_sentence.classifier",)),
+        Rule("bert.pooler.dense", ("heads.sequence_classification.transform.dense",)),
+        *CLASSIFIERS,
     )
 
 
 BERT = Architecture(
     name="bert",
+    opens="BERT, and sentence encoders made of it",
+    paper="arXiv:1810.04805",
     classes={
         "BertForPreTraining": ("language_model", "next_sentence"),
         "BertForMaskedLM": ("language_model",),
         "BertForNextSentencePrediction": ("next_sentence",),
+        "BertForSequenceClassification": ("sequence_classification",),
+        "BertForTokenClassification": ("token_classification",),
+        "BertForQuestionAnswering": ("span_extraction",),
+        "BertModel": (),
     },
     constant={
         "kind": "encoder",
@@ -61,6 +81,13 @@ BERT = Architecture(
         "heads": {
             "language_model": {"kind": "language_model", "tied": True, "bias": True},
             "next_sentence": {"kind": "next_sentence"},
+            "sequence_classification": {
+                "kind": "sequence_classification",
+                "pooling": "first",
+                "transform": {"activation": "tanh"},
+            },
+            "token_classification": {"kind": "token_classification"},
+            "span_extraction": {"kind": "span_extraction", "dropout": 0.0},
         },
         "initialization": {"kind": "bert"},
     },
@@ -87,7 +114,6 @@ BERT = Architecture(
     },
     harmless=HARMLESS
     | {
-        "classifier_dropout",  # of heads for fine-tuning
         "directionality",  # never read; in the files of the multilingual models, like the next ones
         "pooler_fc_size",
         "pooler_num_attention_heads",
@@ -96,6 +122,9 @@ BERT = Architecture(
         "pooler_type",
     },
     weights=weights,
+    together=(classifier_dropout(DROPOUTS),),
     ignored=("bert.embeddings.position_ids",),
+    prefix="bert",
+    optional=("bert.pooler.dense", "cls.seq_relationship"),
 )
 ARCHITECTURES.add(BERT.name, BERT)

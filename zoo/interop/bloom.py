@@ -6,7 +6,7 @@ own.
 
 from __future__ import annotations
 
-from zoo.interop.base import ARCHITECTURES, HARMLESS, REQUIRED, Architecture, Field, Mapped, Rule, under
+from zoo.interop.base import ARCHITECTURES, HARMLESS, REQUIRED, Architecture, Field, Mapped, Rule, tied, under
 from zoo.interop.layouts import ByHead
 from zoo.models import ModelConfig
 
@@ -22,10 +22,9 @@ LAYER = {
 
 def weights(config: ModelConfig) -> tuple[Rule, ...]:
     """Where each module of BLOOM is with us."""
-    tied = config.heads["language_model"].tied  # type: ignore[attr-defined]
     fused = tuple(f"{BLOCK}.self_attention.sublayer.project.{part}" for part in ("query", "key", "value"))
     return (
-        Rule("transformer.word_embeddings", ("backbone.embedding.tokens",), also=("lm_head",) if tied else ()),
+        Rule("transformer.word_embeddings", ("backbone.embedding.tokens",), also=("lm_head",) if tied(config) else ()),
         Rule("transformer.word_embeddings_layernorm", ("backbone.embedding.norm",)),
         Rule("transformer.h.{layer}.self_attention.query_key_value", fused, ByHead(config.num_heads)),
         *under("transformer.h.{layer}", BLOCK, LAYER),
@@ -48,7 +47,9 @@ def modernize(config: Mapped) -> Mapped:
 
 BLOOM = Architecture(
     name="bloom",
-    classes={"BloomForCausalLM": ("language_model",)},
+    opens="BLOOM, BLOOMZ",
+    paper="arXiv:2211.05100",
+    classes={"BloomForCausalLM": ("language_model",), "BloomModel": ()},
     constant={
         "kind": "decoder",
         "placement": "pre",
@@ -92,5 +93,6 @@ BLOOM = Architecture(
     },
     weights=weights,
     modernize=modernize,
+    prefix="transformer",
 )
 ARCHITECTURES.add(BLOOM.name, BLOOM)

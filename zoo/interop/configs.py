@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatch
 from typing import Any
 
 from zoo.config import build, difference, flatten, to_mapping
 from zoo.errors import ConfigError
-from zoo.interop.base import ARCHITECTURES, Architecture, Field, Mapped
+from zoo.heads.classifier import LabelledConfig
+from zoo.interop.base import ARCHITECTURES, LABELS, Architecture, Field, Mapped
+from zoo.interop.labels import read_labels, write_labels
 from zoo.models import ModelConfig
 from zoo.models.encoder_decoder import EncoderDecoderConfig
 from zoo.nn.layer import LayerConfig
@@ -34,14 +36,17 @@ def read_config(architecture: str, config: Mapping[str, Any]) -> ModelConfig:
     _refuse_unread(table, theirs)
     settings = copy.deepcopy(table.constant)
     heads = _heads(table, config.get("architectures"))
-    settings["heads"] = {name: head for name, head in settings["heads"].items() if name in heads}
+    settings["heads"] = {
+        name: {**head, **read_labels(head["kind"], config)} for name, head in settings["heads"].items() if name in heads
+    }
     for field in table.fields:
         value = _to_ours(field, theirs.get(field.name, field.default))
-        for path in _present(field, heads):
+        for path in _present(field.ours, heads):
             _put(settings, path, value)
     for group in table.together:
-        for path, value in group.read({field.name: field.default for field in table.fields} | theirs).items():
-            _put(settings, path, value)
+        found = group.read({field.name: field.default for field in table.fields} | theirs)
+        for path in _present(found, heads):
+            _put(settings, path, found[path])
     if "decoder" in settings:
         settings["decoder"] = _what_differs(settings["decoder"], settings)
     model = build(ModelConfig, settings)
@@ -68,20 +73,21 @@ def write_config(architecture: str, config: ModelConfig) -> Mapped:
     ours = flatten(_spelled_out(config))
     theirs: Mapped = {"model_type": table.name, "architectures": classes[:1]}
     for field in table.fields:
-        found = ((path, _get(ours, path)) for path in _present(field, (*config.heads,)))
+        found = ((path, _get(ours, path)) for path in _present(field.ours, (*config.heads,)))
         path, value = next(((path, value) for path, value in found if value is not ABSENT), ("", ABSENT))
         if value is not ABSENT:
             _put(theirs, field.name, _to_theirs(field, path, value))
     for group in table.together:
         for name, value in group.write(config).items():
             _put(theirs, name, value)
+    theirs |= write_labels(config)
     _refuse_loss(table.name, config, read_config(architecture, theirs))
     return theirs
 
 
-def _present(field: Field, heads: tuple[str, ...]) -> list[str]:
-    """Where the field goes with us, but for the heads that the model lacks."""
-    return [path for path in field.ours if not path.startswith("heads.") or path.split(".")[1] in heads]
+def _present(paths: Iterable[str], heads: tuple[str, ...]) -> list[str]:
+    """Where a field goes with us, but for the heads that the model lacks."""
+    return [path for path in paths if not path.startswith("heads.") or path.split(".")[1] in heads]
 
 
 def _heads(table: Architecture, classes: Any) -> tuple[str, ...]:
@@ -103,7 +109,7 @@ def _refuse_unread(table: Architecture, theirs: Mapped) -> None:
             if not any(type(value) is type(legal) and value == legal for legal in required[name]):
                 legal = " or ".join(map(repr, required[name]))
                 raise ConfigError(f"{table.name} with {value!r} is not covered; it must be {legal}", name)
-        elif name not in read and name.split(".")[0] not in table.harmless:
+        elif name not in read and name.split(".")[0] not in table.harmless | LABELS:
             raise ConfigError(
                 f"{table.name} has a field that is not known here and may change the model: {value!r}", name
             )
@@ -183,6 +189,9 @@ def _what_is_computed(config: ModelConfig, by_layer: bool) -> Mapped:
         by_layer: whether each layer is listed by itself, as where `layers` changes some: it may do so in many ways.
     """
     settings = _spelled_out(config)
+    for name, head in config.heads.items():
+        if isinstance(head, LabelledConfig):
+            settings["heads"][name]["labels"] = [*head.label_names]
     for side in config.sides() if by_layer else ():
         stack = settings[side.key] if side.key else settings
         for name in (*OF_LAYERS, *(("positions",) if side.stack.positions.by_layer else ())):

@@ -180,7 +180,9 @@ def modernize(config: Mapped) -> Mapped:
 
 DEEPSEEK_V3 = Architecture(
     name="deepseek_v3",
-    classes={"DeepseekV3ForCausalLM": ("language_model",)},
+    opens="DeepSeek-V3, DeepSeek-R1",
+    paper="arXiv:2412.19437",
+    classes={"DeepseekV3ForCausalLM": ("language_model",), "DeepseekV3Model": ()},
     constant={
         "kind": "decoder",
         "placement": "pre",
@@ -249,5 +251,6 @@ DEEPSEEK_V3 = Architecture(
         ),
     ),
     modernize=modernize,
+    prefix="model",
 )
 ARCHITECTURES.add(DEEPSEEK_V3.name, DEEPSEEK_V3)

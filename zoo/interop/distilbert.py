@@ -1,4 +1,4 @@
-"""DistilBERT: Sanh et al. 2019, arXiv:1910.01108, with its masked-LM head.
+"""DistilBERT: Sanh et al. 2019, arXiv:1910.01108, with its heads.
 
 BERT without segments and pooler. In training theirs drops nothing of attention's branch, where we drop as much as of
 the feed-forward's: `dropout` is the only field that means a little more here.
@@ -16,6 +16,7 @@ from zoo.interop.base import (
     Rule,
     under,
 )
+from zoo.interop.bert import CLASSIFIERS
 from zoo.models import ModelConfig
 
 LAYER = {
@@ -41,12 +42,22 @@ def weights(config: ModelConfig) -> tuple[Rule, ...]:
         Rule("vocab_transform", ("heads.language_model.transform.dense",)),
         Rule("vocab_layer_norm", ("heads.language_model.transform.norm",)),
         Rule("vocab_projector", ("heads.language_model",)),
+        Rule("pre_classifier", ("heads.sequence_classification.transform.dense",)),
+        *CLASSIFIERS,
     )
 
 
 DISTILBERT = Architecture(
     name="distilbert",
-    classes={"DistilBertForMaskedLM": ("language_model",)},
+    opens="DistilBERT",
+    paper="arXiv:1910.01108",
+    classes={
+        "DistilBertForMaskedLM": ("language_model",),
+        "DistilBertForSequenceClassification": ("sequence_classification",),
+        "DistilBertForTokenClassification": ("token_classification",),
+        "DistilBertForQuestionAnswering": ("span_extraction",),
+        "DistilBertModel": (),
+    },
     constant={
         "kind": "encoder",
         "placement": "post",
@@ -54,7 +65,16 @@ DISTILBERT = Architecture(
         "positions": {"kind": "learned"},
         "feed_forward": {"kind": "plain"},
         "embedding": {"norm": True, "num_segments": 0},
-        "heads": {"language_model": {"kind": "language_model", "tied": True, "bias": True}},
+        "heads": {
+            "language_model": {"kind": "language_model", "tied": True, "bias": True},
+            "sequence_classification": {
+                "kind": "sequence_classification",
+                "pooling": "first",
+                "transform": {"activation": "relu"},
+            },
+            "token_classification": {"kind": "token_classification"},
+            "span_extraction": {"kind": "span_extraction"},
+        },
         "initialization": {"kind": "bert"},
     },
     fields=(
@@ -66,19 +86,20 @@ DISTILBERT = Architecture(
         Field("max_position_embeddings", ("max_length",), 512),
         Field("pad_token_id", ("embedding.padding_token",), 0),
         Field("activation", ("feed_forward.activation", "heads.language_model.transform"), "gelu", ACTIVATION_NAMES),
-        Field("dropout", ("dropout.embedding", "dropout.residual"), 0.1),
+        Field("dropout", ("dropout.embedding", "dropout.residual", "heads.token_classification.dropout"), 0.1),
+        Field("seq_classif_dropout", ("heads.sequence_classification.dropout",), 0.2),
+        Field("qa_dropout", ("heads.span_extraction.dropout",), 0.1),
         Field("attention_dropout", ("dropout.attention",), 0.1),
         Field("initializer_range", ("initialization.std",), 0.02),
     ),
     required={**REQUIRED, "is_encoder_decoder": (False,), "tie_word_embeddings": (True,)},
     harmless=HARMLESS
     | {
-        "qa_dropout",  # of heads for fine-tuning, like the next one
-        "seq_classif_dropout",
         "sinusoidal_pos_embds",  # how the table is drawn
         "tie_weights_",  # never read
     },
     weights=weights,
     ignored=("distilbert.embeddings.position_ids",),
+    prefix="distilbert",
 )
 ARCHITECTURES.add(DISTILBERT.name, DISTILBERT)

@@ -18,6 +18,7 @@ from zoo.interop.base import (
     Rule,
     Together,
 )
+from zoo.interop.labels import LAST_TOKEN
 from zoo.interop.layer_types import FULL, SLIDING, read_windows, write_windows
 from zoo.interop.llama import ATTENTION, FEED_FORWARD, rules
 from zoo.interop.rope import modernize, rope
@@ -69,7 +70,13 @@ def write_scale(config: ModelConfig) -> Mapped:
 
 GEMMA2 = Architecture(
     name="gemma2",
-    classes={"Gemma2ForCausalLM": ("language_model",)},
+    opens="Gemma 2",
+    paper="arXiv:2408.00118",
+    classes={
+        "Gemma2ForCausalLM": ("language_model",),
+        "Gemma2ForSequenceClassification": ("sequence_classification",),
+        "Gemma2Model": (),
+    },
     constant={
         "kind": "decoder",
         "placement": "sandwich",
@@ -77,7 +84,7 @@ GEMMA2 = Architecture(
         "positions": {"kind": "rotary"},
         "embedding": {"scale": "sqrt_dim"},
         "feed_forward": {"kind": "gated", "bias": False},
-        "heads": {"language_model": {"kind": "language_model"}},
+        "heads": {"language_model": {"kind": "language_model"}, "sequence_classification": LAST_TOKEN},
         "initialization": {"kind": "gpt2"},
     },
     fields=(
@@ -117,5 +124,6 @@ GEMMA2 = Architecture(
         Together(("query_pre_attn_scalar",), read_scale, write_scale),
     ),
     modernize=modernize,
+    prefix="model",
 )
 ARCHITECTURES.add(GEMMA2.name, GEMMA2)

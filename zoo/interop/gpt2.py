@@ -13,8 +13,10 @@ from zoo.interop.base import (
     Architecture,
     Field,
     Rule,
+    tied,
     under,
 )
+from zoo.interop.labels import LAST_TOKEN
 from zoo.interop.layouts import Stacked
 from zoo.models import ModelConfig
 
@@ -31,29 +33,35 @@ SCALES = {True: {"kind": "inverse_sqrt"}, False: {"kind": "constant", "value": 1
 
 def weights(config: ModelConfig) -> tuple[Rule, ...]:
     """Where each module of GPT-2 is with us."""
-    tied = config.heads["language_model"].tied  # type: ignore[attr-defined]
     fused = tuple(f"{BLOCK}.self_attention.sublayer.project.{part}" for part in ("query", "key", "value"))
     return (
-        Rule("transformer.wte", ("backbone.embedding.tokens",), also=("lm_head",) if tied else ()),
+        Rule("transformer.wte", ("backbone.embedding.tokens",), also=("lm_head",) if tied(config) else ()),
         Rule("transformer.wpe", ("backbone.stack.schemes.0.table",)),
         Rule("transformer.h.{layer}.attn.c_attn", fused, IN_OUT),
         *under("transformer.h.{layer}", BLOCK, MATRICES, IN_OUT),
         *under("transformer.h.{layer}", BLOCK, NORMS),
         Rule("transformer.ln_f", ("backbone.stack.norm",)),
         Rule("lm_head", ("heads.language_model.output",)),
+        Rule("score", ("heads.sequence_classification.output",)),
     )
 
 
 GPT2 = Architecture(
     name="gpt2",
-    classes={"GPT2LMHeadModel": ("language_model",)},
+    opens="GPT-2, DistilGPT-2",
+    paper="Radford et al. 2019",
+    classes={
+        "GPT2LMHeadModel": ("language_model",),
+        "GPT2ForSequenceClassification": ("sequence_classification",),
+        "GPT2Model": (),
+    },
     constant={
         "kind": "decoder",
         "placement": "pre",
         "norm": {"kind": "layer_norm"},
         "positions": {"kind": "learned"},
         "feed_forward": {"kind": "plain"},
-        "heads": {"language_model": {"kind": "language_model"}},
+        "heads": {"language_model": {"kind": "language_model"}, "sequence_classification": LAST_TOKEN},
         "initialization": {"kind": "gpt2"},
     },
     fields=(
@@ -91,5 +99,6 @@ GPT2 = Architecture(
     },
     weights=weights,
     ignored=("transformer.h.{layer}.attn.bias", "transformer.h.{layer}.attn.masked_bias"),  # causal masks
+    prefix="transformer",
 )
 ARCHITECTURES.add(GPT2.name, GPT2)

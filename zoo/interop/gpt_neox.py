@@ -16,6 +16,7 @@ from zoo.interop.base import (
     Field,
     Mapped,
     Rule,
+    tied,
     under,
 )
 from zoo.interop.layouts import ByHead
@@ -35,11 +36,10 @@ LAYER = {
 
 def weights(config: ModelConfig) -> tuple[Rule, ...]:
     """Where each module of GPT-NeoX is with us."""
-    tied = config.heads["language_model"].tied  # type: ignore[attr-defined]
     fused = tuple(f"{BLOCK}.self_attention.sublayer.project.{part}" for part in ("query", "key", "value"))
     by_head = ByHead(config.num_heads)
     return (
-        Rule("gpt_neox.embed_in", ("backbone.embedding.tokens",), also=("embed_out",) if tied else ()),
+        Rule("gpt_neox.embed_in", ("backbone.embedding.tokens",), also=("embed_out",) if tied(config) else ()),
         Rule("gpt_neox.layers.{layer}.attention.query_key_value", fused, by_head),
         *under("gpt_neox.layers.{layer}", BLOCK, LAYER),
         Rule("gpt_neox.final_layer_norm", ("backbone.stack.norm",)),
@@ -57,7 +57,9 @@ def modernize(config: Mapped) -> Mapped:
 
 GPT_NEOX = Architecture(
     name="gpt_neox",
-    classes={"GPTNeoXForCausalLM": ("language_model",)},
+    opens="GPT-NeoX, Pythia",
+    paper="arXiv:2204.06745",
+    classes={"GPTNeoXForCausalLM": ("language_model",), "GPTNeoXModel": ()},
     constant={
         "kind": "decoder",
         "placement": "pre",
@@ -97,5 +99,6 @@ GPT_NEOX = Architecture(
         "gpt_neox.layers.{layer}.attention.rotary_emb.inv_freq",
     ),
     modernize=modernize,
+    prefix="gpt_neox",
 )
 ARCHITECTURES.add(GPT_NEOX.name, GPT_NEOX)

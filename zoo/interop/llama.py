@@ -16,8 +16,10 @@ from zoo.interop.base import (
     Architecture,
     Field,
     Rule,
+    tied,
     under,
 )
+from zoo.interop.labels import LAST_TOKEN
 from zoo.interop.rope import modernize, rope
 from zoo.models import ModelConfig
 
@@ -45,12 +47,12 @@ LAYER = ATTENTION | FEED_FORWARD | PRE_NORM
 
 def rules(config: ModelConfig, layer: Mapping[str, str]) -> tuple[Rule, ...]:
     """Where each module of an architecture is with us whose modules have Llama's names, but for those of a layer."""
-    tied = config.heads["language_model"].tied  # type: ignore[attr-defined]
     return (
-        Rule("model.embed_tokens", ("backbone.embedding.tokens",), also=("lm_head",) if tied else ()),
+        Rule("model.embed_tokens", ("backbone.embedding.tokens",), also=("lm_head",) if tied(config) else ()),
         *under("model.layers.{layer}", "backbone.stack.blocks.{layer}", layer),
         Rule("model.norm", ("backbone.stack.norm",)),
         Rule("lm_head", ("heads.language_model.output",)),
+        Rule("score", ("heads.sequence_classification.output",)),
     )
 
 
@@ -61,14 +63,20 @@ def weights(config: ModelConfig) -> tuple[Rule, ...]:
 
 LLAMA = Architecture(
     name="llama",
-    classes={"LlamaForCausalLM": ("language_model",)},
+    opens="Llama, Llama 2, Llama 3 to 3.3, and others in their shape",
+    paper="arXiv:2302.13971",
+    classes={
+        "LlamaForCausalLM": ("language_model",),
+        "LlamaForSequenceClassification": ("sequence_classification",),
+        "LlamaModel": (),
+    },
     constant={
         "kind": "decoder",
         "placement": "pre",
         "norm": {"kind": "rms_norm"},
         "positions": {"kind": "rotary"},
         "feed_forward": {"kind": "gated"},
-        "heads": {"language_model": {"kind": "language_model"}},
+        "heads": {"language_model": {"kind": "language_model"}, "sequence_classification": LAST_TOKEN},
         "initialization": {"kind": "gpt2"},
     },
     fields=(
@@ -99,5 +107,6 @@ LLAMA = Architecture(
     together=(rope(),),
     ignored=("model.layers.{layer}.self_attn.rotary_emb.inv_freq",),
     modernize=modernize,
+    prefix="model",
 )
 ARCHITECTURES.add(LLAMA.name, LLAMA)

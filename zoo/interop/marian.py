@@ -23,7 +23,9 @@ def modernize(config: Mapped) -> Mapped:
 
 MARIAN = Architecture(
     name="marian",
-    classes={"MarianMTModel": ("language_model",)},
+    opens="OPUS-MT",
+    paper="arXiv:1804.00344",
+    classes={"MarianMTModel": ("language_model",), "MarianModel": ()},
     constant={**BOTH, "positions": {"kind": "sinusoidal", "layout": "half"}},
     fields=(
         Field("vocab_size", ("vocab_size",), 58101),
@@ -53,5 +55,6 @@ MARIAN = Architecture(
     weights=weights,
     ignored=("model.encoder.embed_positions.weight", "model.decoder.embed_positions.weight"),
     modernize=modernize,
+    prefix="model",
 )
 ARCHITECTURES.add(MARIAN.name, MARIAN)

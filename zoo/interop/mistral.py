@@ -31,7 +31,13 @@ def write_window(config: ModelConfig) -> Mapped:
 
 MISTRAL = Architecture(
     name="mistral",
-    classes={"MistralForCausalLM": ("language_model",)},
+    opens="Mistral 7B, Zephyr",
+    paper="arXiv:2310.06825",
+    classes={
+        "MistralForCausalLM": ("language_model",),
+        "MistralForSequenceClassification": ("sequence_classification",),
+        "MistralModel": (),
+    },
     constant={
         **LLAMA.constant,
         "attention": {"query_bias": False, "key_bias": False, "value_bias": False, "output_bias": False},
@@ -62,5 +68,6 @@ MISTRAL = Architecture(
     weights=weights,
     together=(rope(), Together(("sliding_window",), read_window, write_window)),
     modernize=modernize,
+    prefix="model",
 )
 ARCHITECTURES.add(MISTRAL.name, MISTRAL)

@@ -1,4 +1,4 @@
-"""ModernBERT: Warner et al. 2024, arXiv:2412.13663, with its masked-LM head.
+"""ModernBERT: Warner et al. 2024, arXiv:2412.13663, with its heads.
 
 Layers that see all alternate with layers that see a window, and the two rotate with bases of their own. The first layer
 has no norm before its attention, since the embedding has just been normalized.
@@ -20,8 +20,10 @@ from zoo.interop.base import (
     Mapped,
     Rule,
     Together,
+    tied,
     under,
 )
+from zoo.interop.labels import LABELLED
 from zoo.interop.layer_types import FULL, SLIDING, changes_for, type_of_each
 from zoo.models import ModelConfig
 
@@ -40,16 +42,21 @@ def weights(config: ModelConfig) -> tuple[Rule, ...]:
     """Where each module of ModernBERT is with us; half of its `Wi` is the gate."""
     fused = tuple(f"{BLOCK}.self_attention.sublayer.project.{part}" for part in ("query", "key", "value"))
     gated = tuple(f"{BLOCK}.feed_forward.sublayer.{part}" for part in ("gate", "input"))
-    tied = config.heads["language_model"].tied  # type: ignore[attr-defined]
     return (
-        Rule("model.embeddings.tok_embeddings", ("backbone.embedding.tokens",), also=("decoder",) if tied else ()),
+        Rule(
+            "model.embeddings.tok_embeddings", ("backbone.embedding.tokens",), also=("decoder",) if tied(config) else ()
+        ),
         Rule("model.embeddings.norm", ("backbone.embedding.norm",)),
         Rule("model.layers.{layer}.attn.Wqkv", fused),
         Rule("model.layers.{layer}.mlp.Wi", gated),
         *under("model.layers.{layer}", BLOCK, LAYER),
         Rule("model.final_norm", ("backbone.stack.norm",)),
-        Rule("head.dense", ("heads.language_model.transform.dense",)),
-        Rule("head.norm", ("heads.language_model.transform.norm",)),
+        *(
+            Rule(f"head.{part}", (f"heads.{head}.transform.{part}",))
+            for head in ("language_model", *LABELLED)
+            for part in ("dense", "norm")
+        ),
+        *(Rule("classifier", (f"heads.{head}.output",)) for head in LABELLED),
         Rule("decoder", ("heads.language_model",)),
         Rule("decoder", ("heads.language_model.output",)),
     )
@@ -104,7 +111,15 @@ def modernize(config: Mapped) -> Mapped:
 
 MODERNBERT = Architecture(
     name="modernbert",
-    classes={"ModernBertForMaskedLM": ("language_model",)},
+    opens="ModernBERT",
+    paper="arXiv:2412.13663",
+    classes={
+        "ModernBertForMaskedLM": ("language_model",),
+        "ModernBertForSequenceClassification": ("sequence_classification",),
+        "ModernBertForTokenClassification": ("token_classification",),
+        "ModernBertForQuestionAnswering": ("span_extraction",),
+        "ModernBertModel": (),
+    },
     constant={
         "kind": "encoder",
         "placement": "pre",
@@ -112,7 +127,10 @@ MODERNBERT = Architecture(
         "positions": {"kind": "rotary"},
         "feed_forward": {"kind": "gated"},
         "embedding": {"norm": True},
-        "heads": {"language_model": {"kind": "language_model"}},
+        "heads": {
+            "language_model": {"kind": "language_model"},
+            **{head: {"kind": head, "transform": {"norm": True}} for head in LABELLED},
+        },
         "initialization": {"kind": "bert"},
     },
     fields=(
@@ -123,12 +141,25 @@ MODERNBERT = Architecture(
         Field("intermediate_size", ("feed_forward_dim",), 1152),
         Field("max_position_embeddings", ("max_length",), 8192),
         Field("hidden_activation", ("feed_forward.activation",), "gelu", ACTIVATION_NAMES),
-        Field("classifier_activation", ("heads.language_model.transform",), "gelu", ACTIVATION_NAMES),
+        Field(
+            "classifier_activation",
+            ("heads.language_model.transform", *(f"heads.{head}.transform.activation" for head in LABELLED)),
+            "gelu",
+            ACTIVATION_NAMES,
+        ),
+        Field(
+            "classifier_pooling", ("heads.sequence_classification.pooling",), "cls", {"cls": "first", "mean": "mean"}
+        ),
+        Field("classifier_dropout", tuple(f"heads.{head}.dropout" for head in LABELLED), 0.0),
         Field("norm_eps", ("norm.eps",), 1e-5),
         Field("norm_bias", ("norm.bias",), False),
         Field("attention_bias", ATTENTION_BIASES, False),
         Field("mlp_bias", ("feed_forward.bias",), False),
-        Field("classifier_bias", ("heads.language_model.transform_bias",), False),
+        Field(
+            "classifier_bias",
+            ("heads.language_model.transform_bias", *(f"heads.{head}.transform.bias" for head in LABELLED)),
+            False,
+        ),
         Field("decoder_bias", ("heads.language_model.bias",), True),
         Field("tie_word_embeddings", ("heads.language_model.tied",), True),
         Field("pad_token_id", ("embedding.padding_token",), 50283),
@@ -148,8 +179,6 @@ MODERNBERT = Architecture(
     },
     harmless=HARMLESS
     | {
-        "classifier_dropout",  # of heads for fine-tuning, like the next one
-        "classifier_pooling",
         "cls_token_id",
         "deterministic_flash_attn",  # how it is computed, like the next ones
         "layer_norm_eps",  # never read
@@ -164,5 +193,6 @@ MODERNBERT = Architecture(
         ),
     ),
     modernize=modernize,
+    prefix="model",
 )
 ARCHITECTURES.add(MODERNBERT.name, MODERNBERT)

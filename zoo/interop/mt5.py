@@ -17,7 +17,9 @@ def modernize(config: Mapped) -> Mapped:
 
 MT5 = Architecture(
     name="mt5",
-    classes={"MT5ForConditionalGeneration": ("language_model",)},
+    opens="mT5",
+    paper="arXiv:2010.11934",
+    classes={"MT5ForConditionalGeneration": ("language_model",), "MT5Model": ()},
     constant={**BOTH, "heads": {"language_model": {"kind": "language_model", "tied": False}}},
     fields=(
         Field("vocab_size", ("vocab_size",), 250112),

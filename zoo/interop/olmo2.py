@@ -15,6 +15,7 @@ from zoo.interop.base import (
     Field,
     Rule,
 )
+from zoo.interop.labels import LAST_TOKEN
 from zoo.interop.llama import ATTENTION, FEED_FORWARD, rules
 from zoo.interop.rope import modernize, rope
 from zoo.models import ModelConfig
@@ -34,7 +35,13 @@ def weights(config: ModelConfig) -> tuple[Rule, ...]:
 
 OLMO2 = Architecture(
     name="olmo2",
-    classes={"Olmo2ForCausalLM": ("language_model",)},
+    opens="OLMo 2",
+    paper="arXiv:2501.00656",
+    classes={
+        "Olmo2ForCausalLM": ("language_model",),
+        "Olmo2ForSequenceClassification": ("sequence_classification",),
+        "Olmo2Model": (),
+    },
     constant={
         "kind": "decoder",
         "placement": "branch_output",
@@ -42,7 +49,7 @@ OLMO2 = Architecture(
         "positions": {"kind": "rotary"},
         "attention": {"query_key_norm": {"over": "width", "norm": {"kind": "rms_norm"}}},
         "feed_forward": {"kind": "gated", "bias": False},
-        "heads": {"language_model": {"kind": "language_model"}},
+        "heads": {"language_model": {"kind": "language_model"}, "sequence_classification": LAST_TOKEN},
         "initialization": {"kind": "bert"},
     },
     fields=(
@@ -71,5 +78,6 @@ OLMO2 = Architecture(
     weights=weights,
     together=(rope(),),
     modernize=modernize,
+    prefix="model",
 )
 ARCHITECTURES.add(OLMO2.name, OLMO2)

@@ -19,7 +19,13 @@ from zoo.interop.rope import modernize, rope
 
 QWEN2 = Architecture(
     name="qwen2",
-    classes={"Qwen2ForCausalLM": ("language_model",)},
+    opens="Qwen2, Qwen2.5",
+    paper="arXiv:2407.10671",
+    classes={
+        "Qwen2ForCausalLM": ("language_model",),
+        "Qwen2ForSequenceClassification": ("sequence_classification",),
+        "Qwen2Model": (),
+    },
     constant={
         **LLAMA.constant,
         "attention": {"query_bias": True, "key_bias": True, "value_bias": True, "output_bias": False},
@@ -50,5 +56,6 @@ QWEN2 = Architecture(
     weights=weights,
     together=(rope(), SLIDING_LAYERS),
     modernize=modernize,
+    prefix="model",
 )
 ARCHITECTURES.add(QWEN2.name, QWEN2)

@@ -14,6 +14,7 @@ from zoo.interop.base import (
     Rule,
     Together,
 )
+from zoo.interop.labels import LAST_TOKEN
 from zoo.interop.layer_types import FULL, SLIDING, read_windows, write_windows
 from zoo.interop.llama import LAYER, QUERY_KEY_NORM, rules
 from zoo.interop.rope import modernize, rope
@@ -48,7 +49,13 @@ SLIDING_LAYERS = Together(
 
 QWEN3 = Architecture(
     name="qwen3",
-    classes={"Qwen3ForCausalLM": ("language_model",)},
+    opens="Qwen3 without experts",
+    paper="arXiv:2505.09388",
+    classes={
+        "Qwen3ForCausalLM": ("language_model",),
+        "Qwen3ForSequenceClassification": ("sequence_classification",),
+        "Qwen3Model": (),
+    },
     constant={
         "kind": "decoder",
         "placement": "pre",
@@ -56,7 +63,7 @@ QWEN3 = Architecture(
         "positions": {"kind": "rotary"},
         "attention": {"query_key_norm": {"norm": {"kind": "rms_norm"}, "over": "head"}},
         "feed_forward": {"kind": "gated", "bias": False},
-        "heads": {"language_model": {"kind": "language_model"}},
+        "heads": {"language_model": {"kind": "language_model"}, "sequence_classification": LAST_TOKEN},
         "initialization": {"kind": "gpt2"},
     },
     fields=(
@@ -85,5 +92,6 @@ QWEN3 = Architecture(
     weights=weights,
     together=(rope(), SLIDING_LAYERS),
     modernize=modernize,
+    prefix="model",
 )
 ARCHITECTURES.add(QWEN3.name, QWEN3)

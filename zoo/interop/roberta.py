@@ -1,4 +1,4 @@
-"""RoBERTa: Liu et al. 2019, arXiv:1907.11692, with its masked-LM head.
+"""RoBERTa: Liu et al. 2019, arXiv:1907.11692, with its heads.
 
 BERT without the sentence pair. fairseq gave padding the position of its token id, so that position 0 is the row after
 it: `max_position_embeddings` counts the rows of the table, ours the positions that are left.
@@ -19,7 +19,8 @@ from zoo.interop.base import (
     Together,
     under,
 )
-from zoo.interop.bert import LAYER
+from zoo.interop.bert import DROPOUTS, LAYER
+from zoo.interop.labels import classifier_dropout
 from zoo.models import ModelConfig
 from zoo.nn.positions.learned import LearnedConfig
 
@@ -36,6 +37,10 @@ def weights(config: ModelConfig) -> tuple[Rule, ...]:
         Rule("lm_head.dense", ("heads.language_model.transform.dense",)),
         Rule("lm_head.layer_norm", ("heads.language_model.transform.norm",)),
         Rule("lm_head", ("heads.language_model",), also=shared),
+        Rule("classifier.dense", ("heads.sequence_classification.transform.dense",)),
+        Rule("classifier.out_proj", ("heads.sequence_classification.output",)),
+        Rule("classifier", ("heads.token_classification.output",)),
+        Rule("qa_outputs", ("heads.span_extraction.output",)),
     )
 
 
@@ -66,7 +71,15 @@ def write_positions(config: ModelConfig) -> Mapped:
 
 ROBERTA = Architecture(
     name="roberta",
-    classes={"RobertaForMaskedLM": ("language_model",)},
+    opens="RoBERTa",
+    paper="arXiv:1907.11692",
+    classes={
+        "RobertaForMaskedLM": ("language_model",),
+        "RobertaForSequenceClassification": ("sequence_classification",),
+        "RobertaForTokenClassification": ("token_classification",),
+        "RobertaForQuestionAnswering": ("span_extraction",),
+        "RobertaModel": (),
+    },
     constant={
         "kind": "encoder",
         "placement": "post",
@@ -76,6 +89,13 @@ ROBERTA = Architecture(
         "embedding": {"norm": True},
         "heads": {
             "language_model": {"kind": "language_model", "tied": True, "bias": True, "transform": "gelu"},
+            "sequence_classification": {
+                "kind": "sequence_classification",
+                "pooling": "first",
+                "transform": {"activation": "tanh"},
+            },
+            "token_classification": {"kind": "token_classification"},
+            "span_extraction": {"kind": "span_extraction", "dropout": 0.0},
         },
         "initialization": {"kind": "bert"},
     },
@@ -99,9 +119,14 @@ ROBERTA = Architecture(
         "position_embedding_type": ("absolute",),
         "tie_word_embeddings": (True,),
     },
-    harmless=HARMLESS | {"classifier_dropout"},  # of heads for fine-tuning
+    harmless=HARMLESS,
     weights=weights,
-    together=(Together(("max_position_embeddings",), read_positions, write_positions),),
+    together=(
+        Together(("max_position_embeddings",), read_positions, write_positions),
+        classifier_dropout((*DROPOUTS, "heads.sequence_classification.transform.dropout")),
+    ),
     ignored=("roberta.embeddings.position_ids",),
+    prefix="roberta",
+    optional=("roberta.pooler.dense",),
 )
 ARCHITECTURES.add(ROBERTA.name, ROBERTA)

@@ -15,6 +15,7 @@ from zoo.interop.base import (
     Field,
     Mapped,
     Rule,
+    tied,
     under,
 )
 from zoo.models import ModelConfig
@@ -67,8 +68,7 @@ INNER_ACTIVATION = {"gated-gelu": "gelu_new"}
 def weights(config: ModelConfig) -> tuple[Rule, ...]:
     """Where each module of T5 is with us; `wi` is the input projection, of a gated one `wi_1`, and `wi_0` its gate."""
     gated = config.feed_forward.kind == "gated"
-    tied = config.heads["language_model"].tied  # type: ignore[attr-defined]
-    copies = ("encoder.embed_tokens", "decoder.embed_tokens", *(("lm_head",) if tied else ()))
+    copies = ("encoder.embed_tokens", "decoder.embed_tokens", *(("lm_head",) if tied(config) else ()))
     rules = [
         Rule("shared", ("backbone.encoder_embedding.tokens",), also=copies),
         Rule("lm_head", ("heads.language_model.output",)),
@@ -96,8 +96,8 @@ def weights(config: ModelConfig) -> tuple[Rule, ...]:
 
 def modernize(config: Mapped) -> Mapped:
     """One signal for the output layer instead of two, and no fields that repeat `feed_forward_proj`."""
-    tied = config.pop("tie_word_embeddings", True) is not False
-    config.setdefault("scale_decoder_outputs", tied)
+    is_tied = config.pop("tie_word_embeddings", True) is not False
+    config.setdefault("scale_decoder_outputs", is_tied)
     config["tie_word_embeddings"] = config["scale_decoder_outputs"]
     return without_repeats(config, "relu")
 
@@ -117,7 +117,9 @@ def without_repeats(config: Mapped, usual: str) -> Mapped:
 
 T5 = Architecture(
     name="t5",
-    classes={"T5ForConditionalGeneration": ("language_model",)},
+    opens="T5, T5 v1.1, Flan-T5",
+    paper="arXiv:1910.10683",
+    classes={"T5ForConditionalGeneration": ("language_model",), "T5Model": ()},
     constant=BOTH,
     fields=(
         Field("vocab_size", ("vocab_size",), 32128),

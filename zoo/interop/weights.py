@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -65,14 +66,28 @@ def to_zoo(architecture: str, weights: Weights, config: Mapping[str, Any]) -> di
     """
     table = ARCHITECTURES[architecture]
     plan = plan_of(table, read_config(architecture, config))
-    ignored = [_pattern(name) for name in table.ignored]
-    weights = {n: tensor for n, tensor in weights.items() if not any(pattern.fullmatch(n) for pattern in ignored)}
+    names = _names_of_table(table, plan, weights)
+    weights = {names[name]: tensor for name, tensor in weights.items() if _has_place(table, plan, names[name])}
     given = _checked(weights, plan.foreign, plan.foreign_copies, f"these weights are not those of this {architecture}")
     result: dict[str, Tensor] = {}
     for link in plan.links:
         parts = link.layout.to_ours(given[link.foreign], [plan.ours[name] for name in link.ours])
         result.update(zip(link.ours, parts, strict=True))
     return result | {copy: result[name] for copy, name in plan.our_copies.items()}
+
+
+def left_out(architecture: str, names: Iterable[str], config: Mapping[str, Any]) -> list[str]:
+    """The tensors of a foreign file that hold weights and that our model of its config has no place for.
+
+    Args:
+        architecture: a name of ARCHITECTURES.
+        names: of the tensors in the file.
+        config: the foreign config as plain data.
+    """
+    table = ARCHITECTURES[architecture]
+    plan = plan_of(table, read_config(architecture, config))
+    spelled = _names_of_table(table, plan, names)
+    return [name for name in spelled if not _is_used(plan, spelled[name]) and _is_optional(table, spelled[name])]
 
 
 def from_zoo(architecture: str, weights: Weights, config: ModelConfig) -> dict[str, Tensor]:
@@ -91,12 +106,16 @@ def from_zoo(architecture: str, weights: Weights, config: ModelConfig) -> dict[s
         ConfigError: the architecture has no place for a setting.
     """
     write_config(architecture, config)
-    plan = plan_of(ARCHITECTURES[architecture], config)
+    table = ARCHITECTURES[architecture]
+    plan = plan_of(table, config)
     given = _checked(weights, plan.ours, plan.our_copies, "these weights are not those of this config")
     result: dict[str, Tensor] = {}
     for link in plan.links:
         result[link.foreign] = link.layout.to_foreign([given[name] for name in link.ours]).contiguous()
-    return result | {copy: result[name] for copy, name in plan.foreign_copies.items()}
+    result |= {copy: result[name] for copy, name in plan.foreign_copies.items()}
+    if table.prefix and not config.heads:  # the base model by itself
+        return {name.removeprefix(f"{table.prefix}."): tensor for name, tensor in result.items()}
+    return result
 
 
 def plan_of(table: Architecture, config: ModelConfig) -> Plan:
@@ -114,6 +133,52 @@ def plan_of(table: Architecture, config: ModelConfig) -> Plan:
         raise CheckpointError(f"{table.name} has no weight for {_listed(homeless)}; several for {_listed(twice)}")
     foreign = {link.foreign: _foreign_shape(link, ours) for link in links}
     return Plan(links, ours, foreign, our_copies, foreign_copies)
+
+
+OLDER_KINDS = {"gamma": "weight", "beta": "bias"}
+"""What the tensors of norms are called in files that came from TensorFlow."""
+
+
+def _names_of_table(table: Architecture, plan: Plan, names: Iterable[str]) -> dict[str, str]:
+    """Names in a file → those that the table has for them: with or without the prefix, older kinds as today's.
+
+    A name that is unknown in every spelling, or whose tensor is there in another one too, stays what it is.
+    """
+    given, taken = [*names], {*names}
+    result: dict[str, str] = {}
+    for name in given:
+        known = (other for other in _spellings(name, table.prefix) if _is_known(table, plan, other))
+        spelled = next((other for other in known if other == name or other not in taken), name)
+        taken.add(spelled)
+        result[name] = spelled
+    return result
+
+
+def _spellings(name: str, prefix: str) -> Iterable[str]:
+    stem, _, kind = name.rpartition(".")
+    for spelled in (name, *([f"{stem}.{OLDER_KINDS[kind]}"] if kind in OLDER_KINDS else [])):
+        yield from (spelled, f"{prefix}.{spelled}") if prefix else (spelled,)
+
+
+def _is_known(table: Architecture, plan: Plan, name: str) -> bool:
+    return _is_used(plan, name) or _is_ignored(table, name) or _is_optional(table, name)
+
+
+def _has_place(table: Architecture, plan: Plan, name: str) -> bool:
+    """Whether a tensor goes somewhere, or is one that should not be there."""
+    return _is_used(plan, name) or not (_is_ignored(table, name) or _is_optional(table, name))
+
+
+def _is_used(plan: Plan, name: str) -> bool:
+    return name in plan.foreign or name in plan.foreign_copies
+
+
+def _is_ignored(table: Architecture, name: str) -> bool:
+    return any(_pattern(ignored).fullmatch(name) for ignored in table.ignored)
+
+
+def _is_optional(table: Architecture, name: str) -> bool:
+    return name.rpartition(".")[0] in table.optional
 
 
 def _tensors(config: ModelConfig) -> tuple[Shapes, dict[str, str]]:
@@ -144,6 +209,7 @@ def _links(rule: Rule, ours: Shapes) -> Iterable[tuple[Link, list[str]]]:
             yield Link(foreign, tuple(parts), rule.layout), [_filled(text, match) + end for text in rule.also]
 
 
+@functools.cache
 def _pattern(name: str) -> re.Pattern[str]:
     """`{layer}` and the like match a number."""
     return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>\\d+)", re.escape(name)))

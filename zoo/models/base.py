@@ -59,6 +59,10 @@ class ModelConfig(StackConfig, Choice, noun="model"):
                     f"head {head.kind!r} does not fit model {self.kind!r}; it fits: {', '.join(head.families)}",
                     f"heads.{name}",
                 )
+            try:
+                head.check_family(self.kind, self.causal)
+            except ConfigError as error:
+                raise error.under(f"heads.{name}") from None
         self._check_positions()
         padding = self.embedding.padding_token
         if padding is not None and self.vocab_size is not None and padding >= self.vocab_size:

@@ -1,0 +1,140 @@
+"""The page of what opens, and how equal it is, made from the tables and from what the tests measure.
+
+    python -m tests.interop.table        writes docs/architectures.md
+
+A column is one function of the name of an architecture: a line in COLUMNS. Figures are the worst over all cases and
+classes of the architecture, padded on both sides; they differ a little from machine to machine, and the test of the
+page holds each to the tolerance of the tests.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+
+import torch
+
+from tests.conftest import ROOT
+from tests.interop import classes
+from tests.interop.cases import CASES
+from tests.interop.classes import CLASSES
+from tests.interop.parity import TOLERANCE, Difference, parity, round_trip
+from zoo.interop import from_zoo, left_out, to_zoo
+from zoo.interop.listing import Listed, architectures
+
+PAGE = ROOT / "docs" / "architectures.md"
+INTRODUCTION = f"""# What opens
+
+Folders of these architectures open with us and are written by us, `config.json` and safetensors, by one table for each
+in `zoo/interop/`: the table says what each field of the config and each tensor is here, and is read in both directions.
+No architecture has modelling code of its own. A field that would change what a model computes and that the table does
+not know is refused by its name.
+
+This page is made by `python -m tests.interop.table` from what `tests/interop/test_parity.py` and
+`tests/interop/test_classes.py` measure, without a network, on random weights of odd sizes:
+
+- **logits, loss, gradients**: the largest relative difference from transformers, both in float64, over all cases and
+  classes, padded on the left and on the right (hidden states where a class has no head); the tests allow
+  {TOLERANCE:g}, and 0 is the same bits. Each gradient is judged by the larger of its own norm and the mean norm of all;
+- **round trip**: weights from a file of theirs to us and back are the same bits, and the config means the same.
+"""
+CLOSING = """
+## Good to know
+
+- **Base models** (`BertModel`, `LlamaModel`, …) open as models without a head. The pooler of BERT, RoBERTa and ALBERT
+  belongs to the heads that read it; where there is none it is left out, `zoo.interop.left_out` names it, and
+  transformers draws a new one when it opens what we wrote. Nothing else reads it.
+- **Names** are read with and without the prefix of the base model (hub files of GPT-2 and BLOOM lack it), and norms
+  with TensorFlow's `gamma` and `beta`.
+- **A file may have parts that its class does not use**, as the published BERT has (it says `BertForMaskedLM` and has
+  the pooler and the pair classifier): they are left out and named. Anything else that is missing, left over or of
+  another shape is an error that lists all of it.
+- **Labels**: `id2label` becomes the `labels` of the head and is written again. `problem_type` chooses a loss in
+  transformers; here the objective does.
+- **Decoders that classify** read the last token that is no padding. transformers finds it by `pad_token_id`, we by the
+  padding of the batch: give the config a `pad_token_id` before transformers classifies more than one row.
+- **DistilBERT's `dropout`** acts on attention's branch, too, when it is trained here.
+- **mT5 and T5 v1.1** have an output layer of their own, whatever `tie_word_embeddings` says in what transformers 5
+  saves.
+"""
+
+# ------------------------------------------------------------------------------------------------------------- columns
+
+
+@functools.cache
+def worst(architecture: str) -> Difference:
+    """The largest differences over all cases and classes of an architecture."""
+    found = [
+        parity(name, padding, "reference")
+        for name, case in CASES.items()
+        if case.architecture == architecture
+        for padding in ("left", "right")
+    ]
+    found += [
+        classes.parity(architecture, name, padding)
+        for of, name in CLASSES
+        if of == architecture
+        for padding in classes.paddings(architecture, name)
+    ]
+    return Difference(*map(max, zip(*found, strict=True)))
+
+
+def figure(number: float) -> str:
+    """A difference with one digit."""
+    return f"{number:.0e}" if number else "0"
+
+
+def comes_back(architecture: str) -> str:
+    """A tick, once weights of every case and class have made the way to us and back."""
+    for name, case in CASES.items():
+        if case.architecture == architecture:
+            round_trip(name)
+    for of, name in CLASSES:
+        if of == architecture:
+            saved, given = classes.saved(of, name), classes.foreign_config(of, name).to_dict()
+            again = from_zoo(of, to_zoo(of, saved, given), classes.our_config(of, name))
+            assert {*saved} - {*again} >= {*left_out(of, saved, given)}
+            assert all(torch.equal(tensor, saved[key]) for key, tensor in again.items())
+    return "✓"
+
+
+COLUMNS: dict[str, Callable[[str], str]] = {
+    "logits": lambda architecture: figure(worst(architecture).logits),
+    "loss": lambda architecture: figure(worst(architecture).loss),
+    "gradients": lambda architecture: figure(worst(architecture).gradients),
+    "round trip": comes_back,
+}
+"""What is said of each architecture, by the name of the column."""
+
+
+# ---------------------------------------------------------------------------------------------------------------- page
+
+
+def page() -> str:
+    """The whole page as Markdown."""
+    listed = architectures()
+    columns = ("`model_type`", "opens", *COLUMNS)
+    lines = [INTRODUCTION, row(columns), row(["---"] * len(columns))]
+    lines += [row((f"`{one.name}`", one.opens, *(say(one.name) for say in COLUMNS.values()))) for one in listed]
+    lines += ["", "## Classes", "", "| `model_type` | paper | classes |", row(["---"] * 3)]
+    lines += [row((f"`{one.name}`", one.paper, _classes(one))) for one in listed]
+    return "\n".join(lines) + "\n" + CLOSING
+
+
+def row(cells: Iterable[str]) -> str:
+    """A line of a table."""
+    return f"| {' | '.join(cells)} |"
+
+
+def _classes(one: Listed) -> str:
+    return ", ".join(f"`{name}`" for name in one.classes)
+
+
+def main() -> None:
+    """Writes the page."""
+    PAGE.write_text(page(), encoding="utf-8")
+    print(f"wrote {PAGE.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

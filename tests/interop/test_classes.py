@@ -1,0 +1,141 @@
+"""Base models and heads of labelled tasks equal transformers' classes of their names, and files go both ways.
+
+These tests are the same for every class of every table; a new class is one line in its table and no test code.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+from tests.interop import classes
+from tests.interop.cases import CASES, FIRST
+from tests.interop.classes import CLASSES
+from tests.interop.parity import TOLERANCE, saved_weights
+from zoo.errors import CheckpointError
+from zoo.interop import ARCHITECTURES, from_zoo, left_out, read_config, to_zoo, write_config
+
+SIDES = [
+    pytest.param(architecture, name, padding, marks=() if padding == "right" else pytest.mark.slow)
+    for architecture, name in CLASSES
+    for padding in classes.paddings(architecture, name)
+]
+FILES = [
+    pytest.param(architecture, name, marks=() if architecture in ("bert", "gpt2") else pytest.mark.slow)
+    for architecture, name in CLASSES
+]
+
+
+@pytest.mark.parametrize(
+    "architecture, name", [(a, name) for a, table in ARCHITECTURES.items() for name in table.classes]
+)
+def test_a_class_is_written_under_its_name(architecture: str, name: str) -> None:
+    config = read_config(architecture, {"architectures": [name]})
+    assert {*config.heads} == {*ARCHITECTURES[architecture].classes[name]}
+    assert write_config(architecture, config)["architectures"] == [name]
+    assert hasattr(transformers, name)
+
+
+@pytest.mark.parametrize("architecture, name, padding", SIDES)
+def test_parity(architecture: str, name: str, padding: str) -> None:
+    assert max(classes.parity(architecture, name, padding)) < TOLERANCE
+
+
+@pytest.mark.parametrize("padding", ["left", "right"])
+def test_the_mean_of_a_row(padding: str) -> None:
+    name = "ModernBertForSequenceClassification"
+    assert max(classes.parity("modernbert", name, padding, classifier_pooling="mean")) < TOLERANCE
+
+
+@pytest.mark.parametrize("architecture, name", CLASSES)
+def test_weights_come_back(architecture: str, name: str) -> None:
+    """All but those that the class does not use; those are named."""
+    saved = classes.saved(architecture, name)
+    given = classes.foreign_config(architecture, name).to_dict()
+    unused = left_out(architecture, saved, given)
+    again = from_zoo(architecture, to_zoo(architecture, saved, given), classes.our_config(architecture, name))
+    ignored = ARCHITECTURES[architecture].ignored
+    prefix = ARCHITECTURES[architecture].prefix
+    kept = {key for key in saved if key not in unused and not {key, f"{prefix}.{key}"} & {*ignored}}
+    assert again.keys() == kept
+    assert all(torch.equal(again[key], saved[key]) for key in kept)
+    assert bool(unused) == (name in ("BertModel", "RobertaModel", "AlbertModel"))
+
+
+@pytest.mark.parametrize("architecture, name", FILES)
+def test_files(architecture: str, name: str, tmp_path: Path) -> None:
+    """What transformers saves is opened here, what is written here there: with the same weights and classes."""
+    model = classes.oracle(architecture, name)
+    model.save_pretrained(tmp_path / "theirs")  # type: ignore[operator]
+    plain = json.loads((tmp_path / "theirs" / "config.json").read_text())
+    ours = to_zoo(architecture, load_file(tmp_path / "theirs" / "model.safetensors"), plain)
+    config = read_config(architecture, plain)
+    written = {key: weight.clone() for key, weight in from_zoo(architecture, ours, config).items()}
+    (tmp_path / "ours").mkdir()
+    save_file(written, tmp_path / "ours" / "model.safetensors")
+    (tmp_path / "ours" / "config.json").write_text(json.dumps(write_config(architecture, config)))
+    opened, told = getattr(transformers, name).from_pretrained(
+        tmp_path / "ours", dtype=torch.float64, output_loading_info=True
+    )
+    ignored = {*ARCHITECTURES[architecture].ignored}
+    missing = {key for key in told["missing_keys"] if key not in ignored}
+    missing = {key for key in missing if f"{ARCHITECTURES[architecture].prefix}.{key}" not in ignored}
+    assert missing == {*left_out(architecture, model.state_dict(), plain)}
+    assert not told["unexpected_keys"]
+    expected, found = model.state_dict(), opened.state_dict()
+    assert all(torch.equal(found[key], expected[key]) for key in expected if key in written)
+    if {"sequence_classification", "token_classification"} & {*config.heads}:
+        assert opened.config.id2label == classes.foreign_config(architecture, name).id2label
+
+
+@pytest.mark.parametrize("architecture", [name for name, table in ARCHITECTURES.items() if table.prefix])
+def test_names_with_and_without_the_base_model(architecture: str) -> None:
+    """Hub files of GPT-2 and BLOOM lack the prefix although their class has it; files of a base model may have it."""
+    base = next(name for name, heads in ARCHITECTURES[architecture].classes.items() if not heads)
+    prefix = ARCHITECTURES[architecture].prefix
+    saved, given = classes.saved(architecture, base), classes.foreign_config(architecture, base).to_dict()
+    expected = to_zoo(architecture, saved, given)
+    with_prefix = {f"{prefix}.{name}": tensor for name, tensor in saved.items()}
+    found = to_zoo(architecture, with_prefix, given)
+    assert found.keys() == expected.keys()
+    assert all(found[name] is expected[name] or torch.equal(found[name], expected[name]) for name in found)
+    once = {name.removeprefix(f"{prefix}."): tensor for name, tensor in with_prefix.items()}
+    first = CASES[FIRST[architecture]].model_class.__name__
+    if first not in ("GPT2LMHeadModel", "BloomForCausalLM"):
+        return
+    tied = {**given, "architectures": [first]}
+    assert to_zoo(architecture, once, tied).keys() >= expected.keys()
+
+
+def test_the_two_spellings_of_one_tensor_are_not_mixed() -> None:
+    saved, given = classes.saved("gpt2", "GPT2Model"), classes.foreign_config("gpt2", "GPT2Model").to_dict()
+    twice = saved | {"transformer.wte.weight": saved["wte.weight"]}
+    with pytest.raises(CheckpointError, match=r"left over: wte\.weight$"):
+        to_zoo("gpt2", twice, given)
+
+
+def test_norms_as_tensorflow_calls_them() -> None:
+    saved, given = classes.saved("bert", "BertModel"), classes.foreign_config("bert", "BertModel").to_dict()
+    older = {n.replace("Norm.weight", "Norm.gamma").replace("Norm.bias", "Norm.beta"): t for n, t in saved.items()}
+    assert older.keys() != saved.keys()
+    expected, found = to_zoo("bert", saved, given), to_zoo("bert", older, given)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in found)
+
+
+def test_what_a_class_does_not_use_is_named() -> None:
+    """The published file of BERT says BertForMaskedLM, and has the pooler and the pair classifier."""
+    name = "BertForPreTraining"
+    saved = saved_weights("bert")
+    masked = {**classes.foreign_config("bert", name).to_dict(), "architectures": ["BertForMaskedLM"]}
+    unused = ["bert.pooler.dense.weight", "bert.pooler.dense.bias"]
+    unused += ["cls.seq_relationship.weight", "cls.seq_relationship.bias"]
+    assert sorted(left_out("bert", saved, masked)) == sorted(unused)
+    assert {*to_zoo("bert", saved, masked)} == {*read_config("bert", masked).build_unset().state_dict()}
+    whole = {**masked, "architectures": [name]}
+    assert left_out("bert", saved, whole) == []
+    with pytest.raises(CheckpointError, match=r"left over: cls\.other\.weight"):
+        to_zoo("bert", saved | {"cls.other.weight": saved["cls.seq_relationship.weight"]}, masked)

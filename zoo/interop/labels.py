@@ -1,0 +1,94 @@
+"""The classes of labelled heads: `id2label` of a foreign config, and our `labels`.
+
+Foreign configs have these fields whatever the model is for; only a head with classes reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from zoo.errors import ConfigError
+from zoo.heads import HeadConfig
+from zoo.heads.classifier import LabelledConfig, default_names
+from zoo.heads.span_extraction import SpanExtractionConfig
+from zoo.interop.base import Mapped, Together
+from zoo.models import ModelConfig
+
+LABELLED = ("sequence_classification", "token_classification", "span_extraction")
+"""Our heads for labelled tasks, by the names that they have in every table."""
+
+
+LAST_TOKEN: Mapped = {"kind": "sequence_classification", "pooling": "last", "bias": False, "dropout": 0.0}
+"""How decoders classify: one matrix on the last token."""
+
+
+def read_labels(kind: str, config: Mapping[str, Any]) -> Mapped:
+    """The settings of a head of this kind that say what its classes are.
+
+    Args:
+        kind: of the head.
+        config: the foreign config.
+
+    Raises:
+        ConfigError: `id2label` is no list of distinct names from 0 on, or contradicts `num_labels`.
+    """
+    head = HeadConfig.choice(kind)
+    if issubclass(head, SpanExtractionConfig) and (count := len(_names(config))) != 2:
+        raise ConfigError(f"{count} classes are not covered where begin and end are marked; they must be 2", "id2label")
+    if not issubclass(head, LabelledConfig):
+        return {}
+    names = _names(config)
+    return {"labels": len(names) if names == default_names(len(names)) else list(names)}
+
+
+def write_labels(config: ModelConfig) -> Mapped:
+    """The fields that say what the classes of our model are; none where it has no head with classes."""
+    for head in config.heads.values():
+        if isinstance(head, LabelledConfig):
+            names = head.label_names
+            return {
+                "id2label": {str(number): name for number, name in enumerate(names)},
+                "label2id": {name: number for number, name in enumerate(names)},
+            }
+    return {}
+
+
+def _names(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the classes in their order."""
+    given, count = config.get("id2label"), config.get("num_labels")
+    if given is None:
+        return default_names(2 if count is None else count)
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given.values()):
+        raise ConfigError(f"must give each class a name, not {given!r}", "id2label")
+    numbers = {str(number): name for number, name in given.items()}
+    if {*numbers} != {str(number) for number in range(len(numbers))}:
+        raise ConfigError(f"must number its classes from 0 on, not {', '.join(numbers)}", "id2label")
+    if count is not None and count != len(numbers):
+        raise ConfigError(f"{count!r} contradicts the {len(numbers)} classes of id2label", "num_labels")
+    return tuple(numbers[str(number)] for number in range(len(numbers)))
+
+
+def classifier_dropout(
+    paths: tuple[str, ...], name: str = "classifier_dropout", otherwise: str = "hidden_dropout_prob", usual: Any = None
+) -> Together:
+    """The dropout before a classifier, which is that of the hidden states where it is not given.
+
+    Args:
+        paths: settings of ours that all get it; the first that a model has is written.
+        name, usual: of the field, and its default.
+        otherwise: the field that holds where it is null.
+    """
+
+    def read(theirs: Mapped) -> Mapped:
+        given = theirs.get(name, usual)
+        return dict.fromkeys(paths, theirs[otherwise] if given is None else given)
+
+    def write(config: ModelConfig) -> Mapped:
+        for path in paths:
+            _, head, setting = path.split(".", 2)
+            if head in config.heads and setting == "dropout":
+                return {name: config.heads[head].dropout}  # type: ignore[attr-defined]
+        return {}
+
+    return Together((name,), read, write)
