@@ -18,6 +18,8 @@ from zoo.interop import ARCHITECTURES, read_config, to_zoo
 from zoo.interop.labels import LABELLED
 from zoo.models import Model, ModelConfig
 
+END = 2
+"""Of BART's texts."""
 NAMES = ("no", "yes", "maybe so")
 """Of the classes."""
 
@@ -55,6 +57,7 @@ def foreign_config(architecture: str, name: str, **changes: Any) -> Any:
         "id2label": dict(enumerate(labels)),
         "label2id": {label: number for number, label in enumerate(labels)},
         "pad_token_id": PADDING,
+        "eos_token_id": END,
     }
     return type(case.config)(**{**given, **changes})
 
@@ -101,11 +104,24 @@ def batches(architecture: str, name: str, padding: str) -> tuple[dict[str, Tenso
         theirs["position_ids"] = positions + first_row(config)
     if config.embedding.num_segments > 1:
         theirs["token_type_ids"] = ours["segments"] = (positions > 3).long() * real
+    if config.kind == "encoder_decoder" and "sequence_classification" in config.heads:
+        return _read_twice(theirs, ours, real)
     if config.kind == "encoder_decoder":
         target = torch.randint(1, VOCAB, (len(real), 7), generator=generator)
         theirs["decoder_input_ids"] = ours["decoder_tokens"] = target
         real = torch.ones_like(target, dtype=torch.bool)
     return theirs, ours, real
+
+
+def _read_twice(
+    theirs: dict[str, Tensor], ours: dict[str, Tensor], real: Tensor
+) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
+    """BART classifies what its decoder says at the end token of the input, which it reads one place later."""
+    end = real & ~functional.pad(real, (0, 1))[:, 1:]
+    tokens = ours["tokens"].masked_fill(ours["tokens"] == END, END + 1).masked_fill(end, END)
+    shifted = functional.pad(tokens, (1, 0), value=END)[:, :-1]
+    ours |= {"tokens": tokens, "decoder_tokens": shifted, "decoder_documents": ours["documents"]}
+    return theirs | {"input_ids": tokens}, ours, real
 
 
 def oracle_result(architecture: str, name: str, padding: str, **changes: Any) -> Result:

@@ -53,6 +53,8 @@ CLOSING = """
   transformers; here the objective does.
 - **Decoders that classify** read the last token that is no padding. transformers finds it by `pad_token_id`, we by the
   padding of the batch: give the config a `pad_token_id` before transformers classifies more than one row.
+- **BART classifies** at the end token of the input, which its decoder reads once more and one place later: give
+  `decoder_tokens` as the input moved by one, with the end token in front.
 - **DistilBERT's `dropout`** acts on attention's branch, too, when it is trained here.
 - **mT5 and T5 v1.1** have an output layer of their own, whatever `tie_word_embeddings` says in what transformers 5
   saves.

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import BartConfig
 
 from tests.interop.parity import foreign_config, oracle, our_config, our_weights
 from zoo.errors import ConfigError
@@ -99,3 +100,26 @@ def test_fields_that_are_not_covered(field: str, value: Any) -> None:
     with pytest.raises(ConfigError) as caught:
         read_config("bart", {**PUBLISHED, field: value})
     assert caught.value.key == field
+
+
+MNLI = {  # what config.json of facebook/bart-large-mnli adds to that of bart-large
+    "_num_labels": 3,
+    "architectures": ["BartForSequenceClassification"],
+    "classif_dropout": 0.0,
+    "classifier_dropout": 0.0,
+    "id2label": {"0": "contradiction", "1": "neutral", "2": "entailment"},
+    "label2id": {"contradiction": 0, "entailment": 2, "neutral": 1},
+    "total_flos": 153130534133111808,
+}
+
+
+def test_the_published_classifier() -> None:
+    config = read_config("bart", MNLI)
+    assert config.heads["sequence_classification"].labels == ("contradiction", "neutral", "entailment")  # type: ignore[attr-defined]
+    assert BartConfig(**write_config("bart", config)).id2label == {0: "contradiction", 1: "neutral", 2: "entailment"}
+
+
+@pytest.mark.parametrize("given", [{}, {"num_labels": 2}])
+def test_three_classes_where_none_are_given(given: dict[str, int]) -> None:
+    config = read_config("bart", {"architectures": ["BartForSequenceClassification"], **given})
+    assert config.heads["sequence_classification"].labels == BartConfig(**given).num_labels  # type: ignore[attr-defined]

@@ -38,6 +38,8 @@ def weights(config: ModelConfig) -> tuple[Rule, ...]:
     rules = [
         *_token_tables(config),
         Rule("final_logits_bias", ("heads.language_model.bias",), AsRow(), tensors=True),
+        Rule("classification_head.dense", ("heads.sequence_classification.transform.dense",)),
+        Rule("classification_head.out_proj", ("heads.sequence_classification.output",)),
     ]
     for stack, attentions in SUBLAYERS.items():
         layer, block = f"model.{stack}.layers.{{layer}}", f"backbone.{stack}.blocks.{{layer}}"
@@ -90,15 +92,44 @@ FIELDS = (
 )
 """What BART and Marian read alike."""
 
+LAST_OF_DECODER: Mapped = {
+    "kind": "sequence_classification",
+    "pooling": "last",
+    "transform": {"activation": "tanh"},
+}
+"""The decoder reads the input once more, one place later, and the state at its end token is classified."""
+
+
+def modernize(config: Mapped) -> Mapped:
+    """The number of classes spelled out: theirs has three, as its first published classifier, where none are given."""
+    if config.get("id2label") is None:
+        config.setdefault("num_labels", 3)
+    return config
+
+
 BART = Architecture(
     name="bart",
     opens="BART",
     paper="arXiv:1910.13461",
-    classes={"BartForConditionalGeneration": ("language_model",), "BartModel": ()},
-    constant={**BOTH, "positions": {"kind": "learned", "offset": 2}, "embedding": {"norm": True}},
+    classes={
+        "BartForConditionalGeneration": ("language_model",),
+        "BartForSequenceClassification": ("sequence_classification",),
+        "BartModel": (),
+    },
+    constant={
+        **BOTH,
+        "positions": {"kind": "learned", "offset": 2},
+        "embedding": {"norm": True},
+        "heads": {**BOTH["heads"], "sequence_classification": LAST_OF_DECODER},
+    },
     fields=(
         Field("vocab_size", ("vocab_size",), 50265),
         Field("pad_token_id", ("embedding.padding_token",), 1),
+        Field(
+            "classifier_dropout",
+            tuple(f"heads.sequence_classification.{place}dropout" for place in ("", "transform.")),
+            0.0,
+        ),
         *FIELDS,
     ),
     required={
@@ -115,13 +146,13 @@ BART = Architecture(
     },
     harmless=HARMLESS
     | {
-        "classif_dropout",  # of heads for fine-tuning, like the next one
-        "classifier_dropout",
-        "extra_pos_embeddings",  # never read
+        "classif_dropout",  # never read, like the next one
+        "extra_pos_embeddings",
         "gradient_checkpointing",
         "num_hidden_layers",  # repeats encoder_layers
     },
     weights=weights,
+    modernize=modernize,
     prefix="model",
 )
 ARCHITECTURES.add(BART.name, BART)

@@ -32,7 +32,8 @@ def read_config(architecture: str, config: Mapping[str, Any]) -> ModelConfig:
         ConfigError: a field that is not known, or has a value that our blocks do not cover, by its name.
     """
     table = ARCHITECTURES[architecture]
-    theirs = flatten(table.modernize(copy.deepcopy(dict(config))))
+    config = table.modernize(copy.deepcopy(dict(config)))
+    theirs = flatten(config)
     _refuse_unread(table, theirs)
     settings = copy.deepcopy(table.constant)
     heads = _heads(table, config.get("architectures"))
