@@ -65,6 +65,13 @@ def test_preset_wins_over_the_config_of_its_name_and_says_so(command: Command) -
     assert command(*suggested[1:]).status == 0
 
 
+def test_settings_of_a_run_ask_for_the_config_of_that_name(workshop: Workshop) -> None:
+    assert find_subject("gpt2", ["model.positions=alibi"]).run is None
+    subject = find_subject("gpt2", ["trainer.batch_size=24", "trainer.accumulate=1", "data.source.kind=stdlib"])
+    assert subject.run is not None
+    assert subject.run.trainer.batch_size == 24
+
+
 @pytest.mark.parametrize(
     "setting, key",
     [

@@ -155,7 +155,7 @@ def find_subject(name: str, settings: list[str], wants_run: bool = False) -> Sub
     Args:
         name: of it, or its path.
         settings: laid over it.
-        wants_run: whether a shipped config comes before a preset of its name.
+        wants_run: whether a shipped config comes before a preset of its name; it does where settings are a run's.
 
     Raises:
         ConfigError: none of these, or a setting that does not fit. CheckpointError: a folder without a model.
@@ -168,7 +168,7 @@ def find_subject(name: str, settings: list[str], wants_run: bool = False) -> Sub
     shipped = shipped_configs()
     if Path(name).expanduser().is_dir() and name not in PRESETS:
         return _from_folder(Path(name).expanduser(), settings)
-    if name in PRESETS and not (wants_run and name in shipped):
+    if name in PRESETS and not (name in shipped and (wants_run or _of_a_run(settings))):
         subject = Subject(f"preset {name}", _changed(name, settings))
         if name in shipped:
             note(f"note: this is the preset; the config of the same name: zoo config {name}")
@@ -179,6 +179,14 @@ def find_subject(name: str, settings: list[str], wants_run: bool = False) -> Sub
     if is_path(name) or name in shipped:
         return _from_config(name, settings)
     raise ConfigError(unknown_name("model or config", name, {*PRESETS, *shipped}))
+
+
+def _of_a_run(settings: list[str]) -> bool:
+    """Whether any of the settings belongs to a run beside its model (`data.…`, `trainer.…`)."""
+    from zoo.training.config import RunConfig
+
+    of_a_run = {field.name for field in dataclasses.fields(RunConfig)} - {"model"}
+    return any(setting.partition("=")[0].partition(".")[0] in of_a_run for setting in settings)
 
 
 def _from_folder(folder: Path, settings: list[str]) -> Subject:
