@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
-from benchmarks import imports, masking, prepare_large, recompute, shakespeare, steps, tokenizing
+from benchmarks import imports, loading, masking, prepare_large, recompute, shakespeare, steps, tokenizing
 from tests.conftest import ROOT
 from zoo.nn import loss
 
 RUNS = {
     "imports": "--rounds 1",
+    "loading": "--layers 1 --dim 64 --vocabulary 64 --rounds 1",
     "masking": "--rows 2 --lengths 16 8 --rounds 1",
     "prepare_large": "--folder large --megabytes 1",
     "recompute": "--layers 1 --dim 64 --rows 4 --length 64 --rounds 1",
@@ -85,6 +86,14 @@ def test_recompute_by_chunks(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     monkeypatch.setattr(loss, "CHUNK_ELEMENTS", loss.CHUNK_ELEMENTS)  # which the benchmark changes
     start(recompute, monkeypatch, "--chunks --dim 4 --rows 1 --length 4 --rounds 1")
     assert len(re.findall(r"positions, .* MiB: [\d.]+ s", capsys.readouterr().out)) == 5
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads memory from /proc")
+def test_loading(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    start(loading, monkeypatch)
+    said = capsys.readouterr().out
+    assert len(re.findall(rf"x transformers: {RATIO} and {RATIO}", said)) == len(loading.WAYS)
 
 
 # ------------------------------------------------------------------------------------------------------ masking, tokens

@@ -9,14 +9,16 @@ import torch
 
 from zoo.checkpoint.disk import nearest_folder, read_json
 from zoo.checkpoint.folder import newest_verified, verify_folder
-from zoo.checkpoint.model import PARTS, TRAINING_FORMAT, USAGE_NAME, load_model, save_model
+from zoo.checkpoint.model import CONFIG_NAME, PARTS, TRAINING_FORMAT, USAGE_NAME, load_model, save_model
 from zoo.checkpoint.standing import read_standing
 from zoo.errors import CheckpointError, ConfigError
 from zoo.generation.conventions import Conventions
+from zoo.interop.folder import architecture_of, is_foreign, load_foreign, other_weights, read_foreign_config
 from zoo.interop.usage import read_usage
 from zoo.models.base import Model
 from zoo.pretrained import Pretrained
 from zoo.registry import unknown_name
+from zoo.tokenizer.foreign import find_tokenizer
 from zoo.tokenizer.tokenizer import Tokenizer
 
 MAX_USAGE_BYTES = 16 << 20
@@ -33,8 +35,11 @@ def load(
     """The model in a folder, with its tokenizer, ready to use. Nothing is executed, nothing is downloaded.
 
     Args:
-        folder: a model folder (`zoo.save` wrote it), a training step (`…/checkpoints/step-N`), or a run (`runs/…`): its
-            newest checkpoint that is whole, with a warning for each newer one that is not.
+        folder: a model folder (`zoo.save` wrote it), a training step (`…/checkpoints/step-N`), a run (`runs/…`): its
+            newest checkpoint that is whole, with a warning for each newer one that is not; or a Hugging Face folder of
+            an architecture that opens here (`zoo list --architectures`): config.json, safetensors, the tokenizer's
+            files. The weights of such a folder are mapped into memory and read when they are first used, so its files
+            must stay as they are; `zoo import` makes a checked copy.
         which: of a run, "newest", or "best": the checkpoint with the best validation by `best.metric` of its config,
             which was kept if `best.keep` says so.
         device: "cpu" or "cuda" ("cuda:1", …).
@@ -44,14 +49,32 @@ def load(
 
     Raises:
         CheckpointError: the folder is missing, is none of these, or is damaged.
-        ConfigError: an unknown dtype, an unknown `which`, or a device that is not there.
+        ConfigError: an unknown dtype, an unknown `which`, a device that is not there, or a Hugging Face folder with an
+            architecture or a setting that does not open here.
+        DataError: the files of the tokenizer are damaged.
     """
     if dtype is not None and dtype not in DTYPES:
         raise ConfigError(unknown_name("dtype", dtype, DTYPES), "dtype")
     check_device(device)
+    wanted = None if dtype is None else DTYPES[dtype]
     place = model_folder(Path(folder).expanduser(), weights, which)
+    if is_foreign(place):
+        return _load_foreign(place, device, wanted)
     model, tokenizer = load_model(place, device=device)
-    return Pretrained(model if dtype is None else model.to(DTYPES[dtype]), tokenizer, conventions_in(place))
+    return Pretrained(model if wanted is None else model.to(wanted), tokenizer, conventions_in(place))
+
+
+def _load_foreign(folder: Path, device: str, dtype: torch.dtype | None) -> Pretrained:
+    config, tokenizer = read_foreign_config(folder), find_tokenizer(folder)
+    rows = config.vocab_size or 0
+    if tokenizer is not None and tokenizer.vocab_size > rows:
+        raise CheckpointError(
+            f"{folder}: the tokenizer has {tokenizer.vocab_size} ids, the model's table {rows} rows; they do not "
+            "belong together"
+        )
+    pretrained = Pretrained(load_foreign(folder, device, dtype), tokenizer, conventions_in(folder))
+    pretrained.architecture = architecture_of(folder)
+    return pretrained
 
 
 def save(model: Pretrained | Model, folder: str | Path, tokenizer: Tokenizer | None = None) -> None:
@@ -96,7 +119,16 @@ def model_folder(folder: Path, weights: str = "raw", which: str = "newest") -> P
         raise ConfigError(unknown_name("checkpoint", which, WHICH), "which")
     if not folder.is_dir():
         what = "a file" if folder.exists() else f"missing{nearest_folder(folder)}"
-        raise CheckpointError(f"{folder} is {what}; name a run folder (runs/…), a checkpoint in it or a model folder")
+        other = other_weights(folder.parent) if folder.is_file() and folder.suffix != ".safetensors" else ""
+        raise CheckpointError(
+            f"{folder} is {what}; name a run folder (runs/…), a checkpoint in it or a model folder{other}"
+        )
+    if is_foreign(folder):
+        if which != "newest" or weights != "raw":
+            raise CheckpointError(
+                f"{folder} is a Hugging Face folder, with one set of weights; leave out which, weights"
+            )
+        return folder
     if (folder / "checkpoints").is_dir():
         newest, complaints = newest_verified(folder / "checkpoints", format=TRAINING_FORMAT)
         if newest is None:
@@ -109,14 +141,15 @@ def model_folder(folder: Path, weights: str = "raw", which: str = "newest") -> P
         raise CheckpointError(f"{folder} is no run (it has no checkpoints/), so there is no {which} checkpoint in it")
     if (folder / PARTS["raw"]).is_dir():
         return _part(folder, weights)
-    if (folder / "model.safetensors").exists():
+    if (folder / "model.safetensors").exists() and (folder / CONFIG_NAME).exists():
         if weights != "raw":
             raise CheckpointError(f"{folder} is a model folder, with one set of weights; give its run, or take 'raw'")
         return folder
     inside = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
     raise CheckpointError(
-        f"{folder} holds no model: a model folder has model.safetensors, a training step has model/, a run has "
-        f"checkpoints/ (found: {inside})"
+        f"{folder} holds no model: a model folder has model.safetensors and config.yaml, or config.json where Hugging "
+        f"Face's libraries wrote it; a training step has model/, a run has checkpoints/ (found: {inside})"
+        f"{other_weights(folder)}"
     )
 
 

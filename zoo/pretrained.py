@@ -42,6 +42,9 @@ class Pretrained:
         ZooError: the tokenizer has ids that the model has no row for.
     """
 
+    architecture: str | None = None
+    """The foreign architecture that the model was loaded as, which `zoo.export` prefers; None: no such."""
+
     def __init__(
         self, model: Model, tokenizer: Tokenizer | None = None, conventions: Conventions | None = None
     ) -> None:

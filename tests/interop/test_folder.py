@@ -1,6 +1,8 @@
 """Foreign folders: what is written by the tables is read back, and what is no such folder is refused."""
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +10,10 @@ import pytest
 import torch
 
 import zoo
-from zoo.checkpoint.tensors import save_tensors
-from zoo.errors import CheckpointError, ConfigError
+from zoo.checkpoint.tensors import load_tensors, save_tensors
+from zoo.errors import CheckpointError, ConfigError, ZooError
 from zoo.interop import from_zoo, write_config
-from zoo.interop.folder import is_foreign, read_foreign_config, read_foreign_weights, weight_files
+from zoo.interop.folder import is_foreign, load_foreign, read_foreign_config, read_foreign_weights, weight_files
 from zoo.models import Model
 
 SIZE: dict[str, Any] = {"dim": 16, "num_layers": 2, "num_heads": 2, "feed_forward_dim": 32, "max_length": 32}
@@ -27,7 +29,7 @@ def write_foreign(folder: Path, model: Model, architecture: str = "gpt2", shards
     if shards == 1:
         save_tensors({name: weights[name].clone() for name in names}, folder / "model.safetensors")
         return folder
-    files = [f"model-{number}.safetensors" for number in range(shards)]
+    files = [f"model-{number:05}-of-{shards:05}.safetensors" for number in range(1, shards + 1)]
     for number, file in enumerate(files):
         save_tensors({name: weights[name].clone() for name in names[number::shards]}, folder / file)
     index = {"weight_map": {name: files[place % shards] for place, name in enumerate(names)}}
@@ -52,23 +54,157 @@ def test_weights_come_back(shards: int, model: Model, tmp_path: Path) -> None:
     assert all(torch.equal(tensor, own[name]) for name, tensor in read.items())
 
 
-def test_what_is_refused(model: Model, tmp_path: Path) -> None:
+def test_weights_are_mapped_and_what_is_written_stays_in_memory(model: Model, tmp_path: Path) -> None:
+    folder = write_foreign(tmp_path / "foreign", model)
+    opened = load_foreign(folder)
+    assert not opened.training
+    with torch.no_grad():
+        for parameter in opened.parameters():
+            parameter.fill_(7.0)
+    again, own = load_foreign(folder).state_dict(), model.state_dict()
+    assert all(torch.equal(tensor, own[name]) for name, tensor in again.items())
+
+
+def test_types_stay_or_are_changed(model: Model, tmp_path: Path) -> None:
+    folder = write_foreign(tmp_path / "foreign", model.bfloat16())
+    assert {tensor.dtype for tensor in load_foreign(folder).parameters()} == {torch.bfloat16}
+    assert {tensor.dtype for tensor in load_foreign(folder, dtype=torch.float32).parameters()} == {torch.float32}
+
+
+def test_all_that_does_not_fit_is_said_at_once(model: Model, tmp_path: Path) -> None:
+    folder = write_foreign(tmp_path / "foreign", model)
+    tensors = load_tensors(folder / "model.safetensors")
+    del tensors["transformer.h.0.ln_1.weight"], tensors["transformer.ln_f.bias"]
+    tensors |= {"strange": torch.zeros(2), "transformer.wpe.weight": torch.zeros(3, 16)}
+    rewrite(folder, tensors)
+    with pytest.raises(CheckpointError) as caught:
+        load_foreign(folder)
+    for part in (
+        "missing: transformer",
+        "h.0.ln_1.weight",
+        "ln_f.bias",
+        "left over: strange",
+        "is (3, 16), not (32, 16)",
+    ):
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [torch.int8, torch.float8_e4m3fn])
+def test_quantized_weights_are_refused(kind: torch.dtype, model: Model, tmp_path: Path) -> None:
+    folder = write_foreign(tmp_path / "foreign", model)
+    tensors = load_tensors(folder / "model.safetensors")
+    tensors["transformer.ln_f.bias"] = tensors["transformer.ln_f.bias"].to(kind)
+    rewrite(folder, tensors)
+    with pytest.raises(CheckpointError, match=r"of another type: transformer\.ln_f\.bias"):
+        load_foreign(folder)
+
+
+def test_what_is_stored_twice_must_be_equal(model: Model, tmp_path: Path) -> None:
+    folder = write_foreign(tmp_path / "foreign", model)
+    tensors = load_tensors(folder / "model.safetensors")
+    rewrite(folder, tensors | {"lm_head.weight": tensors["transformer.wte.weight"].clone()})
+    assert load_foreign(folder).num_parameters == model.num_parameters
+    rewrite(folder, tensors | {"lm_head.weight": tensors["transformer.wte.weight"] + 1})
+    with pytest.raises(CheckpointError, match=r"shared, yet not equal: transformer\.wte\.weight and lm_head\.weight"):
+        load_foreign(folder)
+
+
+def rewrite(folder: Path, tensors: dict[str, torch.Tensor]) -> None:
+    (folder / "model.safetensors").unlink()
+    save_tensors({name: tensor.clone() for name, tensor in tensors.items()}, folder / "model.safetensors")
+
+
+def change_index(folder: Path, change: Callable[[dict[str, str]], None]) -> None:
+    path = folder / "model.safetensors.index.json"
+    names = json.loads(path.read_text())["weight_map"]
+    change(names)
+    path.write_text(json.dumps({"weight_map": names}))
+
+
+SHARD = "model-0000{}-of-00003.safetensors"
+FIRST = "transformer.h.0.ln_1.weight"
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+@pytest.mark.parametrize(
+    "harm, told",
+    [
+        (
+            lambda f: (f / SHARD.format(2)).unlink(),
+            r"lacks model-00002-of-00003\.safetensors: its shards must be those",
+        ),
+        (
+            lambda f: shutil.copy(f / SHARD.format(2), f / "model-00004-of-00003.safetensors"),
+            "has, unnamed, model-00004",
+        ),
+        (lambda f: cut(f / SHARD.format(2)), r"model-00002-of-00003\.safetensors is damaged or no safetensors file"),
+        (lambda f: change_index(f, lambda m: m.pop(FIRST)), r"not in the index: transformer\.h\.0\.ln_1\.weight \(in "),
+        (
+            lambda f: change_index(f, lambda m: m.update(a=SHARD.format(1))),
+            r"in no shard: a \(should be in model-00001",
+        ),
+        (
+            lambda f: change_index(f, lambda m: m.update({FIRST: next(s for s in m.values() if s != m[FIRST])})),
+            r"in another shard: transformer\.h\.0\.ln_1\.weight \(in model-0000",
+        ),
+        (lambda f: change_index(f, lambda m: m.update(a="../b.safetensors")), "must give each tensor a file beside it"),
+        (lambda f: (f / "model.safetensors.index.json").write_text("[]"), "weight_map must give"),
+        (lambda f: link(f, SHARD.format(1)), r"is a link that leads out of its folder"),
+    ],
+)
+def test_shards_that_are_not_as_the_index_says(harm: Any, told: str, model: Model, tmp_path: Path) -> None:
     folder = write_foreign(tmp_path / "foreign", model, shards=3)
-    (folder / "model-1.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(CheckpointError, match=r"lacks model-1.safetensors, which model.safetensors.index.json names"):
-        read_foreign_weights(folder)
-    (folder / "model.safetensors.index.json").write_text('{"weight_map": {"a": "../b"}}', encoding="utf-8")
-    with pytest.raises(CheckpointError, match="weight_map must give each tensor a file beside it"):
-        read_foreign_weights(folder)
-    (folder / "model.safetensors.index.json").unlink()
-    with pytest.raises(CheckpointError, match=r"no model.safetensors .*pytorch_model.bin; those are pickles"):
-        read_foreign_weights(folder)
-    (folder / "config.json").write_text('{"model_type": "gptt2"}', encoding="utf-8")
-    with pytest.raises(ConfigError, match="unknown architecture 'gptt2'; did you mean 'gpt2'"):
-        read_foreign_config(folder)
-    (folder / "config.json").write_text('{"model_type": "gpt2", "n_embd": 16, "hat": 1}', encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"config.json: hat: "):
-        read_foreign_config(folder)
-    (folder / "config.json").write_text("[", encoding="utf-8")
-    with pytest.raises(CheckpointError, match="damaged"):
-        read_foreign_config(folder)
+    assert load_foreign(folder).num_parameters == model.num_parameters
+    harm(folder)
+    with pytest.raises(CheckpointError, match=told):
+        load_foreign(folder)
+
+
+def link(folder: Path, name: str) -> None:
+    (folder / name).rename(folder.parent / "elsewhere")
+    (folder / name).symlink_to(folder.parent / "elsewhere")
+
+
+def test_links_of_the_hubs_cache_are_followed(model: Model, tmp_path: Path) -> None:
+    entry = tmp_path / "models--a--b"
+    (entry / "snapshots").mkdir(parents=True)
+    (entry / "blobs").mkdir()
+    folder = write_foreign(entry / "snapshots" / "0123", model, shards=3)
+    for number, path in enumerate(sorted(folder.iterdir())):
+        path.rename(entry / "blobs" / f"{number}")
+        path.symlink_to(Path("..", "..", "blobs", f"{number}"))
+    assert load_foreign(folder).num_parameters == model.num_parameters
+
+
+def test_pickles_and_what_opens_them_are_named(model: Model, tmp_path: Path) -> None:
+    folder = write_foreign(tmp_path / "foreign", model)
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(
+        CheckpointError, match=r"pickles \(pytorch_model\.bin\).* zoo import .* --unsafe-format pytorch"
+    ):
+        load_foreign(folder)
+
+
+@pytest.mark.parametrize(
+    "content, error, told",
+    [
+        ('{"model_type": "gptt2"}', ConfigError, "unknown architecture 'gptt2'; did you mean 'gpt2'"),
+        ("{}", ConfigError, "unknown architecture 'None'"),
+        ('{"model_type": "gpt2", "n_embd": 16, "hat": 1}', ConfigError, r"config.json: hat: "),
+        (
+            '{"model_type": "gpt2", "auto_map": {"AutoModel": "code.Model"}}',
+            ConfigError,
+            "auto_map: .* never runs here",
+        ),
+        ("[", CheckpointError, "damaged"),
+        ("[]", ConfigError, "unknown architecture"),
+    ],
+)
+def test_configs_that_are_refused(content: str, error: type[ZooError], told: str, model: Model, tmp_path: Path) -> None:
+    folder = write_foreign(tmp_path / "foreign", model)
+    (folder / "config.json").write_text(content, encoding="utf-8")
+    with pytest.raises(error, match=told):
+        load_foreign(folder)

@@ -1,14 +1,6 @@
-"""Special tokens by role, for each family and for foreign folders."""
+"""Special tokens by role: what each family has."""
 
-import json
-from pathlib import Path
-
-import pytest
-
-from zoo.errors import DataError
-from zoo.tokenizer.special_tokens import FILE_NAME, families_with, family_tokens, read_special_tokens
-
-BERT = {token: id for id, token in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a"])}
+from zoo.tokenizer.special_tokens import families_with, family_tokens
 
 
 def test_families() -> None:
@@ -18,42 +10,3 @@ def test_families() -> None:
     assert family_tokens("t5").sentinels[0] == "<extra_id_0>"
     assert len(family_tokens("t5").sentinels) == 100
     assert families_with("mask") == ["bert"]
-
-
-def test_ours_come_back(tmp_path: Path) -> None:
-    special = family_tokens("bert")._replace(boundaries="spaces", closed=True)
-    (tmp_path / FILE_NAME).write_text(special.to_json())
-    assert read_special_tokens(tmp_path, BERT) == special
-
-
-def test_a_foreign_map_is_read_by_exact_names(tmp_path: Path) -> None:
-    (tmp_path / "special_tokens_map.json").write_text(json.dumps({"pad_token": {"content": "[PAD]"}, "eos_token": "a"}))
-    special = read_special_tokens(tmp_path, BERT)
-    assert special.roles == {"padding": "[PAD]", "end": "a"}
-    assert special.boundaries == "none"
-
-
-def test_without_a_map_a_whole_family_is_recognised(tmp_path: Path) -> None:
-    assert read_special_tokens(tmp_path, BERT).roles == family_tokens("bert").roles
-    assert read_special_tokens(tmp_path, {"[PAD]": 0, "[CLS]": 1}).roles == {}
-    assert read_special_tokens(tmp_path, {"<extra_id_0>": 7, "<extra_id_1>": 6}).sentinels == (
-        "<extra_id_0>",
-        "<extra_id_1>",
-    )
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"\xff\x00",
-        b"[]",
-        b"{}",
-        b'{"roles": {"mask": 3}, "sentinels": [], "boundaries": "none", "closed": false}',
-        b'{"roles": {"mask": "[GONE]"}, "sentinels": [], "boundaries": "none", "closed": false}',
-        b"[" * 100_000,
-    ],
-)
-def test_a_damaged_file_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / FILE_NAME).write_bytes(content)
-    with pytest.raises(DataError, match=FILE_NAME):
-        read_special_tokens(tmp_path, BERT)

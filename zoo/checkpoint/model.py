@@ -295,9 +295,9 @@ def fill(model: nn.Module, path: Path, *, device: torch.device, allow_nonfinite:
         tensors = {name: file.get_tensor(name).to(device) for name in (shared.names[0] for shared in weights)}
     broken = [] if allow_nonfinite else [name for name, tensor in tensors.items() if not _is_finite(tensor)]
     if broken:
-        raise CheckpointError(f"{path} holds NaN or infinite numbers in {_listed(broken)}; use an earlier checkpoint")
+        raise CheckpointError(f"{path} holds NaN or infinite numbers in {listed(broken)}; use an earlier checkpoint")
     for shared in weights:
-        _put(shared, tensors[shared.names[0]])
+        put(shared, tensors[shared.names[0]])
 
 
 def _compare(weights: list[SharedWeight], stored: dict[str, tuple[tuple[int, ...], str]], path: Path) -> None:
@@ -319,7 +319,7 @@ def _compare(weights: list[SharedWeight], stored: dict[str, tuple[tuple[int, ...
         if dtype is None or not _types_agree(tensor, dtype):
             wanted = "a floating type" if tensor.is_meta and tensor.is_floating_point() else str(tensor.dtype)
             faults["of another type"].append(f"{name} (file {code}, model {wanted})")
-    found = [f"{len(names)} {what}: {_listed(names)}" for what, names in faults.items() if names]
+    found = [f"{len(names)} {what}: {listed(names)}" for what, names in faults.items() if names]
     if found:
         raise CheckpointError(f"{path} does not fit the model; nothing was loaded. {'. '.join(found)}")
 
@@ -330,7 +330,8 @@ def _types_agree(tensor: Tensor, dtype: torch.dtype) -> bool:
     return tensor.dtype == dtype
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """Names for an error, the first of very many."""
     more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
     return ", ".join(names[:MAX_LISTED]) + more
 
@@ -346,7 +347,8 @@ def _is_finite(tensor: Tensor) -> bool:
 
 
 @torch.no_grad()
-def _put(shared: SharedWeight, tensor: Tensor) -> None:
+def put(shared: SharedWeight, tensor: Tensor) -> None:
+    """Gives a weight its numbers, at all its places: a copy where it has data, the tensor itself where it has none."""
     if not shared.tensor.is_meta:
         shared.tensor.copy_(tensor)
         return

@@ -262,16 +262,20 @@ def usable_device(device: str | torch.device) -> torch.device:
 
 
 @contextlib.contextmanager
-def open_tensors(path: Path) -> Iterator[Any]:
+def open_tensors(path: Path, mapped: bool = False) -> Iterator[Any]:
     """A safetensors file, its header checked: `keys()`, `get_slice(name)`, `get_tensor(name)` (in host memory).
+
+    Args:
+        path: of the file.
+        mapped: whether its tensors are the file itself, mapped into memory: nothing is read before it is used, and what
+            is written to a tensor stays in memory. Such a tensor changes, or crashes the process, with the file.
 
     Raises:
         CheckpointError: the file is missing or no valid safetensors file, or the library raises in the block.
     """
     _check_header(path)
     try:
-        # pread, not mmap: a mapped tensor would change, or crash the process, with the file
-        with safetensors.safe_open(path, framework="pt", backend="pread") as file:
+        with safetensors.safe_open(path, framework="pt", backend="mmap" if mapped else "pread") as file:
             yield file
     except (safetensors.SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is damaged or no safetensors file: {error}") from None

@@ -1,29 +1,43 @@
 """A foreign model folder as Hugging Face's libraries write it: config.json and safetensors, whole or in shards.
 
-Reading it reads data: no code of the folder runs, nothing outside it is touched, the network stays closed.
+Reading it reads data: no code of the folder runs, nothing outside it is touched, the network stays closed. What does
+not fit is found in the files' headers, before a weight is read. Weights are mapped into memory, not copied: a layer is
+read from the disk when it first computes, and a fused or transposed matrix stays as it is stored, its parts views of
+it. What is written to a weight stays in memory. Numbers that are not finite are not looked for, since that would read
+everything.
+
+A link is followed where it leads into the blobs of the hub's cache that the folder itself lies in, and nowhere else.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from zoo.checkpoint.disk import read_json
-from zoo.checkpoint.tensors import load_tensors
+from zoo.checkpoint.model import listed, put, weights_of
+from zoo.checkpoint.tensors import DTYPES, open_tensors, usable_device
 from zoo.errors import CheckpointError, ConfigError
 from zoo.interop.base import ARCHITECTURES
 from zoo.interop.configs import read_config
-from zoo.interop.weights import to_zoo
-from zoo.models import ModelConfig
+from zoo.interop.weights import fit, placed, plan_of, same_numbers
+from zoo.models import Model, ModelConfig
+from zoo.models.base import collector_paused
 from zoo.registry import unknown_name
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
+SHARDS = "model-*-of-*.safetensors"
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 MAX_CONFIG_BYTES = 1 << 20
 MAX_INDEX_BYTES = 64 << 20
+FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+"""What weights may be stored as."""
 
 
 def is_foreign(folder: Path) -> bool:
@@ -37,53 +51,212 @@ def read_foreign_config(folder: Path) -> ModelConfig:
     Raises:
         CheckpointError: the file is missing or damaged. ConfigError: the architecture or a setting is not covered.
     """
-    name, config = _config_in(folder)
-    try:
-        return read_config(name, config)
-    except ConfigError as error:
-        raise ConfigError(f"{folder / CONFIG_NAME}: {error}") from None
+    return _opened(folder)[1]
+
+
+def architecture_of(folder: Path) -> str:
+    """The name in ARCHITECTURES of the model in a foreign folder; raises as `read_foreign_config` does."""
+    return _config_in(folder)[0]
+
+
+def load_foreign(folder: Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None) -> Model:
+    """The model in a foreign folder, in evaluation mode; its weights are mapped into memory.
+
+    Args:
+        folder: with config.json and safetensors.
+        device: where the weights go.
+        dtype: what they are turned into; None: they stay as they are stored.
+
+    Raises:
+        CheckpointError: a file is missing or damaged, the weights are not those of the config (all differences in one
+            message) or are not finite. ConfigError: the architecture or a setting is not covered, or no such device.
+    """
+    device = usable_device(device)
+    with collector_paused():
+        name, config = _opened(folder)
+        with torch.device("meta"):
+            model = config.build_unset()
+        places = {one: shared for shared in weights_of(model) for one in shared.names}
+        for names, tensor in _streamed(folder, name, config):
+            put(places[names[0]], tensor.to(device, dtype or tensor.dtype))
+    return model.eval()
 
 
 def read_foreign_weights(folder: Path) -> dict[str, Tensor]:
     """Our weights of the model in a foreign folder, by our names, shared ones under each of theirs.
 
     Raises:
-        CheckpointError: a file is missing or damaged, or the weights are not those of the config.
-        ConfigError: the architecture or a setting is not covered.
+        CheckpointError, ConfigError: as `load_foreign`.
     """
-    tensors: dict[str, Tensor] = {}
+    name, config = _opened(folder)
+    streamed = _streamed(folder, name, config)
+    return {one: tensor for names, tensor in streamed for one in names}
+
+
+def _streamed(folder: Path, architecture: str, config: ModelConfig) -> Iterator[tuple[list[str], Tensor]]:
+    """Our tensors, each with all its names, file by file."""
+    table = ARCHITECTURES[architecture]
+    plan, stored = plan_of(table, config), stored_tensors(folder)
+    found = {known: stored[name] for name, known in placed(table, plan, stored).items()}
+
+    def same(one: str, other: str) -> bool:
+        with (
+            open_tensors(found[one].path, mapped=True) as first,
+            open_tensors(found[other].path, mapped=True) as second,
+        ):
+            return same_numbers(first.get_tensor(found[one].name), second.get_tensor(found[other].name))
+
+    refusal = f"{folder}: its weights are not those of this {architecture}; nothing was loaded"
+    given = fit(found, plan.foreign, plan.foreign_copies, refusal, same)
+    _refuse_types(folder, {name: found[name] for group in given.values() for name in group})
+    names: dict[str, list[str]] = {name: [name] for name in plan.ours}
+    for copy, name in plan.our_copies.items():
+        names[name].append(copy)
+    links = {link.foreign: link for link in plan.links}
+    for path in dict.fromkeys(stored.path for stored in found.values()):
+        with open_tensors(path, mapped=True) as file:
+            for foreign, stored_as in given.items():
+                if found[stored_as[0]].path != path:
+                    continue
+                tensor = file.get_tensor(found[stored_as[0]].name)
+                shapes = [plan.ours[name] for name in links[foreign].ours]
+                parts = links[foreign].layout.to_ours(tensor, shapes)
+                for name, part in zip(links[foreign].ours, parts, strict=True):
+                    yield names[name], part
+
+
+def _refuse_types(folder: Path, tensors: Mapping[str, Stored]) -> None:
+    wrong = [f"{name} ({one.code})" for name, one in tensors.items() if DTYPES.get(one.code) not in FLOATS]
+    if wrong:
+        raise CheckpointError(
+            f"{folder}: of another type: {listed(wrong)}; weights are stored as F64, F32, F16 or BF16 (quantized ones "
+            "do not open here)"
+        )
+
+
+# ---------------------------------------------------------------------------------------------------------------- files
+
+
+class Stored(NamedTuple):
+    """A tensor in a file, as its header says.
+
+    Attributes:
+        name: there. path: of the file. shape: of the tensor. code: its type, as safetensors calls it.
+    """
+
+    name: str
+    path: Path
+    shape: torch.Size
+    code: str
+
+
+def stored_tensors(folder: Path) -> dict[str, Stored]:
+    """What the weight files of a folder hold, by name; only their headers are read.
+
+    Raises:
+        CheckpointError: a file is missing or damaged, or the files are not as the index says.
+    """
+    found: dict[str, Stored] = {}
+    twice = []
     for path in weight_files(folder):
-        tensors |= load_tensors(path)
-    name, config = _config_in(folder)
-    try:
-        return to_zoo(name, tensors, config)
-    except CheckpointError as error:
-        raise CheckpointError(f"{folder}: {error}") from None
+        with open_tensors(path) as file:
+            for name in file.keys():  # noqa: SIM118  (a file is no mapping)
+                piece = file.get_slice(name)
+                if name in found:
+                    twice.append(f"{name} ({found[name].path.name} and {path.name})")
+                found[name] = Stored(name, path, torch.Size(piece.get_shape()), piece.get_dtype())
+    problems = {"in two shards": twice}
+    if not (folder / WEIGHTS_NAME).is_file():
+        index = _index(folder)
+        # By the name in the folder: a link of the hub's cache leads to a file of another name.
+        files = {plain_file(folder, name): name for name in set(index.values())}
+        held = {name: files[stored.path] for name, stored in found.items()}
+        problems |= {
+            "in no shard": [f"{name} (should be in {file})" for name, file in index.items() if name not in held],
+            "in another shard": [
+                f"{name} (in {held[name]}, not {file})" for name, file in index.items() if held.get(name, file) != file
+            ],
+            "not in the index": [f"{name} (in {file})" for name, file in held.items() if name not in index],
+        }
+    if any(problems.values()):
+        told = "; ".join(f"{what}: {listed(names)}" for what, names in problems.items() if names)
+        raise CheckpointError(f"{folder}: the shards are not as {INDEX_NAME} says; nothing was loaded. {told}")
+    return found
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a foreign folder; raises CheckpointError where it has none, or a shard is missing."""
+    """The safetensors files of a foreign folder.
+
+    Raises:
+        CheckpointError: it has none, a shard that the index names is missing, or there is one that it does not name.
+    """
     if (folder / WEIGHTS_NAME).is_file():
-        return [folder / WEIGHTS_NAME]
+        return [plain_file(folder, WEIGHTS_NAME)]
     if not (folder / INDEX_NAME).is_file():
-        others = ", ".join(sorted(path.name for path in folder.glob("*.bin"))) or "none"
-        raise CheckpointError(
-            f"{folder} has no {WEIGHTS_NAME} (other weights: {others}; those are pickles, which run code when they are "
-            "opened: save the model as safetensors)"
-        )
-    index = read_json(folder / INDEX_NAME, MAX_INDEX_BYTES)
+        raise CheckpointError(f"{folder} has no {WEIGHTS_NAME}{other_weights(folder)}")
+    names = sorted(set(_index(folder).values()))
+    problems = {
+        "lacks": [name for name in names if not (folder / name).is_file()],
+        "has, unnamed,": sorted({path.name for path in folder.glob(SHARDS)} - {*names}),
+    }
+    if any(problems.values()):
+        told = " and ".join(f"{what} {listed(found)}" for what, found in problems.items() if found)
+        raise CheckpointError(f"{folder} {told}: its shards must be those that {INDEX_NAME} names")
+    return [plain_file(folder, name) for name in names]
+
+
+def other_weights(folder: Path) -> str:
+    """The end of an error about a folder without safetensors: what it has instead, and what opens that."""
+    pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
+    if not pickles:
+        return ""
+    return (
+        f"; its weights are pickles ({listed(pickles)}), which can run code when they are opened, so this never opens "
+        f"them. Where you trust their source: zoo import {folder} <new folder> --unsafe-format pytorch, or nanogpt, "
+        "llama2c, meta"
+    )
+
+
+def plain_file(folder: Path, name: str) -> Path:
+    """A file of a folder, a link of the hub's cache followed; raises CheckpointError where it leads elsewhere."""
+    path = folder / name
+    if not path.is_symlink():
+        return path
+    target = path.resolve()
+    if target.parent != folder.resolve().parent.parent / "blobs":
+        raise CheckpointError(f"{path} is a link that leads out of its folder, to {target}; copy the file here")
+    return target
+
+
+def _index(folder: Path) -> dict[str, str]:
+    """Name of a tensor → its file, as the index says."""
+    index = read_json(plain_file(folder, INDEX_NAME), MAX_INDEX_BYTES)
     names = index.get("weight_map") if isinstance(index, dict) else None
     if not isinstance(names, dict) or not all(isinstance(n, str) and Path(n).name == n for n in names.values()):
         raise CheckpointError(f"{folder / INDEX_NAME} is damaged: weight_map must give each tensor a file beside it")
-    files = [folder / name for name in sorted(set(names.values()))]
-    if missing := [path.name for path in files if not path.is_file()]:
-        raise CheckpointError(f"{folder} lacks {', '.join(missing)}, which {INDEX_NAME} names")
-    return files
+    return names
+
+
+# --------------------------------------------------------------------------------------------------------------- config
+
+
+def _opened(folder: Path) -> tuple[str, ModelConfig]:
+    name, config = _config_in(folder)
+    try:
+        return name, read_config(name, config)
+    except ConfigError as error:
+        raise ConfigError(f"{folder / CONFIG_NAME}: {error}") from None
 
 
 def _config_in(folder: Path) -> tuple[str, dict[str, Any]]:
-    config = read_json(folder / CONFIG_NAME, MAX_CONFIG_BYTES)
+    path = folder / CONFIG_NAME
+    config = read_json(plain_file(folder, CONFIG_NAME), MAX_CONFIG_BYTES)
     name = config.get("model_type") if isinstance(config, dict) else None
+    if isinstance(config, dict) and "auto_map" in config:
+        raise ConfigError(
+            f"{path}: auto_map: the model is built by Python code in its folder ({name}), which never runs here; only "
+            "architectures of transformers itself open (zoo list --architectures)"
+        )
     if not isinstance(name, str) or name not in ARCHITECTURES:
-        raise ConfigError(f"{folder / CONFIG_NAME}: {unknown_name('architecture', str(name), ARCHITECTURES)}")
+        raise ConfigError(f"{path}: {unknown_name('architecture', str(name), ARCHITECTURES)}")
     return name, config

@@ -15,8 +15,11 @@ from torch import Tensor
 class Layout(Protocol):
     """How a foreign tensor holds one or more of ours."""
 
+    def __hash__(self) -> int:
+        """Layouts are plain values."""
+
     def to_foreign(self, ours: Sequence[Tensor]) -> Tensor:
-        """Our tensors as the foreign one; of meta tensors it is one, and says what shape that has."""
+        """Our tensors as the foreign one; its shape depends on nothing but theirs."""
 
     def to_ours(self, foreign: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
         """What of the foreign tensor is which of ours, whose shapes are given."""

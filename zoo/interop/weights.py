@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -66,8 +66,7 @@ def to_zoo(architecture: str, weights: Weights, config: Mapping[str, Any]) -> di
     """
     table = ARCHITECTURES[architecture]
     plan = plan_of(table, read_config(architecture, config))
-    names = _names_of_table(table, plan, weights)
-    weights = {names[name]: tensor for name, tensor in weights.items() if _has_place(table, plan, names[name])}
+    weights = {known: weights[name] for name, known in placed(table, plan, weights).items()}
     given = _checked(weights, plan.foreign, plan.foreign_copies, f"these weights are not those of this {architecture}")
     result: dict[str, Tensor] = {}
     for link in plan.links:
@@ -137,6 +136,12 @@ def plan_of(table: Architecture, config: ModelConfig) -> Plan:
 
 OLDER_KINDS = {"gamma": "weight", "beta": "bias"}
 """What the tensors of norms are called in files that came from TensorFlow."""
+
+
+def placed(table: Architecture, plan: Plan, names: Iterable[str]) -> dict[str, str]:
+    """Names in a file → those that the table has for them, but for those that hold no weight."""
+    spelled = _names_of_table(table, plan, names)
+    return {name: known for name, known in spelled.items() if _has_place(table, plan, known)}
 
 
 def _names_of_table(table: Architecture, plan: Plan, names: Iterable[str]) -> dict[str, str]:
@@ -221,38 +226,71 @@ def _filled(name: str, match: re.Match[str]) -> str:
 
 
 def _foreign_shape(link: Link, ours: Shapes) -> torch.Size:
-    return link.layout.to_foreign([torch.empty(ours[name], device="meta") for name in link.ours]).shape
+    return _shape(link.layout, tuple(ours[name] for name in link.ours))
 
 
-def _checked(weights: Weights, shapes: Shapes, copies: dict[str, str], refusal: str) -> dict[str, Tensor]:
-    """The weights under the names of `shapes`, each once; raises CheckpointError with everything that does not fit."""
+@functools.lru_cache
+def _shape(layout: Layout, shapes: tuple[torch.Size, ...]) -> torch.Size:
+    # No meta tensors: to join those, torch imports its compiler first, which takes longer than to open a model.
+    return layout.to_foreign([torch.empty((), dtype=torch.uint8).expand(shape) for shape in shapes]).shape
+
+
+class Shaped(Protocol):
+    """A tensor, or what is known of one that has not been read."""
+
+    @property
+    def shape(self) -> torch.Size:
+        """Its shape."""
+
+
+def fit(
+    weights: Mapping[str, Shaped],
+    shapes: Shapes,
+    copies: dict[str, str],
+    refusal: str,
+    same: Callable[[str, str], bool],
+) -> dict[str, list[str]]:
+    """Under which names each weight is there, by the names of `shapes`.
+
+    Args:
+        weights: what there is. shapes: what there should be. copies: further names: copy → name in `shapes`.
+        refusal: how the error begins.
+        same: whether the weights of two names are equal; asked of shared ones.
+
+    Raises:
+        CheckpointError: everything that is missing, left over, of another shape, or shared and not equal.
+    """
     names: dict[str, list[str]] = {name: [name] for name in shapes}
     for copy, name in copies.items():
         names[name].append(copy)
     given = {name: [known for known in group if known in weights] for name, group in names.items()}
-    wrong_shape = [
-        f"{known} is {tuple(weights[known].shape)}, not {tuple(shapes[name])}"
-        for name, group in given.items()
-        for known in group
-        if weights[known].shape != shapes[name]
-    ]
     problems = {
         "missing": [name for name, group in given.items() if not group],
         "left over": [name for name in weights if name not in shapes and name not in copies],
-        "wrong shape": wrong_shape,
+        "wrong shape": [
+            f"{known} is {tuple(weights[known].shape)}, not {tuple(shapes[name])}"
+            for name, group in given.items()
+            for known in group
+            if weights[known].shape != shapes[name]
+        ],
         "shared, yet not equal": [
-            " and ".join(group)
-            for group in given.values()
-            if any(not _same(weights[known], weights[group[0]]) for known in group[1:])
+            " and ".join(group) for group in given.values() if any(not same(known, group[0]) for known in group[1:])
         ],
     }
     if any(problems.values()):
         found = "; ".join(f"{what}: {_listed(names)}" for what, names in problems.items() if names)
         raise CheckpointError(f"{refusal}: {found}")
+    return given
+
+
+def _checked(weights: Weights, shapes: Shapes, copies: dict[str, str], refusal: str) -> dict[str, Tensor]:
+    """The weights under the names of `shapes`, each once; raises CheckpointError with everything that does not fit."""
+    given = fit(weights, shapes, copies, refusal, lambda one, other: same_numbers(weights[one], weights[other]))
     return {name: weights[group[0]] for name, group in given.items()}
 
 
-def _same(one: Tensor, other: Tensor) -> bool:
+def same_numbers(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors are one, or equal."""
     return one is other or torch.equal(one, other)
 
 

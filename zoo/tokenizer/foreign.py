@@ -4,10 +4,11 @@
     vocab.json + merges.txt     byte-level pairs (Radford et al. 2019, GPT-2)
     vocab.txt                   BERT's vocabulary, a token a line (Devlin et al. 2018)
     *.model                     SentencePiece, unigram or BPE (Kudo & Richardson 2018, arXiv:1808.06226)
+    source.spm + vocab.json     Marian's: SentencePiece for the cuts, a list of both languages' pieces for the ids
 
-What the older files leave open (lower-casing, the roles of special tokens, T5's sentinels) is read from
-tokenizer_config.json and special_tokens_map.json beside them, as Hugging Face writes them. Where those are silent the
-spellings of a family decide, and where they do not, the tokenizer has fewer roles.
+What the older files leave open (lower-casing, the roles of special tokens, what stands around a text, T5's sentinels,
+tokens that were added later) is read from the JSON files beside them, as Hugging Face writes them. Where those are
+silent the spellings of a family decide, and where they do not, the tokenizer has fewer roles.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ import tokenizers
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 
 from zoo.errors import DataError
+from zoo.tokenizer.framing import family_of, frame_of, put_frame
 from zoo.tokenizer.library import guarded
-from zoo.tokenizer.sentencepiece import read_sentencepiece
-from zoo.tokenizer.special_tokens import FOREIGN_CONFIG, NUM_SENTINELS, read_special_tokens
+from zoo.tokenizer.sentencepiece import SHIFTED, read_marian, read_sentencepiece, shifted
+from zoo.tokenizer.special_files import NAMES, read_object, read_special_tokens, spelling
+from zoo.tokenizer.special_tokens import FOREIGN_CONFIG, NUM_SENTINELS
 from zoo.tokenizer.tokenizer import LIBRARY_FILE_NAME, Tokenizer
 
 
@@ -38,9 +41,9 @@ def open_tokenizer(path: str | Path) -> Tokenizer:
     """
     place = Path(path).expanduser()
     if place.is_dir():
-        for pattern, opened in FORMATS.items():
-            for file in sorted(place.glob(pattern)):
-                return opened(file)
+        found = find_tokenizer(place)
+        if found is not None:
+            return found
         raise DataError(f"no tokenizer in {path}: it has none of {', '.join(FORMATS)}")
     if not place.is_file():
         raise DataError(f"no tokenizer at {path}: there is no such file or folder (looked from {Path.cwd()})")
@@ -48,6 +51,14 @@ def open_tokenizer(path: str | Path) -> Tokenizer:
         if place.match(pattern):
             return opened(place)
     raise DataError(f"{path} is no tokenizer known here; known are {', '.join(FORMATS)}")
+
+
+def find_tokenizer(folder: Path) -> Tokenizer | None:
+    """The tokenizer in a folder; None where no file of it is one. Raises DataError where it is damaged."""
+    for pattern, opened in FORMATS.items():
+        for file in sorted(folder.glob(pattern)):
+            return opened(file)
+    return None
 
 
 def _from_folder(file: Path) -> Tokenizer:
@@ -90,7 +101,7 @@ def _from_vocabulary(file: Path) -> Tokenizer:
     if len(vocabulary) != len(lines):
         raise DataError(f"{file} has a token twice: {len(lines)} lines, {len(vocabulary)} different ones")
     config = _config(file.parent)
-    unknown = _spelling(config.get("unk_token")) or "[UNK]"
+    unknown = spelling(config.get("unk_token")) or "[UNK]"
     if unknown not in vocabulary:
         raise DataError(f"{file} has no {unknown}, which a vocabulary of word pieces needs: it is no BERT vocabulary")
     with guarded(f"read the tokenizer {file}", DataError):
@@ -117,8 +128,12 @@ def _lowercases(config: dict[str, Any], vocabulary: dict[str, int]) -> bool:
 def _from_sentencepiece(file: Path) -> Tokenizer:
     """A SentencePiece model, and T5's sentinels behind it where the folder asks for them."""
     library = read_sentencepiece(file)
-    config = _config(file.parent)
-    sentinels = config.get("extra_ids", NUM_SENTINELS if config.get("tokenizer_class", "").startswith("T5") else 0)
+    config, family = _config(file.parent), _family(file.parent)
+    if family in SHIFTED or file.name == "sentencepiece.bpe.model":
+        return _finished(shifted(library, family), file)
+    if family == "albert":
+        library.normalizer = normalizers.Sequence([*_albert_steps(config), library.normalizer])
+    sentinels = config.get("extra_ids", NUM_SENTINELS if family in ("t5", "mt5") else 0)
     known = library.get_vocab(with_added_tokens=True)
     # T5's files count down: <extra_id_0> is the very last entry.
     names = [f"<extra_id_{number}>" for number in reversed(range(sentinels))]
@@ -126,9 +141,26 @@ def _from_sentencepiece(file: Path) -> Tokenizer:
     return _finished(library, file)
 
 
+def _albert_steps(config: dict[str, Any]) -> list[normalizers.Normalizer]:
+    """What ALBERT does to a text before SentencePiece sees it."""
+    steps: list[normalizers.Normalizer] = [normalizers.Replace("``", '"'), normalizers.Replace("''", '"')]
+    if not config.get("keep_accents", False):
+        steps += [normalizers.NFKD(), normalizers.StripAccents()]
+    return [*steps, normalizers.Lowercase()] if config.get("do_lower_case", True) else steps
+
+
+def _from_marian(file: Path) -> Tokenizer:
+    """Marian's files; `file` is source.spm."""
+    vocabulary_file = file.with_name("vocab.json")
+    if not vocabulary_file.is_file() or file.with_name("target_vocab.json").is_file():
+        raise DataError(f"{file} needs vocab.json beside it, and both languages in it (no target_vocab.json)")
+    return _finished(read_marian(file, _json(vocabulary_file)), file)
+
+
 FORMATS: dict[str, Callable[[Path], Tokenizer]] = {
     LIBRARY_FILE_NAME: _from_folder,
     f"tokenizer/{LIBRARY_FILE_NAME}": _from_folder,
+    "source.spm": _from_marian,
     "vocab.json": _from_pairs,
     "vocab.txt": _from_vocabulary,
     "*.model": _from_sentencepiece,
@@ -137,20 +169,44 @@ FORMATS: dict[str, Callable[[Path], Tokenizer]] = {
 
 
 def _finished(library: tokenizers.Tokenizer, file: Path) -> Tokenizer:
-    special = read_special_tokens(file.parent, library.get_vocab(with_added_tokens=True))
-    library.add_special_tokens([AddedToken(token, special=True) for token in special.front])
+    """The tokenizer of an older file, with what the folder says about it."""
+    folder = file.parent
+    config, family = _config(folder), _family(folder)
+    _add_tokens(library, folder, config)
+    special = read_special_tokens(folder, library.get_vocab(with_added_tokens=True))
+    told = {spelling(config.get(name)): config.get(name) for name in NAMES}
+    for token in special.front:
+        flags = told.get(token)
+        lstrip = isinstance(flags, dict) and flags.get("lstrip") is True
+        library.add_special_tokens([AddedToken(token, special=True, lstrip=lstrip, normalized=False)])
+    put_frame(library, frame_of(family, config), special)
     return Tokenizer(library.to_str(pretty=True), special)
 
 
+def _add_tokens(library: tokenizers.Tokenizer, folder: Path, config: dict[str, Any]) -> None:
+    """Tokens that were added to the vocabulary later; DataError where their ids are not those that come next."""
+    added = {token: id for token, id in read_object(folder / "added_tokens.json").items() if type(id) is int}
+    decoder = config.get("added_tokens_decoder")
+    for number, token in decoder.items() if isinstance(decoder, dict) else ():
+        spelt = spelling(token)
+        if spelt is not None and number.isdecimal():
+            added[spelt] = int(number)
+    for token, id in sorted(added.items(), key=lambda item: item[1]):
+        if library.token_to_id(token) is None:
+            library.add_tokens([AddedToken(token, normalized=False)])
+        if library.token_to_id(token) != id:
+            raise DataError(
+                f"{folder}: the added token {token!r} has the id {id} there, but {library.token_to_id(token)} would be "
+                "its own: the vocabulary is not the one that it was added to"
+            )
+
+
 def _config(folder: Path) -> dict[str, Any]:
-    file = folder / FOREIGN_CONFIG
-    return _json(file) if file.is_file() else {}
+    return read_object(folder / FOREIGN_CONFIG)
 
 
-def _spelling(token: Any) -> str | None:
-    """A special token as tokenizer_config.json writes it: a text, or an object with its content."""
-    spelt = token.get("content") if isinstance(token, dict) else token
-    return spelt if isinstance(spelt, str) else None
+def _family(folder: Path) -> str:
+    return family_of(_config(folder), read_object(folder / "config.json"))
 
 
 def _text(file: Path) -> str:
@@ -161,6 +217,7 @@ def _text(file: Path) -> str:
 
 
 def _json(file: Path) -> dict[str, Any]:
+    """A vocabulary: token → id."""
     try:
         content = json.loads(_text(file))
     except (ValueError, RecursionError) as error:

@@ -11,6 +11,8 @@ ways to cut a piece in two others, best piece first.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from zoo.errors import DataError
 from zoo.tokenizer.library import guarded
 
 SPACE = "▁"
+SHIFTED = ("xlmroberta", "camembert", "mbart", "m2m100")
+"""Families whose ids are not those of their SentencePiece model."""
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _BYTE = 1, 2, 3, 4, 6
 _UNIGRAM, _BPE = 1, 2
 
@@ -45,6 +49,59 @@ def read_sentencepiece(file: Path) -> tokenizers.Tokenizer:
         for types, special in (((_UNKNOWN, _CONTROL), True), ((_USER_DEFINED,), False)):
             named = [piece.piece for piece in proto.pieces if piece.type in types]
             library.add_tokens([AddedToken(name, normalized=False, special=special) for name in named])
+    return library
+
+
+def shifted(library: tokenizers.Tokenizer, family: str) -> tokenizers.Tokenizer:
+    """XLM-RoBERTa's ids (Conneau et al. 2019, arXiv:1911.02116): <s> <pad> </s> <unk>, the pieces, and <mask> last.
+
+    Raises DataError for the other families that shift them in ways of their own.
+    """
+    if family not in ("xlmroberta", ""):
+        raise DataError(
+            f"the SentencePiece model of {family} has other ids than its tokenizer; open the folder with transformers "
+            "and save its tokenizer.json: AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"
+        )
+    model = library.model
+    assert isinstance(model, models.Unigram), "XLM-RoBERTa's model is a unigram model"
+    pieces = sorted(library.get_vocab(with_added_tokens=False).items(), key=lambda item: item[1])
+    scores = dict(json.loads(library.to_str())["model"]["vocab"])
+    front = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
+    rest = [(piece, scores[piece]) for piece, _ in pieces[3:]]
+    again = tokenizers.Tokenizer(models.Unigram([*front, *rest, ("<mask>", 0.0)], unk_id=3, byte_fallback=False))
+    again.normalizer, again.pre_tokenizer = library.normalizer, library.pre_tokenizer
+    again.decoder = library.decoder
+    again.add_special_tokens([AddedToken(name, special=True, normalized=False) for name, _ in front])
+    return again
+
+
+def read_marian(file: Path, ids: Mapping[str, int]) -> tokenizers.Tokenizer:
+    """Marian's tokenizer (Junczys-Dowmunt et al. 2018): the pieces of its source language, with ids from a list.
+
+    The list holds pieces of both languages. A piece of the target language alone has an id, for decoding, and a score
+    by which it is cut out of a text only where no piece of the source language is left.
+
+    Args:
+        file: source.spm. ids: piece → id, 0 up.
+
+    Raises:
+        DataError: the ids have holes, or there is none for the unknown; the model is none of unigrams.
+    """
+    proto = _parsed(file)
+    if proto.trainer_spec.model_type != _UNIGRAM:
+        raise DataError(f"{file} holds no unigram model: Marian's tokenizer opens only with one")
+    if sorted(ids.values()) != [*range(len(ids))] or "<unk>" not in ids:
+        raise DataError(f"{file.with_name('vocab.json')} must give each piece an id of its own, 0 up, <unk> among them")
+    scores = {piece.piece: piece.score for piece in proto.pieces if piece.type in (_NORMAL, _USER_DEFINED)}
+    # Far below what any text of the source language can cost, piece by piece.
+    pieces = [(piece, scores.get(piece, -1e4)) for piece in sorted(ids, key=ids.__getitem__)]
+    with guarded(f"read the tokenizer {file}", DataError):
+        library = tokenizers.Tokenizer(models.Unigram(pieces, unk_id=ids["<unk>"], byte_fallback=False))
+        library.normalizer = _normalizer(proto.normalizer_spec)
+        library.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never", split=_may_split(proto))
+        library.decoder = _decoder(proto)
+        codes = [piece for piece in ids if piece.startswith(">>") and piece.endswith("<<")]
+        library.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in codes])
     return library
 
 

@@ -20,7 +20,8 @@ import tokenizers
 from zoo.errors import ConfigError, DataError
 from zoo.tokenizer.library import guarded
 from zoo.tokenizer.pieces import BEHIND_A_SPACE, pieces, pieces_around
-from zoo.tokenizer.special_tokens import FILE_NAME, ROLES, SpecialTokens, families_with, read_special_tokens
+from zoo.tokenizer.special_files import read_special_tokens
+from zoo.tokenizer.special_tokens import FILE_NAME, ROLES, SpecialTokens, families_with
 
 LIBRARY_FILE_NAME = "tokenizer.json"
 _GROUP_CHARACTERS = 1 << 21
@@ -33,6 +34,7 @@ class Tokenizer:
         vocab_size: number of ids, added tokens included; every id is below it.
         roles: role → id; which roles there are depends on the family (see `zoo.tokenizer.special_tokens`).
         sentinels: ids of <extra_id_0>, <extra_id_1>, … (T5), else ().
+        is_framed: whether its file says which special tokens stand around a text (`framed`).
         special_ids: (n,) int64, the ids of all special tokens, sorted.
         definition: the text of its tokenizer.json.
         fingerprint: SHA-256 of everything that decides the ids, in hex; survives saving and loading.
@@ -51,12 +53,18 @@ class Tokenizer:
         self.vocab_size: int = max(vocabulary.values()) + 1
         self.roles: dict[str, int] = {role: vocabulary[token] for role, token in special.roles.items()}
         self.sentinels: tuple[int, ...] = tuple(vocabulary[token] for token in special.sentinels)
+        self.is_framed = bool(library.num_special_tokens_to_add(False))
         added = library.get_added_tokens_decoder()
         marked = {id for id, token in added.items() if token.special}
         self.special_ids = np.array(sorted({*marked, *self.roles.values(), *self.sentinels}), dtype=np.int64)
         self._alphabet = frozenset(token for token in vocabulary if len(token) == 1) if special.closed else None
         # Of the text as it is saved: the library does not always read back the very float that it wrote.
         self.fingerprint = hashlib.sha256(f"{definition}\n{special.to_json()}".encode()).hexdigest()
+
+    @property
+    def special(self) -> SpecialTokens:
+        """What its tokenizer.json does not say about it."""
+        return self._special
 
     def __repr__(self) -> str:
         return f"Tokenizer(vocab_size={self.vocab_size}, roles={self.roles}, fingerprint={self.fingerprint[:12]})"
@@ -127,15 +135,27 @@ class Tokenizer:
 
     def prompt(self, text: str) -> np.ndarray:
         """As `encode`, but special tokens written out in the text ([MASK], <extra_id_0>) become their ids."""
+        return self._prompted(text, framed=False)
+
+    def framed(self, text: str, pair: str | None = None) -> np.ndarray:
+        """As `prompt`, with the special tokens around it that the tokenizer's own file asks for (input_ids).
+
+        Args:
+            text: the text.
+            pair: a second one, where the file knows how to frame two ([CLS] text [SEP] pair [SEP]).
+        """
+        return self._prompted(text, framed=True, pair=pair)
+
+    def _prompted(self, text: str, framed: bool, pair: str | None = None) -> np.ndarray:
         if self._prompting is None:
             self._prompting = _opened(self.definition)
         if self._alphabet is not None:
-            rest = text
+            rest = text + (pair or "")
             for token in [*self._special.front, *self._special.sentinels]:
                 rest = rest.replace(token, "")
             self._check_characters(rest)
         with guarded("encode the text", DataError):
-            return _ids(self._prompting.encode(text, add_special_tokens=False))
+            return _ids(self._prompting.encode(text, pair, add_special_tokens=framed))
 
     def _parts(self, texts: Sequence[str]) -> tuple[list[str], list[int]]:
         """All texts in pieces, and the number of pieces of each text."""

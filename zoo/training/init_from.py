@@ -34,7 +34,7 @@ from zoo.interop.folder import is_foreign, read_foreign_config, read_foreign_wei
 from zoo.loading import model_folder
 from zoo.models import Model, ModelConfig
 from zoo.nn.init import InitializationConfig
-from zoo.tokenizer.foreign import open_tokenizer
+from zoo.tokenizer.foreign import find_tokenizer, open_tokenizer
 from zoo.tokenizer.tokenizer import LIBRARY_FILE_NAME, Tokenizer
 from zoo.tokenizer.train import FileConfig
 from zoo.training.config import RunConfig, tokenizer_folder
@@ -70,13 +70,9 @@ def find_start(path: str) -> Start:
     """What is in a folder to start from; raises ConfigError, under `init_from`, where that is nothing."""
     folder = Path(path).expanduser()
     try:
-        if folder.is_dir() and is_foreign(folder):
-            config = read_foreign_config(folder)
-        else:
-            folder = model_folder(folder)
-            config = read_config(folder)
-        has_tokenizer = (folder / LIBRARY_FILE_NAME).is_file()
-        return Start(folder, config, Tokenizer.load(folder) if has_tokenizer else None)
+        folder = model_folder(folder)
+        config = read_foreign_config(folder) if is_foreign(folder) else read_config(folder)
+        return Start(folder, config, find_tokenizer(folder))
     except ZooError as error:
         raise ConfigError(
             f"{error}. It takes a run, a checkpoint or a model folder of ours, or a Hugging Face folder with "
