@@ -13,15 +13,15 @@ def tree_lines() -> list[str]:
     return [line for line in block.strip("\n").splitlines() if line.strip()]
 
 
-def paths_in_tree() -> set[str]:
+def paths_in_tree() -> list[str]:
     """The paths that the tree names, folders with a trailing slash."""
-    found: set[str] = set()
+    found: list[str] = []
     parents: list[str] = []
     for line in tree_lines():
         depth = (len(line) - len(line.lstrip())) // 2
         name = line.strip().split()[0]
         parents = parents[:depth]
-        found.add("".join(parents) + name)
+        found.append("".join(parents) + name)
         if name.endswith("/"):
             parents.append(name)
     return found
@@ -43,7 +43,7 @@ def real_paths() -> set[str]:
 
 
 def test_tree_is_the_real_one() -> None:
-    assert paths_in_tree() == real_paths()
+    assert sorted(paths_in_tree()) == sorted(real_paths())
 
 
 def test_files_on_the_journey_exist() -> None:
