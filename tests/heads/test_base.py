@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.nn import functional
 
 from zoo.errors import ConfigError
 from zoo.heads import Head, HeadConfig
@@ -31,6 +32,34 @@ def test_every_head_on_every_family(kind: str, family: str) -> None:
     assert logits.isfinite().all()
     logits.sum().backward()
     assert all(parameter.grad is not None for parameter in model.heads["main"].parameters())
+
+
+@pytest.mark.parametrize("family", ModelConfig.choices)
+@pytest.mark.parametrize("kind", HeadConfig.choices)
+def test_padding_on_either_side_changes_nothing(kind: str, family: str) -> None:
+    if family not in HeadConfig.choice(kind).families:
+        return
+    model = create_model({**SMALL, "kind": family, "heads": {"main": kind}, "initialization": "xavier"}).double().eval()
+    prefix = "decoder_" if family == "encoder_decoder" else ""
+    source = {"tokens": torch.tensor([[1, 2, 3]])} if prefix else {}
+    text = torch.tensor([[5, 9, 2]])
+    alone = model(**source, **{f"{prefix}tokens": text})["main"]
+    for left, right in ((2, 0), (0, 2), (1, 1)):
+        real = functional.pad(torch.ones(1, 3), (left, right)).bool()
+        inputs = {
+            "tokens": functional.pad(text, (left, right), value=7),
+            "positions": functional.pad(torch.arange(3)[None], (left, right)),
+            "documents": torch.where(real, 0, -1),
+        }
+        padded = model(**source, **{f"{prefix}{name}": values for name, values in inputs.items()})["main"]
+        torch.testing.assert_close(padded if padded.ndim == 2 else padded[:, left : left + 3], alone)
+
+
+def test_what_a_model_says_does_not_reach_a_head_that_is_called_by_itself() -> None:
+    model = create_model({**SMALL, "kind": "encoder", "heads": {"main": "sequence_classification"}}).eval()
+    model(tokens=torch.zeros(2, 5, dtype=torch.int64), documents=torch.tensor([[0, 0, 0, 0, -1], [0, 0, -1, -1, -1]]))
+    hidden = torch.randn(3, 4, 8)
+    torch.testing.assert_close(model.heads["main"](hidden), model.heads["main"].output(hidden.mean(1)))
 
 
 @pytest.mark.parametrize("kind", HeadConfig.choices)

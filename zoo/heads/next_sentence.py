@@ -1,6 +1,6 @@
 """Does the second sentence follow the first? BERT's pair classifier.
 
-Devlin et al. 2018, arXiv:1810.04805: the hidden state of the first position goes through a dense layer with tanh (the
+Devlin et al. 2018, arXiv:1810.04805: the hidden state of the first token goes through a dense layer with tanh (the
 pooler) and a linear layer with two outputs; 0 is "follows", 1 is "random".
 """
 
@@ -12,6 +12,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from zoo.heads.base import Head, HeadConfig, HeadShape
+from zoo.heads.pooling import Pooling
 from zoo.nn.linear import Linear, Site
 
 
@@ -35,9 +36,10 @@ class NextSentenceHead(Head):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
+        self.first = Pooling("first")
         self.pooler = Linear(dim, dim, site=Site("head_transform"))
         self.classifier = Linear(dim, 2, site=Site("head_output"))
 
     def forward(self, hidden_BTD: Tensor) -> Tensor:
         """(B, T, D) → (B, 2)."""
-        return self.classifier(self.pooler(hidden_BTD[:, 0]).tanh())
+        return self.classifier(self.pooler(self.first(hidden_BTD)).tanh())

@@ -26,26 +26,28 @@ class Pooling(PaddingAware):
 
     def __init__(self, name: PoolingName) -> None:
         super().__init__()
-        self.weigh = {"first": _first, "last": _last, "mean": _mean}[name]
+        self.pool = {"first": _first, "last": _last, "mean": _mean}[name]
 
     def forward(self, hidden_BTD: Tensor) -> Tensor:
         """(B, T, D) → (B, D); a row of padding alone gives the state of its border, or zeros as its mean."""
         if self.documents_BT is None:
-            real_BT = torch.ones(hidden_BTD.shape[:2], dtype=torch.bool, device=hidden_BTD.device)
-        else:
-            real_BT = (self.documents_BT >= 0).expand(hidden_BTD.shape[:2])
-        return self.weigh(hidden_BTD, real_BT)
+            return self.pool(hidden_BTD, None)
+        return self.pool(hidden_BTD, (self.documents_BT >= 0).expand(hidden_BTD.shape[:2]))
 
 
-def _first(hidden_BTD: Tensor, real_BT: Tensor) -> Tensor:
-    return _at(hidden_BTD, real_BT.int().argmax(dim=1))
+def _first(hidden_BTD: Tensor, real_BT: Tensor | None) -> Tensor:
+    return hidden_BTD[:, 0] if real_BT is None else _at(hidden_BTD, real_BT.int().argmax(dim=1))
 
 
-def _last(hidden_BTD: Tensor, real_BT: Tensor) -> Tensor:
+def _last(hidden_BTD: Tensor, real_BT: Tensor | None) -> Tensor:
+    if real_BT is None:
+        return hidden_BTD[:, -1]
     return _at(hidden_BTD, real_BT.shape[1] - 1 - real_BT.flip(1).int().argmax(dim=1))
 
 
-def _mean(hidden_BTD: Tensor, real_BT: Tensor) -> Tensor:
+def _mean(hidden_BTD: Tensor, real_BT: Tensor | None) -> Tensor:
+    if real_BT is None:
+        return hidden_BTD.mean(dim=1)
     sum_BD = hidden_BTD.masked_fill(~real_BT[..., None], 0).sum(dim=1)
     return sum_BD / real_BT.sum(dim=1, keepdim=True).clamp(min=1)
 

@@ -147,10 +147,10 @@ ATTENTION_BIASES = tuple(f"attention.{projection}_bias" for projection in ("quer
 BOOKKEEPING = frozenset({
     "_attn_implementation_autoset", "_name_or_path", "_num_labels", "architectures", "attn_implementation",
     "bos_token_id", "chunk_size_feed_forward", "decoder_start_token_id", "dtype", "eos_token_id", "finetuning_task",
-    "gradient_checkpointing", "initializer_factor", "initializer_range", "output_attentions",
+    "gradient_checkpointing", "initializer_factor", "initializer_range", "language", "name", "output_attentions",
     "output_hidden_states", "output_past", "problem_type", "return_dict", "sep_token_id", "task_specific_params",
     "tf_legacy_loss", "tokenizer_class", "torch_dtype", "torchscript", "total_flos", "transformers_version",
-    "use_bfloat16", "use_cache",
+    "unsloth_fixed", "unsloth_version", "use_bfloat16", "use_cache",
 })
 GENERATION = frozenset({
     "bad_words_ids", "begin_suppress_tokens", "diversity_penalty", "do_sample", "early_stopping",

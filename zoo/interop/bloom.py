@@ -7,6 +7,7 @@ own.
 from __future__ import annotations
 
 from zoo.interop.base import ARCHITECTURES, HARMLESS, REQUIRED, Architecture, Field, Mapped, Rule, tied, under
+from zoo.interop.labels import LAST_TOKEN
 from zoo.interop.layouts import ByHead
 from zoo.models import ModelConfig
 
@@ -30,6 +31,7 @@ def weights(config: ModelConfig) -> tuple[Rule, ...]:
         *under("transformer.h.{layer}", BLOCK, LAYER),
         Rule("transformer.ln_f", ("backbone.stack.norm",)),
         Rule("lm_head", ("heads.language_model.output",)),
+        Rule("score", ("heads.sequence_classification.output",)),
     )
 
 
@@ -49,7 +51,11 @@ BLOOM = Architecture(
     name="bloom",
     opens="BLOOM, BLOOMZ",
     paper="arXiv:2211.05100",
-    classes={"BloomForCausalLM": ("language_model",), "BloomModel": ()},
+    classes={
+        "BloomForCausalLM": ("language_model",),
+        "BloomForSequenceClassification": ("sequence_classification",),
+        "BloomModel": (),
+    },
     constant={
         "kind": "decoder",
         "placement": "pre",
@@ -57,7 +63,7 @@ BLOOM = Architecture(
         "positions": {"kind": "alibi"},
         "feed_forward": {"kind": "plain", "activation": "gelu_bloom"},
         "embedding": {"norm": True},
-        "heads": {"language_model": {"kind": "language_model"}},
+        "heads": {"language_model": {"kind": "language_model"}, "sequence_classification": LAST_TOKEN},
         "initialization": {"kind": "gpt2"},
     },
     fields=(

@@ -22,6 +22,7 @@ from zoo.interop.base import (
     Together,
     under,
 )
+from zoo.interop.labels import LAST_TOKEN
 from zoo.interop.layer_types import changes_for
 from zoo.interop.layouts import ByHead, FirstRowsLast
 from zoo.interop.llama import FEED_FORWARD, PRE_NORM, rules
@@ -182,14 +183,18 @@ DEEPSEEK_V3 = Architecture(
     name="deepseek_v3",
     opens="DeepSeek-V3, DeepSeek-R1",
     paper="arXiv:2412.19437",
-    classes={"DeepseekV3ForCausalLM": ("language_model",), "DeepseekV3Model": ()},
+    classes={
+        "DeepseekV3ForCausalLM": ("language_model",),
+        "DeepseekV3ForSequenceClassification": ("sequence_classification",),
+        "DeepseekV3Model": (),
+    },
     constant={
         "kind": "decoder",
         "placement": "pre",
         "norm": {"kind": "rms_norm"},
         "positions": {"kind": "rotary"},
         "attention": {"kind": "latent", "latent_norm": {"kind": "rms_norm", "eps": 1e-6}},
-        "heads": {"language_model": {"kind": "language_model"}},
+        "heads": {"language_model": {"kind": "language_model"}, "sequence_classification": LAST_TOKEN},
         "initialization": {"kind": "gpt2"},
     },
     fields=(

@@ -19,6 +19,7 @@ from zoo.interop.base import (
     tied,
     under,
 )
+from zoo.interop.labels import LAST_TOKEN
 from zoo.interop.layouts import ByHead
 from zoo.interop.rope import modernize as with_rope_parameters
 from zoo.interop.rope import rope
@@ -44,6 +45,7 @@ def weights(config: ModelConfig) -> tuple[Rule, ...]:
         *under("gpt_neox.layers.{layer}", BLOCK, LAYER),
         Rule("gpt_neox.final_layer_norm", ("backbone.stack.norm",)),
         Rule("embed_out", ("heads.language_model.output",)),
+        Rule("score", ("heads.sequence_classification.output",)),
     )
 
 
@@ -59,14 +61,18 @@ GPT_NEOX = Architecture(
     name="gpt_neox",
     opens="GPT-NeoX, Pythia",
     paper="arXiv:2204.06745",
-    classes={"GPTNeoXForCausalLM": ("language_model",), "GPTNeoXModel": ()},
+    classes={
+        "GPTNeoXForCausalLM": ("language_model",),
+        "GPTNeoXForSequenceClassification": ("sequence_classification",),
+        "GPTNeoXModel": (),
+    },
     constant={
         "kind": "decoder",
         "placement": "pre",
         "norm": {"kind": "layer_norm"},
         "positions": {"kind": "rotary"},
         "feed_forward": {"kind": "plain"},
-        "heads": {"language_model": {"kind": "language_model"}},
+        "heads": {"language_model": {"kind": "language_model"}, "sequence_classification": LAST_TOKEN},
         "initialization": {"kind": "gpt2"},
     },
     fields=(

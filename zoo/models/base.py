@@ -311,7 +311,9 @@ class Model(nn.Module):
                 )
         hidden_BTD = self.backbone(**inputs)
         tell_padding(self.padding_aware, inputs.get(f"{self.backbone.output_side}documents"))
-        return {name: head(hidden_BTD) for name, head in self.heads.items()}
+        logits = {name: head(hidden_BTD) for name, head in self.heads.items()}
+        tell_padding(self.padding_aware, None)  # whoever calls a head by itself speaks of another batch
+        return logits
 
     @property
     def num_parameters(self) -> int:
