@@ -1,11 +1,16 @@
 """`zoo describe`."""
 
+import dataclasses
+import json
 import re
+from pathlib import Path
 
 import pytest
 
 from tests.cli.tiny import MODELS, Command, Workshop
 from zoo.cli.describe import find_subject
+from zoo.interop import read_config, write_config
+from zoo.models.create import create_model
 from zoo.models.presets import PRESETS
 
 
@@ -41,6 +46,19 @@ def test_run_config_and_model_folder_agree(workshop: Workshop, command: Command,
     assert len(bodies) == 1
     assert ["\ntokens of the run" in outcome.out for outcome in described] == [True, False, False]
     assert str(run) in described[0].out
+
+
+def test_foreign_folder_is_described_as_what_it_is_here(workshop: Workshop, tmp_path: Path) -> None:
+    settings = {"num_layers": 2, "dim": 16, "num_heads": 2, "vocab_size": 40, "max_length": 8}
+    expected = create_model("gpt2", **settings).config
+    folder = tmp_path / "gpt2"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(write_config("gpt2", expected)))
+    subject = find_subject(str(folder), ["positions=rotary"])
+    assert subject.config.positions.kind == "rotary"
+    assert dataclasses.replace(subject.config, positions=expected.positions) == read_config(
+        "gpt2", write_config("gpt2", expected)
+    )
 
 
 def test_config_takes_the_vocabulary_of_its_tokenizer(workshop: Workshop) -> None:

@@ -43,7 +43,11 @@ class Subject(NamedTuple):
 
 def run(
     name: Annotated[
-        str, typer.Argument(metavar="model", help="a model's name (see `zoo list`), a config, a run or model folder")
+        str,
+        typer.Argument(
+            metavar="model",
+            help="a model's name (see `zoo list`), a config, a run, a model folder of ours or of Hugging Face",
+        ),
     ],
     rest: Annotated[
         list[str] | None,
@@ -191,11 +195,12 @@ def _of_a_run(settings: list[str]) -> bool:
 
 def _from_folder(folder: Path, settings: list[str]) -> Subject:
     from zoo.checkpoint.model import read_config
+    from zoo.interop.folder import is_foreign, read_foreign_config
     from zoo.loading import model_folder
     from zoo.training.shipped import load_run
 
     found, path = model_folder(folder), folder / "config.yaml"
-    model = _changed(read_config(found), settings)
+    model = _changed(read_foreign_config(found) if is_foreign(found) else read_config(found), settings)
     is_run = (folder / "checkpoints").is_dir() and path.is_file()
     return Subject(str(found), model, dataclasses.replace(load_run(path).config, model=model) if is_run else None)
 
