@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
-from benchmarks import imports, loading, masking, prepare_large, recompute, shakespeare, steps, tokenizing
+from benchmarks import generation, imports, loading, masking, prepare_large, recompute, shakespeare, steps, tokenizing
 from tests.conftest import ROOT
 from zoo.nn import loss
 
 RUNS = {
+    "generation": "--cases nano --rows 2 --rounds 1 --calls 1 --new 3",
     "imports": "--rounds 1",
     "loading": "--layers 1 --dim 64 --vocabulary 64 --rounds 1",
     "masking": "--rows 2 --lengths 16 8 --rounds 1",
@@ -275,3 +276,44 @@ def test_steps_of_models_that_differ_are_refused(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(steps.subprocess, "run", answering({"zoo": 7, "transformers": 8}, []))
     with pytest.raises(SystemExit, match="the models differ"):
         start(steps, monkeypatch)
+
+
+# ----------------------------------------------------------------------------------------------------------- generation
+
+
+@pytest.mark.parametrize("name", ["nano", "t5-small"])
+def test_both_sides_write_the_same_tokens(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("transformers")
+    small = {"nano": {"n_layer": 1}, "t5-small": {"num_layers": 1, "d_model": 64, "d_ff": 64, "vocab_size": 50}}
+    case = generation.CASES[name]
+    monkeypatch.setitem(generation.CASES, name, case._replace(config={**case.config, **small[name]}))
+    monkeypatch.setattr(generation, "reading_rate", lambda: 1e9)
+    told = {}
+    for side in generation.SIDES:
+        start(generation, monkeypatch, f"--side {side} --cases {name} --rows 2 --new 6 --calls 1")
+        told[side] = json.loads(capsys.readouterr().out)
+    assert told["zoo"]["written"] == told["transformers"]["written"]
+    assert [len(row) for row in told["zoo"]["written"]] == [6, 6]
+    assert told["zoo"]["floor"] > 0
+
+
+def test_generation_takes_turns_beside_the_better_cache(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls: list[tuple[str, str]] = []
+
+    def run(command: list[str], **_: Any) -> Any:
+        side, cache = (command[command.index(name) + 1] for name in ("--side", "--cache"))
+        calls.append((side, cache))
+        seconds = {"zoo": 1.0, "dynamic": 3.0, "static": 2.0}[side if side == "zoo" else cache]
+        answer = {"seconds": seconds, "written": [[1, 2 if side == "zoo" else 3]] * 2, "floor": 0.1}
+        return SimpleNamespace(returncode=0, stdout=json.dumps(answer), stderr="")
+
+    monkeypatch.setattr(generation.subprocess, "run", run)
+    start(generation, monkeypatch, "--cases nano --rows 2 --rounds 2 --new 2")
+    tried = [("transformers", "dynamic"), ("transformers", "static")]
+    assert calls == [*tried, ("zoo", "static"), tried[1], tried[1], ("zoo", "static")]
+    row = capsys.readouterr().out.splitlines()[-1]
+    assert row == "| nano | 2 | 4 | 2 (static) | 2.00 [2.00 to 2.00] | 100.00 | 500.00 | 20% | 50% |"

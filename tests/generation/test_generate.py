@@ -216,3 +216,11 @@ def test_padded_rows(left: bool) -> None:
     assert places.documents_BT.tolist() == [[0, 0, 0], [-1, -1, 0] if left else [0, -1, -1]]
     assert places.positions_BT.tolist() == [[0, 1, 2], [0, 0, 0]]
     assert padded([[5, 6], [7, 8]], 0, torch.device("cpu"), left=left).documents_BT is None
+
+
+def test_what_is_not_asked_for_is_not_scored() -> None:
+    model, prompts = tiny("decoder"), prompts_of((5, 1))
+    scored = generate(model, prompts, ROLES, max_new_tokens=6)
+    bare = generate(model, prompts, ROLES, max_new_tokens=6, scored=False)
+    assert [row.tokens for row in bare] == [row.tokens for row in scored]
+    assert [row.log_probabilities for row in bare] == [[], []]

@@ -60,15 +60,20 @@ class Step(NamedTuple):
 
     Attributes:
         tokens_B: (B,) int64 the tokens; those that end a row are among them.
-        log_probabilities_B: (B,) log of their probability before temperature and limits.
+        logits_BV: (B, V) what they were chosen from, before penalties, temperature and limits.
         live_B: (B,) bool, False where the row ended in an earlier step and its token means nothing.
         stopped_B: (B,) bool, True where the watch has ended the row.
     """
 
     tokens_B: Tensor
-    log_probabilities_B: Tensor
+    logits_BV: Tensor
     live_B: Tensor
     stopped_B: Tensor
+
+    @property
+    def log_probabilities(self) -> Tensor:
+        """(B,) the log of the probability of each token, before temperature and limits; computed when it is asked for."""
+        return log_probabilities(self.logits_BV, self.tokens_B)
 
 
 class Continuation(NamedTuple):
@@ -76,7 +81,8 @@ class Continuation(NamedTuple):
 
     Attributes:
         tokens: ids, the one that ended the row left out.
-        log_probabilities: of each token and, behind them, of the one that ended the row if any did.
+        log_probabilities: of each token and, behind them, of the one that ended the row if any did; none where they
+            were not asked for.
         reason: why it ended.
     """
 
@@ -119,8 +125,12 @@ def generate(
     samples: int = 1,
     watch: Watch | None = None,
     cache: CacheConfig | None = None,
+    scored: bool = True,
 ) -> list[Continuation]:
-    """What the model writes behind each prompt; arguments as in `generate_steps`, whose rows these are."""
+    """What the model writes behind each prompt; arguments as in `generate_steps`, whose rows these are.
+
+    With `scored` false the log probabilities are left out, which costs a softmax over the vocabulary at each step.
+    """
     keys = (Row(prompt, sample) for prompt in range(len(prompts)) for sample in range(samples))
     choose = Sampler(sampling or SamplingConfig(), keys)
     written = [Continuation([], []) for _ in range(len(prompts) * samples)]
@@ -128,12 +138,13 @@ def generate(
         model, prompts, roles, choose, max_new_tokens=max_new_tokens, samples=samples, watch=watch, cache=cache
     )
     for step in steps:
-        columns = zip(*(column.tolist() for column in step), strict=True)
-        for index, (token, log_probability, live, stopped) in enumerate(columns):
+        scores = [[score] for score in step.log_probabilities.tolist()] if scored else itertools.repeat([])
+        columns = zip(*(column.tolist() for column in (step.tokens_B, step.live_B, step.stopped_B)), strict=True)
+        for index, ((token, live, stopped), score) in enumerate(zip(columns, scores, strict=False)):
             if not live:
                 continue
             row = written[index]
-            row.log_probabilities.append(log_probability)
+            row.log_probabilities.extend(score)
             if token not in roles.stop:
                 row.tokens.append(token)
             if stopped or token in roles.stop:
@@ -328,7 +339,7 @@ def _steps(
     for count in itertools.count(1):
         chosen_B = choose(logits_BV, running.history)
         stopped_B = none_B if ends.watch is None else ends.watch(chosen_B, live_B)
-        yield Step(chosen_B, log_probabilities(logits_BV, chosen_B), live_B, stopped_B)
+        yield Step(chosen_B, logits_BV, live_B, stopped_B)
         live_B = live_B & ~torch.isin(chosen_B, stop) & ~stopped_B & (limits_B > count)
         if not live_B.any():
             return

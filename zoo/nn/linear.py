@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import DataError
+from zoo.nn.few_rows import linear
 
 Role = Literal[
     "query",
@@ -99,6 +100,10 @@ class Linear(nn.Linear):
 
     def reset_parameters(self) -> None:
         """Leaves weight and bias unset."""
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """(…, in) → (…, out)."""
+        return linear(rows, self.weight, self.bias)
 
 
 class Embedding(nn.Embedding):

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from zoo.batch import IGNORE_INDEX
+from zoo.nn.few_rows import linear
 
 CHUNK_ELEMENTS = 1 << 24
 """Most logits alive at once (64 MiB in float32). No setting: any other number gives the same result, a fourth of it
@@ -49,7 +50,7 @@ class Projection(NamedTuple):
         """(…, D) → (…, R), before the cap; what spare columns hold means nothing."""
         spare = len(self.weight_RD) - self.vocab_size
         bias_R = None if self.bias_V is None else functional.pad(self.bias_V, (0, spare))
-        return functional.linear(features, self.weight_RD, bias_R)
+        return linear(features, self.weight_RD, bias_R)
 
     def product_into(self, buffer_NR: Tensor, features_ND: Tensor) -> Tensor:
         """As `product`, in memory that is there already; for use without autograd."""
