@@ -72,7 +72,7 @@ class Step(NamedTuple):
 
     @property
     def log_probabilities(self) -> Tensor:
-        """(B,) the log of the probability of each token, before temperature and limits; computed when it is asked for."""
+        """(B,) the log of the probability of each token, before temperature and limits; computed when asked for."""
         return log_probabilities(self.logits_BV, self.tokens_B)
 
 
