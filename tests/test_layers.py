@@ -64,6 +64,7 @@ OWNERS: dict[str, set[str]] = {
     "tensorboard": {"training"},
     **{library: {"cli"} for library in ("argparse", "click", "getopt", "optparse", "typer")},
     **{library: set() for library in ("transformers", "x_transformers", "litgpt")},
+    "jinja2": {"generation"},
     "omegaconf": {"config_text"},
 }
 

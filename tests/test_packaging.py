@@ -38,6 +38,7 @@ UNSAFE: dict[str, dict[str, str]] = {
         "4.57.6": "CVE-2026-1839: random states are unpickled",
         "5.2.0": "CVE-2026-4372: a config field downloads and runs code",
     },
+    "jinja2": {"3.1.5": "CVE-2025-27516: a template leaves the sandbox by the attr filter"},
     "wandb": {"0.28.0": "deadlocks; keys in debug logs"},
 }
 

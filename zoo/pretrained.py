@@ -18,7 +18,7 @@ from zoo.generation.fill import Filled, fill_masks, fill_spans
 from zoo.generation.generate import TokenRoles
 from zoo.generation.prompts import framed, prompt_tokens
 from zoo.generation.score import TextScore, score_texts, scored_row
-from zoo.generation.texts import Writer
+from zoo.generation.texts import Generated, Writer
 from zoo.models.base import Model, ModelConfig
 from zoo.tokenizer.tokenizer import Tokenizer
 
@@ -124,6 +124,7 @@ class Pretrained:
         max_new_tokens: int | None = None,
         prefix: str = "",
         details: bool = False,
+        batch_size: int = 16,
         **options: Any,
     ) -> Any:
         """What the model writes: a decoder goes on with the prompt, an encoder-decoder answers to it.
@@ -139,6 +140,7 @@ class Pretrained:
                 ends with the `end` token.
             prefix: what the output begins with.
             details: whether a text comes with its tokens, their log-probabilities, its score and why it ended.
+            batch_size: prompts that are worked on side by side; it does not change what is written.
             options: fields of `zoo.generation.decoding.DecodingConfig`: `temperature` (0, the default: greedy),
                 `top_k`, `top_p`, `min_p`, `typical_p`, penalties, `seed`; `num_beams`, `length_penalty`,
                 `early_stopping`; `best_of`, `num_return`; `stop` (one string or several), `stop_tokens`,
@@ -155,12 +157,28 @@ class Pretrained:
         """
         self._require("generate")
         texts = [prompt] if isinstance(prompt, str) else list(prompt)
-        config = self._decoding(options, prefix)
-        tokens = [prompt_tokens(self.config.kind, self.tokenizer, text) for text in texts]
-        found = self._writer().write(tokens, config, max_new_tokens)
+        found = self.generations(texts, max_new_tokens=max_new_tokens, prefix=prefix, batch_size=batch_size, **options)
         chosen = [[one if details else one.text for one in of_prompt] for of_prompt in found]
-        results = [of_prompt[0] if config.num_return is None else of_prompt for of_prompt in chosen]
+        results = [of_prompt[0] if options.get("num_return") is None else of_prompt for of_prompt in chosen]
         return results[0] if isinstance(prompt, str) else results
+
+    def generations(
+        self,
+        prompts: Sequence[str],
+        *,
+        max_new_tokens: int | None = None,
+        prefix: str = "",
+        batch_size: int = 16,
+        **options: Any,
+    ) -> Iterator[list[Generated]]:
+        """As `generate` for many prompts: the texts of each, best first, come as soon as its batch is done.
+
+        Wrong input of any prompt raises at once, before anything is computed.
+        """
+        self._require("generate")
+        config = self._decoding(options, prefix)
+        tokens = [prompt_tokens(self.config.kind, self.tokenizer, text) for text in prompts]
+        return self._writer().write(tokens, config, max_new_tokens, batch_size)
 
     def stream(
         self, prompt: str, *, max_new_tokens: int | None = None, prefix: str = "", **options: Any

@@ -1,8 +1,15 @@
 """`zoo generate`."""
 
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from tests.cli.tiny import Command, Workshop
+from zoo.cli.generate import DECODING
+from zoo.generation.decoding import DecodingConfig
 from zoo.loading import load
 
 
@@ -18,9 +25,74 @@ def test_encoder_decoder_answers(workshop: Workshop, command: Command) -> None:
     assert out == load("runs/tiny-encoder_decoder").generate("Return <extra_id_0>", max_new_tokens=5) + "\n"
 
 
-@pytest.mark.parametrize("limits", [{}, {"top_k": 40}, {"top_p": 0.9}, {"top_k": 40, "top_p": 0.9}])
-def test_options_reach_the_sampler(workshop: Workshop, command: Command, limits: dict[str, float]) -> None:
-    sampling = {"temperature": 1.5, "seed": 3, **limits}
-    options = [part for name, value in sampling.items() for part in (f"--{name.replace('_', '-')}", value)]
-    out = command("generate", "runs/tiny-decoder", "a", "--max-new-tokens", "9", *options).out
-    assert out == "a" + load("runs/tiny-decoder").generate("a", max_new_tokens=9, **sampling) + "\n"
+def as_arguments(options: dict[str, Any]) -> list[str]:
+    pairs = [(name, value) for name, given in options.items() for value in (given if type(given) is list else [given])]
+    return [part for name, value in pairs for part in (f"--{name.replace('_', '-')}", str(value).lower())]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"temperature": 1.5, "seed": 3},
+        {"temperature": 1.5, "top_k": 40, "top_p": 0.9, "min_p": 0.01, "typical_p": 0.9},
+        {"repetition_penalty": 1.3, "frequency_penalty": 0.5, "presence_penalty": 0.5, "no_repeat_ngram_size": 2},
+        {"prefix_tokens": [40, 41], "min_new_tokens": 3, "stop": ["e", " "], "stop_tokens": [98, 99]},
+        {"num_beams": 3, "length_penalty": 0.5, "early_stopping": "never"},
+        {"num_beams": 3, "early_stopping": True},
+        {"temperature": 1.5, "best_of": 3, "prefix": "is"},
+    ],
+    ids=str,
+)
+def test_options_reach_decoding(workshop: Workshop, command: Command, options: dict[str, Any]) -> None:
+    out = command("generate", "runs/tiny-decoder", "a", "--max-new-tokens", "9", *as_arguments(options)).out
+    assert out == "a" + load("runs/tiny-decoder").generate("a", max_new_tokens=9, **options) + "\n"
+
+
+def test_every_field_of_decoding_is_an_option() -> None:
+    assert set(DECODING) == {field.name for field in fields(DecodingConfig)}
+
+
+def test_several_prompts_and_several_texts(workshop: Workshop, command: Command) -> None:
+    options = ("--max-new-tokens", "5", "--num-beams", "3", "--num-return", "2")
+    out = command("generate", "runs/tiny-decoder", "a", "The ", *options).out
+    found = load("runs/tiny-decoder").generate(["a", "The "], max_new_tokens=5, num_beams=3, num_return=2)
+    texts = ["".join(f"{prompt}{text}\n" for text in texts) for prompt, texts in zip(["a", "The "], found, strict=True)]
+    assert out == "\n".join(texts)
+
+
+@pytest.mark.parametrize("name", ["prompts.txt", "prompts.jsonl"])
+def test_prompts_from_a_file_and_texts_into_one(
+    workshop: Workshop, command: Command, name: str, tmp_path: Path
+) -> None:
+    prompts = ["Return a", "The length", "What is"]
+    lines = prompts if name.endswith("txt") else [json.dumps({"question": prompt, "n": 1}) for prompt in prompts]
+    (tmp_path / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    arguments = ("--file", tmp_path / name, "--field", "question", "--output", tmp_path / "out.jsonl")
+    options = {"temperature": 1.0, "seed": 2, "max_new_tokens": 5}
+    assert command("generate", "runs/tiny-decoder", *arguments, *as_arguments(options)).status == 0
+    records = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
+    expected = load("runs/tiny-decoder").generate(prompts, details=True, **options)
+    assert records == [{"prompt": prompt, **one._asdict()} for prompt, one in zip(prompts, expected, strict=True)]
+    again = command("generate", "runs/tiny-decoder", *arguments)
+    assert again.status == 2
+    assert "out.jsonl exists already" in again.err
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ((), "no prompt: write one, or --file"),
+        (("a", "--file", "x.txt"), "file: 'x.txt' beside a prompt"),
+        (("--file", "absent.txt"), "cannot read absent.txt"),
+        (("a", "--num-beams", "2", "--temperature", "1"), "num_beams: 2 beams are searched, not drawn"),
+        (("a", "--top-k", "2"), "top_k: 2 has no effect at temperature 0"),
+        (("a", "--early-stopping", "always"), "early_stopping: 'always' is not"),
+    ],
+    ids=str,
+)
+def test_mistakes_are_one_line(workshop: Workshop, command: Command, arguments: tuple[str, ...], message: str) -> None:
+    status, out, err = command("generate", "runs/tiny-decoder", *arguments)
+    assert status in (1, 2)
+    assert out == ""
+    assert message in err
+    assert err.count("\n") == 1

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.generation.tiny import pretrained
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, DataError
 
 LONG: dict[str, Any] = {"temperature": 1.5, "seed": 2, "max_new_tokens": 20}
 
@@ -75,3 +75,18 @@ def test_what_is_chosen_among_several_is_not_streamed(options: dict[str, Any], k
 def test_a_prefix_is_said_once() -> None:
     with pytest.raises(ConfigError, match="say it twice"):
         pretrained("decoder").generate("The", prefix="a", prefix_tokens=[3])
+
+
+@pytest.mark.parametrize("kind", ["decoder", "encoder_decoder"])
+def test_the_size_of_a_batch_changes_nothing(kind: str) -> None:
+    model, prompts = pretrained(kind, positions="rotary"), ["The dog", "A", "In the park", "The", "A cat"]
+    whole = model.generate(prompts, **LONG)
+    assert [model.generate(prompts, batch_size=size, **LONG) for size in (1, 2, 5)] == [whole] * 3
+    each = model.generations(prompts, batch_size=2, best_of=2, **LONG)
+    assert len(next(each)) == 1
+    assert len(list(each)) == 4
+    with pytest.raises(ConfigError, match="batch_size: 0"):
+        model.generate(prompts, batch_size=0)
+    learned = pretrained("decoder")
+    with pytest.raises(DataError, match="the model has 24"):
+        learned.generations(["The", "x" * 30], batch_size=1)

@@ -1,61 +1,101 @@
-"""`zoo generate`: writes text."""
+"""`zoo generate`: writes texts."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoo.cli.arguments import ModelFolder, Weights, Which, examples, number, whole_number
+from zoo.cli import decoding_options as options
+from zoo.cli.arguments import ModelFolder, Weights, examples
+from zoo.cli.text_file import Field, File, Output, json_lines, texts_from
+
+if TYPE_CHECKING:
+    from zoo.pretrained import Pretrained
 
 EXAMPLES = examples(
     'zoo generate runs/gpt-nano "Return the"',
     'zoo generate runs/gpt-nano "Return the" --temperature 0.8 --top-p 0.95 --seed 7 --max-new-tokens 100',
+    'zoo generate runs/gpt-nano "Return the" --num-beams 4 --num-return 2',
     'zoo generate runs/t5-nano "Return the <extra_id_0> of a list."',
+    "zoo generate runs/gpt-nano --file prompts.jsonl --field question --output answers.jsonl --stop Q:",
+    "zoo generate runs/gpt-nano --file - --output - < prompts.txt",
 )
+
+DECODING = (
+    *("temperature", "top_k", "top_p", "min_p", "typical_p", "repetition_penalty", "frequency_penalty"),
+    *("presence_penalty", "no_repeat_ngram_size", "min_new_tokens", "seed", "num_beams", "length_penalty"),
+    *("early_stopping", "best_of", "num_return", "stop", "stop_tokens", "prefix_tokens"),
+)
+"""The options that are fields of `zoo.generation.decoding.DecodingConfig`: all of them."""
 
 
 def run(
+    context: typer.Context,
     folder: ModelFolder,
     prompt: Annotated[
-        str, typer.Argument(metavar="prompt", help="what to go on with; '-- text' where it begins with a -")
-    ],
-    max_new_tokens: Annotated[
-        int | None,
-        typer.Option(parser=whole_number, metavar="number", help="tokens to write at most; 64 where nobody says"),
+        list[str] | None,
+        typer.Argument(metavar="prompt", help="what to go on with; '-- text' where it begins with a -"),
     ] = None,
-    temperature: Annotated[
-        float,
-        typer.Option(
-            parser=number, metavar="number", help="0: always the likeliest token; above: draw, wilder the higher"
-        ),
-    ] = 0.0,
-    top_k: Annotated[
-        int | None, typer.Option(parser=whole_number, metavar="number", help="draw from the k likeliest tokens only")
-    ] = None,
-    top_p: Annotated[
-        float | None,
-        typer.Option(parser=number, metavar="number", help="draw from the likeliest tokens that make up this share"),
-    ] = None,
-    seed: Annotated[
-        int, typer.Option(parser=whole_number, metavar="number", help="the same seed draws the same text")
-    ] = 0,
+    max_new_tokens: options.MaxNewTokens = None,
+    temperature: options.Temperature = None,
+    top_k: options.TopK = None,
+    top_p: options.TopP = None,
+    min_p: options.MinP = None,
+    typical_p: options.TypicalP = None,
+    repetition_penalty: options.RepetitionPenalty = None,
+    frequency_penalty: options.FrequencyPenalty = None,
+    presence_penalty: options.PresencePenalty = None,
+    no_repeat_ngram_size: options.NoRepeatNgramSize = None,
+    min_new_tokens: options.MinNewTokens = None,
+    seed: options.Seed = None,
+    num_beams: options.NumBeams = None,
+    length_penalty: options.LengthPenalty = None,
+    early_stopping: options.EarlyStopping = None,
+    best_of: options.BestOf = None,
+    num_return: options.NumReturn = None,
+    stop: options.Stop = None,
+    stop_tokens: options.StopTokens = None,
+    prefix: options.Prefix = "",
+    prefix_tokens: options.PrefixTokens = None,
+    file: File = None,
+    field: Field = "prompt",
+    output: Output = None,
     weights: Weights = "raw",
-    which: Which = "newest",
 ) -> None:
     """Go on with a text, or answer to it.
 
     A decoder (GPT) goes on with the prompt, an encoder-decoder (T5) answers to it. Greedy unless a temperature is
-    given. The text appears while it is written.
+    given. The text of a single prompt appears while it is written. With --output, a line of JSON for each text: prompt,
+    text, tokens, log_probabilities, score, finished.
     """
     from zoo.loading import load
 
-    model = load(folder, which=which, weights=weights)
-    pieces = model.stream(
-        prompt, max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
-    )
-    if model.config.kind == "decoder":
-        print(prompt, end="", flush=True)
-    for piece in pieces:
-        print(piece, end="", flush=True)
-    print()
+    prompts = texts_from(prompt, file, field, "prompt")
+    given = options.given_options(context, DECODING)
+    decoding = {"max_new_tokens": max_new_tokens, "prefix": prefix, **given}
+    write(load(folder, weights=weights), prompts, decoding, output)
+
+
+def write(model: Pretrained, prompts: list[str], decoding: dict[str, Any], output: str | None) -> None:
+    """Writes texts to the screen, a single one piece by piece, or as JSON Lines into `output`."""
+    if output is not None:
+        found = model.generations(prompts, **decoding)
+        with json_lines(output) as lines:
+            for prompt, texts in zip(prompts, found, strict=True):
+                for one in texts:
+                    lines.write({"prompt": prompt, **one._asdict()})
+        return
+    if len(prompts) == 1 and not {"num_beams", "best_of", "num_return"} & set(decoding):
+        pieces = model.stream(prompts[0], **decoding)
+        if model.config.kind == "decoder":
+            print(prompts[0], end="", flush=True)
+        for piece in pieces:
+            print(piece, end="", flush=True)
+        print()
+        return
+    found = model.generations(prompts, **decoding)
+    for number, (prompt, texts) in enumerate(zip(prompts, found, strict=True)):
+        print("\n" if number else "", end="")
+        for one in texts:
+            print((prompt if model.config.kind == "decoder" else "") + one.text, flush=True)

@@ -19,7 +19,21 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 import zoo
-from zoo.cli import branch, config, data, describe, evaluate, extend, fill, generate, pretrain, report, tokenizer
+from zoo.cli import (
+    branch,
+    chat,
+    config,
+    data,
+    describe,
+    evaluate,
+    extend,
+    fill,
+    generate,
+    pretrain,
+    report,
+    score,
+    tokenizer,
+)
 from zoo.cli import list as listing
 from zoo.cli.arguments import examples
 from zoo.cli.ctrl_c import WholeImports
@@ -35,6 +49,8 @@ VERBS = {
     "evaluate": evaluate,
     "fill": fill,
     "generate": generate,
+    "chat": chat,
+    "score": score,
     "report": report,
     "list": listing,
     "describe": describe,

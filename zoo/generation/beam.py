@@ -21,6 +21,7 @@ from torch import Tensor
 
 from zoo.config import Config, setting
 from zoo.errors import ZooError
+from zoo.generation.cache import CacheConfig
 from zoo.generation.generate import Continuation, Running, TokenRoles, new_token_limits
 from zoo.generation.sample import Steps, check_choice
 from zoo.models.base import Model
@@ -62,6 +63,7 @@ def beam_search(
     penalties: Steps,
     *,
     max_new_tokens: int | None = None,
+    cache: CacheConfig | None = None,
 ) -> list[list[Hypothesis]]:
     """The best texts behind each prompt, best first, `num_beams` of them at most.
 
@@ -72,6 +74,7 @@ def beam_search(
         config: width, length penalty, early stopping.
         penalties: what is done to the log-probabilities before they are summed (`SamplingConfig.penalties`).
         max_new_tokens: as in `generate_steps`; a beam that has so many is finished.
+        cache: how keys and values of earlier places are kept; None: `growing`. The results are the same.
 
     Raises:
         DataError, ConfigError: as `generate_steps`. ZooError: no text can be finished, or logits are not numbers.
@@ -79,7 +82,7 @@ def beam_search(
     limits = new_token_limits(model, [len(prompt) for prompt in prompts], max_new_tokens)
     if not prompts:
         return []
-    running = Running(model, prompts, roles)
+    running = Running(model, prompts, roles, cache, max(limits))
     search = _Search(running, [_Finished(config, limit) for limit in limits], config.num_beams)
     while search.step(penalties):
         pass

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from zoo.config import setting
 from zoo.errors import ConfigError
 from zoo.generation.beam import BeamConfig, Hypothesis, beam_search
+from zoo.generation.cache import CacheConfig
 from zoo.generation.generate import TokenRoles, Watch, generate
 from zoo.generation.sample import SamplingConfig
 from zoo.models.base import Model
@@ -104,14 +105,17 @@ def decode(
     *,
     max_new_tokens: int | None = None,
     watch: Watch | None = None,
+    first: int = 0,
+    cache: CacheConfig | None = None,
 ) -> list[list[Hypothesis]]:
     """The texts behind each prompt as tokens, best first.
 
     Args:
-        model, prompts, max_new_tokens: as in `generate_steps`.
+        model, prompts, max_new_tokens, cache: as in `generate_steps`.
         roles: padding, start, and what ends a row beside the config's `stop_tokens`.
         config: how they are written.
         watch: ends rows at stop strings; it sees `config.samples` rows of each prompt, one after the other.
+        first: number of the first prompt among all that there are; what is drawn for a prompt is keyed by its number.
 
     Returns:
         For each prompt the `num_return` best. Without beams a text's score is its mean log-probability by the model,
@@ -123,13 +127,21 @@ def decode(
     roles = with_stop_tokens(roles, config)
     check_tokens(config, roles, max_new_tokens)
     if config.num_beams > 1:
-        found = beam_search(model, prompts, roles, config, config.penalties, max_new_tokens=max_new_tokens)
+        found = beam_search(model, prompts, roles, config, config.penalties, max_new_tokens=max_new_tokens, cache=cache)
         return [of_prompt[: config.count] for of_prompt in found]
     rows = generate(
-        model, prompts, roles, max_new_tokens=max_new_tokens, sampling=config, samples=config.samples, watch=watch
+        model,
+        prompts,
+        roles,
+        max_new_tokens=max_new_tokens,
+        sampling=config,
+        samples=config.samples,
+        watch=watch,
+        first=first,
+        cache=cache,
     )
     ranked = []
-    for first in range(0, len(rows), config.samples):
-        drawn = [Hypothesis(row.mean_log_probability, row) for row in rows[first : first + config.samples]]
+    for start in range(0, len(rows), config.samples):
+        drawn = [Hypothesis(row.mean_log_probability, row) for row in rows[start : start + config.samples]]
         ranked.append(sorted(drawn, key=lambda one: -one.score)[: config.count])
     return ranked

@@ -126,12 +126,14 @@ def generate(
     watch: Watch | None = None,
     cache: CacheConfig | None = None,
     scored: bool = True,
+    first: int = 0,
 ) -> list[Continuation]:
     """What the model writes behind each prompt; arguments as in `generate_steps`, whose rows these are.
 
     With `scored` false the log probabilities are left out, which costs a softmax over the vocabulary at each step.
+    `first` is the number of the first prompt among all that there are: what is drawn is keyed by it.
     """
-    keys = (Row(prompt, sample) for prompt in range(len(prompts)) for sample in range(samples))
+    keys = (Row(first + prompt, sample) for prompt in range(len(prompts)) for sample in range(samples))
     choose = Sampler(sampling or SamplingConfig(), keys)
     written = [Continuation([], []) for _ in range(len(prompts) * samples)]
     steps = generate_steps(

@@ -7,7 +7,14 @@ from typing import NamedTuple
 
 from zoo.errors import ConfigError
 from zoo.generation.decoding import DecodingConfig, check_tokens, decode, with_stop_tokens
-from zoo.generation.generate import Continuation, Reason, TokenRoles, generate_steps
+from zoo.generation.generate import (
+    Continuation,
+    Reason,
+    TokenRoles,
+    generate_steps,
+    language_model_head,
+    new_token_limits,
+)
 from zoo.generation.sample import Sampler
 from zoo.generation.stop import StoppingStream, StopWatch
 from zoo.generation.stream import TextStream, text_of
@@ -50,13 +57,32 @@ class Writer(NamedTuple):
     goes_on: bool
 
     def write(
-        self, prompts: Sequence[Sequence[int]], config: DecodingConfig, max_new_tokens: int | None
+        self, prompts: Sequence[Sequence[int]], config: DecodingConfig, max_new_tokens: int | None, batch_size: int
+    ) -> Iterator[list[Generated]]:
+        """For each prompt its texts, best first, `batch_size` prompts side by side.
+
+        Other arguments and errors as in `decode`; wrong input raises at once, before anything is computed.
+        """
+        if batch_size < 1:
+            raise ConfigError(f"{batch_size!r} must be at least 1", "batch_size")
+        roles = with_stop_tokens(self.roles, config)
+        check_tokens(config, roles, max_new_tokens)
+        language_model_head(self.model)
+        new_token_limits(self.model, [len(prompt) for prompt in prompts], max_new_tokens)
+
+        def texts() -> Iterator[list[Generated]]:
+            for first in range(0, len(prompts), batch_size):
+                yield from self._batch(prompts[first : first + batch_size], config, max_new_tokens, first)
+
+        return texts()
+
+    def _batch(
+        self, prompts: Sequence[Sequence[int]], config: DecodingConfig, max_new_tokens: int | None, first: int
     ) -> list[list[Generated]]:
-        """For each prompt its texts, best first; arguments and errors as in `decode`."""
         rows = [prompt for prompt in prompts for _ in range(config.samples)]
         silent = with_stop_tokens(self.roles, config).stop
         watch = StopWatch([self._stream(prompt, config.stop) for prompt in rows], silent) if config.stop else None
-        found = decode(self.model, prompts, self.roles, config, max_new_tokens=max_new_tokens, watch=watch)
+        found = decode(self.model, prompts, self.roles, config, max_new_tokens=max_new_tokens, watch=watch, first=first)
         return [
             [
                 Generated(self._text(one.row, prompt, config.stop), *one.row[:2], one.score, one.row.reason)

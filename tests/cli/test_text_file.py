@@ -1,0 +1,65 @@
+"""Texts in, JSON Lines out."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from zoo.cli.text_file import json_lines, read_records, texts_from
+from zoo.errors import ConfigError, DataError
+
+
+def test_lines_and_fields(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.txt").write_text("one\r\n\n two \n", encoding="utf-8")
+    assert read_records(str(tmp_path / "a.txt"), "prompt") == [{"prompt": "one"}, {"prompt": " two "}]
+    (tmp_path / "a.jsonl").write_text('{"a": "x", "b": "y", "c": 1}\n', encoding="utf-8")
+    assert read_records(str(tmp_path / "a.jsonl"), "b", "a") == [{"b": "y", "a": "x"}]
+    for text in ("one\n", '{"prompt": "one"}\n'):
+        monkeypatch.setattr("sys.stdin", io.StringIO(text))
+        assert read_records("-", "prompt") == [{"prompt": "one"}]
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("a.txt", "\n \n", "has no line with a text"),
+        ("a.txt", "one", r"for a and b it must be \.jsonl"),
+        ("a.jsonl", '{"a": "x"}', r"line 1: no text in field 'b' \(fields: a\)"),
+        ("a.jsonl", '{"a": "x", "b": "y"}\n{"a"', "line 2: no JSON"),
+        ("a.jsonl", "[]", "a JSON object is wanted"),
+        ("a.jsonl", '{"a": "x", "b": 3}', "no text in field 'b'"),
+    ],
+)
+def test_mistakes_name_the_line(name: str, content: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    with pytest.raises(DataError, match=message):
+        read_records(str(tmp_path / name), "a", "b")
+
+
+def test_bytes_that_are_no_text_and_absent_files(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"\xff\xfe")
+    for name in ("a.txt", "absent.txt"):
+        with pytest.raises(DataError, match="cannot read"):
+            read_records(str(tmp_path / name), "a")
+
+
+def test_one_source_of_texts() -> None:
+    assert texts_from(["a"], None, "prompt", "prompt") == ["a"]
+    with pytest.raises(ConfigError, match="no prompt: write one"):
+        texts_from([], None, "prompt", "prompt")
+    with pytest.raises(ConfigError, match="give one of the two"):
+        texts_from(["a"], "x", "prompt", "prompt")
+
+
+def test_records_are_written_at_once_into_a_new_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "out.jsonl"
+    with json_lines(str(path)) as lines:
+        lines.write({"text": "é\n"})
+        assert json.loads(path.read_text(encoding="utf-8")) == {"text": "é\n"}
+    with json_lines("-") as lines:
+        lines.write({"text": "é"})
+    assert capsys.readouterr().out == '{"text": "é"}\n'
+    for name, message in ((path, "exists already"), (tmp_path / "absent" / "x", "cannot be made")):
+        with pytest.raises(ConfigError, match=message), json_lines(str(name)):
+            pass

@@ -1,0 +1,94 @@
+"""`zoo score`: how likely texts are to a model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zoo.cli.arguments import ModelFolder, Weights, examples
+from zoo.cli.screen import table
+from zoo.cli.text_file import Field, File, Output, json_lines, read_records, texts_from
+from zoo.errors import ConfigError
+
+if TYPE_CHECKING:
+    from zoo.generation.score import TextScore
+
+EXAMPLES = examples(
+    'zoo score runs/gpt-nano "Return the length of the list." "List the of length the return."',
+    'zoo score runs/gpt-nano "Return the length of" --continuation " the list."',
+    'zoo score runs/t5-nano "Return the <extra_id_0> of a list." --continuation "<extra_id_0> length"',
+    "zoo score runs/gpt-nano --file pairs.jsonl --field question --continuation-field answer --output scores.jsonl",
+)
+SHOWN_CHARACTERS = 60
+
+
+def run(
+    folder: ModelFolder,
+    text: Annotated[
+        list[str] | None, typer.Argument(metavar="text", help="what is scored, or what a --continuation stands behind")
+    ] = None,
+    continuation: Annotated[str | None, typer.Option(metavar="text", help="score only this, behind the text")] = None,
+    file: File = None,
+    field: Field = "text",
+    continuation_field: Annotated[
+        str | None, typer.Option(metavar="name", help="of .jsonl: the field with the continuation, which is scored")
+    ] = None,
+    output: Output = None,
+    weights: Weights = "raw",
+) -> None:
+    """Say how likely texts are.
+
+    The log-likelihood of each text (natural logarithm), its mean over tokens, the perplexity, and bits per byte, which
+    compares models with different tokenizers. An encoder's (BERT) is the pseudo-log-likelihood: each token is named
+    from all others. An encoder-decoder (T5) scores a continuation only. With --output, a line of JSON for each text,
+    with the log-probability of every token.
+    """
+    from zoo.loading import load
+
+    texts, behind = _texts(text, continuation, file, field, continuation_field)
+    model = load(folder, weights=weights)
+    scores = model.score(texts, behind)
+    if output is None:
+        rows = [(_shown(score.text), len(score.tokens), *_numbers(score).values()) for score in scores]
+        table("", ("text", "tokens", "log-likelihood", "per token", "perplexity", "bits per byte"), rows)
+        return
+    with json_lines(output) as lines:
+        for before, score in zip(texts, scores, strict=True):
+            given = {"text": score.text} if behind is None else {"text": before, "continuation": score.text}
+            pieces = [model.tokenizer.token(token) for token in score.tokens]
+            tokens = {"tokens": score.tokens, "pieces": pieces, "log_probabilities": score.log_probabilities}
+            lines.write({**given, **_numbers(score), **tokens})
+
+
+def _texts(
+    text: list[str] | None, continuation: str | None, file: str | None, field: str, continuation_field: str | None
+) -> tuple[list[str], list[str] | None]:
+    """What is read, and what is scored behind it; None: what is read is scored."""
+    if continuation_field is not None:
+        if file is None or continuation is not None:
+            raise ConfigError(
+                f"{continuation_field!r} names a field of a --file, of which there is none, or one "
+                "text is a --continuation",
+                "continuation_field",
+            )
+        records = read_records(file, field, continuation_field)
+        return [record[field] for record in records], [record[continuation_field] for record in records]
+    texts = texts_from(text, file, field, "text")
+    return texts, None if continuation is None else [continuation] * len(texts)
+
+
+def _numbers(score: TextScore) -> dict[str, float | None]:
+    """The numbers of a score; None where nothing was scored."""
+    if not score.tokens:
+        return {"log_likelihood": 0.0, "per_token": None, "perplexity": None, "bits_per_byte": None}
+    return {
+        "log_likelihood": score.total,
+        "per_token": score.mean,
+        "perplexity": score.perplexity,
+        "bits_per_byte": score.bits_per_byte if score.num_bytes else None,
+    }
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 1]}…"
