@@ -157,9 +157,11 @@ class Pretrained:
         """
         self._require("generate")
         texts = [prompt] if isinstance(prompt, str) else list(prompt)
-        found = self.generations(texts, max_new_tokens=max_new_tokens, prefix=prefix, batch_size=batch_size, **options)
+        config = self._decoding(options, prefix)
+        tokens = [prompt_tokens(self.config.kind, self.tokenizer, text) for text in texts]
+        found = self._writer().write(tokens, config, max_new_tokens, batch_size, scored=details)
         chosen = [[one if details else one.text for one in of_prompt] for of_prompt in found]
-        results = [of_prompt[0] if options.get("num_return") is None else of_prompt for of_prompt in chosen]
+        results = [of_prompt[0] if config.num_return is None else of_prompt for of_prompt in chosen]
         return results[0] if isinstance(prompt, str) else results
 
     def generations(

@@ -107,6 +107,7 @@ def decode(
     watch: Watch | None = None,
     first: int = 0,
     cache: CacheConfig | None = None,
+    scored: bool = True,
 ) -> list[list[Hypothesis]]:
     """The texts behind each prompt as tokens, best first.
 
@@ -116,6 +117,7 @@ def decode(
         config: how they are written.
         watch: ends rows at stop strings; it sees `config.samples` rows of each prompt, one after the other.
         first: number of the first prompt among all that there are; what is drawn for a prompt is keyed by its number.
+        scored: whether log-probabilities and scores are wanted where nothing is chosen by them; they cost a softmax.
 
     Returns:
         For each prompt the `num_return` best. Without beams a text's score is its mean log-probability by the model,
@@ -139,6 +141,7 @@ def decode(
         watch=watch,
         first=first,
         cache=cache,
+        scored=scored or config.samples > 1,
     )
     ranked = []
     for start in range(0, len(rows), config.samples):

@@ -7,6 +7,7 @@ an encoder's on the right. Padding is document −1 and positions are explicit, 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -92,8 +93,8 @@ class Continuation(NamedTuple):
 
     @property
     def mean_log_probability(self) -> float:
-        """The mean of the log probabilities, of the token that ended the row too."""
-        return sum(self.log_probabilities) / len(self.log_probabilities)
+        """The mean of the log probabilities, of the token that ended the row too; not a number where there are none."""
+        return sum(self.log_probabilities) / len(self.log_probabilities) if self.log_probabilities else math.nan
 
 
 class Places(NamedTuple):

@@ -57,11 +57,18 @@ class Writer(NamedTuple):
     goes_on: bool
 
     def write(
-        self, prompts: Sequence[Sequence[int]], config: DecodingConfig, max_new_tokens: int | None, batch_size: int
+        self,
+        prompts: Sequence[Sequence[int]],
+        config: DecodingConfig,
+        max_new_tokens: int | None,
+        batch_size: int,
+        *,
+        scored: bool = True,
     ) -> Iterator[list[Generated]]:
         """For each prompt its texts, best first, `batch_size` prompts side by side.
 
-        Other arguments and errors as in `decode`; wrong input raises at once, before anything is computed.
+        Other arguments and errors as in `decode`: where not `scored`, texts may come without log-probabilities. Wrong
+        input raises at once, before anything is computed.
         """
         if batch_size < 1:
             raise ConfigError(f"{batch_size!r} must be at least 1", "batch_size")
@@ -72,17 +79,31 @@ class Writer(NamedTuple):
 
         def texts() -> Iterator[list[Generated]]:
             for first in range(0, len(prompts), batch_size):
-                yield from self._batch(prompts[first : first + batch_size], config, max_new_tokens, first)
+                yield from self._batch(prompts[first : first + batch_size], config, max_new_tokens, first, scored)
 
         return texts()
 
     def _batch(
-        self, prompts: Sequence[Sequence[int]], config: DecodingConfig, max_new_tokens: int | None, first: int
+        self,
+        prompts: Sequence[Sequence[int]],
+        config: DecodingConfig,
+        max_new_tokens: int | None,
+        first: int,
+        scored: bool,
     ) -> list[list[Generated]]:
         rows = [prompt for prompt in prompts for _ in range(config.samples)]
         silent = with_stop_tokens(self.roles, config).stop
         watch = StopWatch([self._stream(prompt, config.stop) for prompt in rows], silent) if config.stop else None
-        found = decode(self.model, prompts, self.roles, config, max_new_tokens=max_new_tokens, watch=watch, first=first)
+        found = decode(
+            self.model,
+            prompts,
+            self.roles,
+            config,
+            max_new_tokens=max_new_tokens,
+            watch=watch,
+            first=first,
+            scored=scored,
+        )
         return [
             [
                 Generated(self._text(one.row, prompt, config.stop), *one.row[:2], one.score, one.row.reason)
