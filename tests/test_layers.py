@@ -29,7 +29,7 @@ FOUNDATIONS = {
     "tokenizer",
 }
 TENSORS = {"nn", "heads", "models", "interop", "generation"}
-BELOW_TRAINING = FOUNDATIONS | TENSORS | {"data", "objectives", "checkpoint", "pretrained", "loading"}
+BELOW_TRAINING = FOUNDATIONS | TENSORS | {"data", "objectives", "checkpoint", "pretrained", "loading", "card", "saving"}
 
 # room -> the other rooms that it may import, for type annotations too
 MAY_IMPORT: dict[str, set[str]] = {
@@ -47,6 +47,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     # where both meet
     "checkpoint": FOUNDATIONS | TENSORS | {"data"},
     "pretrained": FOUNDATIONS | TENSORS,
+    "card": FOUNDATIONS | TENSORS | {"checkpoint", "report"},
+    "saving": FOUNDATIONS | TENSORS | {"checkpoint", "pretrained", "loading", "card"},
     "loading": FOUNDATIONS | TENSORS | {"checkpoint", "pretrained"},
     # a picture of what lies in a run folder; it knows the folder, not what filled it
     "report": BELOW_TRAINING,

@@ -10,22 +10,34 @@ The names below are loaded when they are first used, so that `import zoo` stays 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zoo.loading import load, save
+    from zoo.loading import load
     from zoo.models.create import create_model, model_config
     from zoo.models.presets import list_models
     from zoo.pretrained import Pretrained
+    from zoo.saving import export, save
     from zoo.training.imports import import_blocks
     from zoo.training.shipped import pretrain
 
 __version__ = "0.1.0"
-__all__ = ["Pretrained", "create_model", "import_blocks", "list_models", "load", "model_config", "pretrain", "save"]
+__all__ = [
+    "Pretrained",
+    "create_model",
+    "export",
+    "import_blocks",
+    "list_models",
+    "load",
+    "model_config",
+    "pretrain",
+    "save",
+]
 
 _HOME = {
     "create_model": "zoo.models.create",
     "model_config": "zoo.models.create",
     "list_models": "zoo.models.presets",
     "load": "zoo.loading",
-    "save": "zoo.loading",
+    "save": "zoo.saving",
+    "export": "zoo.saving",
     "Pretrained": "zoo.pretrained",
     "pretrain": "zoo.training.shipped",
     "import_blocks": "zoo.training.imports",

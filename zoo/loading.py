@@ -1,4 +1,4 @@
-"""Models in and out of folders: `zoo.load(folder)` and `zoo.save(model, folder)`."""
+"""Models out of folders: `zoo.load(folder)`. How they get into folders is in saving.py."""
 
 from __future__ import annotations
 
@@ -9,17 +9,15 @@ import torch
 
 from zoo.checkpoint.disk import nearest_folder, read_json
 from zoo.checkpoint.folder import newest_verified, verify_folder
-from zoo.checkpoint.model import CONFIG_NAME, PARTS, TRAINING_FORMAT, USAGE_NAME, load_model, save_model
+from zoo.checkpoint.model import CONFIG_NAME, PARTS, TRAINING_FORMAT, USAGE_NAME, load_model, read_card
 from zoo.checkpoint.standing import read_standing
 from zoo.errors import CheckpointError, ConfigError
 from zoo.generation.conventions import Conventions
 from zoo.interop.folder import architecture_of, is_foreign, load_foreign, other_weights, read_foreign_config
 from zoo.interop.usage import read_usage
-from zoo.models.base import Model
 from zoo.pretrained import Pretrained
 from zoo.registry import unknown_name
 from zoo.tokenizer.foreign import find_tokenizer
-from zoo.tokenizer.tokenizer import Tokenizer
 
 MAX_USAGE_BYTES = 16 << 20
 WHICH = ("newest", "best")
@@ -61,7 +59,9 @@ def load(
     if is_foreign(place):
         return _load_foreign(place, device, wanted)
     model, tokenizer = load_model(place, device=device)
-    return Pretrained(model if wanted is None else model.to(wanted), tokenizer, conventions_in(place))
+    pretrained = Pretrained(model if wanted is None else model.to(wanted), tokenizer, conventions_in(place))
+    pretrained.architecture, pretrained.source = read_card(place).get("architecture"), place
+    return pretrained
 
 
 def _load_foreign(folder: Path, device: str, dtype: torch.dtype | None) -> Pretrained:
@@ -73,29 +73,8 @@ def _load_foreign(folder: Path, device: str, dtype: torch.dtype | None) -> Pretr
             "belong together"
         )
     pretrained = Pretrained(load_foreign(folder, device, dtype), tokenizer, conventions_in(folder))
-    pretrained.architecture = architecture_of(folder)
+    pretrained.architecture, pretrained.source = architecture_of(folder), folder
     return pretrained
-
-
-def save(model: Pretrained | Model, folder: str | Path, tokenizer: Tokenizer | None = None) -> None:
-    """Writes a model folder that `load` opens.
-
-    Args:
-        model: a model by itself, or with its tokenizer.
-        folder: must not exist yet.
-        tokenizer: of a model by itself; None: the folder gets none.
-
-    Raises:
-        CheckpointError: the folder exists or cannot be written.
-        ConfigError: `model` has a tokenizer already.
-    """
-    if isinstance(model, Pretrained):
-        if tokenizer is not None:
-            raise ConfigError("the model has one with it; give zoo.save its `.model` to save another", "tokenizer")
-        usage = model.conventions.as_data()
-        save_model(model.model, model._tokenizer, Path(folder).expanduser(), usage=usage)
-    else:
-        save_model(model, tokenizer, Path(folder).expanduser())
 
 
 def conventions_in(folder: Path) -> Conventions:

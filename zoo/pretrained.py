@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Literal, overload
 
 from torch import Tensor
@@ -44,6 +45,8 @@ class Pretrained:
 
     architecture: str | None = None
     """The foreign architecture that the model was loaded as, which `zoo.export` prefers; None: no such."""
+    source: Path | None = None
+    """The folder that it was loaded from, where `zoo.save` and `zoo.export` look for what is known of it."""
 
     def __init__(
         self, model: Model, tokenizer: Tokenizer | None = None, conventions: Conventions | None = None

@@ -2,7 +2,7 @@
 
     model.safetensors      the weights; what is shared is stored once, under its first name
     config.yaml            the resolved ModelConfig
-    tokenizer.json, special_tokens.json, card.json         where given
+    tokenizer.json, special_tokens.json, card.json, README.md         where given
     usage.json             how it is meant to be used, where that is said (`zoo.generation.conventions`)
     imports.json           name, SHA-256 and entries of the own blocks that were imported, where there were any
     manifest.json          sizes and SHA-256 of the above
@@ -39,6 +39,7 @@ PARTS = {"raw": "model", "ema": "model-ema"}
 WEIGHTS_NAME = "model.safetensors"
 CONFIG_NAME = "config.yaml"
 CARD_NAME = "card.json"
+PAGE_NAME = "README.md"
 USAGE_NAME = "usage.json"
 IMPORTS_NAME = "imports.json"
 TOKENIZER_NAME = "tokenizer.json"
@@ -59,6 +60,7 @@ def save_model(
     *,
     card: Mapping[str, Any] | None = None,
     usage: Mapping[str, Any] | None = None,
+    page: str | None = None,
     replace: bool = False,
 ) -> None:
     """Writes a model folder, whole or not at all.
@@ -69,6 +71,7 @@ def save_model(
         folder: where to; it must not exist yet unless `replace`.
         card: plain data about the model (what it was trained on, its loss); numbers that are not finite become text.
         usage: plain data about how it is meant to be used; None or empty: nothing is written.
+        page: text of a README.md.
         replace: whether to take the place of what is there.
 
     Raises:
@@ -93,6 +96,8 @@ def save_model(
             (temporary / IMPORTS_NAME).write_text(imports, encoding="utf-8")
         if card_text is not None:
             (temporary / CARD_NAME).write_text(card_text, encoding="utf-8")
+        if page is not None:
+            (temporary / PAGE_NAME).write_text(page, encoding="utf-8")
         if usage_text is not None:
             (temporary / USAGE_NAME).write_text(usage_text, encoding="utf-8")
 

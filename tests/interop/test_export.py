@@ -1,0 +1,54 @@
+"""Which architecture a model of ours is written as, and in which files."""
+
+from pathlib import Path
+
+import pytest
+
+import zoo
+from zoo.errors import ConfigError
+from zoo.interop import ARCHITECTURES, read_config
+from zoo.interop.export import find_architecture, write_transformers
+from zoo.interop.folder import load_foreign, stored_tensors
+
+SIZE = {"dim": 16, "num_layers": 2, "num_heads": 2, "feed_forward_dim": 32, "max_length": 32, "vocab_size": 40}
+
+
+def test_of_several_the_preferred_one_or_the_first_by_name() -> None:
+    config = read_config(
+        "llama", {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1, "vocab_size": 40}
+    )
+    assert find_architecture(config) == "llama"
+    assert find_architecture(config, preferred="mistral") == "mistral"
+    assert find_architecture(config, preferred="bert") == "llama"
+    assert find_architecture(config, asked="mistral", preferred="llama") == "mistral"
+
+
+def test_what_stands_in_the_way_is_told_of_the_nearest() -> None:
+    config = zoo.model_config("gpt2", positions={"kind": "alibi"}, norm={"kind": "rms_norm"}, **SIZE)
+    with pytest.raises(ConfigError) as caught:
+        find_architecture(config)
+    told = str(caught.value).splitlines()
+    assert len(told) == 7
+    named = {line.strip().split(":")[0] for line in told[1:-1]}
+    assert "gpt2" in named
+    assert all(ARCHITECTURES[name].constant["kind"] == "decoder" for name in named)
+    with pytest.raises(ConfigError, match="gpt2 has no place for"):
+        find_architecture(config, asked="gpt2")
+
+
+@pytest.mark.parametrize("most, files", [(1 << 30, 1), (6_000, 5)])
+def test_files_hold_no_more_than_they_may(most: int, files: int, tmp_path: Path) -> None:
+    model = zoo.create_model("gpt2", **SIZE)
+    heard: list[int] = []
+    write_transformers(
+        model,
+        {"eos_token_id": 1},
+        tmp_path,
+        "gpt2",
+        shard_bytes=most,
+        told=lambda done, total: heard.append(total - done),
+    )
+    stored = stored_tensors(tmp_path)
+    assert len({one.path for one in stored.values()}) == len(heard) >= files
+    assert heard[-1] == 0
+    assert load_foreign(tmp_path).num_parameters == model.num_parameters

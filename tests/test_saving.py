@@ -1,0 +1,216 @@
+"""Models into folders: what transformers makes of an exported one, and what goes along."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from safetensors import safe_open
+from torch import Tensor
+
+import zoo
+from tests.generation.tiny import pretrained, tiny
+from tests.interop.cases import CASES, FIRST
+from tests.interop.parity import oracle, our_config, our_weights
+from tests.tokenizer.families import FAMILIES
+from zoo.checkpoint.model import read_card
+from zoo.errors import CheckpointError, ConfigError
+from zoo.interop import ARCHITECTURES
+from zoo.interop.folder import weight_files
+from zoo.models import Model
+from zoo.pretrained import ABILITIES, Pretrained
+
+TEXTS = ["The dog sees", "A cat in the park."]
+
+
+def exportable(kind: str) -> Pretrained:
+    """A model that an architecture of transformers takes, with a tokenizer of its family."""
+    heads: dict[str, Any] = {"language_model": {"kind": "language_model", "tied": True}}
+    changes: dict[str, Any] = {"norm": {"kind": "layer_norm"}, "positions": "learned"}
+    if kind == "encoder":
+        heads["language_model"] |= {"bias": True, "transform": "gelu"}
+        changes |= {
+            "placement": "post",
+            "embedding": {"norm": True, "num_segments": 2, "padding_token": 0},
+            "feed_forward": {"kind": "plain", "activation": "gelu"},
+            "norm": {"kind": "layer_norm", "eps": 1e-12},
+        }
+    if kind == "encoder_decoder":
+        model = zoo.create_model("t5-nano", vocab_size=400, dim=16, num_layers=2, num_heads=2, head_dim=8)
+        return Pretrained(model, pretrained(kind).tokenizer)
+    return pretrained(kind, heads=heads, **changes)
+
+
+def their_logits(folder: Path, kind: str, text: str) -> tuple[Tensor, list[int]]:
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    name = json.loads((folder / "config.json").read_text())["architectures"][0]
+    model = getattr(transformers, name).from_pretrained(folder).eval()
+    inputs = tokenizer(text, return_tensors="pt")
+    if kind == "encoder_decoder":
+        inputs["decoder_input_ids"] = torch.tensor([[model.config.decoder_start_token_id, 3, 4]])
+    with torch.no_grad():
+        output = model(**inputs)
+    return output.get("logits", output.get("prediction_logits"))[0], inputs["input_ids"][0].tolist()
+
+
+def our_logits(model: Pretrained, ids: list[int]) -> Tensor:
+    inputs = {"tokens": torch.tensor([ids])}
+    if model.config.kind == "encoder_decoder":
+        inputs["decoder_tokens"] = torch.tensor([[model.tokenizer.role("padding"), 3, 4]])
+    with torch.no_grad():
+        return model(**inputs)["language_model"][0]
+
+
+# ------------------------------------------------------------------------------------------------------------- exported
+
+
+@pytest.mark.parametrize("kind", list(ABILITIES))
+def test_transformers_opens_it_with_the_same_ids_and_logits(kind: str, tmp_path: Path) -> None:
+    model = exportable(kind)
+    opened = zoo.export(model, tmp_path / "out")
+    again = zoo.load(tmp_path / "out")
+    assert hasattr(transformers, opened)
+    for text in TEXTS:
+        logits, ids = their_logits(tmp_path / "out", kind, text)
+        assert ids == again.tokenizer.framed(text).tolist()
+        inner = model.tokenizer.prompt(text).tolist()
+        assert [id for id in ids if id not in model.tokenizer.special_ids] == inner
+        torch.testing.assert_close(logits, our_logits(again, ids), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(logits, our_logits(model, ids), rtol=1e-4, atol=1e-4)
+    assert again.config.vocab_size == model.config.vocab_size
+    assert {role: again.tokenizer.roles[role] for role in model.tokenizer.roles} == model.tokenizer.roles
+
+
+@pytest.mark.parametrize("name", FIRST.values())
+def test_every_architecture_comes_back(name: str, tmp_path: Path) -> None:
+    case, model = CASES[name], our_config(name).build_unset().double()
+    model.load_state_dict(our_weights(name))
+    opened = zoo.export(model, tmp_path / "out", architecture=case.architecture)
+    assert opened == case.model_class.__name__
+    theirs, told = case.model_class.from_pretrained(tmp_path / "out", dtype="auto", output_loading_info=True)
+    assert not told["unexpected_keys"]
+    expected, ignored = oracle(name).state_dict(), ARCHITECTURES[case.architecture].ignored
+    found = theirs.state_dict()
+    assert all(torch.equal(found[key], expected[key]) for key in expected if key not in ignored)
+    again = zoo.load(tmp_path / "out")
+    assert again.architecture == case.architecture
+    assert same(again.model, model)
+
+
+def same(one: Model, other: Model) -> bool:
+    other_state = other.state_dict()
+    return all(torch.equal(tensor, other_state[name]) for name, tensor in one.state_dict().items())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", list(ABILITIES))
+def test_a_clean_process_opens_it(kind: str, tmp_path: Path) -> None:
+    zoo.export(exportable(kind), tmp_path / "out")
+    card = (tmp_path / "out" / "README.md").read_text()
+    code = card.split("With transformers:\n\n```python\n")[1].split("```")[0]
+    assert "zoo" not in code
+    code = f"folder = {str(tmp_path / 'out')!r}\n{code}\nprint(type(model).__name__, tokenizer('The dog')['input_ids'])"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True)
+    ids = zoo.load(tmp_path / "out").tokenizer.framed("The dog").tolist()
+    assert ended.stdout.split(" ", 1)[1].strip() == str(ids)
+
+
+def test_large_weights_are_cut_into_shards(tmp_path: Path) -> None:
+    model = exportable("decoder")
+    heard: list[tuple[int, int]] = []
+    zoo.export(model, tmp_path / "out", shard_bytes=20_000, told=lambda done, total: heard.append((done, total)))
+    files = weight_files(tmp_path / "out")
+    assert len(files) == len(heard) > 2
+    assert heard[-1][0] == heard[-1][1]
+    assert not (tmp_path / "out" / "model.safetensors").exists()
+    assert same(zoo.load(tmp_path / "out").model, model.model)
+    transformers.GPT2LMHeadModel.from_pretrained(tmp_path / "out")
+    for path in files:
+        with safe_open(path, framework="pt") as file:
+            assert len(file.keys()) == 1 or path.stat().st_size < 22_000
+
+
+def test_what_was_opened_goes_out_as_what_it_was(tmp_path: Path) -> None:
+    """Several architectures compute what this Mistral computes; the one it came as is written."""
+    config = transformers.MistralConfig(
+        vocab_size=64, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=1, max_position_embeddings=32, sliding_window=None,
+    )  # fmt: skip
+    transformers.MistralForCausalLM(config).save_pretrained(tmp_path / "theirs")
+    model = zoo.load(tmp_path / "theirs")
+    assert zoo.export(model, tmp_path / "again") == "MistralForCausalLM"
+    assert zoo.export(model.model, tmp_path / "bare") == "LlamaForCausalLM"
+    assert zoo.export(model, tmp_path / "asked", architecture="llama") == "LlamaForCausalLM"
+    zoo.save(model, tmp_path / "ours")
+    assert read_card(tmp_path / "ours")["architecture"] == "mistral"
+    assert zoo.export(tmp_path / "ours", tmp_path / "later") == "MistralForCausalLM"
+
+
+def test_ids_and_templates_go_along(tmp_path: Path) -> None:
+    FAMILIES["gpt2"](tmp_path)
+    config = transformers.GPT2Config(vocab_size=400, n_embd=16, n_layer=1, n_head=2, n_positions=32)
+    model = transformers.GPT2LMHeadModel(config)
+    model.save_pretrained(tmp_path)
+    (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": [0, 7], "bos_token_id": 0}))
+    (tmp_path / "chat_template.jinja").write_text("{% for m in messages %}{{ m['content'] }}{% endfor %}")
+    zoo.export(tmp_path, tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "generation_config.json").read_text())["eos_token_id"] == [0, 7]
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert theirs.apply_chat_template([{"role": "user", "content": "the fox"}], tokenize=False) == "the fox"
+    assert theirs.eos_token_id == 0
+    assert theirs("the fox").keys() == {"input_ids", "attention_mask"}
+    again = zoo.load(tmp_path / "out")
+    expected = zoo.load(tmp_path).conventions
+    assert again.conventions._replace(template=None) == expected._replace(template=None)
+    assert again.conventions.template is not None
+    assert again.conventions.template.source == expected.template.source  # type: ignore[union-attr]
+
+
+# -------------------------------------------------------------------------------------------------------------- refused
+
+
+def test_a_model_that_fits_nowhere_is_told_why(tmp_path: Path) -> None:
+    model = tiny("decoder", positions="alibi", norm={"kind": "rms_norm"})
+    with pytest.raises(ConfigError, match="no architecture of transformers computes what this decoder") as caught:
+        zoo.export(model, tmp_path / "out")
+    told = str(caught.value)
+    assert told.count("\n  ") == 5
+    assert "has no place for" in told
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(ConfigError, match="gpt2 has no place for"):
+        zoo.export(model, tmp_path / "out", architecture="gpt2")
+
+
+def test_wrong_use_is_told(tmp_path: Path) -> None:
+    model = exportable("decoder")
+    with pytest.raises(ConfigError, match=r"format: unknown format 'onnx' \(legal: transformers\)"):
+        zoo.export(model, tmp_path / "out", "onnx")
+    with pytest.raises(ConfigError, match="architecture: unknown architecture 'gtp2'; did you mean 'gpt2'"):
+        zoo.export(model, tmp_path / "out", architecture="gtp2")
+    with pytest.raises(ConfigError, match="tokenizer: the model has one with it"):
+        zoo.export(model, tmp_path / "out", tokenizer=model.tokenizer)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(CheckpointError, match="exists already"):
+        zoo.export(model, tmp_path / "out")
+    with pytest.raises(CheckpointError, match="absent is missing"):
+        zoo.export(tmp_path / "absent", tmp_path / "other")
+
+
+def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:
+    def fail(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        zoo.export(exportable("decoder"), tmp_path / "out", told=fail)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_in_training_stays_in_training(tmp_path: Path) -> None:
+    model = exportable("decoder").model.train()
+    zoo.save(model, tmp_path / "ours")
+    zoo.export(model, tmp_path / "theirs")
+    assert model.training

@@ -1,0 +1,63 @@
+"""Our tokenizers as transformers opens them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import transformers
+
+from tests.generation.vocabularies import tokenizer_of
+from tests.tokenizer.families import FAMILIES, PROBES
+from zoo.tokenizer.export import write_for_transformers
+from zoo.tokenizer.foreign import open_tokenizer
+from zoo.tokenizer.tokenizer import Tokenizer
+
+FRAMES = {
+    "encoder": ("bert", "classify", "separate"),
+    "decoder": ("gpt", None, None),
+    "encoder_decoder": ("t5", None, "end"),
+}
+
+
+def written(tokenizer: Tokenizer, folder: Path, family: str, segments: bool = False) -> Any:
+    write_for_transformers(tokenizer, folder, family, {"model_max_length": 32}, segments)
+    return transformers.AutoTokenizer.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("family", FRAMES)
+def test_texts_have_the_frame_that_the_family_is_trained_with(family: str, tmp_path: Path) -> None:
+    name, before, after = FRAMES[family]
+    ours = tokenizer_of(name)
+    theirs = written(ours, tmp_path, family)
+    for text in ["The dog", "two  spaces", "naïve"]:
+        expected = [ours.role(role) for role in [before] if role]
+        expected += [*ours.prompt(text).tolist(), *(ours.role(role) for role in [after] if role)]
+        assert theirs(text)["input_ids"] == expected
+        assert theirs.decode(theirs(text)["input_ids"], skip_special_tokens=True) == ours.decode(ours.prompt(text))
+    assert theirs.model_max_length == 32
+    assert open_tokenizer(tmp_path).roles == ours.roles
+
+
+def test_segments_are_given_where_the_model_has_them(tmp_path: Path) -> None:
+    (tmp_path / "with").mkdir()
+    theirs = written(tokenizer_of("bert"), tmp_path / "with", "encoder", segments=True)
+    assert theirs("The dog", "A cat")["token_type_ids"][-1] == 1
+    assert "token_type_ids" not in written(tokenizer_of("bert"), tmp_path, "encoder")("The dog")
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "gpt2"])
+def test_what_was_opened_keeps_its_own_frame(family: str, tmp_path: Path) -> None:
+    FAMILIES[family](tmp_path)
+    ours = open_tokenizer(tmp_path)
+    (tmp_path / "out").mkdir()
+    theirs = written(ours, tmp_path / "out", "decoder" if family == "gpt2" else "encoder")
+    assert [theirs(text)["input_ids"] for text in PROBES] == [ours.framed(text).tolist() for text in PROBES]
+
+
+def test_a_limit_that_was_baked_in_is_left_out(tmp_path: Path) -> None:
+    ours = tokenizer_of("bert")
+    definition = json.loads(ours.definition)
+    cut = {"direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0}
+    theirs = written(Tokenizer(json.dumps(definition | {"truncation": cut}), ours.special), tmp_path, "encoder")
+    assert len(theirs("The dog sees the cat")["input_ids"]) > 3

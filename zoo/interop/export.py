@@ -1,0 +1,164 @@
+"""Our models as folders that transformers opens: config.json, safetensors (in shards where large),
+generation_config.json.
+
+The architecture is found by trying the tables: the one whose config takes ours, every setting of it. Several can take
+it (what Llama computes, Mistral without a window computes too); then the one that is preferred is written, or the
+first.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from zoo.checkpoint.disk import ensure_space
+from zoo.checkpoint.tensors import save_tensors
+from zoo.config import flatten, to_mapping
+from zoo.errors import ConfigError
+from zoo.interop.base import ARCHITECTURES, Architecture, Mapped
+from zoo.interop.configs import write_config
+from zoo.interop.folder import CONFIG_NAME, INDEX_NAME, WEIGHTS_NAME
+from zoo.interop.weights import Plan, fit, plan_of, same_numbers
+from zoo.models import Model, ModelConfig
+from zoo.registry import unknown_name
+
+SHARD_BYTES = 5 << 30
+"""The most that one file of weights holds, as transformers has it."""
+MAX_NAMED = 5
+"""Of architectures that do not take a model, how many an error names with the reason."""
+GENERATION_NAME = "generation_config.json"
+
+
+def find_architecture(config: ModelConfig, asked: str | None = None, preferred: str | None = None) -> str:
+    """The foreign architecture that a model of ours is written as.
+
+    Args:
+        config: ours.
+        asked: the one that it must be; None: any that takes it.
+        preferred: of several that take it; None: the first by name.
+
+    Raises:
+        ConfigError: none takes it (with the reason of each near one), or the one that is asked for does not.
+    """
+    if asked is not None:
+        if asked not in ARCHITECTURES:
+            raise ConfigError(unknown_name("architecture", asked, ARCHITECTURES), "architecture")
+        write_config(asked, config)
+        return asked
+    reasons: dict[str, str] = {}
+    names = sorted(ARCHITECTURES, key=lambda name: (name != preferred, name))
+    for name in names:
+        try:
+            write_config(name, config)
+        except ConfigError as error:
+            reasons[name] = str(error)
+        else:
+            return name
+    near = sorted(names, key=lambda name: _distance(ARCHITECTURES[name], config))[:MAX_NAMED]
+    told = "".join(f"\n  {name}: {reasons[name]}" for name in near)
+    raise ConfigError(
+        f"no architecture of transformers computes what this {config.kind} computes; the nearest, and what stands in "
+        f"the way of each:{told}\nzoo.save keeps it as ours"
+    )
+
+
+def _distance(table: Architecture, config: ModelConfig) -> int:
+    """How many of the settings that hold for every model of an architecture are others here; the family weighs most."""
+    ours = flatten(to_mapping(config))
+    settings = {path: value for path, value in flatten(table.constant).items() if not path.startswith("initialization")}
+    differing = sum(ours.get(path) != value for path, value in settings.items())
+    return differing + 100 * (settings.get("kind") != config.kind)
+
+
+def write_transformers(
+    model: Model,
+    ids: Mapping[str, Any],
+    folder: Path,
+    architecture: str,
+    *,
+    shard_bytes: int = SHARD_BYTES,
+    told: Callable[[int, int], None] | None = None,
+) -> Mapped:
+    """Fills a folder with the config and the weights of a model, and the ids that generation asks for.
+
+    Args:
+        model: ours.
+        ids: what generation asks for (bos_token_id, eos_token_id, …).
+        folder: exists, and is empty.
+        architecture: one that takes the model.
+        shard_bytes: the most that a file of weights holds.
+        told: hears how many bytes of how many are written.
+
+    Returns:
+        The content of config.json.
+
+    Raises:
+        ConfigError, CheckpointError: the architecture does not take the model, or it cannot be written.
+    """
+    table = ARCHITECTURES[architecture]
+    written = write_config(architecture, model.config)
+    types = {str(parameter.dtype).removeprefix("torch.") for parameter in model.parameters()}
+    said = {name: id for name, id in ids.items() if name in table.harmless and name not in written}
+    config = {**written, **said, **({"dtype": types.pop()} if len(types) == 1 else {})}
+    _write_json(folder / CONFIG_NAME, config)
+    if model.config.kind != "encoder" and "language_model" in model.config.heads:
+        _write_json(folder / GENERATION_NAME, ids)
+    _write_weights(model, plan_of(table, model.config), folder, shard_bytes, told)
+    return config
+
+
+def _write_weights(
+    model: Model, plan: Plan, folder: Path, shard_bytes: int, told: Callable[[int, int], None] | None
+) -> None:
+    """Writes the weights, one file after the other: no more of them than one file holds is copied at a time."""
+    given = model.state_dict()
+    fit(
+        given,
+        plan.ours,
+        plan.our_copies,
+        "these weights are not those of this config",
+        lambda one, other: same_numbers(given[one], given[other]),
+    )
+    sizes = {link.foreign: sum(given[name].nbytes for name in link.ours) for link in plan.links}
+    total, done = sum(sizes.values()), 0
+    ensure_space(folder, total)
+    shards = list(_shards(sizes, shard_bytes))
+    names = [WEIGHTS_NAME] if len(shards) == 1 else [_shard_name(number, len(shards)) for number in range(len(shards))]
+    links = {link.foreign: link for link in plan.links}
+    for name, shard in zip(names, shards, strict=True):
+        tensors: dict[str, Tensor] = {
+            foreign: links[foreign].layout.to_foreign([given[part].detach() for part in links[foreign].ours])
+            for foreign in shard
+        }
+        save_tensors(tensors, folder / name)
+        done += sum(sizes[foreign] for foreign in shard)
+        if told is not None:
+            told(done, total)
+    if len(shards) > 1:
+        files = {foreign: name for name, shard in zip(names, shards, strict=True) for foreign in shard}
+        _write_json(folder / INDEX_NAME, {"metadata": {"total_size": total}, "weight_map": files})
+
+
+def _shards(sizes: Mapping[str, int], most: int) -> Iterator[list[str]]:
+    """The names in files of at most so many bytes; a tensor that is larger has one of its own."""
+    shard: list[str] = []
+    filled = 0
+    for name, size in sizes.items():
+        if shard and filled + size > most:
+            yield shard
+            shard, filled = [], 0
+        shard.append(name)
+        filled += size
+    yield shard
+
+
+def _shard_name(index: int, count: int) -> str:
+    return f"model-{index + 1:05}-of-{count:05}.safetensors"
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

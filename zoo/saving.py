@@ -1,0 +1,144 @@
+"""Models into folders: `zoo.save` as ours, `zoo.export` as others open them. A card goes along with both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from zoo.card import Facts, Opened, gather, page
+from zoo.checkpoint.folder import write_folder
+from zoo.checkpoint.model import PAGE_NAME, save_model
+from zoo.errors import ConfigError
+from zoo.interop.export import SHARD_BYTES, find_architecture, write_transformers
+from zoo.loading import load
+from zoo.models.base import Model
+from zoo.pretrained import Pretrained
+from zoo.registry import unknown_name
+from zoo.tokenizer.export import write_for_transformers
+from zoo.tokenizer.tokenizer import Tokenizer
+
+FORMATS = ("transformers",)
+"""What a model can be exported as."""
+EXPORT_FORMAT = "zoo-export"
+"""What an exported folder is called in its manifest."""
+
+
+def save(model: Pretrained | Model, folder: str | Path, tokenizer: Tokenizer | None = None) -> None:
+    """Writes a model folder that `load` opens, with a README.md that says what is known of the model.
+
+    Args:
+        model: a model by itself, or with its tokenizer.
+        folder: must not exist yet.
+        tokenizer: of a model by itself; None: the folder gets none.
+
+    Raises:
+        CheckpointError: the folder exists or cannot be written.
+        ConfigError: `model` has a tokenizer already.
+    """
+    held, target = _held(model, tokenizer), Path(folder).expanduser()
+    facts = facts_of(held)
+    text = page(target.name, held.model, held._tokenizer, facts, Opened("model = zoo.load(folder)"))
+    usage = held.conventions.as_data()
+    save_model(held.model, held._tokenizer, target, usage=usage, card=facts or None, page=text)
+
+
+def export(
+    model: Pretrained | Model | str | Path,
+    folder: str | Path,
+    format: str = "transformers",
+    *,
+    architecture: str | None = None,
+    tokenizer: Tokenizer | None = None,
+    which: str = "newest",
+    weights: str = "raw",
+    shard_bytes: int = SHARD_BYTES,
+    told: Callable[[int, int], None] | None = None,
+) -> str:
+    """Writes a folder that `transformers.Auto….from_pretrained` opens: config, weights, tokenizer, a card.
+
+        zoo.export("runs/gpt-small", "out/gpt-small", which="best")
+
+    Args:
+        model: a model by itself or with its tokenizer, or whatever `zoo.load` takes (a run, a step, a folder).
+        folder: must not exist yet.
+        format: "transformers".
+        architecture: what it is written as (`zoo list --architectures`); None: what it was loaded from, where that
+        still
+            takes it, or the first that takes it.
+        tokenizer: of a model by itself.
+        which, weights: of a run, as in `zoo.load`.
+        shard_bytes: the most that one file of weights holds.
+        told: hears how many bytes of how many are written.
+
+    Returns:
+        The class of transformers that opens the folder.
+
+    Raises:
+        ConfigError: no architecture takes the model (each near one with the reason), or not the one that is asked for.
+        CheckpointError: the folder exists or cannot be written, or there is no model to export.
+    """
+    if format not in FORMATS:
+        raise ConfigError(unknown_name("format", format, FORMATS), "format")
+    if isinstance(model, str | Path):
+        held = load(model, which=which, weights=weights)
+    else:
+        held = _held(model, tokenizer)
+    name = find_architecture(held.config, architecture, held.architecture)
+    target = Path(folder).expanduser()
+    opened = ""
+
+    def write(temporary: Path) -> None:
+        nonlocal opened
+        ids = _ids(held)
+        config = write_transformers(held.model, ids, temporary, name, shard_bytes=shard_bytes, told=told)
+        opened = config["architectures"][0]
+        if held._tokenizer is not None:
+            has_segments = held.config.embedding.num_segments > 0
+            write_for_transformers(held._tokenizer, temporary, held.config.kind, _fields(held), has_segments)
+        how = Opened("model = zoo.load(folder)", opened)
+        facts = {**facts_of(held), "architecture": name}
+        text = page(target.name, held.model, held._tokenizer, facts, how)
+        (temporary / PAGE_NAME).write_text(text, encoding="utf-8")
+
+    write_folder(target, write, format=EXPORT_FORMAT)
+    return opened
+
+
+def facts_of(model: Pretrained) -> Facts:
+    """What is known of a model: what its folder and its run say, and what it was loaded as."""
+    known = {} if model.architecture is None else {"architecture": model.architecture}
+    return {**gather(model.source), **known}
+
+
+def _ids(model: Pretrained) -> dict[str, Any]:
+    """What transformers calls the ids that generation asks for."""
+    roles = {} if model._tokenizer is None else model._tokenizer.roles
+    used, is_pair = model.conventions, model.config.kind == "encoder_decoder"
+    ends = list(dict.fromkeys([*([roles["end"]] if "end" in roles else []), *used.stop]))
+    found = {
+        "bos_token_id": roles.get("begin"),
+        "eos_token_id": ends[0] if len(ends) == 1 else ends or None,
+        "pad_token_id": roles.get("padding"),
+        "decoder_start_token_id": (roles.get("padding") if used.start is None else used.start) if is_pair else None,
+        "forced_bos_token_id": used.prefix[0] if is_pair and len(used.prefix) == 1 else None,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _fields(model: Pretrained) -> dict[str, Any]:
+    """What the tokenizer's config says of the model."""
+    config, template = model.config, model.conventions.template
+    fields: dict[str, Any] = {"model_max_length": config.max_length} if config.positions.kind == "learned" else {}
+    return fields if template is None else {**fields, "chat_template": template.source}
+
+
+def _held(model: Pretrained | Model, tokenizer: Tokenizer | None) -> Pretrained:
+    if not isinstance(model, Pretrained):
+        was_training = model.training
+        held = Pretrained(model, tokenizer)
+        model.train(was_training)
+        return held
+    if tokenizer is not None:
+        raise ConfigError("the model has one with it; give zoo.save its `.model` to save another", "tokenizer")
+    return model

@@ -1,0 +1,66 @@
+"""A tokenizer in the files that transformers opens as it is: tokenizer.json and tokenizer_config.json.
+
+The ids are ours: the file is written for the class that runs it unchanged. A tokenizer of our own says nothing about
+the special tokens around a text, since an objective puts them there; the file then has those that its family is trained
+with.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+
+from zoo.errors import DataError
+from zoo.tokenizer.framing import Frame, put_frame
+from zoo.tokenizer.library import guarded
+from zoo.tokenizer.special_files import NAMES
+from zoo.tokenizer.special_tokens import FOREIGN_CONFIG
+from zoo.tokenizer.tokenizer import LIBRARY_FILE_NAME, Tokenizer
+
+FRAMES = {
+    "encoder": Frame(("classify",), ("separate",), (), ("separate",)),
+    "decoder": Frame(),
+    "encoder_decoder": Frame((), ("end",), (), ("end",)),
+}
+"""What the objectives of each family put around a text."""
+
+
+def write_for_transformers(
+    tokenizer: Tokenizer, folder: Path, family: str, said: Mapping[str, Any], has_segments: bool
+) -> None:
+    """Writes the two files.
+
+    Args:
+        tokenizer: ours.
+        folder: exists.
+        family: of the model: "encoder", "decoder", "encoder_decoder".
+        said: further fields of tokenizer_config.json (the template of chats, the longest text).
+        has_segments: whether the model tells two texts apart (token_type_ids).
+    """
+    definition = json.loads(framed_definition(tokenizer, family))
+    definition |= {"truncation": None, "padding": None}
+    (folder / LIBRARY_FILE_NAME).write_text(json.dumps(definition, ensure_ascii=False, indent=1), encoding="utf-8")
+    fields: dict[str, Any] = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "clean_up_tokenization_spaces": False,
+        "model_input_names": ["input_ids", *(["token_type_ids"] if has_segments else []), "attention_mask"],
+    }
+    fields |= {name: tokenizer.token(tokenizer.roles[role]) for name, role in NAMES.items() if role in tokenizer.roles}
+    if tokenizer.sentinels:
+        fields["additional_special_tokens"] = [tokenizer.token(id) for id in tokenizer.sentinels]
+    fields |= said
+    (folder / FOREIGN_CONFIG).write_text(json.dumps(fields, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+def framed_definition(tokenizer: Tokenizer, family: str) -> str:
+    """The text of its tokenizer.json, with a frame around texts."""
+    if tokenizer.is_framed:
+        return tokenizer.definition
+    with guarded("frame the tokenizer", DataError):
+        library = tokenizers.Tokenizer.from_str(tokenizer.definition)
+        put_frame(library, FRAMES[family], tokenizer.special)
+        return str(library.to_str(pretty=True))
