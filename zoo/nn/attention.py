@@ -23,8 +23,8 @@ from zoo.nn.linear import Linear
 from zoo.nn.projection import AttentionShape, Biases, Heads, MultiHeadProjections, Projections, SharedProjections
 from zoo.nn.query_key_norm import QueryKeyNormConfig
 from zoo.nn.scale import InverseSqrtScaleConfig, ScaleConfig
-from zoo.nn.score import DotScoreConfig, ScoreConfig
-from zoo.nn.sinks import NoSinksConfig, SinksConfig
+from zoo.nn.score import DotScore, DotScoreConfig, ScoreConfig
+from zoo.nn.sinks import NoSinks, NoSinksConfig, SinksConfig
 from zoo.registry import Choice, unknown_name
 
 
@@ -194,11 +194,12 @@ class Scores(nn.Module):
         self.in_evaluation = self.in_training._replace(dropout=0.0)
         self.score = config.score.build(heads)
         self.sinks = config.sinks.build(heads.num_heads)
+        self.is_fixed = isinstance(self.score, DotScore) and isinstance(self.sinks, NoSinks)
 
     def forward(self, q_BHTK: Tensor) -> Scoring:
         """For these queries."""
         fixed = self.in_training if self.training else self.in_evaluation
-        return fixed._replace(sinks=self.sinks(q_BHTK), additive=self.score())
+        return fixed if self.is_fixed else fixed._replace(sinks=self.sinks(q_BHTK), additive=self.score())
 
 
 class Attention(nn.Module):

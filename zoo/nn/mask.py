@@ -12,7 +12,6 @@ Order and distance are those of places in the row, not of position ids, so packe
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TypeGuard
 
 import torch
 from torch import Tensor
@@ -89,12 +88,17 @@ class AttentionMask:
         """
         if self.prefix is not None and self.prefix.shape[1] != num_keys:
             raise ValueError(f"the prefix is {self.prefix.shape[1]} places long, the row {num_keys}")
+        left, right = self.window
         most_before = self.offset + num_queries - 1 if isinstance(self.offset, int) else None
         most_after = num_keys - 1 - self.offset if isinstance(self.offset, int) else None
+        orders = self.causal and _restricts(0, most_after)
+        has_right = _restricts(right, most_after) and (self.prefix is not None or not self.causal)
+        if not (orders or has_right or _restricts(left, most_before) or self.query_documents is not None):
+            return None
         query_T1 = (self.offset + torch.arange(num_queries, device=device))[:, None]
         key_1S = torch.arange(num_keys, device=device)[None, :]
         restrictions: list[Tensor] = []
-        if self.causal and _restricts(0, most_after):
+        if orders:
             visible = (key_1S <= query_T1)[None]
             if self.prefix is not None:
                 query_prefix_BT = self.prefix[:, self.offset : self.offset + num_queries]
@@ -103,20 +107,17 @@ class AttentionMask:
         if self.query_documents is not None and self.key_documents is not None:
             query_BT1, key_B1S = self.query_documents[:, :, None], self.key_documents[:, None, :]
             restrictions.append((query_BT1 == key_B1S) & (query_BT1 >= 0))
-        left, right = self.window
-        if _restricts(left, most_before):
+        if left is not None and _restricts(left, most_before):
             restrictions.append((query_T1 - key_1S <= left)[None])
-        if _restricts(right, most_after) and (self.prefix is not None or not self.causal):
+        if right is not None and has_right:
             restrictions.append((key_1S - query_T1 <= right)[None])
-        if not restrictions:
-            return None
         visible_BTS = restrictions[0]
         for restriction in restrictions[1:]:
             visible_BTS = visible_BTS & restriction
         return visible_BTS[:, None]
 
 
-def _restricts(limit: int | None, most: int | None) -> TypeGuard[int]:
+def _restricts(limit: int | None, most: int | None) -> bool:
     """Whether a limit can keep any key out, where none is farther away than `most`; None: not known, perhaps so."""
     return limit is not None and (most is None or limit < most)
 

@@ -104,7 +104,8 @@ class LayerNorm(nn.LayerNorm):
         As a list of tokens, which is a copy only for heads, which torch would copy anyway: else the gradient of heads
         has other strides than torch.compile (2.13) takes it to have, and its backward fails.
         """
-        return super().forward(hidden.reshape(-1, hidden.shape[-1])).view(hidden.shape)
+        rows = hidden.reshape(-1, hidden.shape[-1])
+        return torch.layer_norm(rows, self.normalized_shape, self.weight, self.bias, self.eps).view(hidden.shape)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -151,4 +151,5 @@ class SharedProjections(Projections):
 
 def split_heads(projected_BTX: Tensor, head_dim: int) -> Tensor:
     """(B, T, heads · K) → (B, heads, T, K)."""
-    return projected_BTX.unflatten(-1, (-1, head_dim)).transpose(1, 2)
+    rows, length, width = projected_BTX.shape
+    return projected_BTX.view(rows, length, width // head_dim, head_dim).transpose(1, 2)

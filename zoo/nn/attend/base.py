@@ -6,6 +6,7 @@ prepared. A query that may see nothing yields zeros in every kernel.
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import torch
@@ -54,13 +55,14 @@ class Scoring(NamedTuple):
     @property
     def features(self) -> frozenset[str]:
         """What it asks of a kernel beyond the plain softmax, by name."""
-        asked = {
-            "cap": self.cap is not None,
-            "dropout": self.dropout > 0,
-            "sinks": self.sinks is not None,
-            "additive": self.additive is not None,
-        }
-        return frozenset(name for name, is_asked in asked.items() if is_asked)
+        return _asked(self.cap is not None, self.dropout > 0, self.sinks is not None, self.additive is not None)
+
+
+@functools.cache
+def _asked(cap: bool, dropout: bool, sinks: bool, additive: bool) -> frozenset[str]:
+    """Names of the features that are asked; layers ask it anew in every call, and there are few answers."""
+    asked = {"cap": cap, "dropout": dropout, "sinks": sinks, "additive": additive}
+    return frozenset(name for name, is_asked in asked.items() if is_asked)
 
 
 class Demand(NamedTuple):

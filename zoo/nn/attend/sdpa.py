@@ -35,9 +35,9 @@ class SDPAKernel(Kernel):
         """One call; the additive mask takes the dtype of the queries, as torch demands."""
         assert scoring.features <= self.features, "the request did not say what the scoring asks"
         mask = prepared.mask
-        if mask is not None and mask.dtype is not torch.bool:
-            mask = mask.to(q_BHTK.dtype)
-        rows = _Rows(q_BHTK, k_BGSK, v_BGSK, prepared._replace(mask=mask))
+        if mask is not None and mask.dtype not in (torch.bool, q_BHTK.dtype):
+            prepared = prepared._replace(mask=mask.to(q_BHTK.dtype))
+        rows = _Rows(q_BHTK, k_BGSK, v_BGSK, prepared)
         if scoring.sinks is None:
             return _attend(rows, scoring)
         rows = _with_sinks(rows, scoring.sinks / scoring.scale)
