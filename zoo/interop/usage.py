@@ -16,6 +16,7 @@ from typing import Any
 
 from zoo.checkpoint.disk import read_json
 from zoo.errors import CheckpointError
+from zoo.interop.folder import plain_file
 
 MAX_BYTES = 16 << 20
 POOLING_MODES = {
@@ -73,9 +74,9 @@ def _pooling(folder: Path) -> dict[str, Any]:
 
 def _template(folder: Path) -> dict[str, Any]:
     config = _object(folder, "tokenizer_config.json")
-    file = folder / "chat_template.jinja"
     source = config.get("chat_template")
-    if file.is_file():
+    if (folder / "chat_template.jinja").is_file():
+        file = plain_file(folder, "chat_template.jinja")
         if file.stat().st_size > MAX_BYTES:
             raise CheckpointError(f"{file} is damaged or foreign: at most {MAX_BYTES:,} bytes are read")
         try:
@@ -106,4 +107,4 @@ def _object(folder: Path, name: str) -> dict[str, Any]:
 
 def _content(folder: Path, name: str) -> Any:
     """The content of a JSON file of the folder; None where it is missing."""
-    return read_json(folder / name, MAX_BYTES) if (folder / name).is_file() else None
+    return read_json(plain_file(folder, name), MAX_BYTES) if (folder / name).is_file() else None
