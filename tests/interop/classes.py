@@ -177,7 +177,9 @@ def paddings(architecture: str, name: str) -> tuple[str, ...]:
 
 
 def _said(output: Any) -> Tensor:
-    """Logits, or the hidden states of a base model."""
+    """Logits, or what a base model says: its pooler, or else its hidden states."""
+    if "pooler_output" in output:
+        return output.pooler_output
     if "start_logits" in output:
         return torch.stack((output.start_logits, output.end_logits), dim=-1)
     return output.logits if "logits" in output else output.last_hidden_state

@@ -41,14 +41,14 @@ This page is made by `python -m tests.interop.table` from what `tests/interop/te
 CLOSING = """
 ## Good to know
 
-- **Base models** (`BertModel`, `LlamaModel`, …) open as models without a head. The pooler of BERT, RoBERTa and ALBERT
-  belongs to the heads that read it; where there is none it is left out, `zoo.interop.left_out` names it, and
-  transformers draws a new one when it opens what we wrote. Nothing else reads it.
+- **Base models** (`BertModel`, `LlamaModel`, …) open as models without a head; the pooler of BERT, RoBERTa and ALBERT
+  is the head `pooler`. A file of theirs may lack it: then there is no such head, and transformers draws a pooler when
+  it opens what we wrote, which its hidden states do not depend on.
 - **Names** are read with and without the prefix of the base model (hub files of GPT-2 and BLOOM lack it), and norms
   with TensorFlow's `gamma` and `beta`.
 - **A file may have parts that its class does not use**, as the published BERT has (it says `BertForMaskedLM` and has
-  the pooler and the pair classifier): they are left out and named. Anything else that is missing, left over or of
-  another shape is an error that lists all of it.
+  the pooler and the pair classifier): they are left out, and `zoo.interop.left_out` names them. Anything else that is
+  missing, left over or of another shape is an error that lists all of it.
 - **Labels**: `id2label` becomes the `labels` of the head and is written again. `problem_type` chooses a loss in
   transformers; here the objective does.
 - **Decoders that classify** read the last token that is no padding. transformers finds it by `pad_token_id`, we by the

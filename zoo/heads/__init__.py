@@ -3,6 +3,7 @@
 from zoo.heads import (
     language_model,
     next_sentence,
+    pooler,
     sequence_classification,
     span_extraction,
     token_classification,
@@ -15,6 +16,7 @@ __all__ = [
     "HeadShape",
     "language_model",
     "next_sentence",
+    "pooler",
     "sequence_classification",
     "span_extraction",
     "token_classification",

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from zoo.config import setting
 from zoo.errors import ConfigError
 from zoo.heads.base import Head, HeadConfig, HeadShape
-from zoo.heads.transform import Transform, TransformConfig, transform_layer
+from zoo.heads.transform import TransformConfig, build_transform
 from zoo.nn.linear import Linear, Site
 
 
@@ -66,18 +66,10 @@ class Classifier(Head):
 
     def __init__(self, config: ClassifierConfig, shape: HeadShape, num_classes: int) -> None:
         super().__init__()
-        self.transform = _transform(config.transform, shape)
+        self.transform = nn.Identity() if config.transform is None else build_transform(config.transform, shape)
         self.dropout = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
         self.output = Linear(shape.dim, num_classes, config.bias, site=Site("head_output"))
 
     def forward(self, hidden: Tensor) -> Tensor:
         """(…, D) → (…, classes)."""
         return self.output(self.dropout(self.transform(hidden)))
-
-
-def _transform(config: TransformConfig | None, shape: HeadShape) -> nn.Module:
-    if config is None:
-        return nn.Identity()
-    dense = transform_layer(shape.dim, shape.dim, config.bias)
-    norm = shape.norm.build(shape.dim) if config.norm else nn.Identity()
-    return Transform(dense, config.activation, norm, config.dropout)

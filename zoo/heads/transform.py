@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from zoo.config import Config, setting
 from zoo.errors import ConfigError
+from zoo.heads.base import HeadShape
 from zoo.nn.feed_forward import ACTIVATIONS
 from zoo.nn.linear import Linear, Site
 from zoo.registry import unknown_name
@@ -52,6 +53,13 @@ class Transform(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         """(…, D) → (…, width of the layer)."""
         return self.norm(self.activation(self.dense(self.dropout(hidden))))
+
+
+def build_transform(config: TransformConfig, shape: HeadShape) -> Transform:
+    """The transform of a head, as wide as the model."""
+    dense = transform_layer(shape.dim, shape.dim, config.bias)
+    norm = shape.norm.build(shape.dim) if config.norm else nn.Identity()
+    return Transform(dense, config.activation, norm, config.dropout)
 
 
 def transform_layer(dim: int, width: int, bias: bool) -> Linear:

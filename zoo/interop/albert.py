@@ -11,6 +11,7 @@ from zoo.interop.base import (
     ACTIVATION_NAMES,
     ARCHITECTURES,
     HARMLESS,
+    POOLER,
     REQUIRED,
     Architecture,
     Field,
@@ -52,6 +53,7 @@ def weights(config: ModelConfig) -> tuple[Rule, ...]:
         Rule("albert.pooler", ("heads.next_sentence.pooler",)),
         Rule("sop_classifier.classifier", ("heads.next_sentence.classifier",)),
         Rule("albert.pooler", ("heads.sequence_classification.transform.dense",)),
+        Rule("albert.pooler", ("heads.pooler.transform.dense",)),
         *CLASSIFIERS,
     )
 
@@ -79,7 +81,7 @@ ALBERT = Architecture(
         "AlbertForSequenceClassification": ("sequence_classification",),
         "AlbertForTokenClassification": ("token_classification",),
         "AlbertForQuestionAnswering": ("span_extraction",),
-        "AlbertModel": (),
+        "AlbertModel": (POOLER,),
     },
     constant={
         "kind": "encoder",
@@ -91,6 +93,7 @@ ALBERT = Architecture(
         "heads": {
             "language_model": {"kind": "language_model", "tied": True, "bias": True},
             "next_sentence": {"kind": "next_sentence"},
+            "pooler": {"kind": "pooler", "pooling": "first", "transform": {"activation": "tanh"}},
             "sequence_classification": {
                 "kind": "sequence_classification",
                 "pooling": "first",
@@ -143,6 +146,7 @@ ALBERT = Architecture(
     ),
     ignored=("albert.embeddings.position_ids", "albert.embeddings.token_type_ids"),
     prefix="albert",
+    pooler="albert.pooler",
     optional=("albert.pooler", "sop_classifier.classifier"),
 )
 ARCHITECTURES.add(ALBERT.name, ALBERT)

@@ -98,6 +98,8 @@ class Architecture:
         ignored: foreign tensors that hold no weight; numbers as in a rule.
         prefix: the module under which classes with a head hold the base model. Files of the base model, and some
             others, leave it out of their names: both spellings are read.
+        pooler: the dense layer behind the first token that the base model has by its class, and that files of it may
+            lack all the same: then our model has no such head. "": there is none.
         optional: foreign modules of other classes of the architecture that files often hold all the same (BERT's
             pooler); where our model has no place for them they are left out, and `left_out` names them.
         modernize: brings spellings of older versions into today's, and drops fields that repeat others.
@@ -115,8 +117,18 @@ class Architecture:
     together: tuple[Together, ...] = ()
     ignored: tuple[str, ...] = ()
     prefix: str = ""
+    pooler: str = ""
     optional: tuple[str, ...] = ()
     modernize: Callable[[Mapped], Mapped] = current
+
+
+POOLER = "pooler"
+"""Our head that base models may have."""
+
+
+def is_base_model(config: ModelConfig) -> bool:
+    """Whether a model has no head, or a pooler alone."""
+    return {*config.heads} <= {POOLER}
 
 
 def tied(config: ModelConfig) -> bool:

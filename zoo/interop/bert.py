@@ -1,6 +1,6 @@
 """BERT: Devlin et al. 2018, arXiv:1810.04805, with the heads of pretraining and of labelled tasks.
 
-The pooler belongs to the heads that read it: a `BertModel` has none with us, and its file's is left out.
+The pooler belongs to the head that reads it; of a base model it is a head of its own.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from zoo.interop.base import (
     ACTIVATION_NAMES,
     ARCHITECTURES,
     HARMLESS,
+    POOLER,
     REQUIRED,
     Architecture,
     Field,
@@ -54,6 +55,7 @@ def weights(config: ModelConfig) -> tuple[Rule, ...]:
         Rule("bert.pooler.dense", ("heads.next_sentence.pooler",)),
         Rule("cls.seq_relationship", ("heads.next_sentence.classifier",)),
         Rule("bert.pooler.dense", ("heads.sequence_classification.transform.dense",)),
+        Rule("bert.pooler.dense", ("heads.pooler.transform.dense",)),
         *CLASSIFIERS,
     )
 
@@ -69,7 +71,7 @@ BERT = Architecture(
         "BertForSequenceClassification": ("sequence_classification",),
         "BertForTokenClassification": ("token_classification",),
         "BertForQuestionAnswering": ("span_extraction",),
-        "BertModel": (),
+        "BertModel": (POOLER,),
     },
     constant={
         "kind": "encoder",
@@ -81,6 +83,7 @@ BERT = Architecture(
         "heads": {
             "language_model": {"kind": "language_model", "tied": True, "bias": True},
             "next_sentence": {"kind": "next_sentence"},
+            "pooler": {"kind": "pooler", "pooling": "first", "transform": {"activation": "tanh"}},
             "sequence_classification": {
                 "kind": "sequence_classification",
                 "pooling": "first",
@@ -125,6 +128,7 @@ BERT = Architecture(
     together=(classifier_dropout(DROPOUTS),),
     ignored=("bert.embeddings.position_ids",),
     prefix="bert",
+    pooler="bert.pooler.dense",
     optional=("bert.pooler.dense", "cls.seq_relationship"),
 )
 ARCHITECTURES.add(BERT.name, BERT)

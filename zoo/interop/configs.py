@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from fnmatch import fnmatch
 from typing import Any
 
 from zoo.config import build, difference, flatten, to_mapping
 from zoo.errors import ConfigError
 from zoo.heads.classifier import LabelledConfig
-from zoo.interop.base import ARCHITECTURES, LABELS, Architecture, Field, Mapped
+from zoo.interop.base import ARCHITECTURES, LABELS, POOLER, Architecture, Field, Mapped, is_base_model
 from zoo.interop.labels import read_labels, write_labels
 from zoo.models import ModelConfig
 from zoo.models.encoder_decoder import EncoderDecoderConfig
@@ -21,12 +21,13 @@ ABSENT = object()
 """What stands for a setting that a config does not have, where null is a value."""
 
 
-def read_config(architecture: str, config: Mapping[str, Any]) -> ModelConfig:
+def read_config(architecture: str, config: Mapping[str, Any], tensors: Container[str] | None = None) -> ModelConfig:
     """Our config of a foreign model.
 
     Args:
         architecture: a name of ARCHITECTURES.
         config: the foreign config as plain data (its config.json); fields that are left out have their defaults.
+        tensors: the names in its files, which alone say whether a base model has a pooler; None: as its class has it.
 
     Raises:
         ConfigError: a field that is not known, or has a value that our blocks do not cover, by its name.
@@ -36,7 +37,7 @@ def read_config(architecture: str, config: Mapping[str, Any]) -> ModelConfig:
     theirs = flatten(config)
     _refuse_unread(table, theirs)
     settings = copy.deepcopy(table.constant)
-    heads = _heads(table, config.get("architectures"))
+    heads = _heads(table, config.get("architectures"), tensors)
     settings["heads"] = {
         name: {**head, **read_labels(head["kind"], config)} for name, head in settings["heads"].items() if name in heads
     }
@@ -66,7 +67,8 @@ def write_config(architecture: str, config: ModelConfig) -> Mapped:
         ConfigError: a setting of ours that the architecture has no place for, by its name.
     """
     table = ARCHITECTURES[architecture]
-    classes = [name for name, heads in table.classes.items() if {*heads} == {*config.heads}]
+    missing = {POOLER} - {*config.heads} if is_base_model(config) and table.pooler else set()
+    classes = [name for name, heads in table.classes.items() if {*heads} == {*config.heads} | missing]
     if not classes:
         able = "; ".join(f"{name}: {', '.join(heads)}" for name, heads in table.classes.items())
         raise ConfigError(f"{architecture} has no model with exactly {sorted(config.heads)} ({able})", "heads")
@@ -82,7 +84,7 @@ def write_config(architecture: str, config: ModelConfig) -> Mapped:
         for name, value in group.write(config).items():
             _put(theirs, name, value)
     theirs |= write_labels(config)
-    _refuse_loss(table.name, config, read_config(architecture, theirs))
+    _refuse_loss(table.name, config, read_config(architecture, theirs, () if missing else None))
     return theirs
 
 
@@ -91,13 +93,15 @@ def _present(paths: Iterable[str], heads: tuple[str, ...]) -> list[str]:
     return [path for path in paths if not path.startswith("heads.") or path.split(".")[1] in heads]
 
 
-def _heads(table: Architecture, classes: Any) -> tuple[str, ...]:
-    """Which of our heads the foreign class has that the config names."""
+def _heads(table: Architecture, classes: Any, tensors: Container[str] | None) -> tuple[str, ...]:
+    """Which of our heads the foreign class has that the config names, but for a pooler that its files lack."""
     if not classes:
         return next(iter(table.classes.values()))
     for name in classes:
         if name in table.classes:
-            return table.classes[name]
+            heads, pooler = table.classes[name], f"{table.pooler}.weight"
+            there = tensors is None or pooler in tensors or pooler.removeprefix(f"{table.prefix}.") in tensors
+            return heads if there else tuple(head for head in heads if head != POOLER)
     raise ConfigError(unknown_name(f"class of {table.name}", classes[0], table.classes), "architectures")
 
 

@@ -73,7 +73,7 @@ def load_foreign(folder: Path, device: str | torch.device = "cpu", dtype: torch.
     """
     device = usable_device(device)
     with collector_paused():
-        name, config = _opened(folder)
+        name, config = _opened(folder, with_weights=True)
         with torch.device("meta"):
             model = config.build_unset()
         places = {one: shared for shared in weights_of(model) for one in shared.names}
@@ -88,7 +88,7 @@ def read_foreign_weights(folder: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError, ConfigError: as `load_foreign`.
     """
-    name, config = _opened(folder)
+    name, config = _opened(folder, with_weights=True)
     streamed = _streamed(folder, name, config)
     return {one: tensor for names, tensor in streamed for one in names}
 
@@ -240,10 +240,12 @@ def _index(folder: Path) -> dict[str, str]:
 # --------------------------------------------------------------------------------------------------------------- config
 
 
-def _opened(folder: Path) -> tuple[str, ModelConfig]:
+def _opened(folder: Path, *, with_weights: bool = False) -> tuple[str, ModelConfig]:
+    """The architecture and our config; with the weights, a pooler is there only if they have it."""
     name, config = _config_in(folder)
+    tensors = stored_tensors(folder) if with_weights and ARCHITECTURES[name].pooler else None
     try:
-        return name, read_config(name, config)
+        return name, read_config(name, config, tensors)
     except ConfigError as error:
         raise ConfigError(f"{folder / CONFIG_NAME}: {error}") from None
 

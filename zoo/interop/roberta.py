@@ -11,6 +11,7 @@ from zoo.interop.base import (
     ACTIVATION_NAMES,
     ARCHITECTURES,
     HARMLESS,
+    POOLER,
     REQUIRED,
     Architecture,
     Field,
@@ -37,6 +38,7 @@ def weights(config: ModelConfig) -> tuple[Rule, ...]:
         Rule("lm_head.dense", ("heads.language_model.transform.dense",)),
         Rule("lm_head.layer_norm", ("heads.language_model.transform.norm",)),
         Rule("lm_head", ("heads.language_model",), also=shared),
+        Rule("roberta.pooler.dense", ("heads.pooler.transform.dense",)),
         Rule("classifier.dense", ("heads.sequence_classification.transform.dense",)),
         Rule("classifier.out_proj", ("heads.sequence_classification.output",)),
         Rule("classifier", ("heads.token_classification.output",)),
@@ -78,7 +80,7 @@ ROBERTA = Architecture(
         "RobertaForSequenceClassification": ("sequence_classification",),
         "RobertaForTokenClassification": ("token_classification",),
         "RobertaForQuestionAnswering": ("span_extraction",),
-        "RobertaModel": (),
+        "RobertaModel": (POOLER,),
     },
     constant={
         "kind": "encoder",
@@ -89,6 +91,7 @@ ROBERTA = Architecture(
         "embedding": {"norm": True},
         "heads": {
             "language_model": {"kind": "language_model", "tied": True, "bias": True, "transform": "gelu"},
+            "pooler": {"kind": "pooler", "pooling": "first", "transform": {"activation": "tanh"}},
             "sequence_classification": {
                 "kind": "sequence_classification",
                 "pooling": "first",
@@ -127,6 +130,7 @@ ROBERTA = Architecture(
     ),
     ignored=("roberta.embeddings.position_ids",),
     prefix="roberta",
+    pooler="roberta.pooler.dense",
     optional=("roberta.pooler.dense",),
 )
 ARCHITECTURES.add(ROBERTA.name, ROBERTA)

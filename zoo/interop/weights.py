@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import CheckpointError
-from zoo.interop.base import ARCHITECTURES, Architecture, Rule
+from zoo.interop.base import ARCHITECTURES, Architecture, Rule, is_base_model
 from zoo.interop.configs import read_config, write_config
 from zoo.interop.layouts import Layout
 from zoo.models import ModelConfig
@@ -50,7 +50,7 @@ class Plan(NamedTuple):
 
 
 def to_zoo(architecture: str, weights: Weights, config: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Our weights of a foreign model, for `read_config(architecture, config).build_unset().load_state_dict`.
+    """Our weights of a foreign model, for `read_config(architecture, config, weights).build_unset().load_state_dict`.
 
     Args:
         architecture: a name of ARCHITECTURES.
@@ -65,7 +65,7 @@ def to_zoo(architecture: str, weights: Weights, config: Mapping[str, Any]) -> di
         ConfigError: the config is not covered.
     """
     table = ARCHITECTURES[architecture]
-    plan = plan_of(table, read_config(architecture, config))
+    plan = plan_of(table, read_config(architecture, config, weights))
     weights = {known: weights[name] for name, known in placed(table, plan, weights).items()}
     given = _checked(weights, plan.foreign, plan.foreign_copies, f"these weights are not those of this {architecture}")
     result: dict[str, Tensor] = {}
@@ -84,7 +84,8 @@ def left_out(architecture: str, names: Iterable[str], config: Mapping[str, Any])
         config: the foreign config as plain data.
     """
     table = ARCHITECTURES[architecture]
-    plan = plan_of(table, read_config(architecture, config))
+    names = [*names]
+    plan = plan_of(table, read_config(architecture, config, names))
     spelled = _names_of_table(table, plan, names)
     return [name for name in spelled if not _is_used(plan, spelled[name]) and _is_optional(table, spelled[name])]
 
@@ -112,7 +113,7 @@ def from_zoo(architecture: str, weights: Weights, config: ModelConfig) -> dict[s
     for link in plan.links:
         result[link.foreign] = link.layout.to_foreign([given[name] for name in link.ours]).contiguous()
     result |= {copy: result[name] for copy, name in plan.foreign_copies.items()}
-    if table.prefix and not config.heads:  # the base model by itself
+    if table.prefix and is_base_model(config):
         return {name.removeprefix(f"{table.prefix}."): tensor for name, tensor in result.items()}
     return result
 
