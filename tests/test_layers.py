@@ -29,7 +29,11 @@ FOUNDATIONS = {
     "tokenizer",
 }
 TENSORS = {"nn", "heads", "models", "interop", "generation"}
-BELOW_TRAINING = FOUNDATIONS | TENSORS | {"data", "objectives", "checkpoint", "pretrained", "loading", "card", "saving"}
+BELOW_TRAINING = (
+    FOUNDATIONS
+    | TENSORS
+    | {"data", "objectives", "checkpoint", "pretrained", "loading", "card", "saving", "hub", "importing"}
+)
 
 # room -> the other rooms that it may import, for type annotations too
 MAY_IMPORT: dict[str, set[str]] = {
@@ -49,7 +53,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pretrained": FOUNDATIONS | TENSORS,
     "card": FOUNDATIONS | TENSORS | {"checkpoint", "report"},
     "saving": FOUNDATIONS | TENSORS | {"checkpoint", "pretrained", "loading", "card"},
-    "loading": FOUNDATIONS | TENSORS | {"checkpoint", "pretrained"},
+    "loading": FOUNDATIONS | TENSORS | {"checkpoint", "pretrained", "hub"},
+    "hub": FOUNDATIONS,
+    "importing": FOUNDATIONS | TENSORS | {"checkpoint", "pretrained", "loading", "saving"},
     # a picture of what lies in a run folder; it knows the folder, not what filled it
     "report": BELOW_TRAINING,
     "training": BELOW_TRAINING | {"report"},
@@ -67,6 +73,7 @@ OWNERS: dict[str, set[str]] = {
     **{library: {"cli"} for library in ("argparse", "click", "getopt", "optparse", "typer")},
     **{library: set() for library in ("transformers", "x_transformers", "litgpt")},
     "jinja2": {"generation"},
+    "huggingface_hub": {"hub"},
     "omegaconf": {"config_text"},
 }
 
@@ -97,6 +104,10 @@ REVIEWED: dict[tuple[str, str], str] = {
         "zoo/own_blocks.py",
         "eval",
     ): "executes the file that a person names by --import or import_blocks, and nothing else",
+    (
+        "zoo/interop/unsafe/base.py",
+        "pickle",
+    ): "weights_only=True, and only where a person names an unsafe format (`zoo import --unsafe-format`)",
     ("zoo/__init__.py", "dynamic import"): "the names come from the literal table of public names in the same file",
 }
 

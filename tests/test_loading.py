@@ -1,14 +1,17 @@
 """Models in and out of folders: what opens, as what, and what is said of that which does not."""
 
+import json
 import shutil
 import warnings
 from pathlib import Path
 
 import pytest
 import torch
+import transformers
 
 import zoo
 from tests.generation.tiny import pretrained
+from tests.tokenizer.families import FAMILIES
 from zoo.checkpoint.folder import write_folder
 from zoo.checkpoint.model import TRAINING_FORMAT, save_model
 from zoo.checkpoint.tensors import save_tree
@@ -141,3 +144,54 @@ def test_which_checkpoint_of_a_run(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="is no run"):
         zoo.load(step, which="best")
     assert torch.equal(weights(zoo.load(run).model), weights(model.model))
+
+
+# ------------------------------------------------------------------------------------------------- Hugging Face folders
+
+
+def foreign(folder: Path, vocab_size: int = 400) -> Path:
+    """A GPT-2 as transformers saves it, with its tokenizer's older files."""
+    folder.mkdir()
+    FAMILIES["gpt2"](folder)
+    config = transformers.GPT2Config(n_layer=1, n_head=2, n_embd=16, n_positions=32, vocab_size=vocab_size)
+    transformers.GPT2LMHeadModel(config).save_pretrained(folder)
+    return folder
+
+
+def test_a_folder_of_transformers_opens(tmp_path: Path) -> None:
+    folder = foreign(tmp_path / "theirs")
+    model = zoo.load(folder, dtype="bfloat16")
+    assert model.architecture == "gpt2"
+    assert model.source == folder
+    assert {parameter.dtype for parameter in model.model.parameters()} == {torch.bfloat16}
+    assert isinstance(model.generate("the fox", max_new_tokens=3), str)
+    with pytest.raises(CheckpointError, match="is a Hugging Face folder, with one set of weights"):
+        zoo.load(folder, weights="ema")
+
+
+def test_a_tokenizer_with_more_ids_than_rows_is_refused(tmp_path: Path) -> None:
+    folder = foreign(tmp_path / "theirs", vocab_size=40)
+    with pytest.raises(CheckpointError, match=r"the tokenizer has \d+ ids, the model's table 40 rows"):
+        zoo.load(folder)
+
+
+def test_what_has_no_config_or_only_pickles_is_told(tmp_path: Path) -> None:
+    folder = foreign(tmp_path / "theirs")
+    (folder / "config.json").unlink()
+    with pytest.raises(CheckpointError, match=r"holds no model: .*config\.yaml, or config\.json where Hugging"):
+        zoo.load(folder)
+    (folder / "model.safetensors").unlink()
+    (folder / "ckpt.pt").write_bytes(b"")
+    for place in (folder, folder / "ckpt.pt"):
+        with pytest.raises(CheckpointError, match=r"pickles \(ckpt\.pt\).*zoo import .*--unsafe-format .*nanogpt"):
+            zoo.load(place)
+
+
+def test_a_folder_that_brings_code_is_refused_and_nothing_of_it_runs(tmp_path: Path) -> None:
+    folder = foreign(tmp_path / "theirs")
+    (folder / "modeling.py").write_text(f"open({str(tmp_path / 'mark')!r}, 'w')")
+    config = json.loads((folder / "config.json").read_text()) | {"auto_map": {"AutoModelForCausalLM": "modeling.Model"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ConfigError, match=r"auto_map: .* never runs here"):
+        zoo.load(folder)
+    assert not (tmp_path / "mark").exists()

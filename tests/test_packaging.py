@@ -45,7 +45,12 @@ UNSAFE: dict[str, dict[str, str]] = {
 # what comes in the wheel of another distribution
 SHIPPED_WITHIN = {"lightning_fabric"}  # of pytorch-lightning
 # the import name where it is not the distribution's
-IMPORT_NAMES = {"pytorch-lightning": "pytorch_lightning", "pyyaml": "yaml", "backports-zstd": "backports"}
+IMPORT_NAMES = {
+    "huggingface-hub": "huggingface_hub",
+    "pytorch-lightning": "pytorch_lightning",
+    "pyyaml": "yaml",
+    "backports-zstd": "backports",
+}
 
 
 def pyproject() -> dict:

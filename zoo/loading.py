@@ -13,6 +13,7 @@ from zoo.checkpoint.model import CONFIG_NAME, PARTS, TRAINING_FORMAT, USAGE_NAME
 from zoo.checkpoint.standing import read_standing
 from zoo.errors import CheckpointError, ConfigError
 from zoo.generation.conventions import Conventions
+from zoo.hub import fetch, is_hub_name
 from zoo.interop.folder import architecture_of, is_foreign, load_foreign, other_weights, read_foreign_config
 from zoo.interop.usage import read_usage
 from zoo.pretrained import Pretrained
@@ -28,22 +29,30 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def load(
-    folder: str | Path, *, which: str = "newest", device: str = "cpu", dtype: str | None = None, weights: str = "raw"
+    folder: str | Path,
+    *,
+    which: str = "newest",
+    device: str = "cpu",
+    dtype: str | None = None,
+    weights: str = "raw",
+    revision: str | None = None,
 ) -> Pretrained:
-    """The model in a folder, with its tokenizer, ready to use. Nothing is executed, nothing is downloaded.
+    """The model in a folder, with its tokenizer, ready to use. Nothing is executed; hub: alone is fetched.
 
     Args:
         folder: a model folder (`zoo.save` wrote it), a training step (`…/checkpoints/step-N`), a run (`runs/…`): its
             newest checkpoint that is whole, with a warning for each newer one that is not; or a Hugging Face folder of
             an architecture that opens here (`zoo list --architectures`): config.json, safetensors, the tokenizer's
             files. The weights of such a folder are mapped into memory and read when they are first used, so its files
-            must stay as they are; `zoo import` makes a checked copy.
+            must stay as they are; `zoo import` makes a checked copy. Or "hub:owner/name", a model of the Hugging Face
+            hub, which is fetched where it is not in the hub's cache yet.
         which: of a run, "newest", or "best": the checkpoint with the best validation by `best.metric` of its config,
             which was kept if `best.keep` says so.
         device: "cpu" or "cuda" ("cuda:1", …).
         dtype: "float32" or "bfloat16"; None: as stored.
         weights: of a run or a training step: "raw", those that were trained, or "ema", their moving average (a run
             with trainer.ema keeps one).
+        revision: of a model of the hub: a branch, a tag or a commit; None: the main branch.
 
     Raises:
         CheckpointError: the folder is missing, is none of these, or is damaged.
@@ -55,6 +64,10 @@ def load(
         raise ConfigError(unknown_name("dtype", dtype, DTYPES), "dtype")
     check_device(device)
     wanted = None if dtype is None else DTYPES[dtype]
+    if is_hub_name(folder):
+        folder = fetch(str(folder), revision)
+    elif revision is not None:
+        raise ConfigError(f"{revision!r} names nothing of a folder; it belongs to hub:owner/name", "revision")
     place = model_folder(Path(folder).expanduser(), weights, which)
     if is_foreign(place):
         return _load_foreign(place, device, wanted)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from tests.cli.tiny import Command
 from zoo.cli.list import about, choice_rows
+from zoo.interop import ARCHITECTURES
 from zoo.models.presets import PRESETS
 from zoo.registry import Choice
 from zoo.training.shipped import shipped_configs
@@ -56,3 +57,13 @@ def test_what_a_config_is_about(tmp_path: Path) -> None:
     assert about(tmp_path / "a.yaml") == "A small GPT, arXiv:1.2"
     (tmp_path / "b.yaml").write_text("seed: 1\n")
     assert about(tmp_path / "b.yaml") == ""
+
+
+def test_architectures(command: Command) -> None:
+    told = command("list", "--architectures").out
+    assert all(name in told for name in ARCHITECTURES)
+    some = command("list", "--architectures", "gpt*").out
+    assert "GPT2LMHeadModel" in some
+    assert "LlamaForCausalLM" not in some
+    assert "unknown architecture 'gtp2'; did you mean 'gpt2'" in command("list", "--architectures", "gtp2").err
+    assert "not both" in command("list", "--architectures", "--choices").err

@@ -298,7 +298,7 @@ def fill(model: nn.Module, path: Path, *, device: torch.device, allow_nonfinite:
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  (a file is no mapping)
         _compare(weights, {name: (tuple(s.get_shape()), s.get_dtype()) for name, s in slices.items()}, path)
         tensors = {name: file.get_tensor(name).to(device) for name in (shared.names[0] for shared in weights)}
-    broken = [] if allow_nonfinite else [name for name, tensor in tensors.items() if not _is_finite(tensor)]
+    broken = [] if allow_nonfinite else [name for name, tensor in tensors.items() if not is_finite(tensor)]
     if broken:
         raise CheckpointError(f"{path} holds NaN or infinite numbers in {listed(broken)}; use an earlier checkpoint")
     for shared in weights:
@@ -341,7 +341,8 @@ def listed(names: list[str]) -> str:
     return ", ".join(names[:MAX_LISTED]) + more
 
 
-def _is_finite(tensor: Tensor) -> bool:
+def is_finite(tensor: Tensor) -> bool:
+    """Whether no number is NaN or infinite."""
     if not tensor.is_floating_point():
         return True
     # A sum is finite only if every number is, and is many times faster than a test of each. Where it is not, each is

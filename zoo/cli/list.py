@@ -20,6 +20,7 @@ EXAMPLES = examples(
     'zoo list "bert*"',
     "zoo list --choices",
     "zoo list --choices positions",
+    "zoo list --architectures",
 )
 
 
@@ -28,9 +29,16 @@ def run(
     choices: Annotated[
         bool, typer.Option("--choices", help="what a config can choose from: positions, norms, objectives, …")
     ] = False,
+    architectures: Annotated[
+        bool, typer.Option("--architectures", help="what opens of Hugging Face folders, and is written as them")
+    ] = False,
 ) -> None:
-    """List models, configs and choices by name."""
-    if choices:
+    """List models, configs, choices and architectures by name."""
+    if choices and architectures:
+        raise ConfigError("say --choices or --architectures, not both")
+    if architectures:
+        _list_architectures(pattern)
+    elif choices:
         _list_choices(pattern)
     else:
         _list_names(pattern)
@@ -64,6 +72,21 @@ def about(path: Path) -> str:
     lines = [line.removeprefix("#").strip() for line in comment]
     text = " ".join(line for line in lines if not line.startswith("zoo "))
     return re.split(r"(?<=[.:]) ", text.strip(), maxsplit=1)[0].rstrip(".:")
+
+
+def _list_architectures(pattern: str) -> None:
+    from zoo.interop.listing import architectures
+    from zoo.registry import unknown_name
+
+    found = architectures()
+    shown = [
+        (one.name, one.opens, ", ".join(one.classes), ", ".join(one.heads) or "none")
+        for one in found
+        if fnmatchcase(one.name, pattern)
+    ]
+    if not shown:
+        raise ConfigError(unknown_name("architecture", pattern, {one.name for one in found}))
+    table("", ("architecture", "opens", "classes", "heads"), shown)
 
 
 def _list_choices(pattern: str) -> None:

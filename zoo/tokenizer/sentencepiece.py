@@ -35,7 +35,11 @@ def read_sentencepiece(file: Path) -> tokenizers.Tokenizer:
     Raises:
         DataError: the package `sentencepiece` is missing, the file is damaged, or its model is neither unigram nor BPE.
     """
-    proto = _parsed(file)
+    return from_model(_parsed(file), file)
+
+
+def from_model(proto: Any, file: Path) -> tokenizers.Tokenizer:
+    """The tokenizer of a model by itself; `file` is where it is from. Raises as `read_sentencepiece` does."""
     kind = proto.trainer_spec.model_type
     if kind not in (_UNIGRAM, _BPE):
         raise DataError(f"{file} holds a SentencePiece model of words or characters; only unigram and bpe open here")

@@ -1,0 +1,40 @@
+"""`zoo import`: from somebody else's folder or file to one of ours."""
+
+from pathlib import Path
+
+import torch
+import transformers
+
+import zoo
+from tests.cli.tiny import Command
+from zoo.interop.unsafe import UNSAFE
+
+
+def test_folders_and_pickles_come_in(command: Command, tmp_path: Path) -> None:
+    config = transformers.GPT2Config(n_layer=1, n_head=2, n_embd=16, n_positions=32, vocab_size=40)
+    model = transformers.GPT2LMHeadModel(config)
+    model.save_pretrained(tmp_path / "theirs")
+    told = command("import", tmp_path / "theirs", tmp_path / "ours")
+    assert told.status == 0, told.err
+    assert "Pretrained(decoder" in told.out
+    assert zoo.load(tmp_path / "ours").architecture == "gpt2"
+    (tmp_path / "theirs" / "model.safetensors").unlink()
+    torch.save(model.state_dict(), tmp_path / "theirs" / "pytorch_model.bin")
+    told = command("import", tmp_path / "theirs", tmp_path / "other")
+    assert told.status != 0
+    assert "--unsafe-format pytorch" in told.err
+    told = command("import", tmp_path / "theirs", tmp_path / "other", "--unsafe-format", "pytorch")
+    assert told.status == 0, told.err
+
+
+def test_every_unsafe_format_is_named_in_the_help(command: Command) -> None:
+    told = command("import", "--help").out
+    assert "|".join(sorted(UNSAFE)) in told.replace("nanogpt|llama2c|meta|pytorch", "|".join(sorted(UNSAFE)))
+    assert {*UNSAFE} == {"nanogpt", "llama2c", "meta", "pytorch"}
+    assert "hub:" in told
+
+
+def test_the_network_is_not_asked(command: Command, tmp_path: Path) -> None:
+    told = command("import", "hub:owner/absent", tmp_path / "ours")
+    assert told.status != 0
+    assert "cannot fetch hub:owner/absent" in told.err

@@ -1,0 +1,66 @@
+"""Meta's folders compute what transformers' Llama computes, from one rank or several."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.interop.unsafe.llama import logits, metas, oracle
+from zoo.errors import CheckpointError
+from zoo.interop.unsafe import UNSAFE
+
+PARAMS = {"dim": 16, "n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "norm_eps": 1e-5, "vocab_size": -1}
+
+
+def cut(weights: dict[str, Tensor], ranks: int, table: int) -> list[dict[str, Tensor]]:
+    """The weights of each rank; `table`: the side by which the token table is cut."""
+    parts: list[dict[str, Tensor]] = [{} for _ in range(ranks)]
+    for name, tensor in weights.items():
+        side = table if name.startswith("tok") else 1 if name.endswith(("wo.weight", "w2.weight")) else 0
+        pieces = [tensor] * ranks if tensor.ndim == 1 else tensor.chunk(ranks, dim=side)
+        for part, piece in zip(parts, pieces, strict=True):
+            part[name] = piece.clone()
+    return parts
+
+
+def write(folder: Path, parts: list[dict[str, Tensor]], **params: object) -> None:
+    (folder / "params.json").write_text(json.dumps(PARAMS | params))
+    for rank, part in enumerate(parts):
+        torch.save(part | {"rope.freqs": torch.ones(2)}, folder / f"consolidated.{rank:02}.pth")
+
+
+@pytest.mark.parametrize("ranks, table", [(1, 1), (2, 1), (2, 0)])
+def test_logits_are_transformers(ranks: int, table: int, tmp_path: Path) -> None:
+    model = oracle(tied=False)
+    write(tmp_path, cut(metas(model), ranks, table))
+    read = UNSAFE["meta"](tmp_path)
+    with torch.no_grad():
+        found = read.build()(tokens=torch.arange(12)[None])["language_model"]
+    torch.testing.assert_close(found, logits(model), rtol=1e-4, atol=1e-4)
+    assert read.architecture == "llama"
+
+
+def test_scaled_angles_are_llama_3s(tmp_path: Path) -> None:
+    write(tmp_path, [metas(oracle(tied=False))], use_scaled_rope=True, rope_theta=500_000.0)
+    scaling = UNSAFE["meta"](tmp_path).config.positions.scaling  # type: ignore[attr-defined]
+    assert scaling.kind == "llama3"
+
+
+def test_what_is_no_such_folder_is_told(tmp_path: Path) -> None:
+    read = UNSAFE["meta"]
+    with pytest.raises(CheckpointError, match=r"must hold params\.json and consolidated"):
+        read(tmp_path)
+    parts = cut(metas(oracle(tied=False)), 2, 1)
+    del parts[1]["norm.weight"]
+    write(tmp_path, parts)
+    with pytest.raises(CheckpointError, match="do not hold the same names"):
+        read(tmp_path)
+    del parts[0]["norm.weight"]
+    write(tmp_path, parts)
+    with pytest.raises(CheckpointError, match=r"missing: norm\.weight"):
+        read(tmp_path)
+    (tmp_path / "params.json").write_text('{"dim": 16}')
+    with pytest.raises(CheckpointError, match="n_layers=None, n_heads=None"):
+        read(tmp_path)

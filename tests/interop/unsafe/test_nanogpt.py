@@ -1,0 +1,87 @@
+"""nanoGPT's checkpoints compute what GPT-2 of transformers computes with the same weights."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+
+from zoo.errors import CheckpointError
+from zoo.interop.unsafe import UNSAFE
+
+SIZES = {"n_layer": 2, "n_head": 2, "n_embd": 16, "block_size": 12, "vocab_size": 64}
+
+
+def oracle() -> transformers.GPT2LMHeadModel:
+    torch.manual_seed(0)
+    config = transformers.GPT2Config(
+        n_layer=2, n_head=2, n_embd=16, n_positions=12, vocab_size=64, activation_function="gelu", initializer_range=0.2
+    )
+    model = transformers.GPT2LMHeadModel(config).double().eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return model
+
+
+def checkpoint(model: transformers.GPT2LMHeadModel, bias: bool = True, prefix: str = "") -> dict[str, Any]:
+    """As nanoGPT's train.py saves it: matrices (out, in), the output layer under its own name too."""
+    weights = {}
+    for name, tensor in model.state_dict().items():
+        if not bias and name.endswith(".bias"):
+            continue
+        is_turned = tensor.ndim == 2 and any(part in name for part in ("c_attn", "c_proj", "c_fc"))
+        weights[prefix + name] = tensor.T.contiguous() if is_turned else tensor
+    arguments = {**SIZES, "bias": bias, "dropout": 0.1}
+    return {"model": weights, "model_args": arguments, "optimizer": {"state": {}}, "iter_num": 7, "config": {"a": 1}}
+
+
+@pytest.mark.parametrize("prefix", ["", "_orig_mod."])
+@pytest.mark.parametrize("bias", [True, False])
+def test_logits_are_gpt2s(bias: bool, prefix: str, tmp_path: Path) -> None:
+    model = oracle()
+    if not bias:
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if name.endswith(".bias"):
+                    parameter.zero_()
+    said = checkpoint(model, bias, prefix)
+    said["model"][f"{prefix}transformer.h.0.attn.bias"] = torch.ones(1, 1, 12, 12)  # a mask, in older files
+    if bias:
+        said["model"][f"{prefix}transformer.h.0.attn.c_attn.bias"] = model.state_dict()[
+            "transformer.h.0.attn.c_attn.bias"
+        ]
+    torch.save(said, tmp_path / "ckpt.pt")
+    read = UNSAFE["nanogpt"](tmp_path)
+    tokens = torch.arange(10)[None]
+    with torch.no_grad():
+        found, expected = read.build()(tokens=tokens)["language_model"], model(tokens).logits
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+    assert read.architecture == ("gpt2" if bias else None)
+    assert read.config.dropout.residual == 0.1
+
+
+def test_what_is_no_such_file_is_told(tmp_path: Path) -> None:
+    said, path = checkpoint(oracle()), tmp_path / "ckpt.pt"
+    read = UNSAFE["nanogpt"]
+    with pytest.raises(CheckpointError, match=r"must be a file or hold one that is called ckpt\.pt"):
+        read(tmp_path)
+    torch.save({"weights": {}}, path)
+    with pytest.raises(CheckpointError, match="must hold model and model_args"):
+        read(path)
+    torch.save({**said, "model_args": {**said["model_args"], "n_head": 0, "n_embd": "wide"}}, path)
+    with pytest.raises(CheckpointError, match="n_head=0, n_embd='wide'"):
+        read(path)
+    del said["model"]["transformer.ln_f.weight"]
+    torch.save(
+        {**said, "model": {**said["model"], "odd": torch.ones(1), "transformer.wpe.weight": torch.ones(3, 16)}}, path
+    )
+    with pytest.raises(CheckpointError) as caught:
+        read(path)
+    for part in (
+        "missing: transformer.ln_f.weight",
+        "left over: odd",
+        "transformer.wpe.weight is (3, 16), not (12, 16)",
+    ):
+        assert part in str(caught.value)

@@ -1,0 +1,108 @@
+"""nanoGPT's ckpt.pt (Karpathy 2022, github.com/karpathy/nanoGPT): GPT-2 with GELU as it is, biases or none of them.
+
+{"model_args": {n_layer, n_head, n_embd, block_size, bias, vocab_size, dropout}, "model": weights, …}. The vocabulary is
+often padded from 50,257 to 50,304. The tokenizer is GPT-2's or one of characters, and is not in the file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from zoo.config import build
+from zoo.errors import CheckpointError
+from zoo.interop.unsafe.base import UNSAFE, Read, plain_weights, read_pickle, refuse_difference, the_file, whole_numbers
+from zoo.models import ModelConfig
+
+SIZES = ("n_layer", "n_head", "n_embd", "block_size", "vocab_size")
+BLOCK = {
+    "ln_1": "self_attention.before",
+    "attn.c_proj": "self_attention.sublayer.output",
+    "ln_2": "feed_forward.before",
+    "mlp.c_fc": "feed_forward.sublayer.input",
+    "mlp.c_proj": "feed_forward.sublayer.output",
+}
+FUSED = ("query", "key", "value")
+
+
+def read_nanogpt(place: Path) -> Read:
+    """The model in a ckpt.pt, or in a folder that has one.
+
+    Raises:
+        CheckpointError: it is no such file, or its weights are not those that it says, with all differences.
+    """
+    path = the_file(place, "ckpt.pt", "*.pt")
+    said = read_pickle(path)
+    if not isinstance(said, dict) or not {"model", "model_args"} <= {*said}:
+        raise CheckpointError(f"{path} is no checkpoint of nanoGPT: it must hold model and model_args")
+    sizes = whole_numbers(said["model_args"], SIZES, path)
+    bias = bool(said["model_args"].get("bias", True))
+    weights = plain_weights(said["model"], path)
+    # The output layer is the token table, and older files hold a mask for each layer.
+    masks = [name for name, tensor in weights.items() if name.endswith("attn.bias") and tensor.ndim == 4]
+    weights = {name: tensor for name, tensor in weights.items() if name not in {*masks, "lm_head.weight"}}
+    refuse_difference(weights, _shapes(sizes, bias), path)
+    config = _config(sizes, bias, float(said["model_args"].get("dropout", 0.0)))
+    return Read(config, _ours(weights, sizes["n_layer"], bias), architecture="gpt2" if bias else None)
+
+
+def _config(sizes: dict[str, int], bias: bool, dropout: float) -> ModelConfig:
+    settings: dict[str, Any] = {
+        "kind": "decoder",
+        "dim": sizes["n_embd"],
+        "num_layers": sizes["n_layer"],
+        "num_heads": sizes["n_head"],
+        "max_length": sizes["block_size"],
+        "vocab_size": sizes["vocab_size"],
+        "placement": "pre",
+        "norm": {"kind": "layer_norm", "bias": bias},
+        "positions": {"kind": "learned"},
+        "attention": {f"{part}_bias": bias for part in (*FUSED, "output")},
+        "feed_forward": {"kind": "plain", "activation": "gelu", "bias": bias},
+        "heads": {"language_model": {"kind": "language_model", "tied": True}},
+        "initialization": {"kind": "gpt2"},
+        "dropout": {"residual": dropout, "embedding": dropout, "attention": dropout},
+    }
+    config = build(ModelConfig, settings)
+    assert isinstance(config, ModelConfig)
+    return config
+
+
+def _shapes(sizes: dict[str, int], bias: bool) -> dict[str, tuple[int, ...]]:
+    width = sizes["n_embd"]
+    shapes: dict[str, tuple[int, ...]] = {
+        "transformer.wte.weight": (sizes["vocab_size"], width),
+        "transformer.wpe.weight": (sizes["block_size"], width),
+        "transformer.ln_f.weight": (width,),
+    }
+    tables = {*shapes} - {"transformer.ln_f.weight"}
+    matrices = {"attn.c_attn": (3 * width, width), "attn.c_proj": (width, width)}
+    matrices |= {"mlp.c_fc": (4 * width, width), "mlp.c_proj": (width, 4 * width)}
+    for layer in range(sizes["n_layer"]):
+        under = f"transformer.h.{layer}"
+        shapes |= {f"{under}.{name}.weight": shape for name, shape in matrices.items()}
+        shapes |= {f"{under}.{name}.weight": (width,) for name in ("ln_1", "ln_2")}
+    if bias:
+        shapes |= {n.replace(".weight", ".bias"): shape[:1] for n, shape in shapes.items() if n not in tables}
+    return shapes
+
+
+def _ours(weights: dict[str, Tensor], num_layers: int, bias: bool) -> dict[str, Tensor]:
+    ours = {
+        "backbone.embedding.tokens.weight": weights["transformer.wte.weight"],
+        "backbone.stack.schemes.0.table.weight": weights["transformer.wpe.weight"],
+    }
+    for kind in ("weight", "bias") if bias else ("weight",):
+        ours[f"backbone.stack.norm.{kind}"] = weights[f"transformer.ln_f.{kind}"]
+        for layer in range(num_layers):
+            theirs, under = f"transformer.h.{layer}", f"backbone.stack.blocks.{layer}"
+            for name, place in BLOCK.items():
+                ours[f"{under}.{place}.{kind}"] = weights[f"{theirs}.{name}.{kind}"]
+            for part, tensor in zip(FUSED, weights[f"{theirs}.attn.c_attn.{kind}"].chunk(3), strict=True):
+                ours[f"{under}.self_attention.sublayer.project.{part}.{kind}"] = tensor
+    return ours
+
+
+UNSAFE.add("nanogpt", read_nanogpt)
