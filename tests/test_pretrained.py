@@ -176,3 +176,12 @@ def test_every_sampling_setting_can_be_given() -> None:
     }
     assert set(fields) == set(SamplingConfig.__dataclass_fields__)
     assert isinstance(model.generate("The", **fields), str)
+
+
+def test_the_room_behind_a_prompt() -> None:
+    assert pretrained("decoder").room("The") == 22
+    assert len(pretrained("decoder").generate("The", max_new_tokens=22, details=True).tokens) <= 22
+    assert pretrained("encoder_decoder").room("The dog sees") == 24
+    assert pretrained("decoder", positions="rotary").room("The") is None
+    with pytest.raises(ZooError, match="cannot generate"):
+        pretrained("encoder").room("The")

@@ -16,7 +16,7 @@ from zoo.generation.conventions import Conventions
 from zoo.generation.decoding import DecodingConfig
 from zoo.generation.embed import embed
 from zoo.generation.fill import Filled, fill_masks, fill_spans
-from zoo.generation.generate import TokenRoles
+from zoo.generation.generate import TokenRoles, room_behind
 from zoo.generation.prompts import framed, prompt_tokens
 from zoo.generation.score import TextScore, score_texts, scored_row
 from zoo.generation.texts import Generated, Writer
@@ -293,6 +293,16 @@ class Pretrained:
                 "tokenizer_config.json; use generate"
             )
         return self.conventions.template.render(messages, **variables)
+
+    def room(self, prompt: str) -> int | None:
+        """How many tokens may be written behind a prompt; None: as many as one likes.
+
+        Raises:
+            ZooError: an encoder cannot generate. DataError: as `generate`.
+        """
+        self._require("generate")
+        room = room_behind(self.model, len(prompt_tokens(self.config.kind, self.tokenizer, prompt)))
+        return None if room is None else room.left
 
     def _decoding(self, options: dict[str, Any], prefix: str) -> DecodingConfig:
         """The config of these options, with the prefix as tokens behind what the model's output always begins with."""

@@ -88,6 +88,16 @@ def test_a_conversation_that_became_too_long_is_said_and_forgotten(capsys: pytes
     assert "/reset begins anew" in capsys.readouterr().err
 
 
+def test_an_answer_is_as_long_as_there_is_room() -> None:
+    for positions, length in (("learned", 24 - len("u:Hello\na:") + 1), ("rotary", 512)):
+        plain = pretrained("decoder", positions=positions)
+        model = Pretrained(plain.model, plain.tokenizer, Conventions(template=ChatTemplate(TEMPLATE, {})))
+        conversation, shown = Conversation(model, [], {"max_new_tokens": None}), []
+        conversation.answer("Hello", shown.append)
+        limit = {"max_new_tokens": length}
+        assert "".join(shown) == model.generate("u:Hello\na:", **limit) + "\n"
+
+
 def test_a_folder_without_a_template_is_refused_by_name(tmp_path: Path, command: Command) -> None:
     zoo.save(pretrained("decoder"), tmp_path / "plain")
     status, out, err = command("chat", tmp_path / "plain")

@@ -52,7 +52,7 @@ Q: {{ message.content }}
 {% if add_generation_prompt %}A:{% endif %}""",
     "tools as JSON, a macro and a namespace": """{% macro shown(message) %}<{{ message.role }}>{{ message.content }}
 {% endmacro %}
-{% set state = namespace(count=0) %}
+{% set state = namespace({"other": 1}, count=0) %}
 {% if tools %}Tools: {{ tools | tojson }}
 {{ tools | tojson(indent=2) }}{% endif %}
 {% for message in messages %}{% set state.count = state.count + 1 %}
@@ -105,6 +105,8 @@ def test_a_damaged_template_is_an_error(source: str) -> None:
         "{{ messages.append(1) }}",
         "{{ '{0.__class__.__mro__}'.format(messages) }}{{ cycler.__init__.__globals__.os }}",
         "{% include '/etc/passwd' %}",
+        "{% set n = namespace(__class__=1) %}{{ n.__class__ }}",
+        "{% set n = namespace() %}{% set n._Namespace__attrs = messages %}{{ n._Namespace__attrs }}",
         "{% import 'os' as os %}",
     ],
 )

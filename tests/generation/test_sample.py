@@ -105,6 +105,7 @@ def test_a_tiny_temperature_is_greedy(temperature: float) -> None:
         ({"temperature": 1.0, "top_p": 0.0}, "top_p"),
         ({"temperature": 1.0, "top_p": 1.5}, "top_p"),
         ({"seed": -1}, "seed"),
+        ({"seed": 1}, "seed"),
         ({"top_k": 5}, "top_k"),
         ({"top_p": 0.5}, "top_p"),
         ({"min_p": 0.5}, "min_p"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoo.cli import decoding_options as options
-from zoo.cli.arguments import ModelFolder, Weights, examples
+from zoo.cli.arguments import ModelFolder, Weights, examples, whole_number
 from zoo.cli.screen import note
 from zoo.errors import DataError
 
@@ -22,6 +22,8 @@ EXAMPLES = examples(
 )
 DECODING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed", "stop")
 """The options of decoding that a conversation has."""
+ANSWER_TOKENS = 512
+"""Tokens of an answer where nobody says, or fewer where learned positions run out."""
 HELP = "Ctrl-C stops an answer; /reset begins anew, /quit ends"
 
 
@@ -29,7 +31,10 @@ def run(
     context: typer.Context,
     folder: ModelFolder,
     system: Annotated[str, typer.Option(metavar="text", help="what the model is told before the conversation")] = "",
-    max_new_tokens: options.MaxNewTokens = None,
+    max_new_tokens: Annotated[
+        int | None,
+        typer.Option(parser=whole_number, metavar="number", help="tokens of an answer at most; 512 where nobody says"),
+    ] = None,
     temperature: options.Temperature = None,
     top_k: options.TopK = None,
     top_p: options.TopP = None,
@@ -90,7 +95,13 @@ class Conversation:
         """
         asked = [*self.messages, {"role": "user", "content": said}]
         try:
-            pieces = self._model.stream(self._model.conversation(asked), **self._decoding)
+            prompt = self._model.conversation(asked)
+            if self._decoding.get("max_new_tokens") is None:
+                room = self._model.room(prompt)
+                limit = ANSWER_TOKENS if room is None else min(ANSWER_TOKENS, room)
+            else:
+                limit = self._decoding["max_new_tokens"]
+            pieces = self._model.stream(prompt, **{**self._decoding, "max_new_tokens": limit})
         except DataError as error:
             note(f"error: {error}; /reset begins anew")
             return

@@ -73,6 +73,19 @@ def _compiled(source: str) -> Any:
             next(parser.stream)
             return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
+    class Names(jinja2.utils.Namespace):
+        """`namespace`, without names that begin with an underscore: those reach into Python."""
+
+        def __init__(*given: Any, **named: Any) -> None:
+            jinja2.utils.Namespace.__init__(given[0])
+            for name, value in dict(*given[1:], **named).items():
+                given[0][name] = value
+
+        def __setitem__(self, name: str, value: Any) -> None:
+            if name.startswith("_"):
+                raise jinja2.TemplateError(f"a namespace has no name that begins with an underscore, as {name!r}")
+            jinja2.utils.Namespace.__setitem__(self, name, value)
+
     def raise_exception(message: str) -> None:
         raise jinja2.TemplateError(message)
 
@@ -81,6 +94,7 @@ def _compiled(source: str) -> Any:
     )
     environment.filters["tojson"] = _to_json
     environment.globals |= {
+        "namespace": Names,
         "raise_exception": raise_exception,
         "strftime_now": lambda form: datetime.datetime.now().strftime(form),
     }

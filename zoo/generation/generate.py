@@ -192,29 +192,54 @@ def new_token_limits(model: Model, prompt_lengths: Sequence[int], max_new_tokens
     """How many tokens each row may get; raises as `generate_steps` says."""
     if max_new_tokens is not None and max_new_tokens < 1:
         raise ConfigError(f"{max_new_tokens!r} must be at least 1", "max_new_tokens")
+    limits = []
+    for row, length in enumerate(prompt_lengths):
+        if length == 0:
+            raise DataError(f"prompt {row} is empty: there is nothing to go on from")
+        room = room_behind(model, length)
+        if room is not None and max_new_tokens is not None and max_new_tokens > room.left:
+            raise DataError(
+                f"max_new_tokens={max_new_tokens}, but only {room.left} are left: row {row} has taken {room.taken} of "
+                f"the model's {room.positions} learned positions; ask for at most {room.left}, or shorten the prompt "
+                "of a decoder"
+            )
+        limits.append(max_new_tokens or min(DEFAULT_NEW_TOKENS, DEFAULT_NEW_TOKENS if room is None else room.left))
+    return limits
+
+
+class Room(NamedTuple):
+    """What learned positions leave room for.
+
+    Attributes:
+        positions: how many there are. taken: by the prompt, or by the one token that a decoder begins with.
+    """
+
+    positions: int
+    taken: int
+
+    @property
+    def left(self) -> int:
+        """How many tokens may be written; the last one is never read, so it needs no position."""
+        return self.positions - self.taken + 1
+
+
+def room_behind(model: Model, prompt_length: int) -> Room | None:
+    """The room behind a prompt of so many tokens; None: positions do not run out.
+
+    Raises:
+        DataError: the prompt itself does not fit. ZooError: a model that cannot write.
+    """
     backbone = model.backbone
     if isinstance(backbone, EncoderDecoder):
         inputs, outputs = backbone.encoder.positions.num_positions, backbone.decoder.positions.num_positions
-        taken = [1] * len(prompt_lengths)  # the decoder begins with one token, whatever the prompt
+        taken = 1  # the decoder begins with one token, whatever the prompt
     elif isinstance(backbone, Decoder):
         inputs = outputs = backbone.stack.positions.num_positions
-        taken = list(prompt_lengths)
+        taken = prompt_length
     else:
         raise ZooError(f"model {model.config.kind!r} cannot write texts; a decoder or an encoder_decoder can")
-    limits = []
-    for row, (length, start) in enumerate(zip(prompt_lengths, taken, strict=True)):
-        if length == 0:
-            raise DataError(f"prompt {row} is empty: there is nothing to go on from")
-        check_length(length, inputs)
-        # The last token is written and never read, so it needs no position.
-        left = DEFAULT_NEW_TOKENS if outputs is None else outputs - start + 1
-        if outputs is not None and max_new_tokens is not None and max_new_tokens > left:
-            raise DataError(
-                f"max_new_tokens={max_new_tokens}, but only {left} are left: row {row} has taken {start} of the "
-                f"model's {outputs} learned positions; ask for at most {left}, or shorten the prompt of a decoder"
-            )
-        limits.append(max_new_tokens or min(DEFAULT_NEW_TOKENS, left))
-    return limits
+    check_length(prompt_length, inputs)
+    return None if outputs is None else Room(outputs, taken)
 
 
 def check_length(length: int, limit: int | None) -> None:

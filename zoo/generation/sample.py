@@ -87,11 +87,13 @@ class SamplingConfig(Config):
     seed: int = setting(0, "the same seed draws the same numbers", minimum=0)
 
     def validate(self) -> None:
-        """Refuses limits that greedy choice would ignore."""
+        """Refuses limits and a seed that greedy choice would ignore."""
         for name in LIMITS:
             value = getattr(self, name)
             if name != "temperature" and value is not None and self.temperature == 0:
                 raise ConfigError(f"{value} has no effect at temperature 0 (greedy); give a temperature above 0", name)
+        if self.seed and self.temperature == 0:
+            raise ConfigError(f"{self.seed} has no effect at temperature 0 (greedy): nothing is drawn", "seed")
 
     @property
     def penalties(self) -> Steps:
