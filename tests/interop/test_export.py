@@ -52,3 +52,12 @@ def test_files_hold_no_more_than_they_may(most: int, files: int, tmp_path: Path)
     assert len({one.path for one in stored.values()}) == len(heard) >= files
     assert heard[-1] == 0
     assert load_foreign(tmp_path).num_parameters == model.num_parameters
+
+
+def test_a_base_model_has_the_names_of_its_class(tmp_path: Path) -> None:
+    model = zoo.create_model("bert-nano", **{**SIZE, "heads": {"language_model": None, "next_sentence": None}})
+    write_transformers(model, {}, tmp_path, "bert")
+    stored = stored_tensors(tmp_path)
+    assert "embeddings.word_embeddings.weight" in stored
+    assert not any(name.startswith("bert.") for name in stored)
+    assert load_foreign(tmp_path).config.heads == {}

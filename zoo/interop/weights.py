@@ -106,16 +106,12 @@ def from_zoo(architecture: str, weights: Weights, config: ModelConfig) -> dict[s
         ConfigError: the architecture has no place for a setting.
     """
     write_config(architecture, config)
-    table = ARCHITECTURES[architecture]
-    plan = plan_of(table, config)
+    plan = plan_of(ARCHITECTURES[architecture], config)
     given = _checked(weights, plan.ours, plan.our_copies, "these weights are not those of this config")
     result: dict[str, Tensor] = {}
     for link in plan.links:
         result[link.foreign] = link.layout.to_foreign([given[name] for name in link.ours]).contiguous()
-    result |= {copy: result[name] for copy, name in plan.foreign_copies.items()}
-    if table.prefix and is_base_model(config):
-        return {name.removeprefix(f"{table.prefix}."): tensor for name, tensor in result.items()}
-    return result
+    return result | {copy: result[name] for copy, name in plan.foreign_copies.items()}
 
 
 def plan_of(table: Architecture, config: ModelConfig) -> Plan:
@@ -123,10 +119,11 @@ def plan_of(table: Architecture, config: ModelConfig) -> Plan:
     ours, our_copies = _tensors(config)
     links: list[Link] = []
     foreign_copies: dict[str, str] = {}
+    prefix = f"{table.prefix}." if is_base_model(config) else ""  # which a base model's own names lack
     for rule in table.weights(config):
         for link, copies in _links(rule, ours):
-            links.append(link)
-            foreign_copies.update(dict.fromkeys(copies, link.foreign))
+            links.append(link._replace(foreign=link.foreign.removeprefix(prefix)))
+            foreign_copies |= {copy.removeprefix(prefix): links[-1].foreign for copy in copies}
     claimed = [name for link in links for name in link.ours]
     if sorted(claimed) != sorted(ours):
         homeless, twice = sorted({*ours} - {*claimed}), sorted({n for n in claimed if claimed.count(n) > 1})
@@ -153,7 +150,10 @@ def _names_of_table(table: Architecture, plan: Plan, names: Iterable[str]) -> di
     given, taken = [*names], {*names}
     result: dict[str, str] = {}
     for name in given:
-        known = (other for other in _spellings(name, table.prefix) if _is_known(table, plan, other))
+        known = sorted(
+            (other for other in _spellings(name, table.prefix) if _is_known(table, plan, other)),
+            key=lambda other: not _is_used(plan, other),
+        )
         spelled = next((other for other in known if other == name or other not in taken), name)
         taken.add(spelled)
         result[name] = spelled
@@ -163,7 +163,7 @@ def _names_of_table(table: Architecture, plan: Plan, names: Iterable[str]) -> di
 def _spellings(name: str, prefix: str) -> Iterable[str]:
     stem, _, kind = name.rpartition(".")
     for spelled in (name, *([f"{stem}.{OLDER_KINDS[kind]}"] if kind in OLDER_KINDS else [])):
-        yield from (spelled, f"{prefix}.{spelled}") if prefix else (spelled,)
+        yield from (spelled, f"{prefix}.{spelled}", spelled.removeprefix(f"{prefix}.")) if prefix else (spelled,)
 
 
 def _is_known(table: Architecture, plan: Plan, name: str) -> bool:
