@@ -1,5 +1,8 @@
 """`zoo fill`."""
 
+import json
+from pathlib import Path
+
 from tests.cli.tiny import Command, Workshop
 from zoo.loading import load
 
@@ -17,3 +20,17 @@ def test_encoder_decoder_writes_into_each_blank(workshop: Workshop, command: Com
     status, out, err = command("fill", "runs/tiny-encoder_decoder", "a <extra_id_0> of <extra_id_1>")
     assert (status, err) == (0, "")
     assert out.startswith(load("runs/tiny-encoder_decoder").fill("a <extra_id_0> of <extra_id_1>").text)
+
+
+def test_texts_of_a_file_into_json_lines(workshop: Workshop, command: Command, tmp_path: Path) -> None:
+    texts = ["a [MASK] of", "[MASK] list"]
+    (tmp_path / "texts.txt").write_text("\n".join(texts), encoding="utf-8")
+    options = ("--file", tmp_path / "texts.txt", "--top", "2", "--output", "-")
+    status, out, err = command("fill", "runs/tiny-encoder", *options)
+    assert (status, err) == (0, "")
+    model = load("runs/tiny-encoder")
+    for line, text in zip(out.splitlines(), texts, strict=True):
+        filled = model.fill(text, top=2)
+        blanks = [[candidate._asdict() for candidate in blank] for blank in filled.blanks]
+        assert json.loads(line) == {"text": text, "filled": filled.text, "blanks": blanks}
+    assert command("fill", "runs/tiny-encoder").status == 2

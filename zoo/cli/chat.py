@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoo.cli import decoding_options as options
-from zoo.cli.arguments import ModelFolder, Weights, examples, whole_number
+from zoo.cli.arguments import ModelFolder, Weights, Which, examples, whole_number
 from zoo.cli.screen import note
 from zoo.errors import DataError
 
@@ -43,6 +43,7 @@ def run(
     seed: options.Seed = None,
     stop: options.Stop = None,
     weights: Weights = "raw",
+    which: Which = "newest",
 ) -> None:
     """Talk with a model.
 
@@ -52,7 +53,7 @@ def run(
     """
     from zoo.loading import load
 
-    model = load(folder, weights=weights)
+    model = load(folder, which=which, weights=weights)
     decoding = {"max_new_tokens": max_new_tokens, **options.given_options(context, DECODING)}
     first = [{"role": "system", "content": system}] if system else []
     model.conversation([*first, {"role": "user", "content": "?"}])  # a folder without a template says so at once

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zoo.cli.arguments import ModelFolder, Weights, examples
+from zoo.cli.arguments import ModelFolder, Weights, Which, examples
 from zoo.cli.screen import table
 from zoo.cli.text_file import Field, File, Output, json_lines, read_records, texts_from
 from zoo.errors import ConfigError
@@ -36,6 +36,7 @@ def run(
     ] = None,
     output: Output = None,
     weights: Weights = "raw",
+    which: Which = "newest",
 ) -> None:
     """Say how likely texts are.
 
@@ -47,7 +48,7 @@ def run(
     from zoo.loading import load
 
     texts, behind = _texts(text, continuation, file, field, continuation_field)
-    model = load(folder, weights=weights)
+    model = load(folder, which=which, weights=weights)
     scores = model.score(texts, behind)
     if output is None:
         rows = [(_shown(score.text), len(score.tokens), *_numbers(score).values()) for score in scores]
