@@ -21,6 +21,7 @@ from zoo.generation.cache import CacheConfig, GrowingCacheConfig
 from zoo.generation.history import History, begin
 from zoo.generation.memory_cache import remembered, selected
 from zoo.generation.sample import Row, Sampler, SamplingConfig
+from zoo.generation.threads import is_small, one_thread
 from zoo.models.base import Model
 from zoo.models.decoder import Decoder
 from zoo.models.encoder_decoder import EncoderDecoder
@@ -297,7 +298,7 @@ class Running:
     ) -> None:
         self._backbone: Any = model.backbone
         self._head = language_model_head(model)
-        self._vocab_size = roles.vocab_size
+        self._vocab_size, self._is_small = roles.vocab_size, is_small(model)
         self._memory: Memory | None = None
         self.device = self._backbone.tokens.weight.device
         rows, backbone = prompts, self._backbone
@@ -314,11 +315,12 @@ class Running:
     def logits(self) -> Tensor:
         """(B, V) the logits of what comes next in each row."""
         tokens, positions, documents = self._places
-        if self._memory is None:
-            hidden_BTD = self._backbone(tokens, positions, documents, cache=self._cache)
-        else:
-            hidden_BTD = self._backbone.decode(tokens, self._memory, positions, documents, cache=self._cache)
-        logits_BV: Tensor = self._head(hidden_BTD[:, -1])[:, : self._vocab_size]
+        with one_thread(self._is_small and tokens.shape[1] == 1):
+            if self._memory is None:
+                hidden_BTD = self._backbone(tokens, positions, documents, cache=self._cache)
+            else:
+                hidden_BTD = self._backbone.decode(tokens, self._memory, positions, documents, cache=self._cache)
+            logits_BV: Tensor = self._head(hidden_BTD[:, -1])[:, : self._vocab_size]
         return logits_BV
 
     def append(self, chosen_B: Tensor, live_B: Tensor) -> None:
