@@ -165,7 +165,8 @@ def test_starts_with_the_weights_of_a_foreign_folder(tmp_path: Path, monkeypatch
     found = first_weights(config, tmp_path / "on", monkeypatch)
     assert same(found, model.state_dict())
     assert config.model.vocab_size == 300  # more rows than tokens, as many as there were
-    assert sorted(read_origin(tmp_path / "on")["init_from"]["sha256"]) == ["model-0.safetensors", "model-1.safetensors"]
+    shards = [f"model-0000{number}-of-00002.safetensors" for number in (1, 2)]
+    assert sorted(read_origin(tmp_path / "on")["init_from"]["sha256"]) == shards
     assert pretrain(config, tmp_path / "on").steps == 4
 
 
