@@ -181,8 +181,6 @@ class Stack(nn.Module):
         self.schemes = nn.ModuleList(scheme.build() for scheme in distinct)
         numbers = map(distinct.index, schemes)
         self.sorts = [_sort_of(layer, number) for layer, number in zip(layers, numbers, strict=True)]
-        self.distinct = list(dict.fromkeys(self.sorts))
-        self.sort_numbers = [self.distinct.index(sort) for sort in self.sorts]
         self.order = config.sharing.order(config.num_layers)
         firsts = [self.order.index(number) for number in range(max(self.order) + 1)]
         self.blocks = nn.ModuleList(build_layer(layers[first], Place(depth, first, memory_dim)) for first in firsts)
@@ -226,6 +224,17 @@ class Stack(nn.Module):
         for layer, (sort, number) in enumerate(zip(self.sort_numbers, self.order, strict=True)):
             hidden_BTD = self.blocks[number](hidden_BTD, inputs[sort], None if cache is None else cache.layer(layer))
         return self.dropout(self.norm(hidden_BTD))
+
+    @property
+    def sorts(self) -> list[Sort]:
+        """The sort of each layer; setting them decides what the stack prepares from then on."""
+        return self._sorts
+
+    @sorts.setter
+    def sorts(self, sorts: list[Sort]) -> None:
+        self._sorts = sorts
+        self.distinct = list(dict.fromkeys(sorts))
+        self.sort_numbers = [self.distinct.index(sort) for sort in sorts]
 
     @property
     def windows(self) -> list[int | None]:

@@ -19,7 +19,7 @@ from zoo.errors import CheckpointError
 from zoo.loading import model_folder
 from zoo.models import Model
 from zoo.models.anatomy import stacks
-from zoo.nn.attend import Prepared, Scoring
+from zoo.nn.attend import KERNELS, Prepared, Scoring
 from zoo.nn.attend.reference import ReferenceKernel
 from zoo.nn.attention import Attention
 from zoo.report.text import piece
@@ -100,7 +100,7 @@ def attention_heads(model: Model, tokenizer: Tokenizer, excerpt: Sequence[int]) 
     called: list[tuple[str, str]] = []
     handles = []
     for name, stack in stacks(model).items():
-        stack.sorts = [sort._replace(kernel=ReferenceKernel.name) for sort in stack.sorts]
+        stack.kernel = lambda name: KERNELS[ReferenceKernel.name]  # type: ignore[method-assign]
         for path, module in stack.named_modules():
             if isinstance(module, Attention):
                 kind = "cross_attention" if "cross_attention" in path.split(".") else "self_attention"
