@@ -34,6 +34,12 @@ def test_rows_that_lie_apart() -> None:
         torch.testing.assert_close(linear(rows, weight, None), rows @ weight.T)
 
 
+def test_a_weight_that_lies_the_other_way_is_left_to_torch() -> None:
+    weight, rows = torch.randn(601, 256), torch.randn(1, 256)
+    assert few_rows._is_read_faster(rows, weight)
+    assert not few_rows._is_read_faster(rows, weight.T.contiguous().T)
+
+
 def test_autocast_has_the_say_in_the_dtype() -> None:
     weight, rows, bias = torch.randn(601, 256), torch.randn(2, 256), torch.randn(601)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):

@@ -40,5 +40,6 @@ def _is_read_faster(rows: Tensor, weight_OI: Tensor) -> bool:
         0 < rows.numel() <= MOST_ROWS * rows.shape[-1]
         and weight_OI.dtype in (torch.float32, torch.float64)
         and weight_OI.device.type == "cpu"
+        and weight_OI.is_contiguous()  # GPT-2's, mapped as they are stored, lie the other way already: 50 times slower
         and not torch.compiler.is_compiling()
     )
