@@ -68,6 +68,19 @@ def test_data(run: Run) -> None:
         assert part in said
 
 
+def test_documents_read_and_dropped_are_told_by_source_and_reason(run: Run) -> None:
+    dropped = {"empty": 2, "too_short": 0, "duplicate": 31, "no_tokens": 0}
+    whole = {"documents": 1_000, "kept": 967, "dropped": dropped}
+    said = words(sections.data_section(run._replace(text=run.text | {"read": {"": whole}})))
+    assert "documents read kept dropped empty equal to an earlier one all text 1,000 967 33 2 31" in said
+    assert "too short" not in said, "a reason for which nothing was dropped"
+    other = {"documents": 50, "kept": 50, "dropped": dict.fromkeys(dropped, 0)}
+    said = words(sections.data_section(run._replace(text=run.text | {"read": {"books": whole, "web": other}})))
+    assert "books 1,000 967 33 2 31 web 50 50 0 0 0" in said
+    assert "read" not in run.text, "an older run, which does not know"
+    assert "kept" not in words(sections.data_section(run))
+
+
 @pytest.mark.parametrize("text", [{}, {"training": 5}, {"training": {"documents": 1}}])
 def test_text_that_is_not_known_or_damaged(run: Run, text: dict) -> None:
     said = words(sections.data_section(run._replace(text=text)))

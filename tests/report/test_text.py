@@ -40,6 +40,15 @@ def test_facts_are_those_of_the_tokens(corpus: Corpus) -> None:
     assert json.loads(to_json(facts)) == facts
 
 
+def test_what_was_read_and_dropped_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("one and the same\n\n" * 3 + "\n\n".join(map(str, range(10**5, 10**5 + 40))))
+    settings = ("kind=text", f"path={tmp_path / 'text.txt'}", "filter.deduplicate=true", "filter.minimum_characters=5")
+    config = tiny_run(tmp_path, "gpt", *(f"data.source.{one}" for one in settings))
+    corpus = load_corpus(config.data, config.tokenizer, progress=False)
+    read = text_facts(corpus)["read"][""]
+    assert (read["documents"], read["kept"], read["dropped"]["duplicate"]) == (43, 41, 2)
+
+
 def test_counting_stops_at_the_limit(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text_module, "MOST_TOKENS", 100)
     assert text_facts(corpus)["counted_tokens"] == 100

@@ -12,6 +12,7 @@ import numpy as np
 
 from zoo.checkpoint.model import read_config
 from zoo.config import build, default_mapping, flatten
+from zoo.data.filter import REASONS
 from zoo.data.sources import SourceConfig
 from zoo.errors import ZooError
 from zoo.loading import model_folder
@@ -122,7 +123,7 @@ def data_section(run: Run) -> Element:
     text = run.text
     try:
         return section("data", "Data", *_text_words(run)) if text else section("data", "Data", note(NO_TEXT))
-    except (KeyError, TypeError, ValueError, IndexError):
+    except (AttributeError, KeyError, TypeError, ValueError, IndexError):
         return section("data", "Data", note("data.json is damaged."))
 
 
@@ -164,6 +165,7 @@ def _text_words(run: Run) -> list[Child]:
     ]
     return [
         table(("", "documents", "tokens", "shortest", "10 %", "median", "90 %", "longest"), sides),
+        *_read_words(text.get("read", {})),
         element(
             "div",
             facts(pairs),
@@ -175,6 +177,25 @@ def _text_words(run: Run) -> list[Child]:
             "that learned more is below it."
         ),
     ]
+
+
+def _read_words(read: Mapping[str, Any]) -> list[Child]:
+    """What was read of each source, and what of it was dropped, by reason; nothing where an older run did not say."""
+    if not read:
+        return []
+    reasons = [one for one in REASONS if any(source["dropped"].get(one) for source in read.values())]
+    rows: list[list[Cell]] = [
+        [
+            name or "all text",
+            source["documents"],
+            source["kept"],
+            source["documents"] - source["kept"],
+            *(source["dropped"].get(one, 0) for one in reasons),
+        ]
+        for name, source in read.items()
+    ]
+    columns = ("documents", "read", "kept", "dropped", *(REASONS[one] for one in reasons))
+    return [table(columns, rows)]
 
 
 def _times(ratio: float) -> str:

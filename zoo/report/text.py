@@ -42,6 +42,10 @@ def text_facts(corpus: Corpus) -> dict[str, Any]:
         "training": _side(corpus.training),
         "held_out": _side(corpus.validation),
         "sources": {one.name: _side(one.documents) for one in portions_of(corpus.training) if one.name},
+        "read": {
+            name: {"documents": store.num_read, "kept": store.num_documents, "dropped": dict(store.dropped)}
+            for name, store in corpus.stores.items()
+        },
         "counted_tokens": counted,
         "vocabulary": size,
         "used": int(np.count_nonzero(training)),
