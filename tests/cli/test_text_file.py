@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -58,8 +59,8 @@ def test_records_are_written_at_once_into_a_new_file(tmp_path: Path, capsys: pyt
         lines.write({"text": "é\n"})
         assert json.loads(path.read_text(encoding="utf-8")) == {"text": "é\n"}
     with json_lines("-") as lines:
-        lines.write({"text": "é"})
-    assert capsys.readouterr().out == '{"text": "é"}\n'
+        lines.write({"text": "é", "numbers": [1.5, -math.inf], "more": {"none": math.nan}})
+    assert capsys.readouterr().out == '{"text": "é", "numbers": [1.5, null], "more": {"none": null}}\n'
     for name, message in ((path, "exists already"), (tmp_path / "absent" / "x", "cannot be made")):
         with pytest.raises(ConfigError, match=message), json_lines(str(name)):
             pass

@@ -88,6 +88,7 @@ def test_sums_and_means() -> None:
     assert score.mean == pytest.approx(-math.log(4))
     assert score.perplexity == pytest.approx(4)
     assert score.bits_per_byte == pytest.approx(1)
+    assert TextScore("a", [1], [-1e6], 1).perplexity == math.inf
 
 
 def test_likely_texts_are_those_that_greedy_choice_writes() -> None:

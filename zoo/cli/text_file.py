@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,5 +101,13 @@ class JsonLines:
         self._stream = stream
 
     def write(self, record: dict[str, Any]) -> None:
-        """One line."""
-        print(json.dumps(record, ensure_ascii=False), file=self._stream, flush=True)
+        """One line; numbers that JSON has no word for (the logarithm of 0) become null."""
+        print(json.dumps(_finite(record), ensure_ascii=False), file=self._stream, flush=True)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(child) for name, child in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(child) for child in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

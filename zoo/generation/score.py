@@ -24,6 +24,8 @@ from zoo.models.base import Model, SelfBackbone
 from zoo.models.encoder_decoder import EncoderDecoder
 from zoo.tokenizer.tokenizer import Tokenizer
 
+LARGEST_EXPONENT = 709.0
+"""e to more than this is no float any more."""
 HEAD_ROWS = 512
 """Places that go through the head together: their logits are as wide as the vocabulary."""
 
@@ -56,7 +58,7 @@ class TextScore(NamedTuple):
     @property
     def perplexity(self) -> float:
         """e to the mean, negated: among how many equally likely tokens the model wavers."""
-        return math.exp(-self.mean)
+        return math.inf if -self.mean > LARGEST_EXPONENT else math.exp(-self.mean)
 
     @property
     def bits_per_byte(self) -> float:
