@@ -88,8 +88,9 @@ def test_a_conversation_that_became_too_long_is_said_and_forgotten(capsys: pytes
     assert "/reset begins anew" in capsys.readouterr().err
 
 
-def test_an_answer_is_as_long_as_there_is_room() -> None:
-    for positions, length in (("learned", 24 - len("u:Hello\na:") + 1), ("rotary", 512)):
+def test_an_answer_is_as_long_as_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoo.cli.chat.ANSWER_TOKENS", 40)
+    for positions, length in (("learned", 24 - len("u:Hello\na:") + 1), ("rotary", 40)):
         plain = pretrained("decoder", positions=positions)
         model = Pretrained(plain.model, plain.tokenizer, Conventions(template=ChatTemplate(TEMPLATE, {})))
         conversation, shown = Conversation(model, [], {"max_new_tokens": None}), []
