@@ -110,7 +110,7 @@ MISTAKES = {
     "interpolation": (["pretrain", "CONFIG", "name=${oc.env:HOME}"], 2, ["name", "interpolation"]),
     "missing text": (["pretrain", "CONFIG", "name=other", "data.source.path=gone.txt"], 1, ["gone.txt"]),
     "describe: unknown name": (["describe", "bert-bse"], 2, ["'bert-bse'", "did you mean 'bert-base'"]),
-    "describe: not a model's key": (["describe", "bert-nano", "seed=8"], 2, ["seed", "'seed'", "(legal: ", "dim"]),
+    "describe: not a model's key": (["describe", "gpt2-medium", "seed=8"], 2, ["seed", "'seed'", "(legal: ", "dim"]),
     "describe: misspelt key": (["describe", "bert-nano", "dimm=8"], 2, ["error: dimm: ", "did you mean 'dim'"]),
     "describe: wrong own value": (["describe", "bert-nano", "dim=0"], 2, ["error: dim: 0 must be at least 1"]),
     "describe: wrong value": (["describe", "bert-nano", "model.dim=0"], 2, ["model.dim: 0 must be at least 1"]),
