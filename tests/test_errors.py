@@ -2,11 +2,14 @@
 
 import inspect
 import pickle
+from typing import Any
 
 import pytest
 
 from zoo import errors
-from zoo.errors import ConfigError, ZooError
+from zoo.config import build
+from zoo.errors import MOST_SHOWN, ConfigError, ZooError, cut, quoted
+from zoo.training.config import RunConfig
 
 KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if kind.__module__ == errors.__name__]
 
@@ -40,3 +43,36 @@ def test_errors_cross_processes(kind: type[ZooError]) -> None:
 def test_config_error_crosses_processes_with_its_key() -> None:
     copy = pickle.loads(pickle.dumps(ConfigError("is wrong", "model.dim")))
     assert (str(copy), copy.key, copy.reason) == ("model.dim: is wrong", "model.dim", "is wrong")
+
+
+def test_what_a_message_quotes_is_cut_in_its_middle() -> None:
+    assert quoted("short") == "'short'"
+    assert cut("a" * MOST_SHOWN) == "a" * MOST_SHOWN
+    shown = quoted("begin" + "x" * 100_000 + "end")
+    assert len(shown) <= MOST_SHOWN
+    assert shown.startswith("'begin")
+    assert shown.endswith("end'")
+
+
+LONG = "word " * 10_000
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {LONG: 1},
+        {"data": {LONG: 1}},
+        {"data": {LONG: {"deep": 1}}},
+        {"seed": LONG},
+        {"name": [LONG]},
+        {"data": LONG},
+        {"data": {"source": LONG}},
+        {"model": {"preset": LONG}},
+        {"objectives": {LONG: {"kind": LONG}}},
+        {"model": {"block": {"kind": LONG}}},
+    ],
+)
+def test_a_config_error_stays_short_whatever_stands_in_the_config(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build(RunConfig, settings)
+    assert len(str(caught.value)) < 1_500

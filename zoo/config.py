@@ -19,7 +19,7 @@ import typing
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, quoted
 from zoo.field_types import check_value, describe_type, entry_types, meant_number
 from zoo.registry import Choice
 from zoo.unknown_settings import renamed, unknown_key
@@ -98,7 +98,9 @@ def load_config(schema: type[C], sources: Iterable[Source]) -> Resolved:
     for row in rows:  # a preset that a later kind takes back altogether would be a setting without effect
         for field, values in row.settings.items():
             if isinstance(settings[field], dict) and settings[field]["kind"] != values["kind"]:
-                told = f"{settings[field]['kind']!r} does not go with {row.name}, whose kind is {values['kind']!r}"
+                told = (
+                    f"{quoted(settings[field]['kind'])} does not go with {row.name}, whose kind is {values['kind']!r}"
+                )
                 raise ConfigError(told, f"{field}.kind")
     config = build(schema, settings)
     # the origin of a kind that was said as a bare word (`positions: alibi`) stands one level up
@@ -121,7 +123,7 @@ def _presets(schema: type[Config], sources: list[Source]) -> Iterable[Source]:
                 sources[index] = Source(source.name, {**source.settings, name: rest})
         if chosen is not None:
             if not isinstance(chosen, str):
-                raise ConfigError(f"{chosen!r} is not {describe_type(str)}", f"{name}.preset")
+                raise ConfigError(f"{quoted(chosen)} is not {describe_type(str)}", f"{name}.preset")
             try:
                 yield Source(f"preset {chosen}", {name: presets(chosen)})
             except ConfigError as error:
@@ -175,10 +177,10 @@ def _build(schema: Any, value: Any) -> Any:
         return _build(structured[0], value) if structured and isinstance(value, dict | str) else value
     if origin is dict and isinstance(value, dict):
         if "kind" in value:
-            raise ConfigError(f"{value['kind']!r} stands where names are; write name: {{kind: …}}", "kind")
+            raise ConfigError(f"{quoted(value['kind'])} stands where names are; write name: {{kind: …}}", "kind")
         for name in value:
             if not isinstance(name, str):
-                raise ConfigError(f"key {name!r} must be a word; quote it: {{'{name}': …}}")
+                raise ConfigError(f"key {quoted(name)} must be a word; quote it: {{{quoted(str(name))}: …}}")
         # null takes an entry out
         return {name: build(arguments[1], child, str(name)) for name, child in value.items() if child is not None}
     if origin is tuple and isinstance(value, list | tuple):
@@ -205,7 +207,7 @@ def _build_config(schema: type[Config], value: Any) -> Config:
             else f"keys: {', '.join(_keys(schema))}"
         )
         hint = meant_number(schema, value) if issubclass(schema, Choice) else ""
-        raise ConfigError(f"must be a group of settings, not {value!r}{hint} (legal {legal})")
+        raise ConfigError(f"must be a group of settings, not {quoted(value)}{hint} (legal {legal})")
     if issubclass(schema, Choice):
         kind = value.get("kind", getattr(schema, "kind", None))
         if kind is None:

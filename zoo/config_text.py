@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.config import Mapped, Source, as_group, to_mapping
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, cut, quoted
 
 
 def read_yaml(path: str | Path) -> Source:
@@ -26,9 +26,22 @@ def read_yaml(path: str | Path) -> Source:
     def read() -> Any:
         text = path.read_text(encoding="utf-8")
         _check_depth(text)
+        _check_mapping(text, path)
         return OmegaConf.create(text) if text.strip() else OmegaConf.create()
 
     return Source(path.name, _contained(read, str(path)))
+
+
+def _check_mapping(text: str, path: Path) -> None:
+    """Refuses a file that YAML takes for one long piece of text, which OmegaConf would take for a key."""
+    import yaml
+
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    if isinstance(root, yaml.ScalarNode):
+        raise ConfigError(
+            f"{path} is no config: it holds plain text, not `key: value` lines; "
+            "zoo config <name> --yaml writes a file that can be read"
+        )
 
 
 def read_overrides(overrides: Iterable[str], name: str = "command line") -> Source:
@@ -37,8 +50,8 @@ def read_overrides(overrides: Iterable[str], name: str = "command line") -> Sour
     for override in overrides:
         key, equals, _ = override.partition("=")
         if not equals or not all(part.strip() for part in key.split(".")):
-            raise ConfigError(f"{override!r} is no setting; write key=value, for example trainer.max_steps=100")
-        settings = _join(settings, _contained(functools.partial(_read_override, override), override))
+            raise ConfigError(f"{quoted(override)} is no setting; write key=value, for example trainer.max_steps=100")
+        settings = _join(settings, _contained(functools.partial(_read_override, override), cut(override)))
     return Source(name, settings)
 
 
@@ -89,7 +102,9 @@ def _check_keys(value: Any, what: str, path: str = "") -> None:
     """Refuses keys that are no words, however deep (`8: true`)."""
     for name, child in value.items() if isinstance(value, dict) else ():
         if not isinstance(name, str):
-            raise ConfigError(f"key {name!r} in {what} must be a word; quote it: {{'{name}': …}}", path)
+            raise ConfigError(
+                f"key {quoted(name)} in {what} must be a word; quote it: {{{quoted(str(name))}: …}}", path
+            )
         _check_keys(child, what, f"{path}.{name}" if path else name)
 
 

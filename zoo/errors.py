@@ -4,6 +4,20 @@ One root, so that a caller can catch all of it; a child for each kind of mistake
 A message says what is wrong, with the value at fault, and what to do next.
 """
 
+MOST_SHOWN = 120
+"""Characters of a key or a value that a message quotes; a whole file may stand where a word was meant."""
+
+
+def cut(text: str) -> str:
+    """A text as a message shows it: its middle left out where it is long."""
+    half = (MOST_SHOWN - 3) // 2
+    return text if len(text) <= MOST_SHOWN else f"{text[:half]} … {text[-half:]}"
+
+
+def quoted(value: object) -> str:
+    """A value as a message quotes it: its repr, cut where it is long."""
+    return cut(repr(value))
+
 
 class ZooError(Exception):
     """The root of every error that zoo raises on purpose."""
@@ -18,7 +32,7 @@ class ConfigError(ZooError):
     """
 
     def __init__(self, reason: str, key: str = "") -> None:
-        super().__init__(f"{key}: {reason}" if key else reason)
+        super().__init__(f"{cut(key)}: {reason}" if key else reason)
         self.reason = reason
         self.key = key
 

@@ -11,7 +11,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, cut, quoted
 from zoo.registry import Choice
 
 
@@ -29,7 +29,7 @@ def check_value(kind: Any, value: Any, metadata: Mapping[str, Any]) -> None:
         metadata: of the field; its `minimum`, `maximum`, `above`, `below` bound numbers and the numbers of a list.
     """
     if not fits_type(kind, value):
-        raise ConfigError(f"{value!r} is not {describe_type(kind)}{_meant_list(kind, value)}")
+        raise ConfigError(f"{quoted(value)} is not {describe_type(kind)}{_meant_list(kind, value)}")
     if isinstance(value, tuple):
         for index, entry in enumerate(value):
             try:
@@ -37,21 +37,21 @@ def check_value(kind: Any, value: Any, metadata: Mapping[str, Any]) -> None:
             except ConfigError as error:
                 raise error.under(str(index)) from None
     if isinstance(value, float) and not math.isfinite(value):
-        raise ConfigError(f"{value!r} is not a finite number")
+        raise ConfigError(f"{quoted(value)} is not a finite number")
     if isinstance(value, str) and ("${" in value or value == "???"):
-        raise ConfigError(f"{value!r}: interpolation is switched off; write the value itself")
+        raise ConfigError(f"{quoted(value)}: interpolation is switched off; write the value itself")
     if isinstance(value, int | float) and not isinstance(value, bool):
         for bound, (holds, words) in _BOUNDS.items():
             limit = metadata.get(bound)
             if limit is not None and not holds(value, limit):
-                raise ConfigError(f"{value!r} must be {words} {limit}")
+                raise ConfigError(f"{quoted(value)} must be {words} {limit}")
 
 
 def _meant_list(kind: Any, value: Any) -> str:
     """The hint for one entry that stands where a list of such does; "" for anything else."""
     arguments = typing.get_args(kind)
     if typing.get_origin(kind) is tuple and arguments[-1] is Ellipsis and fits_type(arguments[0], value):
-        return f"; write [{value}]"
+        return f"; write [{cut(str(value))}]"
     return ""
 
 
@@ -114,5 +114,5 @@ def meant_number(schema: type[Choice], value: Any) -> str:
     """The hint for a number that stands where a choice does: the kind that is a `value` and no more; "" if none is."""
     for kind, choice in schema.choices.items():
         if [field.name for field in dataclasses.fields(choice)] == ["value"] and type(value) in (int, float):
-            return f"; did you mean {{kind: {kind}, value: {value!r}}}?"
+            return f"; did you mean {{kind: {kind}, value: {quoted(value)}}}?"
     return ""

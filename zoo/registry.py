@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, quoted
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ def unknown_name(noun: str, name: object, legal: Iterable[str], meant: str | Non
         holding = [one for one in names if str(name) in one.split("_")]
         nearest = holding if len(holding) == 1 else []
     hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-    return f"unknown {noun} {name!r}{hint} (legal: {', '.join(names) or 'none'})"
+    return f"unknown {noun} {quoted(name)}{hint} (legal: {', '.join(names) or 'none'})"
 
 
 class Registry(Generic[T]):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from zoo.errors import cut, quoted
 from zoo.registry import Choice, unknown_name
 
 RENAMED: dict[tuple[str, object], str] = {
@@ -30,7 +31,7 @@ def renamed(schema: type[Any], name: object, value: Any) -> str | None:
     told = RENAMED.get((schema.__name__, name)) if isinstance(name, str | bool) else None
     if told is None:
         return None
-    return f"{name!r} is a setting of an earlier version of zoo; {told.format(value=value)}"
+    return f"{quoted(name)} is a setting of an earlier version of zoo; {told.format(value=cut(str(value)))}"
 
 
 def unknown_key(schema: type[Any], name: str, value: Any, keys: Iterable[str]) -> str:

@@ -133,6 +133,8 @@ CONFIGS: dict[str, str] = {
     "config folder": "folder is a folder; shipped configs",
     "config broken.yaml": "broken.yaml; not valid YAML; line 2",
     "config list.yaml": "list.yaml; key: value; not a list",
+    "config table.yaml": "table.yaml is no config; plain text; zoo config <name> --yaml",
+    "describe table.yaml": "table.yaml is no config; plain text; zoo config <name> --yaml",
     "config twice.yaml": "twice.yaml; duplicate key name; line 2",
     "config bomb.yaml": "bomb.yaml; more than 10,000 values",
     "config tab.yaml": "tab.yaml; not valid YAML; line 2",
@@ -260,6 +262,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "number.jsonl": '{"text": 3}\n',
         "broken.yaml": "model: {preset: gpt-nano\ntrainer: 3\n",
         "list.yaml": "- a\n- b\n",
+        "table.yaml": "key   value   from\n──────────────────\nname  tiny    default\n" + "seed  0  default\n" * 200,
         "twice.yaml": "name: a\nname: b\n",
         "tab.yaml": "model:\n\tpreset: gpt-nano\n",
         "bomb.yaml": "\n".join(["a: &a [x, x, x, x, x, x, x, x, x]", *aliases]),
@@ -284,12 +287,17 @@ def _there(bench: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         signal.signal(number, handler)
 
 
+LONGEST = 1_500
+"""Characters of a message; the longest list all legal names."""
+
+
 def check_told(outcome: Outcome, told: str) -> None:
     status, out, err = outcome
     assert status, f"nobody noticed; it printed {out}"
     sentence = err.strip().splitlines()[-1]
     assert sentence.startswith("error: "), err
     assert "unexpected" not in sentence
+    assert len(sentence) < LONGEST
     assert "Traceback" not in err
     for words in told.split("; "):
         assert words in sentence, f"{words!r} is not in: {sentence}"
@@ -364,6 +372,7 @@ def sentence_of(outcome: Outcome) -> str:
     sentence = outcome.err.strip().splitlines()[-1]
     assert sentence.startswith("error: "), outcome.err
     assert "unexpected" not in sentence
+    assert len(sentence) < LONGEST
     return sentence
 
 

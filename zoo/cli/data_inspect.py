@@ -91,9 +91,11 @@ def draw_rows(config: RunConfig, step: int, first: int, count: int) -> tuple[Tok
     from zoo.data.plan import Plan
     from zoo.objectives.base import Setup
     from zoo.objectives.mixture import Mixture
+    from zoo.training.split_rows import split_rows
 
     corpus, length = prepared(config), config.lengths.value(step)
-    rows = Mixture(config.objectives, Setup(corpus.tokenizer, length, config.seed)).over(corpus.training)
+    mixture = Mixture(config.objectives, Setup(corpus.tokenizer, length, config.seed))
+    rows = split_rows(mixture, corpus, config, "training")
     first_step = config.lengths.begins[config.lengths.values.index(length)]  # rows of another length begin anew
     plan = Plan(rows.num_rows, config.trainer.rows, config.seed, first_step, rows.shuffled)
     epochs, samples = plan.step(step)

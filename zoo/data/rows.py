@@ -50,10 +50,34 @@ class RowMaker(Protocol):
         """The rows (epochs[i], samples[i]); samples in [0, num_rows). A pure function of each pair alone."""
 
 
-def refuse_short(num_tokens: int, width: int) -> None:
-    """Raises DataError where the text, `num_tokens` long with its special tokens, does not fill one row."""
-    if num_tokens < width:
-        raise DataError(
-            f"the text has {num_tokens} tokens but one row needs {width}: "
-            "give more text, a larger held-out share if this is the validation split, or a smaller max_length"
+class TooShortError(DataError):
+    """The text does not fill one row.
+
+    Args:
+        num_tokens: of the text, special ones included. width: places W of a row.
+        source: name of the source in a mixture that the text is from; "" where there is one source only.
+    """
+
+    def __init__(self, num_tokens: int, width: int, source: str = "") -> None:
+        super().__init__(
+            f"{source_words(source)}the text has {num_tokens} tokens but one row needs {width}: "
+            "give more text or a smaller model.max_length"
         )
+        self.num_tokens = num_tokens
+        self.width = width
+        self.source = source
+
+    def __reduce__(self) -> tuple[type[TooShortError], tuple[int, int, str]]:
+        """How it crosses processes."""
+        return TooShortError, (self.num_tokens, self.width, self.source)
+
+
+def source_words(source: str) -> str:
+    """How a message about one source of a mixture begins; "" where there is one source only."""
+    return f"source {source}: " if source else ""
+
+
+def refuse_short(num_tokens: int, width: int) -> None:
+    """Raises TooShortError where the text, `num_tokens` long with its special tokens, does not fill one row."""
+    if num_tokens < width:
+        raise TooShortError(num_tokens, width)

@@ -33,7 +33,7 @@ from torch import Tensor
 from zoo.batch import PADDING_DOCUMENT, Batch
 from zoo.data.blend import Blend
 from zoo.data.counter import permuted
-from zoo.data.rows import Integers, Rows
+from zoo.data.rows import Integers, Rows, TooShortError
 from zoo.data.shares import Cycle, evenly_spread, whole_parts
 from zoo.data.split import Documents
 from zoo.errors import ConfigError, DataError
@@ -162,6 +162,8 @@ class Mixture:
             try:
                 teams = _teams(objectives, bool(self.slots))
                 groups.append([RowGroup(team, portion.documents, portion.name) for team in teams])
+            except TooShortError as error:
+                raise TooShortError(error.num_tokens, error.width, portion.name) from None
             except DataError as error:
                 raise DataError(f"source {portion.name}: {error}") from None
         return InterleavedRows(groups, [portion.share for portion in blend.portions], self.slots, self.setup.seed)

@@ -48,6 +48,7 @@ from zoo.training.run_folder import RunFolder
 from zoo.training.samples import make_samples
 from zoo.training.schedule import Course
 from zoo.training.shares import source_lines
+from zoo.training.split_rows import split_rows
 from zoo.training.tensorboard_log import check_tensorboard
 from zoo.training.trainer import make_trainer
 from zoo.training.warned import warned_once
@@ -126,8 +127,8 @@ def prepare(config: RunConfig, progress: bool = True, corpus: Corpus | None = No
     if config.trainer.compile:
         module.run_backbone = compiled(model.backbone)
     _check_groups(config, module.model)
-    validation = held_out.over(corpus.validation) if corpus.validation.num_documents else None
-    training = mixture.over(corpus.training)
+    validation = split_rows(held_out, corpus, config, "held-out") if corpus.validation.num_documents else None
+    training = split_rows(mixture, corpus, config, "training")
     return Prepared(config, corpus, training, validation, module, tuple(_shorter_rows(config, corpus)))
 
 
