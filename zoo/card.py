@@ -224,7 +224,7 @@ def _figures(evaluation: Mapping[str, Any]) -> dict[str, object]:
 
 
 def _how(opened: Opened, has_tokenizer: bool) -> str:
-    text = f"With [zoo](https://pypi.org/project/transformer-zoo/):\n\n```python\nimport zoo\n\n{opened.zoo}\n```\n"
+    text = f"With zoo:\n\n```python\nimport zoo\n\n{opened.zoo}\n```\n"
     if opened.transformers:
         names = f"{opened.transformers}, AutoTokenizer" if has_tokenizer else opened.transformers
         lines = [f"model = {opened.transformers}.from_pretrained(folder)"]
