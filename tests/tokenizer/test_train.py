@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -36,11 +37,15 @@ SMALL = [
     *LOSSLESS,
     WordPieceConfig(vocab_size=200),
     WordPieceConfig(vocab_size=300, special_tokens="t5", lowercase=True),
+    WordPieceConfig(vocab_size=300, normalization="NFKC", single_digits=True),
+    WordPieceConfig(vocab_size=300, normalization="NFKD", lowercase=True),
     UnigramConfig(vocab_size=300),
     UnigramConfig(vocab_size=200, special_tokens="bert"),
     UnigramConfig(vocab_size=500, byte_fallback=True, single_digits=True),
+    UnigramConfig(vocab_size=300, normalization="NFD", words="letters"),
     CharactersConfig(),
     CharactersConfig(special_tokens="t5"),
+    CharactersConfig(normalization="NFKC"),
     BytesConfig(special_tokens="bert"),
 ]
 
@@ -103,8 +108,35 @@ def test_unigram_and_characters_bring_seen_text_back() -> None:
         assert [tokenizer.decode(tokenizer.encode(text)) for text in TEXTS] == TEXTS
 
 
-@pytest.mark.parametrize("config", [ByteLevelBPEConfig(vocab_size=400), UnigramConfig(vocab_size=300)], ids=name)
-def test_normalization_is_that_of_unicode(config: ByteLevelBPEConfig | UnigramConfig) -> None:
+LEARNT = [
+    ByteLevelBPEConfig(vocab_size=400),
+    WordPieceConfig(vocab_size=300),
+    UnigramConfig(vocab_size=300),
+    CharactersConfig(),
+]
+"""One of each kind that learns from text."""
+
+
+def test_each_kind_that_learns_has_the_same_choices() -> None:
+    learnt = [choice for choice in TokenizerConfig.choices.values() if choice.learns]
+    assert {choice.kind for choice in learnt} == {config.kind for config in LEARNT}
+    for choice in learnt:
+        names = {field.name for field in dataclasses.fields(choice)}
+        assert "normalization" in names
+        assert ("single_digits" in names) == ("vocab_size" in names), "characters cut all digits apart"
+
+
+@pytest.mark.parametrize("config", LEARNT, ids=name)
+def test_a_choice_that_is_not_made_leaves_the_definition_alone(config) -> None:
+    definition = json.loads(config.train(TEXTS).definition)
+    normalizer, cut = definition["normalizer"], definition["pre_tokenizer"]
+    expected = {"wordpiece": "BertNormalizer"}.get(config.kind)
+    assert (normalizer and normalizer["type"]) == expected
+    assert "Digits" not in json.dumps(cut)
+
+
+@pytest.mark.parametrize("config", LEARNT, ids=name)
+def test_normalization_is_that_of_unicode(config) -> None:
     for form in ("NFC", "NFD", "NFKC", "NFKD"):
         tokenizer = dataclasses.replace(config, normalization=form, **COVERED.get(config.kind, {})).train(
             [*TEXTS, "ﬁne cafe\u0301 " * 9, "fine café cafe\u0301 " * 9]
@@ -113,7 +145,28 @@ def test_normalization_is_that_of_unicode(config: ByteLevelBPEConfig | UnigramCo
         assert tokenizer.decode(tokenizer.encode(text)) == unicodedata.normalize(form, text)
 
 
-COVERED = {"unigram": {"character_coverage": 1.0}}
+COVERED = {"unigram": {"character_coverage": 1.0}, "wordpiece": {"character_coverage": 1.0}}
+
+
+def test_wordpiece_lower_cases_what_the_form_made_plain() -> None:
+    wide = "\N{FULLWIDTH LATIN CAPITAL LETTER A}"
+    texts = [f"{wide}{wide} ﬁne Über " * 20]
+    plain = WordPieceConfig(vocab_size=300, lowercase=True, normalization="NFKC").train(texts)
+    assert plain.decode(plain.encode(f"{wide}{wide} ﬁne Über")) == "aa fine uber"
+    for form in ("NFC", "NFD"):  # accents are stripped whichever way they were written
+        with pytest.raises(ConfigError, match=rf"normalization: {form} has no effect with lowercase=true"):
+            WordPieceConfig(lowercase=True, normalization=form)
+
+
+def test_unigram_keeps_letters_and_digits_apart_where_asked() -> None:
+    text = "model x86 and mp3 of 1984 " * 50
+    together = UnigramConfig(vocab_size=200).train([text])
+    apart = UnigramConfig(vocab_size=200, words="letters").train([text])
+    assert pieces_of(together, "x86 mp3")[-1] == "mp3"
+    assert [one for one in pieces_of(apart, "x86 mp3") if one] == ["x", "86", "mp", "3"]
+    assert pieces_of(apart, "of 1984")[-1] == "1984", "digits stay together"
+    with pytest.raises(ConfigError, match="words: letters has no effect with single_digits=true"):
+        UnigramConfig(words="letters", single_digits=True)
 
 
 def pieces_of(tokenizer: Tokenizer, text: str) -> list[str]:
@@ -126,6 +179,7 @@ def test_numbers_are_cut_as_asked() -> None:
     assert pieces_of(ByteLevelBPEConfig(vocab_size=400, words="gpt4").train([text]), "1984") == ["198", "4"]
     for config in (
         ByteLevelBPEConfig(vocab_size=400, single_digits=True),
+        WordPieceConfig(vocab_size=200, single_digits=True),
         UnigramConfig(vocab_size=200, single_digits=True),
     ):
         assert [one for one in pieces_of(config.train([text]), "1984") if one] == ["1", "9", "8", "4"]
@@ -166,6 +220,17 @@ def test_an_unseen_character_is_unknown_or_named() -> None:
         CharactersConfig().train(["abc"]).encode("aéb")
 
 
+@pytest.mark.parametrize("config", LEARNT, ids=name)
+def test_long_text_in_pieces_is_normalized_as_the_whole(config) -> None:
+    """No cut parts a letter from the accent that joins it."""
+    accented = "cafe\u0301 de\u0301ja\u0300 " * 200
+    tokenizer = dataclasses.replace(config, normalization="NFC", **COVERED.get(config.kind, {})).train([accented])
+    whole = tokenizer.encode(accented).tolist()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("zoo.tokenizer.pieces.PIECE_CHARACTERS", 7)
+        assert tokenizer.encode(accented).tolist() == whole
+
+
 @pytest.mark.parametrize("config", SMALL, ids=name)
 def test_no_text_is_an_error(config) -> None:
     if config.learns:
@@ -181,7 +246,7 @@ def test_no_text_is_an_error(config) -> None:
         ({"kind": "byte_level_bpe", "vocab_size": 300, "special_tokens": "t5"}, "vocab_size: 300 .* at least 359"),
         ({"kind": "unigram", "vocab_size": 100}, "vocab_size: 100 .* at least 104"),
         ({"kind": "wordpiece", "special_tokens": "gpt"}, "special_tokens: gpt has no token for the unknown"),
-        ({"kind": "characters", "vocab_size": 65}, "vocab_size: unknown .*legal: kind, special_tokens"),
+        ({"kind": "characters", "vocab_size": 65}, "vocab_size: unknown .*legal: kind, normalization, special_tokens"),
         ({"kind": "wordpeice"}, "did you mean 'wordpiece'"),
         ({"kind": "file"}, "path: is required"),
     ],

@@ -44,7 +44,7 @@ def test_at_least_as_compact_as_the_library(shared_data: Path) -> None:
     text = (shared_data / "tinyshakespeare" / "input.txt").read_text()[:200_000]
     ours = train_unigram(count_words([text]), UnigramDesign(FRONT, "<unk>", 2_000, 1.0))
     theirs = tokenizers.Tokenizer(models.Unigram())
-    theirs.pre_tokenizer = unigram._pre_tokenizer(single_digits=False)
+    theirs.pre_tokenizer = unigram._pre_tokenizer("alphanumeric", single_digits=False)
     trainer = trainers.UnigramTrainer(vocab_size=2_000, special_tokens=FRONT, unk_token="<unk>", show_progress=False)
     theirs.train_from_iterator([text], trainer)
     assert len(ours.encode(text).ids) < 1.01 * len(theirs.encode(text).ids)

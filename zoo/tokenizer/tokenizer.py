@@ -172,7 +172,8 @@ class Tokenizer:
         """Raises DataError where a character has no id at all and must be refused."""
         if self._alphabet is None:
             return
-        strangers = sorted(set(text) - self._alphabet)
+        normalizer = self._library.normalizer
+        strangers = sorted(set(normalizer.normalize_str(text) if normalizer else text) - self._alphabet)
         if strangers:
             raise DataError(
                 f"the tokenizer has no id for the character {strangers[0]!r} (U+{ord(strangers[0]):04X}): it did not "

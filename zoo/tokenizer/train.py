@@ -98,32 +98,41 @@ class ByteLevelBPEConfig(TokenizerConfig, kind="byte_level_bpe"):
 class WordPieceConfig(TokenizerConfig, kind="wordpiece"):
     """BERT's tokenizer: words and single punctuation marks, each cut into the longest known pieces from the left.
 
-    White space is not kept: decoding puts one space between words.
+    White space is not kept: decoding puts one space between words, between single digits too.
     """
 
     vocab_size: int = setting(8_192, _VOCAB_SIZE, minimum=1)
     special_tokens: Family = setting("bert", _FAMILY)
+    normalization: Normalization = setting("none", _NORMALIZATION)
     lowercase: bool = setting(False, "lower-case the text and strip its accents (BERT's uncased models)")
+    single_digits: bool = setting(False, _DIGITS)
     min_frequency: int = setting(2, "how often a pair must occur to be merged", minimum=1)
     character_coverage: float = setting(0.9995, _COVERAGE, above=0, maximum=1)
     training_characters: int = setting(1_000_000_000, _SAMPLE, minimum=1)
 
     def validate(self) -> None:
-        """The special tokens must have one for the unknown."""
+        """The special tokens must have one for the unknown; a form must change what lower-casing leaves."""
         _check_unknown(self.kind, self.special_tokens)
+        if self.lowercase and self.normalization in ("NFC", "NFD"):
+            raise ConfigError(
+                f"{self.normalization} has no effect with lowercase=true, which takes letters and accents apart and "
+                "strips the accents; use none, NFKC or NFKD",
+                "normalization",
+            )
 
     def train(self, texts: Iterable[str], progress: Progress | None = None) -> Tokenizer:
         """See `TokenizerConfig.train`."""
         special = family_tokens(self.special_tokens)
-        normalizer = normalizers.BertNormalizer(lowercase=self.lowercase)
-        counted = count_words(training_text(texts, self.training_characters, progress))
+        form, normalizer = _normalizer(self.normalization), _bert_normalizer(self.normalization, self.lowercase)
+        cut = _bert_words(self.single_digits)
+        counted = count_words(_normalized(training_text(texts, self.training_characters, progress), form))
         spelt = count_characters(counted, lambda one: "".join(normalizer.normalize_str(one).split()))
         characters = frequent(spelt, self.character_coverage)
         continuations = [f"##{one}" for one in characters]
         _check_size(self.vocab_size, special, 2 * len(characters), "characters, alone and as ##continuation,")
         pairs = tokenizers.Tokenizer(models.BPE())
         pairs.normalizer = normalizer
-        pairs.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        pairs.pre_tokenizer = cut
         trainer = trainers.BpeTrainer(
             vocab_size=self.vocab_size - len(special.sentinels),
             min_frequency=self.min_frequency,
@@ -139,7 +148,7 @@ class WordPieceConfig(TokenizerConfig, kind="wordpiece"):
         model = models.WordPiece(pairs.get_vocab(), unk_token=special.roles["unknown"], max_input_chars_per_word=100)
         library = tokenizers.Tokenizer(model)
         library.normalizer = normalizer
-        library.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        library.pre_tokenizer = cut
         library.decoder = decoders.WordPiece(prefix="##")
         return _finished(library, special, "spaces")
 
@@ -154,6 +163,9 @@ class UnigramConfig(TokenizerConfig, kind="unigram"):
     vocab_size: int = setting(8_192, _VOCAB_SIZE, minimum=1)
     special_tokens: Family = setting("t5", _FAMILY)
     normalization: Normalization = setting("none", _NORMALIZATION)
+    words: Literal["alphanumeric", "letters"] = setting(
+        "alphanumeric", "what a piece may hold: letters and digits together; letters: letters or digits, never both"
+    )
     single_digits: bool = setting(False, _DIGITS)
     byte_fallback: bool = setting(
         False, "spell characters outside the vocabulary in 256 entries for bytes, instead of the unknown token"
@@ -166,18 +178,23 @@ class UnigramConfig(TokenizerConfig, kind="unigram"):
         _check_unknown(self.kind, self.special_tokens)
         others, what = (257, "bytes (byte_fallback) and characters") if self.byte_fallback else (1, "character")
         _check_size(self.vocab_size, family_tokens(self.special_tokens), others, what)
+        if self.words == "letters" and self.single_digits:
+            raise ConfigError(
+                "letters has no effect with single_digits=true, which cuts digits from letters; leave one of them out",
+                "words",
+            )
 
     def train(self, texts: Iterable[str], progress: Progress | None = None) -> Tokenizer:
         """See `TokenizerConfig.train`."""
         special = family_tokens(self.special_tokens)
         normalizer = _normalizer(self.normalization)
-        read = training_text(texts, self.training_characters, progress)
-        counted = count_words(read if normalizer is None else map(normalizer.normalize_str, read))
+        counted = count_words(_normalized(training_text(texts, self.training_characters, progress), normalizer))
         design = UnigramDesign(
             front=special.front,
             unknown=special.roles["unknown"],
             size=self.vocab_size,
             coverage=self.character_coverage,
+            words=self.words,
             single_digits=self.single_digits,
             byte_fallback=self.byte_fallback,
             behind=len(special.sentinels),
@@ -197,18 +214,21 @@ class CharactersConfig(TokenizerConfig, kind="characters"):
     """
 
     special_tokens: Family = setting("gpt", _FAMILY)
+    normalization: Normalization = setting("none", _NORMALIZATION)
 
     def train(self, texts: Iterable[str], progress: Progress | None = None) -> Tokenizer:
         """See `TokenizerConfig.train`."""
-        special = family_tokens(self.special_tokens)
+        special, normalizer = family_tokens(self.special_tokens), _normalizer(self.normalization)
         characters: set[str] = set()
-        for text in training_text(texts, None, progress):
+        for text in _normalized(training_text(texts, None, progress), normalizer):
             characters.update(text)
         vocabulary = {token: id for id, token in enumerate([*special.front, *sorted(characters)])}
         unknown = special.roles.get("unknown")
         library = tokenizers.Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token=unknown))
+        library.normalizer = normalizer
         library.decoder = decoders.Fuse()
-        return _finished(library, special, "anywhere", closed=unknown is None)
+        # A form joins a letter and the accent behind it, which must not be cut apart.
+        return _finished(library, special, "anywhere" if normalizer is None else "spaces", closed=unknown is None)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -276,6 +296,23 @@ def _normalizer(form: Normalization) -> normalizers.Normalizer | None:
     return None if form == "none" else getattr(normalizers, form)()
 
 
+def _normalized(texts: Iterable[str], normalizer: normalizers.Normalizer | None) -> Iterable[str]:
+    return texts if normalizer is None else map(normalizer.normalize_str, texts)
+
+
+def _bert_normalizer(form: Normalization, lowercase: bool) -> normalizers.Normalizer:
+    """BERT's own, behind the Unicode form where one is asked for."""
+    own = normalizers.BertNormalizer(lowercase=lowercase)
+    first = _normalizer(form)
+    return own if first is None else normalizers.Sequence([first, own])
+
+
+def _bert_words(single_digits: bool) -> pre_tokenizers.PreTokenizer:
+    """BERT's words; with `single_digits` each digit is a word too."""
+    own = pre_tokenizers.BertPreTokenizer()
+    return pre_tokenizers.Sequence([own, pre_tokenizers.Digits(individual_digits=True)]) if single_digits else own
+
+
 def _byte_characters() -> list[str]:
     """The printable character that stands for each byte 0 … 255 in a byte-level vocabulary (GPT-2's table)."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
@@ -288,7 +325,8 @@ def _finished(
     library: tokenizers.Tokenizer, special: SpecialTokens, boundaries: Boundaries, closed: bool = False
 ) -> Tokenizer:
     # Where words carry the space before them, a blank written out in a prompt takes that space with it, as in training.
-    blanks = {special.roles.get("mask"), *special.sentinels} if boundaries == "spaces" else set()
+    has_words = boundaries == "spaces" and library.pre_tokenizer is not None
+    blanks = {special.roles.get("mask"), *special.sentinels} if has_words else set()
 
     def added(tokens: Iterable[str]) -> list[tokenizers.AddedToken]:
         return [tokenizers.AddedToken(token, special=True, lstrip=token in blanks) for token in tokens]

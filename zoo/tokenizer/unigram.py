@@ -31,7 +31,11 @@ _UNSEEN = 0.5
 
 # A piece is letters and digits, or neither, with the space mark before it: "▁word", "▁(", "),", "▁▁▁". So no piece of
 # the vocabulary spells a special token, all of which mix the two.
-_WORDS_AND_SIGNS = Regex(r"▁?[\p{L}\p{M}\p{N}]+|▁?[^▁\p{L}\p{M}\p{N}]+|▁+(?![\p{L}\p{M}\p{N}])|▁+?")
+_SIGNS = r"▁?[^▁\p{L}\p{M}\p{N}]+|▁+(?![\p{L}\p{M}\p{N}])|▁+?"
+_CUTS = {
+    "alphanumeric": Regex(rf"▁?[\p{{L}}\p{{M}}\p{{N}}]+|{_SIGNS}"),
+    "letters": Regex(rf"▁?[\p{{L}}\p{{M}}]+|▁?\p{{N}}+|{_SIGNS}"),
+}
 
 
 NUM_BYTES = 256
@@ -46,6 +50,8 @@ class UnigramDesign(NamedTuple):
         coverage: share of all characters that get a piece of their own.
         single_digits: whether each digit is a word of its own.
         byte_fallback: whether characters without a piece are spelt in bytes: <0x00> … come behind `front`.
+        words: what a piece that holds no signs is made of: "alphanumeric", letters and digits together; "letters",
+            either of them (sentencepiece's split_by_number).
         behind: special tokens that will take the last ids; the vocabulary leaves room for them.
     """
 
@@ -56,6 +62,7 @@ class UnigramDesign(NamedTuple):
     single_digits: bool = False
     byte_fallback: bool = False
     behind: int = 0
+    words: str = "alphanumeric"
 
 
 def train_unigram(counted_words: Mapping[str, int], design: UnigramDesign) -> Tokenizer:
@@ -76,7 +83,7 @@ def train_unigram(counted_words: Mapping[str, int], design: UnigramDesign) -> To
             "vocab_size",
         )
     words, counts = list(counted_words), np.array(list(counted_words.values()), dtype=np.int64)
-    cut = _pre_tokenizer(design.single_digits)
+    cut = _pre_tokenizer(design.words, design.single_digits)
     seed = _seed(counted_words, characters, _SEED_FACTOR * wanted, cut)
     logs = _estimate(seed, sorted(seed.get_vocab()), words, counts)
     while len(logs) > wanted:
@@ -87,8 +94,8 @@ def train_unigram(counted_words: Mapping[str, int], design: UnigramDesign) -> To
     return _finished({piece: logs[piece] for piece in best_first}, design, cut)
 
 
-def _pre_tokenizer(single_digits: bool) -> pre_tokenizers.PreTokenizer:
-    steps = [pre_tokenizers.Metaspace(split=False), pre_tokenizers.Split(_WORDS_AND_SIGNS, "isolated")]
+def _pre_tokenizer(words: str, single_digits: bool) -> pre_tokenizers.PreTokenizer:
+    steps = [pre_tokenizers.Metaspace(split=False), pre_tokenizers.Split(_CUTS[words], "isolated")]
     if single_digits:
         steps.append(pre_tokenizers.Digits(individual_digits=True))
     return pre_tokenizers.Sequence(steps)
