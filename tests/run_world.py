@@ -137,7 +137,8 @@ def documents(seed: int = 0) -> list[str]:
             " ".join(draw.choices(words, k=draw.randint(1, 4))).capitalize() for _ in range(draw.randint(2, 8))
         ]
         texts.append(". ".join(sentences) + ".")
-    return [*texts[:20], "x", *texts[5:8], *texts[20:], "yz", "你", "好"]
+    mixed = "mp3 x86 " * 12  # letters and digits in one word
+    return [mixed, *texts[:20], "x", *texts[5:8], *texts[20:], "yz", "你", "好"]
 
 
 def write_world(folder: Path) -> None:
