@@ -65,6 +65,37 @@ def test_pickles_are_read_only_where_that_is_asked_for(theirs: Path, tmp_path: P
     assert isinstance(opened.generate("the fox", max_new_tokens=2), str)
 
 
+def test_a_pickle_is_used_as_its_safetensors_twin_is(tmp_path: Path) -> None:
+    """What ends a text, what an output begins with and the chat template come along with weights of any format."""
+    theirs, twin = tmp_path / "theirs", tmp_path / "twin"
+    sizes = {"encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
+    config = transformers.BartConfig(
+        **sizes,
+        vocab_size=400,
+        d_model=16,
+        encoder_ffn_dim=16,
+        decoder_ffn_dim=16,
+        max_position_embeddings=32,
+        decoder_start_token_id=2,
+        forced_eos_token_id=None,
+    )
+    model = transformers.BartForConditionalGeneration(config)
+    model.save_pretrained(theirs)
+    FAMILIES["gpt2"](tmp_path)
+    for name in ("vocab.json", "merges.txt"):
+        shutil.move(tmp_path / name, theirs / name)
+    (theirs / "chat_template.jinja").write_text("{{ messages[0].content }}")
+    shutil.copytree(theirs, twin)
+    (twin / "model.safetensors").unlink()
+    torch.save(model.state_dict(), twin / "pytorch_model.bin")
+    import_model(str(twin), tmp_path / "ours", unsafe_format="pytorch")
+    expected, opened = zoo.load(theirs), zoo.load(tmp_path / "ours")
+    assert opened.conventions == expected.conventions
+    assert opened.conventions.start == 2
+    assert opened.conventions.template is not None
+    assert opened.generate("the fox", max_new_tokens=4) == expected.generate("the fox", max_new_tokens=4)
+
+
 def test_what_is_damaged_leaves_nothing_behind(theirs: Path, tmp_path: Path) -> None:
     model = transformers.GPT2LMHeadModel.from_pretrained(theirs)
     with torch.no_grad():

@@ -7,7 +7,7 @@ from pathlib import Path
 from zoo.checkpoint.model import is_finite, listed, weights_of
 from zoo.errors import CheckpointError, ConfigError
 from zoo.interop.unsafe import UNSAFE
-from zoo.loading import load
+from zoo.loading import conventions_in, load
 from zoo.pretrained import Pretrained
 from zoo.registry import unknown_name
 from zoo.saving import save
@@ -63,6 +63,7 @@ def _unsafe(place: Path, format: str) -> Pretrained:
     if not place.exists():
         raise CheckpointError(f"{place} is missing; name a file or a folder")
     read = UNSAFE[format](place)
-    model = Pretrained(read.build(), read.tokenizer)
+    # The files that say how a model is used are JSON, and lie beside weights of any format.
+    model = Pretrained(read.build(), read.tokenizer, conventions_in(place) if place.is_dir() else None)
     model.architecture = read.architecture
     return model
