@@ -6,6 +6,7 @@ from pathlib import Path
 
 from zoo.checkpoint.model import is_finite, listed, weights_of
 from zoo.errors import CheckpointError, ConfigError
+from zoo.generation.conventions import Conventions
 from zoo.interop.unsafe import UNSAFE
 from zoo.loading import conventions_in, load
 from zoo.pretrained import Pretrained
@@ -64,6 +65,7 @@ def _unsafe(place: Path, format: str) -> Pretrained:
         raise CheckpointError(f"{place} is missing; name a file or a folder")
     read = UNSAFE[format](place)
     # The files that say how a model is used are JSON, and lie beside weights of any format.
-    model = Pretrained(read.build(), read.tokenizer, conventions_in(place) if place.is_dir() else None)
+    used = conventions_in(place) if place.is_dir() else Conventions()
+    model = Pretrained(read.build(), read.tokenizer, used._replace(stop=(*used.stop, *read.stop)))
     model.architecture = read.architecture
     return model

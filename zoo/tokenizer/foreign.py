@@ -3,7 +3,8 @@
     tokenizer.json              the `tokenizers` library's own file, under this or another name; of a run: in tokenizer/
     vocab.json + merges.txt     byte-level pairs (Radford et al. 2019, GPT-2)
     vocab.txt                   BERT's vocabulary, a token a line (Devlin et al. 2018)
-    *.model                     SentencePiece, unigram or BPE (Kudo & Richardson 2018, arXiv:1808.06226)
+    *.model                     SentencePiece, unigram or BPE (Kudo & Richardson 2018, arXiv:1808.06226), or tiktoken's
+                                list of tokens (Llama 3)
     source.spm + vocab.json     Marian's: SentencePiece for the cuts, a list of both languages' pieces for the ids
 
 What the older files leave open (lower-casing, the roles of special tokens, what stands around a text, T5's sentinels,
@@ -22,11 +23,12 @@ import tokenizers
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 
 from zoo.errors import DataError
-from zoo.tokenizer.framing import family_of, frame_of, put_frame
+from zoo.tokenizer.framing import FRAMES, family_of, frame_of, put_frame
 from zoo.tokenizer.library import guarded
 from zoo.tokenizer.sentencepiece import SHIFTED, read_marian, read_sentencepiece, shifted
 from zoo.tokenizer.special_files import NAMES, read_object, read_special_tokens, spelling
-from zoo.tokenizer.special_tokens import FOREIGN_CONFIG, NUM_SENTINELS
+from zoo.tokenizer.special_tokens import FOREIGN_CONFIG, NUM_SENTINELS, SpecialTokens
+from zoo.tokenizer.tiktoken import ROLES, is_tiktoken, read_tiktoken
 from zoo.tokenizer.tokenizer import LIBRARY_FILE_NAME, Tokenizer
 
 
@@ -125,6 +127,15 @@ def _lowercases(config: dict[str, Any], vocabulary: dict[str, int]) -> bool:
     return all(word == word.lower() for word in words)
 
 
+def _from_model(file: Path) -> Tokenizer:
+    """One of the two formats whose files are called tokenizer.model."""
+    if not is_tiktoken(file):
+        return _from_sentencepiece(file)
+    library, special = read_tiktoken(file), SpecialTokens(ROLES)
+    put_frame(library, FRAMES["llama"], special)
+    return Tokenizer(library.to_str(pretty=True), special)
+
+
 def _from_sentencepiece(file: Path) -> Tokenizer:
     """A SentencePiece model, and T5's sentinels behind it where the folder asks for them."""
     library = read_sentencepiece(file)
@@ -163,7 +174,7 @@ FORMATS: dict[str, Callable[[Path], Tokenizer]] = {
     "source.spm": _from_marian,
     "vocab.json": _from_pairs,
     "vocab.txt": _from_vocabulary,
-    "*.model": _from_sentencepiece,
+    "*.model": _from_model,
 }
 """File name → what opens a tokenizer that begins with that file."""
 
@@ -206,7 +217,8 @@ def _config(folder: Path) -> dict[str, Any]:
 
 
 def _family(folder: Path) -> str:
-    return family_of(_config(folder), read_object(folder / "config.json"))
+    family = family_of(_config(folder), read_object(folder / "config.json"))
+    return "llama" if not family and (folder / "params.json").is_file() else family  # Meta's own folders
 
 
 def _text(file: Path) -> str:

@@ -8,7 +8,11 @@ import torch
 from torch import Tensor
 
 from tests.interop.unsafe.llama import logits, metas, oracle
-from zoo.errors import CheckpointError
+from tests.tokenizer.families import FAMILIES
+from tests.tokenizer.test_tiktoken import TOKENS
+from tests.tokenizer.test_tiktoken import write as write_ranks
+from zoo.errors import CheckpointError, ConfigError
+from zoo.importing import import_model
 from zoo.interop.unsafe import UNSAFE
 
 PARAMS = {"dim": 16, "n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "norm_eps": 1e-5, "vocab_size": -1}
@@ -46,6 +50,34 @@ def test_scaled_angles_are_llama_3s(tmp_path: Path) -> None:
     write(tmp_path, [metas(oracle(tied=False))], use_scaled_rope=True, rope_theta=500_000.0)
     scaling = UNSAFE["meta"](tmp_path).config.positions.scaling  # type: ignore[attr-defined]
     assert scaling.kind == "llama3"
+
+
+def test_llama_3s_tokenizer_comes_along(tmp_path: Path) -> None:
+    """Its ids are the rows of the table, a text begins with <|begin_of_text|>, and a turn's end ends a text."""
+    place = tmp_path / "theirs"
+    place.mkdir()
+    write(place, [metas(oracle(tied=False, vocab_size=len(TOKENS) + 256))])
+    write_ranks(place, TOKENS)
+    imported = import_model(str(place), tmp_path / "ours", unsafe_format="meta")
+    assert imported.tokenizer.framed("the thing").tolist()[0] == len(TOKENS)
+    assert imported.conventions.stop == (len(TOKENS) + 9,)
+    assert isinstance(imported.generate("the thing", max_new_tokens=2), str)
+
+
+def test_llama_2s_texts_begin_with_its_token(tmp_path: Path) -> None:
+    FAMILIES["llama"](tmp_path)
+    for said in tmp_path.glob("*.json"):
+        said.unlink()
+    write(tmp_path, [metas(oracle(tied=False))])
+    tokenizer = UNSAFE["meta"](tmp_path).tokenizer
+    assert tokenizer is not None
+    assert tokenizer.framed("the").tolist()[0] == tokenizer.role("begin")
+
+
+def test_a_key_that_is_not_known_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, [metas(oracle(tied=False))], sliding_window=4, some_switch=True, max_batch_size=1)
+    with pytest.raises(ConfigError, match=r"params\.json: sliding_window=4, some_switch=True: not known here"):
+        UNSAFE["meta"](tmp_path)
 
 
 def test_what_is_no_such_folder_is_told(tmp_path: Path) -> None:

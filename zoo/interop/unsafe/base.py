@@ -25,12 +25,14 @@ class Read(NamedTuple):
     Attributes:
         config: ours. weights: by our names. tokenizer: None where the files have none.
         architecture: of transformers that computes the same; None: none, or several.
+        stop: ids that end a text beside the tokenizer's own.
     """
 
     config: ModelConfig
     weights: dict[str, Tensor]
     tokenizer: Tokenizer | None = None
     architecture: str | None = None
+    stop: tuple[int, ...] = ()
 
     def build(self) -> Model:
         """The model, in evaluation mode."""

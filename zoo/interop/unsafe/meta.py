@@ -15,13 +15,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.errors import CheckpointError
+from zoo.errors import CheckpointError, ConfigError
 from zoo.interop.configs import read_config
 from zoo.interop.unsafe.base import UNSAFE, Read, plain_weights, read_pickle, refuse_difference, whole_numbers
 from zoo.interop.weights import to_zoo
 from zoo.tokenizer.foreign import find_tokenizer
+from zoo.tokenizer.tiktoken import END_OF_TURN
 
 SIZES = ("dim", "n_layers", "n_heads")
+READ = (*SIZES, "n_kv_heads", "norm_eps", "max_seq_len", "rope_theta", "use_scaled_rope")
+TOLD_BY_WEIGHTS = ("vocab_size", "multiple_of", "ffn_dim_multiplier")
+"""Keys of params.json that lead to shapes of the weights, which say them better (a vocabulary of −1: ask elsewhere)."""
+WITHOUT_EFFECT = ("max_batch_size",)
 LAYER = {
     "attention.wq": "self_attn.q_proj",
     "attention.wk": "self_attn.k_proj",
@@ -51,7 +56,7 @@ def read_meta(place: Path) -> Read:
 
     Raises:
         CheckpointError: a file is missing or damaged, or the weights are not those that it says.
-        ConfigError: settings that are not covered.
+        ConfigError: settings that are not covered, or not known.
     """
     path = place / "params.json"
     ranks = sorted(place.glob("consolidated.*.pth"))
@@ -62,6 +67,7 @@ def read_meta(place: Path) -> Read:
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"cannot read {path}: {error}") from None
     sizes = whole_numbers(said, SIZES, path)
+    _refuse_unknown(said, path)
     parts = [plain_weights(read_pickle(rank), rank) for rank in ranks]
     weights = joined(parts, sizes["dim"], place)
     tokenizer = find_tokenizer(place)
@@ -76,7 +82,20 @@ def read_meta(place: Path) -> Read:
         **({"rope_scaling": LLAMA_3_SCALING} if said.get("use_scaled_rope") else {}),
     }
     ours, read = as_llama(weights, config, place)
-    return Read(read_config("llama", read), ours, tokenizer, "llama")
+    turn = (
+        [] if tokenizer is None else [id for id in tokenizer.special_ids.tolist() if tokenizer.token(id) == END_OF_TURN]
+    )
+    return Read(read_config("llama", read), ours, tokenizer, "llama", tuple(turn))
+
+
+def _refuse_unknown(said: Mapping[str, Any], path: Path) -> None:
+    """Raises ConfigError where params.json says what is not read here: it may change what the model computes."""
+    known = (*READ, *TOLD_BY_WEIGHTS, *WITHOUT_EFFECT)
+    if unknown := [f"{key}={value!r:.40}" for key, value in said.items() if key not in known]:
+        raise ConfigError(
+            f"{path}: {', '.join(unknown)}: not known here, and may change what the model computes (known: "
+            f"{', '.join(known)}); if it does not in this model, take it out of the file"
+        )
 
 
 def joined(parts: list[dict[str, Tensor]], dim: int, place: Path) -> dict[str, Tensor]:
