@@ -148,8 +148,10 @@ BART = Architecture(
     | {
         "classif_dropout",  # never read, like the next one
         "extra_pos_embeddings",
+        "force_bos_token_to_be_generated",  # of generation: the older spelling of forced_bos_token_id
         "gradient_checkpointing",
         "num_hidden_layers",  # repeats encoder_layers
+        "save_step",  # of its training
     },
     weights=weights,
     modernize=modernize,

@@ -8,7 +8,7 @@ changes nothing; a field that it does not know is refused by name, because it ma
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from zoo.heads.language_model import LanguageModelConfig
@@ -102,6 +102,7 @@ class Architecture:
             lack all the same: then our model has no such head. "": there is none.
         optional: foreign modules of other classes of the architecture that files often hold all the same (BERT's
             pooler); where our model has no place for them they are left out, and `left_out` names them.
+        renamed: classes by the names that older files have for them, and today's names.
         modernize: brings spellings of older versions into today's, and drops fields that repeat others.
     """
 
@@ -119,6 +120,7 @@ class Architecture:
     prefix: str = ""
     pooler: str = ""
     optional: tuple[str, ...] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict)
     modernize: Callable[[Mapped], Mapped] = current
 
 
@@ -145,6 +147,7 @@ ACTIVATION_NAMES = {
     "gelu": "gelu",
     "gelu_new": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
     "relu": "relu",
     "silu": "silu",
     "swish": "silu",
@@ -157,7 +160,8 @@ ATTENTION_BIASES = tuple(f"attention.{projection}_bias" for projection in ("quer
 
 # fmt: off
 BOOKKEEPING = frozenset({
-    "_attn_implementation_autoset", "_name_or_path", "_num_labels", "architectures", "attn_implementation",
+    "_attn_implementation", "_attn_implementation_autoset", "_name_or_path", "_num_labels", "architectures",
+    "attn_implementation",
     "bos_token_id", "chunk_size_feed_forward", "decoder_start_token_id", "dtype", "eos_token_id", "finetuning_task",
     "gradient_checkpointing", "initializer_factor", "initializer_range", "language", "name", "output_attentions",
     "output_hidden_states", "output_past", "problem_type", "return_dict", "sep_token_id", "task_specific_params",

@@ -97,7 +97,7 @@ def _heads(table: Architecture, classes: Any, tensors: Container[str] | None) ->
     """Which of our heads the foreign class has that the config names, but for a pooler that its files lack."""
     if not classes:
         return next(iter(table.classes.values()))
-    for name in classes:
+    for name in (table.renamed.get(name, name) for name in classes):
         if name in table.classes:
             heads, pooler = table.classes[name], f"{table.pooler}.weight"
             there = tensors is None or pooler in tensors or pooler.removeprefix(f"{table.prefix}.") in tensors

@@ -91,7 +91,12 @@ GPT_NEOX = Architecture(
         Field("attention_dropout", ("dropout.attention",), 0.0),
         Field("initializer_range", ("initialization.std", "initialization.position_std"), 0.02),
     ),
-    required={**REQUIRED, "is_encoder_decoder": (False,)},
+    required={
+        **REQUIRED,
+        "attention_probs_dropout_prob": (0, 0.0),  # never read, like the next one: attention_dropout is
+        "hidden_dropout_prob": (0, 0.0),
+        "is_encoder_decoder": (False,),
+    },
     harmless=HARMLESS
     | {
         "classifier_dropout",  # of heads for fine-tuning

@@ -15,12 +15,14 @@ from zoo.interop.base import (
     REQUIRED,
     Architecture,
     Field,
+    Mapped,
     Rule,
     tied,
     under,
 )
 from zoo.interop.labels import LAST_TOKEN
-from zoo.interop.rope import modernize, rope
+from zoo.interop.rope import modernize as with_rope_parameters
+from zoo.interop.rope import rope
 from zoo.models import ModelConfig
 
 ATTENTION = {
@@ -59,6 +61,13 @@ def rules(config: ModelConfig, layer: Mapping[str, str]) -> tuple[Rule, ...]:
 def weights(config: ModelConfig) -> tuple[Rule, ...]:
     """Where each module of Llama is with us."""
     return rules(config, LAYER)
+
+
+def modernize(config: Mapped) -> Mapped:
+    """`rope_parameters` for what older files say, and no padding token where it is −1, as in the first of them."""
+    if config.get("pad_token_id") == -1:
+        config["pad_token_id"] = None
+    return with_rope_parameters(config)
 
 
 LLAMA = Architecture(
@@ -102,10 +111,15 @@ LLAMA = Architecture(
         "is_encoder_decoder": (False,),
         "rope_parameters.partial_rotary_factor": (1.0, 1, None),
     },
-    harmless=HARMLESS | {"pretraining_tp"},  # the same product, cut into slices
+    harmless=HARMLESS
+    | {
+        "max_sequence_length",  # never read: max_position_embeddings is
+        "pretraining_tp",  # the same product, cut into slices
+    },
     weights=weights,
     together=(rope(),),
     ignored=("model.layers.{layer}.self_attn.rotary_emb.inv_freq",),
+    renamed={"LLaMAForCausalLM": "LlamaForCausalLM"},
     modernize=modernize,
     prefix="model",
 )

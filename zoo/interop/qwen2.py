@@ -51,6 +51,7 @@ QWEN2 = Architecture(
         **REQUIRED,
         "is_encoder_decoder": (False,),
         "rope_parameters.partial_rotary_factor": (1.0, 1, None),
+        "use_mrope": (False,),
     },
     harmless=HARMLESS,
     weights=weights,

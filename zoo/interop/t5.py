@@ -145,6 +145,7 @@ T5 = Architecture(
     },
     weights=weights,
     ignored=UNUSED,
+    renamed={"T5WithLMHeadModel": "T5ForConditionalGeneration"},
     modernize=modernize,
 )
 ARCHITECTURES.add(T5.name, T5)
