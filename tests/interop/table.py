@@ -1,6 +1,6 @@
 """The page of what opens, and how equal it is, made from the tables and from what the tests measure.
 
-    python -m tests.interop.table        writes docs/architectures.md
+    python -m tests.interop.table        writes docs/architectures.md, and its first table into README.md
 
 A column is one function of the name of an architecture: a line in COLUMNS. Figures are the worst over all cases and
 classes of the architecture, padded on both sides; they differ a little from machine to machine, and the test of the
@@ -19,10 +19,15 @@ from tests.interop import classes
 from tests.interop.cases import CASES
 from tests.interop.classes import CLASSES
 from tests.interop.parity import TOLERANCE, Difference, parity, round_trip
+from tests.interop.writing import CHANGES_IN_THE_MIDST, NEW_TOKENS, WRITERS, writes_the_same
 from zoo.interop import from_zoo, left_out, to_zoo
 from zoo.interop.listing import Listed, architectures
 
 PAGE = ROOT / "docs" / "architectures.md"
+FRONT = ROOT / "README.md"
+BEGIN, END = "<!-- The table is made by: python -m tests.interop.table -->\n", "<!-- (end of the table) -->\n"
+"""What the table of README.md stands between."""
+
 INTRODUCTION = f"""# What opens
 
 Folders of these architectures open with us and are written by us, `config.json` and safetensors, by one table for each
@@ -30,13 +35,15 @@ in `zoo/interop/`: the table says what each field of the config and each tensor 
 No architecture has modelling code of its own. A field that would change what a model computes and that the table does
 not know is refused by its name.
 
-This page is made by `python -m tests.interop.table` from what `tests/interop/test_parity.py` and
-`tests/interop/test_classes.py` measure, without a network, on random weights of odd sizes:
+This page is made by `python -m tests.interop.table` from what `tests/interop/test_parity.py`,
+`test_classes.py` and `test_writing.py` measure, without a network, on random weights of odd sizes:
 
 - **logits, loss, gradients**: the largest relative difference from transformers, both in float64, over all cases and
   classes, padded on the left and on the right (hidden states where a class has no head); the tests allow
   {TOLERANCE:g}, and 0 is the same bits. Each gradient is judged by the larger of its own norm and the mean norm of all;
-- **round trip**: weights from a file of theirs to us and back are the same bits, and the config means the same.
+- **round trip**: weights from a file of theirs to us and back are the same bits, and the config means the same;
+- **generation**: {NEW_TOKENS} tokens behind each of three prompts of unequal length in one batch, with caches, greedily
+  and with 3 beams, are the tokens that transformers' `generate` writes (–: no class of it writes texts).
 """
 CLOSING = """
 ## Good to know
@@ -56,6 +63,9 @@ CLOSING = """
 - **BART classifies** at the end token of the input, which its decoder reads once more and one place later: give
   `decoder_tokens` as the input moved by one, with the end token in front.
 - **DistilBERT's `dropout`** acts on attention's branch, too, when it is trained here.
+- **longrope** changes its frequencies where a text passes the original length. Here a model has those of the length
+  that its config says; transformers' `generate` changes in the midst of a text and keeps the keys of the old ones, so that
+  case is left out of the last column.
 - **mT5 and T5 v1.1** have an output layer of their own, whatever `tie_word_embeddings` says in what transformers 5
   saves.
 """
@@ -100,11 +110,21 @@ def comes_back(architecture: str) -> str:
     return "✓"
 
 
+def writes(architecture: str) -> str:
+    """A tick, once every case has written what transformers writes; a dash where none writes."""
+    names = [name for name in WRITERS if CASES[name].architecture == architecture and name not in CHANGES_IN_THE_MIDST]
+    for name in names:
+        assert writes_the_same(name, 1), name
+        assert writes_the_same(name, 3), name
+    return "✓" if names else "–"
+
+
 COLUMNS: dict[str, Callable[[str], str]] = {
     "logits": lambda architecture: figure(worst(architecture).logits),
     "loss": lambda architecture: figure(worst(architecture).loss),
     "gradients": lambda architecture: figure(worst(architecture).gradients),
     "round trip": comes_back,
+    "generation": writes,
 }
 """What is said of each architecture, by the name of the column."""
 
@@ -115,12 +135,19 @@ COLUMNS: dict[str, Callable[[str], str]] = {
 def page() -> str:
     """The whole page as Markdown."""
     listed = architectures()
-    columns = ("`model_type`", "opens", *COLUMNS)
-    lines = [INTRODUCTION, row(columns), row(["---"] * len(columns))]
-    lines += [row((f"`{one.name}`", one.opens, *(say(one.name) for say in COLUMNS.values()))) for one in listed]
-    lines += ["", "## Classes", "", "| `model_type` | paper | classes |", row(["---"] * 3)]
+    lines = [INTRODUCTION, figures(), "## Classes", "", "| `model_type` | paper | classes |", row(["---"] * 3)]
     lines += [row((f"`{one.name}`", one.paper, _classes(one))) for one in listed]
     return "\n".join(lines) + "\n" + CLOSING
+
+
+def figures() -> str:
+    """The table of figures, a line for each architecture."""
+    columns = ("`model_type`", "opens", *COLUMNS)
+    lines = [row(columns), row(["---"] * len(columns))]
+    lines += [
+        row((f"`{one.name}`", one.opens, *(say(one.name) for say in COLUMNS.values()))) for one in architectures()
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def row(cells: Iterable[str]) -> str:
@@ -133,9 +160,13 @@ def _classes(one: Listed) -> str:
 
 
 def main() -> None:
-    """Writes the page."""
-    PAGE.write_text(page(), encoding="utf-8")
-    print(f"wrote {PAGE.relative_to(ROOT)}")
+    """Writes the page, and the table into README.md."""
+    text = page()
+    PAGE.write_text(text, encoding="utf-8")
+    before, _, rest = FRONT.read_text(encoding="utf-8").partition(BEGIN)
+    table = next(part for part in text.split("\n\n") if part.startswith("|"))
+    FRONT.write_text(f"{before}{BEGIN}\n{table}\n\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+    print(f"wrote {PAGE.relative_to(ROOT)} and the table of {FRONT.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

@@ -35,6 +35,11 @@ def test_what_is_said_of_an_architecture(one: table.Listed) -> None:
     assert rows(1)[one.name] == [one.paper, ", ".join(f"`{name}`" for name in one.classes)]
 
 
+def test_readme_shows_the_figures() -> None:
+    shown = table.FRONT.read_text(encoding="utf-8").partition(table.BEGIN)[2].partition(table.END)[0].strip()
+    assert shown == next(part for part in TEXT.split("\n\n") if part.startswith("|"))
+
+
 def test_the_rest_is_as_it_is_made() -> None:
     assert TEXT.startswith(table.INTRODUCTION)
     assert TEXT.endswith(table.CLOSING)
@@ -45,3 +50,4 @@ def test_figures() -> None:
     assert table.worst("distilbert") == Difference(*(pytest.approx(number) for number in table.worst("distilbert")))
     assert max(table.worst("distilbert")) < TOLERANCE
     assert table.comes_back("distilbert") == "✓"
+    assert (table.writes("distilbert"), table.writes("qwen3")) == ("–", "✓")
