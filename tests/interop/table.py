@@ -64,8 +64,8 @@ CLOSING = """
   `decoder_tokens` as the input moved by one, with the end token in front.
 - **DistilBERT's `dropout`** acts on attention's branch, too, when it is trained here.
 - **longrope** changes its frequencies where a text passes the original length. Here a model has those of the length
-  that its config says; transformers' `generate` changes in the midst of a text and keeps the keys of the old ones, so that
-  case is left out of the last column.
+  that its config says; transformers' `generate` changes in the midst of a text and keeps the keys of the old ones, so
+  that case is left out of the last column.
 - **mT5 and T5 v1.1** have an output layer of their own, whatever `tie_word_embeddings` says in what transformers 5
   saves.
 """

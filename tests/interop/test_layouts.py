@@ -33,3 +33,11 @@ def test_both_directions(layout: Layout, ours: list[Tensor], foreign: Tensor) ->
 @pytest.mark.parametrize("layout, ours, foreign", PICTURES)
 def test_shapes_are_known_without_numbers(layout: Layout, ours: list[Tensor], foreign: Tensor) -> None:
     assert layout.to_foreign([tensor.to("meta") for tensor in ours]).shape == foreign.shape
+
+
+def test_layouts_of_two_classes_are_never_equal() -> None:
+    """Shapes are remembered by layout: one head in turn is not a matrix that is turned."""
+    assert Stacked(transposed=True) != ByHead(1)
+    assert AsRow() != Stacked()
+    assert ByHead(2) == ByHead(2)
+    assert hash(ByHead(2)) == hash(ByHead(2))

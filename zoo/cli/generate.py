@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoo.cli import decoding_options as options
-from zoo.cli.arguments import ModelFolder, Weights, examples
+from zoo.cli.arguments import ModelFolder, Weights, Which, examples
 from zoo.cli.text_file import Field, File, Output, json_lines, texts_from
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def run(
     field: Field = "prompt",
     output: Output = None,
     weights: Weights = "raw",
+    which: Which = "newest",
 ) -> None:
     """Go on with a text, or answer to it.
 
@@ -74,7 +75,7 @@ def run(
     prompts = texts_from(prompt, file, field, "prompt")
     given = options.given_options(context, DECODING)
     decoding = {"max_new_tokens": max_new_tokens, "prefix": prefix, **given}
-    write(load(folder, weights=weights), prompts, decoding, output)
+    write(load(folder, which=which, weights=weights), prompts, decoding, output)
 
 
 def write(model: Pretrained, prompts: list[str], decoding: dict[str, Any], output: str | None) -> None:

@@ -1,12 +1,14 @@
 """How foreign tensors hold the numbers of ours: rearrangements that lose nothing, each in both directions.
 
 A rule of a mapping table names a foreign tensor and one or more of ours, a layout says how the one holds the others.
+Two layouts are equal only if they are of one class: what is remembered of one must not be taken for another's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -25,7 +27,8 @@ class Layout(Protocol):
         """What of the foreign tensor is which of ours, whose shapes are given."""
 
 
-class Stacked(NamedTuple):
+@dataclass(frozen=True)
+class Stacked:
     """The rows of ours one after the other in one tensor; of one tensor: the tensor as it is.
 
     Attributes:
@@ -46,7 +49,8 @@ class Stacked(NamedTuple):
         return tensor.T if self.transposed and tensor.ndim == 2 else tensor
 
 
-class ByHead(NamedTuple):
+@dataclass(frozen=True)
+class ByHead:
     """The rows of ours head by head in one tensor: all of the first head, all of the second (GPT-NeoX, BLOOM).
 
     Attributes:
@@ -65,7 +69,8 @@ class ByHead(NamedTuple):
         return [part.flatten(0, 1) for part in parts]
 
 
-class FirstRowsLast(NamedTuple):
+@dataclass(frozen=True)
+class FirstRowsLast:
     """The first rows of each head of ours are its last ones there (DeepSeek's rotated channels).
 
     Attributes:
@@ -85,7 +90,8 @@ class FirstRowsLast(NamedTuple):
         return [foreign.unflatten(0, (self.num_heads, -1)).roll(self.rows, dims=1).flatten(0, 1)]
 
 
-class AsRow(NamedTuple):
+@dataclass(frozen=True)
+class AsRow:
     """A vector (N,) is a matrix (1, N) there (BART's and Marian's bias of the logits)."""
 
     def to_foreign(self, ours: Sequence[Tensor]) -> Tensor:
