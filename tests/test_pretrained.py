@@ -147,7 +147,25 @@ def test_the_new_text_is_spelt_as_it_stands_behind_the_prompt(monkeypatch: pytes
             "top_k: 5 has no effect at temperature 0",
         ),
         (lambda: pretrained("encoder").fill("The dog"), DataError, r"write \[MASK\]"),
+        *(
+            (lambda given=given, family=family: pretrained(family).generate("The", **given), ConfigError, message)
+            for family in ("decoder", "encoder_decoder")
+            for given, message in (
+                ({"max_new_tokens": 1.5}, r"^max_new_tokens: 1\.5 must be at least 1 and a whole number"),
+                ({"max_new_tokens": True}, "^max_new_tokens: True must be"),
+                ({"max_new_tokens": -3}, "^max_new_tokens: -3 must be at least 1"),
+                ({"batch_size": 1.5}, r"^batch_size: 1\.5 must be at least 1"),
+                ({"num_beams": 10**6}, "^num_beams: 1000000 is more than 1024"),
+            )
+        ),
+        (lambda: pretrained("decoder").stream("The", max_new_tokens=-3), ConfigError, "^max_new_tokens: -3 must be"),
+        (lambda: pretrained("encoder_decoder").fill("<extra_id_0>", max_new_tokens=True), ConfigError, "True must be"),
         (lambda: pretrained("encoder").fill("[MASK]", top=0), ConfigError, "top: 0"),
+        (
+            lambda: pretrained("encoder").fill("[MASK]", top=1.5),
+            ConfigError,
+            r"top: 1\.5 must be at least 1 and a whole",
+        ),
         (lambda: pretrained("encoder").fill("[MASK]", max_new_tokens=5), ConfigError, "max_new_tokens: an encoder"),
         (lambda: pretrained("encoder_decoder").fill("The dog"), DataError, "write <extra_id_0>"),
         (lambda: pretrained("encoder_decoder").fill("<extra_id_0>", top=3), ConfigError, "top: an encoder-decoder"),

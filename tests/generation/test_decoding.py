@@ -66,6 +66,7 @@ def test_a_stop_string_ends_its_row_only() -> None:
 
 WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"num_beams": 3, "temperature": 0.5}, "num_beams", "temperature=0.5"),
+    ({"num_beams": 10**6}, "num_beams", "1000000 is more than 1024"),
     ({"num_beams": 3, "top_k": 5}, "top_k", "temperature 0"),
     ({"num_beams": 3, "stop": ("x",)}, "stop", "num_beams=3"),
     ({"length_penalty": 2.0}, "length_penalty", "num_beams=1"),

@@ -9,9 +9,13 @@ from zoo.config import setting
 from zoo.errors import ConfigError
 from zoo.generation.beam import BeamConfig, Hypothesis, beam_search
 from zoo.generation.cache import CacheConfig
+from zoo.generation.counts import check_count
 from zoo.generation.generate import TokenRoles, Watch, generate
 from zoo.generation.sample import SamplingConfig
 from zoo.models.base import Model
+
+MAX_BEAMS = 1024
+"""Beams of a search at most. Papers use 4 to 10 (Vaswani et al. 2017, arXiv:1706.03762, section 6.1: 4)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +52,12 @@ class DecodingConfig(SamplingConfig, BeamConfig):
 
     def _check_beams(self) -> None:
         searching = self.num_beams > 1
+        if self.num_beams > MAX_BEAMS:
+            raise ConfigError(
+                f"{self.num_beams} is more than {MAX_BEAMS}: each beam is a row with its own keys and values in "
+                "memory; take fewer",
+                "num_beams",
+            )
         if searching and self.temperature > 0:
             raise ConfigError(
                 f"{self.num_beams} beams are searched, not drawn: temperature={self.temperature} must be 0, or "
@@ -85,6 +95,8 @@ def with_stop_tokens(roles: TokenRoles, config: DecodingConfig) -> TokenRoles:
 
 def check_tokens(config: DecodingConfig, roles: TokenRoles, max_new_tokens: int | None) -> None:
     """Raises ConfigError where lengths or ids of a config do not fit the tokenizer or each other."""
+    if max_new_tokens is not None:
+        check_count(max_new_tokens, "max_new_tokens")  # first: a wrong one would make others look wrong
     for name, length in (("min_new_tokens", config.min_new_tokens), ("prefix_tokens", len(config.prefix_tokens))):
         if max_new_tokens is not None and length > max_new_tokens:
             what = "" if name == "min_new_tokens" else " tokens"

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import torch
 
 from zoo.errors import ConfigError, DataError
+from zoo.generation.counts import check_count
 from zoo.generation.generate import (
     Continuation,
     TokenRoles,
@@ -70,7 +71,8 @@ def fill_masks(model: Model, tokenizer: Tokenizer, text: str, top: int = 5) -> F
     assert isinstance(backbone, Encoder), "fill_masks is for encoders"
     head = language_model_head(model)
     num_ordinary = tokenizer.vocab_size - len(tokenizer.special_ids)
-    if not 1 <= top <= num_ordinary:
+    check_count(top, "top")
+    if top > num_ordinary:
         raise ConfigError(f"{top!r} must be in 1 … {num_ordinary}, the ordinary tokens of the vocabulary", "top")
     mask = tokenizer.role("mask")
     tokens = tokenizer.prompt(text).tolist()

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from zoo.batch import PADDING_DOCUMENT
-from zoo.errors import ConfigError, DataError, ZooError
+from zoo.errors import DataError, ZooError
 from zoo.generation import static_cache, windowed_cache  # noqa: F401  (registers their kinds)
 from zoo.generation.cache import CacheConfig, GrowingCacheConfig
+from zoo.generation.counts import check_count
 from zoo.generation.history import History, begin
 from zoo.generation.memory_cache import remembered, selected
 from zoo.generation.sample import Row, Sampler, SamplingConfig
@@ -191,8 +192,8 @@ def generate_steps(
 
 def new_token_limits(model: Model, prompt_lengths: Sequence[int], max_new_tokens: int | None) -> list[int]:
     """How many tokens each row may get; raises as `generate_steps` says."""
-    if max_new_tokens is not None and max_new_tokens < 1:
-        raise ConfigError(f"{max_new_tokens!r} must be at least 1", "max_new_tokens")
+    if max_new_tokens is not None:
+        check_count(max_new_tokens, "max_new_tokens")
     limits = []
     for row, length in enumerate(prompt_lengths):
         if length == 0:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from zoo.errors import ConfigError
+from zoo.generation.counts import check_count
 from zoo.generation.decoding import DecodingConfig, check_tokens, decode, with_stop_tokens
 from zoo.generation.generate import (
     Continuation,
@@ -70,8 +71,7 @@ class Writer(NamedTuple):
         Other arguments and errors as in `decode`: where not `scored`, texts may come without log-probabilities. Wrong
         input raises at once, before anything is computed.
         """
-        if batch_size < 1:
-            raise ConfigError(f"{batch_size!r} must be at least 1", "batch_size")
+        check_count(batch_size, "batch_size")
         roles = with_stop_tokens(self.roles, config)
         check_tokens(config, roles, max_new_tokens)
         language_model_head(self.model)
