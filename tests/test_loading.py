@@ -106,6 +106,17 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
         zoo.load(tmp_path)
 
 
+def test_a_hub_name_without_its_prefix_is_told_how_to_write_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError, match=r"openai-community/gpt2 is missing; .* write hub:openai-community/gpt2;"):
+        zoo.load("openai-community/gpt2")
+    (tmp_path / "runs").mkdir()
+    for place in ("runs/gpt2", "/absent/gpt2", "absent", "a/b/c", "../absent/gpt2"):
+        with pytest.raises(CheckpointError, match="is missing") as caught:
+            zoo.load(place)
+        assert "hub:" not in str(caught.value)
+
+
 def test_dtype_and_device(tmp_path: Path) -> None:
     zoo.save(pretrained("decoder"), tmp_path / "model")
     half = zoo.load(tmp_path / "model", dtype="bfloat16")

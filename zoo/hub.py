@@ -25,6 +25,12 @@ def is_hub_name(name: str | Path) -> bool:
     return isinstance(name, str) and name.startswith(PREFIX)
 
 
+def on_the_hub(place: Path) -> str:
+    """The end of an error about a folder that is missing: what to write if a model of the hub is meant, or ""."""
+    is_name = len(place.parts) == 2 and _NAME.fullmatch(place.as_posix()) and not place.parent.exists()
+    return f"; for the model of the Hugging Face hub write {PREFIX}{place.as_posix()}" if is_name else ""
+
+
 def fetch(name: str, revision: str | None = None) -> Path:
     """Brings a model of the hub into the hub's cache on this machine.
 

@@ -13,7 +13,7 @@ from zoo.checkpoint.model import CONFIG_NAME, PARTS, TRAINING_FORMAT, USAGE_NAME
 from zoo.checkpoint.standing import read_standing
 from zoo.errors import CheckpointError, ConfigError
 from zoo.generation.conventions import Conventions
-from zoo.hub import fetch, is_hub_name
+from zoo.hub import fetch, is_hub_name, on_the_hub
 from zoo.interop.folder import architecture_of, is_foreign, load_foreign, other_weights, read_foreign_config
 from zoo.interop.usage import read_usage
 from zoo.pretrained import Pretrained
@@ -110,7 +110,7 @@ def model_folder(folder: Path, weights: str = "raw", which: str = "newest") -> P
     if which not in WHICH:
         raise ConfigError(unknown_name("checkpoint", which, WHICH), "which")
     if not folder.is_dir():
-        what = "a file" if folder.exists() else f"missing{nearest_folder(folder)}"
+        what = "a file" if folder.exists() else f"missing{nearest_folder(folder) or on_the_hub(folder)}"
         other = other_weights(folder.parent) if folder.is_file() and folder.suffix != ".safetensors" else ""
         raise CheckpointError(
             f"{folder} is {what}; name a run folder (runs/…), a checkpoint in it or a model folder{other}"
