@@ -140,6 +140,7 @@ def cut(path: Path) -> None:
             lambda f: shutil.copy(f / SHARD.format(2), f / "model-00004-of-00003.safetensors"),
             "has, unnamed, model-00004",
         ),
+        (lambda f: shutil.copy(f / SHARD.format(2), f / "extra.safetensors"), r"has, unnamed, extra\.safetensors: its"),
         (lambda f: cut(f / SHARD.format(2)), r"model-00002-of-00003\.safetensors is damaged or no safetensors file"),
         (lambda f: change_index(f, lambda m: m.pop(FIRST)), r"not in the index: transformer\.h\.0\.ln_1\.weight \(in "),
         (
@@ -161,6 +162,14 @@ def test_shards_that_are_not_as_the_index_says(harm: Any, told: str, model: Mode
     harm(folder)
     with pytest.raises(CheckpointError, match=told):
         load_foreign(folder)
+
+
+def test_what_lies_beside_shards_on_purpose_is_left_alone(model: Model, tmp_path: Path) -> None:
+    folder = write_foreign(tmp_path / "foreign", model, shards=3)
+    for name in ("consolidated", "adapter_model", "model.fp16-00001-of-00002"):
+        (folder / f"{name}.safetensors").write_bytes(b"")
+    assert len(weight_files(folder)) == 3
+    assert load_foreign(folder).num_parameters == model.num_parameters
 
 
 def link(folder: Path, name: str) -> None:

@@ -32,7 +32,11 @@ from zoo.registry import unknown_name
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
-SHARDS = "model-*-of-*.safetensors"
+SHARDS = "*.safetensors"
+"""What lies beside an index must be named by it, since nobody can tell it from a shard of other weights;"""
+ASIDE = ("consolidated*.safetensors", "adapter_model*.safetensors", "model.*.safetensors")
+"""but for files that are there on purpose, by their names: the same weights as Mistral's own code reads them, adapters
+of peft, and transformers' variants of the whole (model.fp16.safetensors, model.fp16-00001-of-00002.safetensors)."""
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 MAX_CONFIG_BYTES = 1 << 20
 MAX_INDEX_BYTES = 64 << 20
@@ -197,12 +201,19 @@ def weight_files(folder: Path) -> list[Path]:
     names = sorted(set(_index(folder).values()))
     problems = {
         "lacks": [name for name in names if not (folder / name).is_file()],
-        "has, unnamed,": sorted({path.name for path in folder.glob(SHARDS)} - {*names}),
+        "has, unnamed,": sorted({path.name for path in folder.glob(SHARDS) if not _is_aside(path)} - {*names}),
     }
     if any(problems.values()):
         told = " and ".join(f"{what} {listed(found)}" for what, found in problems.items() if found)
-        raise CheckpointError(f"{folder} {told}: its shards must be those that {INDEX_NAME} names")
+        raise CheckpointError(
+            f"{folder} {told}: its shards must be those that {INDEX_NAME} names; fetch the folder again, or move "
+            "away what is none of its weights"
+        )
     return [plain_file(folder, name) for name in names]
+
+
+def _is_aside(path: Path) -> bool:
+    return any(path.match(pattern) for pattern in ASIDE)
 
 
 def other_weights(folder: Path) -> str:
