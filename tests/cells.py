@@ -307,11 +307,16 @@ def needs(cell: Cell, depth: int = 3) -> Cell:
                     config_of(cell | {axis: value})
                     return cell | {axis: value}
                 except ConfigError as error:
-                    if str(error) != str(refusal):
+                    if not _clauses(refusal) <= _clauses(error):
                         with_more = _try(cell | {axis: value}, depth - 1)
                         if with_more is not None:
                             return with_more
     raise refusal
+
+
+def _clauses(refusal: ConfigError) -> set[str]:
+    """What a refusal says, bit by bit: a choice after which all of it is said again has not helped."""
+    return set(str(refusal).split("; "))
 
 
 def _try(cell: Cell, depth: int) -> Cell | None:
