@@ -328,7 +328,10 @@ class Pretrained:
         if self.config.kind == "encoder_decoder" and conventions.start is None:
             padding = tokenizer.role("padding")
         stop = tuple(dict.fromkeys((*end, *conventions.stop)))
-        return TokenRoles(tokenizer.vocab_size, padding, stop, conventions.start)
+        size = tokenizer.vocab_size  # no id from there on is ever written
+        last = tuple(id for id in conventions.last if id < size)
+        barred = tuple(run for run in conventions.barred if max(run) < size)
+        return TokenRoles(size, padding, stop, conventions.start, last, barred)
 
     def _require(self, ability: str) -> None:
         """Raises ZooError, with what can be done instead, where the family cannot do it."""

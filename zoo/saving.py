@@ -122,6 +122,10 @@ def _ids(model: Pretrained) -> dict[str, Any]:
         "pad_token_id": roles.get("padding"),
         "decoder_start_token_id": (roles.get("padding") if used.start is None else used.start) if is_pair else None,
         "forced_bos_token_id": used.prefix[0] if is_pair and len(used.prefix) == 1 else None,
+        "forced_eos_token_id": used.last[0] if len(used.last) == 1 else [*used.last] or None,
+        # Of single tokens that end a text, transformers bars only those of suppress_tokens.
+        "bad_words_ids": [[*run] for run in used.barred if not {*run} <= {*ends} or len(run) > 1] or None,
+        "suppress_tokens": [*dict.fromkeys(run[0] for run in used.barred if len(run) == 1 and run[0] in ends)] or None,
     }
     return {name: value for name, value in found.items() if value is not None}
 

@@ -47,6 +47,20 @@ def test_an_output_may_begin_with_other_tokens() -> None:
     assert scored.log_probabilities == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.parametrize("options", [{}, {"num_beams": 3}], ids=str)
+@pytest.mark.parametrize("kind", ["decoder", "encoder_decoder"])
+def test_the_longest_texts_may_have_to_end_with_a_token_and_others_never_come(
+    kind: str, options: dict[str, Any]
+) -> None:
+    free = pretrained(kind, positions="rotary").generate("The", max_new_tokens=6, details=True, **options)
+    bound = with_conventions(kind, last=(9,), barred=((free.tokens[0],), (999,)))
+    found = bound.generate(["The", "A dog sees"], max_new_tokens=6, details=True, **options)
+    assert all(one.tokens[-1] == 9 for one in found if one.finished == "length")
+    assert any(one.finished == "length" for one in found)
+    assert not any(free.tokens[0] in one.tokens for one in found)
+    assert found[0].tokens == bound.generate("The", max_new_tokens=6, details=True, **options).tokens
+
+
 def test_embeddings_follow_them_unless_told_otherwise() -> None:
     model = with_conventions("encoder", pooling="first", normalize=True)
     first = pretrained("encoder", positions="rotary").embed("The dog", pooling="first", normalize=True)
@@ -64,7 +78,9 @@ def test_a_conversation_needs_a_template() -> None:
         with_conventions("encoder", template=template).conversation(messages)
 
 
-FULL = Conventions((3, 5), 0, (9,), "first", True, ChatTemplate("{{ eos_token }}", {"eos_token": "</s>"}))
+FULL = Conventions(
+    (3, 5), 0, (9,), (5,), ((8,), (6, 7)), "first", True, ChatTemplate("{{ eos_token }}", {"eos_token": "</s>"})
+)
 
 
 @pytest.mark.parametrize("conventions", [Conventions(), FULL, Conventions(start=0)])
@@ -74,7 +90,18 @@ def test_they_are_plain_data_and_back(conventions: Conventions) -> None:
 
 
 @pytest.mark.parametrize(
-    "usage", [{"stop": ["a"]}, {"start": -1}, {"pooling": 3}, {"normalize": 1}, {"template": "x"}, {"mood": 1}], ids=str
+    "usage",
+    [
+        {"stop": ["a"]},
+        {"start": -1},
+        {"pooling": 3},
+        {"normalize": 1},
+        {"template": "x"},
+        {"mood": 1},
+        {"last": [-1]},
+        {"barred": [[]]},
+    ],
+    ids=str,
 )
 def test_damaged_data_is_refused(usage: dict[str, Any]) -> None:
     with pytest.raises(DataError, match=r"usage\.json is damaged"):

@@ -77,7 +77,7 @@ def their_model(name: str, tokenizer: Any) -> Any:
         init_std=0.4,
         bos_token_id=0,
         decoder_start_token_id=1,
-        forced_eos_token_id=None,
+        forced_eos_token_id=tokenizer.eos_token_id,
         max_position_embeddings=64,
     )
     return transformers.BartForConditionalGeneration(config)
@@ -94,6 +94,7 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         model.generation_config.eos_token_id = [tokenizer.eos_token_id, 60, 61]
     if name == "bart":
         model.generation_config.forced_bos_token_id = 0
+        model.generation_config.bad_words_ids = [[7], [20, 21]]
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return name, model, tokenizer, zoo.load(folder)
@@ -163,6 +164,16 @@ def test_vectors_are_their_means(pair: tuple[str, Any, Any, Any]) -> None:
     mask = inputs["attention_mask"][..., None]
     expected = (hidden * mask).sum(1) / mask.sum(1)
     torch.testing.assert_close(ours.embed(PROMPTS), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_what_is_said_of_its_use_stays_when_it_is_exported(pair: tuple[str, Any, Any, Any], tmp_path: Path) -> None:
+    name, model, _, ours = pair
+    zoo.export(ours, tmp_path / "theirs")
+    assert zoo.load(tmp_path / "theirs").conventions == ours.conventions
+    if name == "bart":
+        again = transformers.BartForConditionalGeneration.from_pretrained(tmp_path / "theirs").generation_config
+        for field in ("forced_bos_token_id", "forced_eos_token_id", "bad_words_ids"):
+            assert getattr(again, field) == getattr(model.generation_config, field)
 
 
 def test_what_is_said_of_its_use_stays_when_it_is_saved(pair: tuple[str, Any, Any, Any], tmp_path: Path) -> None:

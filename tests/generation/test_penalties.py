@@ -12,6 +12,7 @@ from zoo.generation.penalties import (
     bar_repeated_ngrams,
     bar_stop_tokens,
     force_prefix,
+    obey,
     penalize_frequency,
     penalize_presence,
     penalize_repetition,
@@ -99,3 +100,22 @@ def test_what_cannot_be_chosen_stays_so() -> None:
     logits, tokens = torch.full((1, VOCAB_SIZE), -math.inf), torch.tensor([[1, 2, 1]])
     for step, value in ((penalize_repetition, 0.5), (penalize_frequency, -2.0), (penalize_presence, -2.0)):
         assert step(logits, value, history_of(tokens, 2)).isneginf().all()
+
+
+def test_runs_that_are_never_written_are_those_of_transformers() -> None:
+    tokens, logits = torch.randint(4, (60, 3)), torch.randn(60, VOCAB_SIZE)
+    runs = [[9], [1, 2], [0, 3, 1], [1, 3, 1, 2, 0], [10]]
+    expected = theirs.NoBadWordsLogitsProcessor(runs, 2)(tokens, logits.clone())
+    ours = obey(logits, history_of(tokens, 2)._replace(barred=tuple(map(tuple, runs))))
+    assert torch.equal(ours, expected)
+    assert len({*ours.isneginf().sum(dim=-1).tolist()}) > 1
+
+
+def test_the_last_token_of_the_longest_text_is_that_of_transformers() -> None:
+    tokens, logits = torch.randint(VOCAB_SIZE, (3, 6)), torch.randn(3, VOCAB_SIZE)
+    history = history_of(tokens, 4)._replace(last=(2, 7))
+    expected = theirs.ForcedEOSTokenLogitsProcessor(7, [2, 7])(tokens, logits.clone())
+    assert torch.equal(obey(logits, history._replace(limits_B=torch.tensor([5, 5, 5]))), expected)
+    apart = obey(logits, history._replace(limits_B=torch.tensor([5, 6, 9])))
+    assert torch.equal(apart, torch.cat((expected[:1], logits[1:])))
+    assert torch.equal(obey(logits, history), logits)

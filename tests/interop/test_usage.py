@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import transformers
 
 from zoo.errors import CheckpointError
 from zoo.generation.chat import ChatTemplate
@@ -41,6 +42,26 @@ def test_what_an_output_begins_with(tmp_path: Path) -> None:
     assert conventions(tmp_path, config_json=ids) == Conventions()
 
 
+def test_what_is_never_written_and_what_ends_the_longest_texts(tmp_path: Path) -> None:
+    config = {"model_type": "bart", "is_encoder_decoder": True, "forced_eos_token_id": 7, "bos_token_id": 3}
+    assert conventions(tmp_path, config_json=config).last == (7,)
+    said = {"eos_token_id": 2, "bad_words_ids": [[5], [2], [6, 2]], "suppress_tokens": [8]}
+    found = conventions(tmp_path, generation_config_json=said)
+    assert (found.last, found.barred) == (
+        (),
+        ((5,), (6, 2), (8,)),
+    )  # where there is this file, config.json says nothing
+
+
+def test_what_the_first_files_leave_to_their_classes(tmp_path: Path) -> None:
+    config = {"is_encoder_decoder": True, "bos_token_id": 3, "force_bos_token_to_be_generated": True}
+    found = conventions(tmp_path, config_json={"model_type": "bart", **config})
+    assert (found.prefix, found.last) == ((3,), (2,))
+    assert transformers.BartConfig().forced_eos_token_id == 2
+    assert conventions(tmp_path, config_json={"model_type": "marian", **config}).last == (0,)
+    assert transformers.MarianConfig().forced_eos_token_id == 0
+
+
 @pytest.mark.parametrize(
     "mode, pooling",
     [
@@ -75,6 +96,8 @@ def test_templates_wherever_they_stand(tmp_path: Path) -> None:
     "files",
     [
         {"generation_config_json": {"eos_token_id": "two"}},
+        {"generation_config_json": {"bad_words_ids": [5, "x"]}},
+        {"generation_config_json": {"bad_words_ids": 5}},
         {"generation_config_json": []},
         {"generation_config_json": "{"},
         {"tokenizer_config_json": "["},

@@ -23,6 +23,7 @@ from zoo.config import Config, setting
 from zoo.errors import ZooError
 from zoo.generation.cache import CacheConfig
 from zoo.generation.generate import Continuation, Running, TokenRoles, new_token_limits
+from zoo.generation.penalties import obey
 from zoo.generation.sample import Steps, check_choice
 from zoo.models.base import Model
 
@@ -83,6 +84,7 @@ def beam_search(
     if not prompts:
         return []
     running = Running(model, prompts, roles, cache, max(limits))
+    running.history = running.history._replace(limits_B=torch.tensor(limits, device=running.device))
     search = _Search(running, [_Finished(config, limit) for limit in limits], config.num_beams)
     while search.step(penalties):
         pass
@@ -134,7 +136,7 @@ class _Search:
         prompts, width = self.totals_PW.shape
         logits_RV = self.running.logits()
         model_RV = logits_RV.to(torch.promote_types(logits_RV.dtype, torch.float32)).log_softmax(dim=-1)
-        scores_RV = penalties(model_RV, self.running.history)
+        scores_RV = obey(penalties(model_RV, self.running.history), self.running.history)
         if scores_RV.isnan().any():
             check_choice(scores_RV.amax(dim=-1), self.running.history)
         vocab_size = scores_RV.shape[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any, NamedTuple
 
 from zoo.errors import DataError
@@ -16,6 +17,8 @@ class Conventions(NamedTuple):
         stop: ids that end a text, beside the tokenizer's `end` token.
         start: what an encoder-decoder's output begins with; None: its padding token.
         prefix: ids that an encoder-decoder's output is made to begin with, behind `start` (BART: <s>).
+        last: ids of which one ends an output that gets as long as it may (BART: </s>); (): whichever comes.
+        barred: runs of ids that are never written (Marian: its padding token).
         pooling: how `embed` makes one vector of a text, unless it is told.
         normalize: whether its vectors have length 1, unless it is told.
         template: how a conversation is written as a text; None: it was not trained on conversations.
@@ -24,6 +27,8 @@ class Conventions(NamedTuple):
     stop: tuple[int, ...] = ()
     start: int | None = None
     prefix: tuple[int, ...] = ()
+    last: tuple[int, ...] = ()
+    barred: tuple[tuple[int, ...], ...] = ()
     pooling: str = "mean"
     normalize: bool = False
     template: ChatTemplate | None = None
@@ -36,15 +41,18 @@ class Conventions(NamedTuple):
             DataError: the data of `place` is damaged.
         """
         given = dict(usage)
-        for name in ("stop", "prefix"):
+        for name in ("stop", "prefix", "last"):
             given[name] = tuple(given.get(name, ()))
+        given["barred"] = tuple(tuple(run) for run in given.get("barred", ()))
         template = given.get("template")
         if isinstance(template, Mapping) and set(template) == {"source", "tokens"}:
             given["template"] = ChatTemplate(template["source"], template["tokens"])
         if unknown := sorted(set(given) - set(cls._fields)):
             raise DataError(f"{place} is damaged: it says {', '.join(unknown)}, which nobody knows")
+        ids = (*given["stop"], *given["prefix"], *given["last"], given.get("start") or 0, *chain(*given["barred"]))
         fits = (
-            all(type(id) is int and id >= 0 for id in (*given["stop"], *given["prefix"], given.get("start") or 0))
+            all(type(id) is int and id >= 0 for id in ids)
+            and all(given["barred"])
             and isinstance(given.get("pooling", ""), str)
             and isinstance(given.get("normalize", False), bool)
             and isinstance(given.get("template"), ChatTemplate | None)
@@ -58,4 +66,8 @@ class Conventions(NamedTuple):
         given = {name: value for name, value in self._asdict().items() if value != self._field_defaults[name]}
         if self.template is not None:
             given["template"] = {"source": self.template.source, "tokens": dict(self.template.tokens)}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
+        return {name: _as_list(value) for name, value in given.items()}
+
+
+def _as_list(value: Any) -> Any:
+    return [_as_list(part) for part in value] if isinstance(value, tuple) else value

@@ -50,12 +50,16 @@ class TokenRoles(NamedTuple):
         padding: id of places that hold nothing.
         stop: ids that end a row.
         start: what an encoder-decoder's output begins with; None: with `padding`, as in training (T5).
+        last: ids of which one is the last token of a row that gets as long as it may; (): whichever comes.
+        barred: runs of ids that are never written.
     """
 
     vocab_size: int
     padding: int
     stop: tuple[int, ...] = ()
     start: int | None = None
+    last: tuple[int, ...] = ()
+    barred: tuple[tuple[int, ...], ...] = ()
 
 
 class Step(NamedTuple):
@@ -311,7 +315,7 @@ class Running:
         num_places = None if num_new is None else max(map(len, rows)) + num_new
         self._cache = (cache or GrowingCacheConfig()).build(stack.windows, num_places)
         self._places = padded(rows, roles.padding, self.device, left=True)
-        self.history = begin(rows, roles.stop, self.device)
+        self.history = begin(rows, roles.stop, self.device)._replace(last=roles.last, barred=roles.barred)
 
     def logits(self) -> Tensor:
         """(B, V) the logits of what comes next in each row."""
@@ -365,6 +369,7 @@ def _steps(
     logits_BV = running.logits()[rows_B]
     running.select(rows_B)
     limits_B = torch.tensor(ends.limits, device=running.device)[rows_B]
+    running.history = running.history._replace(limits_B=limits_B)
     stop = torch.tensor(roles.stop, dtype=torch.int64, device=running.device)
     live_B, none_B = running.history.live_B, torch.zeros_like(running.history.live_B)
     for count in itertools.count(1):

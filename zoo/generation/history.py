@@ -21,12 +21,18 @@ class History(NamedTuple):
         num_new: how many of them were written, the same for all rows.
         live_B: (B,) bool, False where the row has ended and what is chosen for it means nothing.
         stop: ids that end a row.
+        last: ids of which one is the last token of a row that gets as long as it may; (): whichever comes.
+        barred: runs of ids that are never written.
+        limits_B: (B,) int64 how many tokens each row may get; None: `last` is not heeded.
     """
 
     tokens_BS: Tensor
     num_new: int
     live_B: Tensor
     stop: tuple[int, ...] = ()
+    last: tuple[int, ...] = ()
+    barred: tuple[tuple[int, ...], ...] = ()
+    limits_B: Tensor | None = None
 
     @property
     def written(self) -> Tensor:
@@ -40,7 +46,8 @@ class History(NamedTuple):
 
     def selected(self, rows_R: Tensor) -> History:
         """Of these rows, which may come several times or not at all."""
-        return self._replace(tokens_BS=self.tokens_BS[rows_R], live_B=self.live_B[rows_R])
+        limits_R = None if self.limits_B is None else self.limits_B[rows_R]
+        return self._replace(tokens_BS=self.tokens_BS[rows_R], live_B=self.live_B[rows_R], limits_B=limits_R)
 
 
 def begin(rows: Sequence[Sequence[int]], stop: tuple[int, ...], device: torch.device) -> History:

@@ -66,3 +66,31 @@ def force_prefix(logits_BV: Tensor, prefix: Sequence[int], history: History) -> 
     forced_BV = torch.full_like(logits_BV, -math.inf)
     forced_BV[:, prefix[history.num_new]] = 0.0
     return forced_BV
+
+
+def obey(logits_BV: Tensor, history: History) -> Tensor:
+    """What the model's own conventions ask for, after everything that a caller asks for."""
+    if single := [run[0] for run in history.barred if len(run) == 1]:
+        logits_BV = logits_BV.index_fill(-1, torch.tensor(single, device=logits_BV.device), -math.inf)
+    for run in history.barred:
+        if len(run) > 1:
+            logits_BV = _bar_run(logits_BV, run, history.tokens_BS)
+    if history.last and history.limits_B is not None:
+        is_last_B1 = (history.limits_B == history.num_new + 1)[:, None]
+        if is_last_B1.any():
+            forced_BV = torch.full_like(logits_BV, -math.inf)
+            forced_BV[:, list(history.last)] = 0.0  # costs a beam nothing
+            return torch.where(is_last_B1, forced_BV, logits_BV)
+    return logits_BV
+
+
+def _bar_run(logits_BV: Tensor, run: tuple[int, ...], tokens_BS: Tensor) -> Tensor:
+    """−∞ for the last token of a run in the rows that end in what stands before it."""
+    *before, token = run
+    if len(before) > tokens_BS.shape[1]:
+        return logits_BV
+    ending_BN = tokens_BS[:, tokens_BS.shape[1] - len(before) :]
+    meets_B = (ending_BN == torch.tensor(before, dtype=torch.int64, device=tokens_BS.device)).all(dim=-1)
+    barred_BV = torch.zeros_like(logits_BV, dtype=torch.bool)
+    barred_BV[:, token] = meets_B
+    return logits_BV.masked_fill(barred_BV, -math.inf)

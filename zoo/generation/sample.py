@@ -26,6 +26,7 @@ from zoo.generation.penalties import (
     bar_repeated_ngrams,
     bar_stop_tokens,
     force_prefix,
+    obey,
     penalize_frequency,
     penalize_presence,
     penalize_repetition,
@@ -154,7 +155,7 @@ class Sampler:
 
     def __call__(self, logits_BV: Tensor, history: History) -> Tensor:
         """(B, V) logits → (B,) int64 tokens; raises ZooError where a logit is not a number, or no token may follow."""
-        logits_BV = self._penalties(logits_BV, history)
+        logits_BV = obey(self._penalties(logits_BV, history), history)
         likeliest = logits_BV.max(dim=-1)  # not a number if one of the logits is not
         check_choice(likeliest.values, history)
         if self._greedy:

@@ -1,6 +1,7 @@
 """How a foreign folder says that its model is used: what ends a text, chat template, pooling.
 
-    generation_config.json (older ones: config.json)    eos_token_id, decoder_start_token_id, forced_bos_token_id
+    generation_config.json (older ones: config.json)    eos_token_id, decoder_start_token_id, forced_bos_token_id,
+                                                        forced_eos_token_id, bad_words_ids, suppress_tokens
     chat_template.jinja, tokenizer_config.json          the chat template and the special tokens that it may name
     modules.json, 1_Pooling/config.json                 how sentence-transformers makes one vector of a text
 
@@ -16,6 +17,7 @@ from typing import Any
 
 from zoo.checkpoint.disk import read_json
 from zoo.errors import CheckpointError
+from zoo.interop.base import ARCHITECTURES
 from zoo.interop.folder import plain_file
 
 MAX_BYTES = 16 << 20
@@ -25,6 +27,8 @@ POOLING_MODES = {
     "pooling_mode_lasttoken": "last",
 }
 """sentence-transformers' name of a pooling → ours."""
+FORCED_END = {"bart": 2, "marian": 0}
+"""forced_eos_token_id where neither file has it, as transformers' config classes say."""
 PLAIN_MODULES = ("Transformer", "Pooling", "Normalize")
 TEMPLATE_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
@@ -40,16 +44,50 @@ def read_usage(folder: Path) -> dict[str, Any]:
 
 def _ends(folder: Path) -> dict[str, Any]:
     config = _object(folder, "config.json")
-    said = {**config, **_object(folder, "generation_config.json")}
+    generation = _object(folder, "generation_config.json")
+    said = {**config, **generation}
+    forced = generation if (folder / "generation_config.json").is_file() else _of_older_files(config)
     usage: dict[str, Any] = {}
     if stop := _ids(said.get("eos_token_id"), folder, "eos_token_id"):
         usage["stop"] = stop
-    if config.get("is_encoder_decoder"):
+    if config.get("is_encoder_decoder", _kind(config) == "encoder_decoder"):
         if start := _ids(said.get("decoder_start_token_id"), folder, "decoder_start_token_id"):
             usage["start"] = start[0]
-        if prefix := _ids(said.get("forced_bos_token_id"), folder, "forced_bos_token_id"):
+        if prefix := _ids(forced.get("forced_bos_token_id"), folder, "forced_bos_token_id"):
             usage["prefix"] = prefix
+    if last := _ids(forced.get("forced_eos_token_id"), folder, "forced_eos_token_id"):
+        usage["last"] = last
+    if barred := _barred(forced, usage.get("stop", []), folder):
+        usage["barred"] = barred
     return usage
+
+
+def _kind(config: Mapping[str, Any]) -> str | None:
+    """The family of the architecture, which the config may leave to it."""
+    name = config.get("model_type")
+    if isinstance(name, str) and name in ARCHITECTURES:
+        kind: str = ARCHITECTURES[name].constant["kind"]
+        return kind
+    return None
+
+
+def _of_older_files(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What config.json says where there is no generation_config.json, with the defaults and spellings of its time."""
+    kind = config.get("model_type")
+    forced = {"forced_eos_token_id": FORCED_END[kind]} if kind in FORCED_END else {}
+    if config.get("force_bos_token_to_be_generated") is True:
+        forced["forced_bos_token_id"] = config.get("bos_token_id", 0)
+    return forced | dict(config)
+
+
+def _barred(forced: Mapping[str, Any], stop: list[int], folder: Path) -> list[list[int]]:
+    """Runs of ids that are never written; as in transformers, a bad word is none if it ends a text."""
+    words = forced.get("bad_words_ids") or []
+    if not isinstance(words, list):
+        raise CheckpointError(f"{folder} is damaged: bad_words_ids is {words!r}, and not a list of lists of token ids")
+    runs = [_ids(word, folder, "bad_words_ids") for word in words]
+    single = _ids(forced.get("suppress_tokens"), folder, "suppress_tokens")
+    return [run for run in runs if run and not (len(run) == 1 and run[0] in stop)] + [[id] for id in single]
 
 
 def _ids(value: Any, folder: Path, name: str) -> list[int]:
