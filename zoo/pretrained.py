@@ -147,8 +147,8 @@ class Pretrained:
             options: fields of `zoo.generation.decoding.DecodingConfig`: `temperature` (0, the default: greedy),
                 `top_k`, `top_p`, `min_p`, `typical_p`, penalties, `seed`; `num_beams`, `length_penalty`,
                 `early_stopping`; `best_of`, `num_return`; `stop` (one string or several), `stop_tokens`,
-                `min_new_tokens`. What is drawn for the i-th prompt is keyed by (seed, i), so it does not depend on the
-                other prompts.
+                `min_new_tokens`; `cache` ("growing", "static" or "windowed": memory and time, never the text). What is
+                drawn for the i-th prompt is keyed by (seed, i), so it does not depend on the other prompts.
 
         Returns:
             The new text without the prompt; a `Generated` with `details`. A list of them, best first, with `num_return`

@@ -40,6 +40,7 @@ def as_arguments(options: dict[str, Any]) -> list[str]:
         {"num_beams": 3, "length_penalty": 0.5, "early_stopping": "never"},
         {"num_beams": 3, "early_stopping": True},
         {"temperature": 1.5, "best_of": 3, "prefix": "is"},
+        {"cache": "static"},
     ],
     ids=str,
 )
@@ -87,6 +88,8 @@ def test_prompts_from_a_file_and_texts_into_one(
         (("a", "--num-beams", "2", "--temperature", "1"), "num_beams: 2 beams are searched, not drawn"),
         (("a", "--top-k", "2"), "top_k: 2 has no effect at temperature 0"),
         (("a", "--early-stopping", "always"), "early_stopping: 'always' is not"),
+        (("a", "--cache", "statik"), "did you mean 'static'"),
+        (("a", "--cache", "windowed"), "cache: windowed forgets nothing here"),
     ],
     ids=str,
 )

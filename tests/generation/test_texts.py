@@ -6,6 +6,7 @@ import pytest
 
 from tests.generation.tiny import pretrained
 from zoo.errors import ConfigError, DataError
+from zoo.generation.cache import CacheConfig
 
 LONG: dict[str, Any] = {"temperature": 1.5, "seed": 2, "max_new_tokens": 20}
 
@@ -90,3 +91,38 @@ def test_the_size_of_a_batch_changes_nothing(kind: str) -> None:
     learned = pretrained("decoder")
     with pytest.raises(DataError, match="the model has 24"):
         learned.generations(["The", "x" * 30], batch_size=1)
+
+
+@pytest.mark.parametrize("options", [{"temperature": 1.0, "seed": 1}, {"num_beams": 3}], ids=str)
+@pytest.mark.parametrize("family", ["decoder", "encoder_decoder"])
+@pytest.mark.parametrize("kind", CacheConfig.choices)
+def test_the_cache_that_is_asked_for_is_used(
+    kind: str, family: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It changes no text; what was built tells that it was used."""
+    built: list[str] = []
+    for name, choice in CacheConfig.choices.items():
+
+        def build(self: Any, *arguments: Any, build: Any = choice.build, name: str = name) -> Any:
+            built.append(name)
+            return build(self, *arguments)
+
+        monkeypatch.setattr(choice, "build", build)
+    model = pretrained(family, positions="rotary", attention={"window": 3})
+    options = {**options, "max_new_tokens": 8}
+    plain = model.generate("The dog", **options)
+    assert model.generate("The dog", cache=kind, **options) == plain
+    expected = ["growing", kind]
+    if "num_beams" not in options:
+        assert "".join(model.stream("The dog", cache=kind, **options)) == plain
+        expected.append(kind)
+    assert built == expected
+
+
+def test_a_cache_that_does_nothing_is_refused() -> None:
+    model = pretrained("decoder", positions="rotary")
+    for write in (model.generate, model.stream):
+        with pytest.raises(ConfigError, match=r"^cache: windowed forgets nothing here: no layer"):
+            write("The dog", cache="windowed")
+        with pytest.raises(ConfigError, match=r"^cache.*did you mean 'static'"):
+            write("The dog", cache="statik")

@@ -44,6 +44,10 @@ StopTokens = Annotated[list[int] | None, typer.Option(metavar="id", help="an id 
 PrefixTokens = Annotated[
     list[int] | None, typer.Option(metavar="id", help="an id that the output begins with; repeatable, in this order")
 ]
+Cache = Annotated[
+    str | None,
+    typer.Option(metavar="growing|static|windowed", help="how earlier places are kept; growing where nobody says"),
+]
 
 WORDS = {"true": True, "false": False}
 

@@ -25,7 +25,7 @@ EXAMPLES = examples(
 DECODING = (
     *("temperature", "top_k", "top_p", "min_p", "typical_p", "repetition_penalty", "frequency_penalty"),
     *("presence_penalty", "no_repeat_ngram_size", "min_new_tokens", "seed", "num_beams", "length_penalty"),
-    *("early_stopping", "best_of", "num_return", "stop", "stop_tokens", "prefix_tokens"),
+    *("early_stopping", "best_of", "num_return", "stop", "stop_tokens", "prefix_tokens", "cache"),
 )
 """The options that are fields of `zoo.generation.decoding.DecodingConfig`: all of them."""
 
@@ -58,6 +58,7 @@ def run(
     stop_tokens: options.StopTokens = None,
     prefix: options.Prefix = "",
     prefix_tokens: options.PrefixTokens = None,
+    cache: options.Cache = None,
     file: File = None,
     field: Field = "prompt",
     output: Output = None,

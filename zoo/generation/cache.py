@@ -63,6 +63,9 @@ class Cache:
 class CacheConfig(Config, Choice, noun="cache"):
     """How keys and values are kept while a text is written."""
 
+    def check(self, windows: Sequence[int | None]) -> None:
+        """Raises ConfigError where it would do nothing for layers with these windows that `growing` does not."""
+
     def build(self, windows: Sequence[int | None], num_places: int | None = None) -> Cache:
         """An empty cache.
 

@@ -31,6 +31,9 @@ class DecodingConfig(SamplingConfig, BeamConfig):
     num_return: int | None = setting(None, "texts that come back of each prompt, best first; null: one", minimum=1)
     stop: tuple[str, ...] = setting((), "strings that end a text; it is cut before the first of them")
     stop_tokens: tuple[int, ...] = setting((), "ids that end a text, beside the tokenizer's own", minimum=0)
+    cache: CacheConfig | None = setting(
+        None, "how keys and values of earlier places are kept, which changes memory and time only; null: growing"
+    )
 
     def validate(self) -> None:
         """Refuses what goes against each other, or has no effect beside the rest."""
@@ -124,11 +127,12 @@ def decode(
     """The texts behind each prompt as tokens, best first.
 
     Args:
-        model, prompts, max_new_tokens, cache: as in `generate_steps`.
+        model, prompts, max_new_tokens: as in `generate_steps`.
         roles: padding, start, and what ends a row beside the config's `stop_tokens`.
         config: how they are written.
         watch: ends rows at stop strings; it sees `config.samples` rows of each prompt, one after the other.
         first: number of the first prompt among all that there are; what is drawn for a prompt is keyed by its number.
+        cache: None: the config's.
         scored: whether log-probabilities and scores are wanted where nothing is chosen by them; they cost a softmax.
 
     Returns:
@@ -140,6 +144,7 @@ def decode(
     """
     roles = with_stop_tokens(roles, config)
     check_tokens(config, roles, max_new_tokens)
+    cache = config.cache if cache is None else cache
     if config.num_beams > 1:
         found = beam_search(model, prompts, roles, config, config.penalties, max_new_tokens=max_new_tokens, cache=cache)
         return [of_prompt[: config.count] for of_prompt in found]

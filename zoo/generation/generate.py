@@ -263,6 +263,12 @@ def language_model_head(model: Model) -> nn.Module:
     return model.heads["language_model"]
 
 
+def writing_stack(model: Model) -> Any:
+    """The stack whose keys and values are cached."""
+    backbone: Any = model.backbone
+    return backbone.decoder if isinstance(backbone, EncoderDecoder) else backbone.stack
+
+
 def padded(prompts: Sequence[Sequence[int]], padding: int, device: torch.device, *, left: bool) -> Places:
     """Prompts as one batch, padded on the left or on the right; documents are 0, and −1 on padding."""
     width = max(len(prompt) for prompt in prompts)
@@ -307,13 +313,12 @@ class Running:
         self._memory: Memory | None = None
         self.device = self._backbone.tokens.weight.device
         rows, backbone = prompts, self._backbone
-        stack: Any = backbone.decoder if isinstance(backbone, EncoderDecoder) else backbone.stack
         if isinstance(backbone, EncoderDecoder):
             inputs = padded(prompts, roles.padding, self.device, left=False)
             self._memory = remembered(backbone.encode(inputs.tokens_BT, inputs.positions_BT, inputs.documents_BT))
             rows = [[roles.padding if roles.start is None else roles.start]] * len(prompts)
         num_places = None if num_new is None else max(map(len, rows)) + num_new
-        self._cache = (cache or GrowingCacheConfig()).build(stack.windows, num_places)
+        self._cache = (cache or GrowingCacheConfig()).build(writing_stack(model).windows, num_places)
         self._places = padded(rows, roles.padding, self.device, left=True)
         self.history = begin(rows, roles.stop, self.device)._replace(last=roles.last, barred=roles.barred)
 

@@ -15,6 +15,7 @@ from zoo.generation.generate import (
     generate_steps,
     language_model_head,
     new_token_limits,
+    writing_stack,
 )
 from zoo.generation.sample import Sampler
 from zoo.generation.stop import StoppingStream, StopWatch
@@ -75,6 +76,7 @@ class Writer(NamedTuple):
         roles = with_stop_tokens(self.roles, config)
         check_tokens(config, roles, max_new_tokens)
         language_model_head(self.model)
+        self._check_cache(config)
         new_token_limits(self.model, [len(prompt) for prompt in prompts], max_new_tokens)
 
         def texts() -> Iterator[list[Generated]]:
@@ -123,10 +125,12 @@ class Writer(NamedTuple):
                 raise ConfigError(f"{value} texts would have to be whole before one is chosen; stream one", name)
         roles = with_stop_tokens(self.roles, config)
         check_tokens(config, roles, max_new_tokens)
+        language_model_head(self.model)
+        self._check_cache(config)
         text = self._stream(prompt, config.stop)
-        watch = StopWatch([text], roles.stop)
+        watch, choose = StopWatch([text], roles.stop), Sampler(config, [0])
         steps = generate_steps(
-            self.model, [prompt], roles, Sampler(config, [0]), max_new_tokens=max_new_tokens, watch=watch
+            self.model, [prompt], roles, choose, max_new_tokens=max_new_tokens, watch=watch, cache=config.cache
         )
 
         def pieces() -> Iterator[str]:
@@ -136,6 +140,11 @@ class Writer(NamedTuple):
                 yield rest
 
         return pieces()
+
+    def _check_cache(self, config: DecodingConfig) -> None:
+        """Raises ConfigError where the cache that was asked for would do nothing."""
+        if config.cache is not None:
+            config.cache.check(writing_stack(self.model).windows)
 
     def _stream(self, prompt: Sequence[int], stops: Sequence[str]) -> StoppingStream:
         return StoppingStream(TextStream(self.tokenizer, self._context(prompt)), stops)

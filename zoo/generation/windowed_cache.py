@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from zoo.errors import ConfigError
 from zoo.generation.cache import Cache, CacheConfig, LaidLayer, Places
 from zoo.nn.stack import Keys
 
@@ -23,6 +24,13 @@ SPARE = 64
 @dataclass(frozen=True, kw_only=True)
 class WindowedCacheConfig(CacheConfig, kind="windowed"):
     """Of layers with a window, the places in it; of the others, all places. The results are those of `growing`."""
+
+    def check(self, windows: Sequence[int | None]) -> None:
+        """Refuses stacks without a window."""
+        if all(window is None for window in windows):
+            raise ConfigError(
+                "windowed forgets nothing here: no layer of the model has a window; leave it out", "cache"
+            )
 
     def build(self, windows: Sequence[int | None], num_places: int | None = None) -> Cache:
         """The cache."""
