@@ -76,3 +76,10 @@ def test_fields_that_are_not_covered(field: str, value: Any) -> None:
     with pytest.raises(ConfigError) as caught:
         read_config("gemma2", {**PUBLISHED, field: value})
     assert caught.value.key.split(".")[0] == field.replace("rope_scaling", "rope_parameters")
+
+
+def test_the_activation_is_written_as_its_own_files_spell_it() -> None:
+    """Theirs computes the two spellings by different kernels, which round otherwise."""
+    assert write_config("gemma2", read_config("gemma2", PUBLISHED))["hidden_activation"] == "gelu_pytorch_tanh"
+    other = read_config("gemma2", {**PUBLISHED, "hidden_activation": "gelu_new"})
+    assert other == read_config("gemma2", PUBLISHED)

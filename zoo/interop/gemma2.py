@@ -32,6 +32,10 @@ NORMS = {
 }
 
 
+ACTIVATIONS = {"gelu_pytorch_tanh": "gelu_tanh"} | ACTIVATION_NAMES
+"""The spelling of its own files first, which is the one that is written: theirs rounds otherwise by it."""
+
+
 def weights(config: ModelConfig) -> tuple[Rule, ...]:
     """Where each module of Gemma 2 is with us."""
     return rules(config, ATTENTION | FEED_FORWARD | NORMS)
@@ -96,7 +100,7 @@ GEMMA2 = Architecture(
         Field("head_dim", ("head_dim",), 256),
         Field("intermediate_size", ("feed_forward_dim",), 9216),
         Field("max_position_embeddings", ("max_length",), 8192),
-        Field("hidden_activation", ("feed_forward.activation",), "gelu_pytorch_tanh", ACTIVATION_NAMES),
+        Field("hidden_activation", ("feed_forward.activation",), "gelu_pytorch_tanh", ACTIVATIONS),
         Field("rms_norm_eps", ("norm.eps",), 1e-6),
         Field("attention_bias", ATTENTION_BIASES, False),
         Field("attn_logit_softcapping", ("attention.cap",), 50.0),
