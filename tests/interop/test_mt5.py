@@ -1,13 +1,19 @@
 """mT5: what is particular to it. That it equals transformers is in test_parity.py."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
-from transformers import MT5Config
+from safetensors.torch import load_file
+from transformers import MT5Config, MT5ForConditionalGeneration, T5ForConditionalGeneration
 
-from tests.interop.parity import foreign_config, oracle, saved_weights
+import zoo
+from tests.interop.cases import CASES, VOCAB
+from tests.interop.parity import oracle
 from zoo.config import difference
-from zoo.errors import CheckpointError, ConfigError
-from zoo.interop import read_config, to_zoo, write_config
+from zoo.errors import ConfigError
+from zoo.interop import read_config, write_config
 from zoo.models.create import model_config
 
 PUBLISHED = {  # config.json of google/mt5-small
@@ -51,14 +57,29 @@ def test_the_output_layer_is_its_own_whatever_the_config_says(tied: bool) -> Non
     assert config.heads["language_model"].tied is False  # type: ignore[attr-defined]
 
 
-def test_a_file_without_an_output_layer() -> None:
-    weights = {name: tensor for name, tensor in saved_weights("mt5").items() if name != "lm_head.weight"}
-    with pytest.raises(CheckpointError, match=r"missing: lm_head\.weight$"):
-        to_zoo("mt5", weights, foreign_config("mt5"))
+@pytest.mark.parametrize(
+    "name, model_class", [("mt5", MT5ForConditionalGeneration), ("t5 v1.1", T5ForConditionalGeneration)]
+)
+def test_what_transformers_made_anew_is_tied_and_not_scaled(name: str, model_class: Any, tmp_path: Path) -> None:
+    """It ties the layer of every new model, whatever its config says, and writes one matrix."""
+    case = CASES[name]
+    theirs = model_class(case.config).eval()
+    theirs.save_pretrained(tmp_path / "theirs")
+    assert not {*load_file(tmp_path / "theirs" / "model.safetensors")} & {"lm_head.weight"}
+    tokens = torch.randint(1, VOCAB, (2, 7))
+    ours = zoo.load(tmp_path / "theirs")
+    assert ours.config.heads["language_model"].tied  # type: ignore[attr-defined]
+    zoo.export(ours, tmp_path / "again")
+    again = model_class.from_pretrained(tmp_path / "again").eval()
+    with torch.no_grad():
+        expected = model_class.from_pretrained(tmp_path / "theirs").eval()(tokens, decoder_input_ids=tokens).logits
+        found = ours(tokens=tokens, decoder_tokens=tokens)["language_model"]
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+        assert torch.equal(again(tokens, decoder_input_ids=tokens).logits, expected)
 
 
-def test_a_tied_output_layer_has_no_place() -> None:
-    with pytest.raises(ConfigError, match=r"^heads\.language_model\.tied: mt5 has no place for True"):
+def test_a_scaled_output_layer_has_no_place() -> None:
+    with pytest.raises(ConfigError, match=r"^heads\.language_model\.scale: mt5 has no place for"):
         write_config("mt5", model_config("t5-small"))
 
 

@@ -100,6 +100,8 @@ class Architecture:
             others, leave it out of their names: both spellings are read.
         pooler: the dense layer behind the first token that the base model has by its class, and that files of it may
             lack all the same: then our model has no such head. "": there is none.
+        output: the output layer over the vocabulary where it is the token table in files that lack it, whatever their
+            config says. "": the config alone says whether it is tied.
         optional: foreign modules of other classes of the architecture that files often hold all the same (BERT's
             pooler); where our model has no place for them they are left out, and `left_out` names them.
         renamed: classes by the names that older files have for them, and today's names.
@@ -119,6 +121,7 @@ class Architecture:
     ignored: tuple[str, ...] = ()
     prefix: str = ""
     pooler: str = ""
+    output: str = ""
     optional: tuple[str, ...] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
     modernize: Callable[[Mapped], Mapped] = current

@@ -10,7 +10,7 @@ from typing import Any
 from zoo.config import build, difference, flatten, to_mapping
 from zoo.errors import ConfigError
 from zoo.heads.classifier import LabelledConfig
-from zoo.interop.base import ARCHITECTURES, LABELS, POOLER, Architecture, Field, Mapped, is_base_model
+from zoo.interop.base import ARCHITECTURES, LABELS, POOLER, Architecture, Field, Mapped, is_base_model, tied
 from zoo.interop.labels import read_labels, write_labels
 from zoo.models import ModelConfig
 from zoo.models.encoder_decoder import EncoderDecoderConfig
@@ -27,7 +27,8 @@ def read_config(architecture: str, config: Mapping[str, Any], tensors: Container
     Args:
         architecture: a name of ARCHITECTURES.
         config: the foreign config as plain data (its config.json); fields that are left out have their defaults.
-        tensors: the names in its files, which alone say whether a base model has a pooler; None: as its class has it.
+        tensors: the names in its files, which alone say whether a base model has a pooler, and of some architectures
+            whether the output layer is tied; None: as its class has it, and as its config says.
 
     Raises:
         ConfigError: a field that is not known, or has a value that our blocks do not cover, by its name.
@@ -49,6 +50,9 @@ def read_config(architecture: str, config: Mapping[str, Any], tensors: Container
         found = group.read({field.name: field.default for field in table.fields} | theirs)
         for path in _present(found, heads):
             _put(settings, path, found[path])
+    lacks_output = bool(table.output) and tensors is not None and f"{table.output}.weight" not in tensors
+    if lacks_output and "language_model" in heads:
+        _put(settings, "heads.language_model.tied", True)
     if "decoder" in settings:
         settings["decoder"] = _what_differs(settings["decoder"], settings)
     model = build(ModelConfig, settings)
@@ -84,7 +88,8 @@ def write_config(architecture: str, config: ModelConfig) -> Mapped:
         for name, value in group.write(config).items():
             _put(theirs, name, value)
     theirs |= write_labels(config)
-    _refuse_loss(table.name, config, read_config(architecture, theirs, () if missing else None))
+    lacks = bool(missing) or (bool(table.output) and tied(config))
+    _refuse_loss(table.name, config, read_config(architecture, theirs, () if lacks else None))
     return theirs
 
 

@@ -252,9 +252,10 @@ def _index(folder: Path) -> dict[str, str]:
 
 
 def _opened(folder: Path, *, with_weights: bool = False) -> tuple[str, ModelConfig]:
-    """The architecture and our config; with the weights, a pooler is there only if they have it."""
+    """The architecture and our config; with the weights, a pooler or an output layer is there only if they have it."""
     name, config = _config_in(folder)
-    tensors = stored_tensors(folder) if with_weights and ARCHITECTURES[name].pooler else None
+    table = ARCHITECTURES[name]
+    tensors = stored_tensors(folder) if with_weights and (table.pooler or table.output) else None
     try:
         return name, read_config(name, config, tensors)
     except ConfigError as error:

@@ -1,7 +1,7 @@
 """mT5: Xue et al. 2020, arXiv:2010.11934. T5 v1.1 with a vocabulary of a hundred languages.
 
-Its output layer is always its own, whatever `tie_word_embeddings` says: the published files say false, and what
-transformers 5 saves says true beside two different matrices.
+Its output layer is its own wherever a file has it, whatever `tie_word_embeddings` says: the published files say false,
+and what transformers 5 saves says true, beside two different matrices or, where it made the model anew, one.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from zoo.interop.t5 import BOTH, FEED_FORWARDS, FIELDS, UNUSED, weights, without
 
 
 def modernize(config: Mapped) -> Mapped:
-    """No fields that repeat `feed_forward_proj`."""
-    return without_repeats(config, "gated-gelu")
+    """No fields that repeat `feed_forward_proj`, and none that says nothing of the output layer."""
+    return {**without_repeats(config, "gated-gelu"), "tie_word_embeddings": False}
 
 
 MT5 = Architecture(
@@ -20,7 +20,7 @@ MT5 = Architecture(
     opens="mT5",
     paper="arXiv:2010.11934",
     classes={"MT5ForConditionalGeneration": ("language_model",), "MT5Model": ()},
-    constant={**BOTH, "heads": {"language_model": {"kind": "language_model", "tied": False}}},
+    constant=BOTH,
     fields=(
         Field("vocab_size", ("vocab_size",), 250112),
         Field("d_model", ("dim",), 512),
@@ -31,6 +31,7 @@ MT5 = Architecture(
         Field("d_ff", ("feed_forward_dim",), 1024),
         Field("n_positions", ("max_length",), 1024),  # theirs has no such field; the rows of pretraining were so long
         Field("feed_forward_proj", ("feed_forward",), "gated-gelu", FEED_FORWARDS),
+        Field("tie_word_embeddings", ("heads.language_model.tied",), False),
         *FIELDS,
     ),
     required={**REQUIRED, "is_encoder_decoder": (True,)},
@@ -38,10 +39,10 @@ MT5 = Architecture(
     | {
         "classifier_dropout",  # of heads for fine-tuning
         "pad_token_id",  # has no special row
-        "tie_word_embeddings",  # says nothing: see above
     },
     weights=weights,
     ignored=UNUSED,
+    output="lm_head",
     modernize=modernize,
 )
 ARCHITECTURES.add(MT5.name, MT5)

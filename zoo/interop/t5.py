@@ -1,7 +1,8 @@
 """T5 and T5 v1.1: Raffel et al. 2020, arXiv:1910.10683.
 
 The relative biases of a stack are stored in its first layer. T5 ties the output layer to the token table and scales
-what goes into it, v1.1 does neither; files say it by `tie_word_embeddings` or `scale_decoder_outputs`.
+what goes into it, v1.1 does neither; files say it by `tie_word_embeddings` or `scale_decoder_outputs`. transformers 5
+ties what it makes anew, v1.1 too, and then writes no output layer: a file that lacks it is read as tied.
 """
 
 from __future__ import annotations
@@ -145,6 +146,7 @@ T5 = Architecture(
     },
     weights=weights,
     ignored=UNUSED,
+    output="lm_head",
     renamed={"T5WithLMHeadModel": "T5ForConditionalGeneration"},
     modernize=modernize,
 )
