@@ -155,10 +155,12 @@ def test_ids_and_templates_go_along(tmp_path: Path) -> None:
     config = transformers.GPT2Config(vocab_size=400, n_embd=16, n_layer=1, n_head=2, n_positions=32)
     model = transformers.GPT2LMHeadModel(config)
     model.save_pretrained(tmp_path)
-    (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": [0, 7], "bos_token_id": 0}))
+    (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": [0, 7], "top_p": 0.9}))
     (tmp_path / "chat_template.jinja").write_text("{% for m in messages %}{{ m['content'] }}{% endfor %}")
     zoo.export(tmp_path, tmp_path / "out")
-    assert json.loads((tmp_path / "out" / "generation_config.json").read_text())["eos_token_id"] == [0, 7]
+    said = json.loads((tmp_path / "out" / "generation_config.json").read_text())
+    assert (said["eos_token_id"], said["top_p"]) == ([0, 7], 0.9)
+    assert "top_p" not in json.loads((tmp_path / "out" / "config.json").read_text())
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
     assert theirs.apply_chat_template([{"role": "user", "content": "the fox"}], tokenize=False) == "the fox"
     assert theirs.eos_token_id == 0

@@ -127,7 +127,7 @@ def _ids(model: Pretrained) -> dict[str, Any]:
         "bad_words_ids": [[*run] for run in used.barred if not {*run} <= {*ends} or len(run) > 1] or None,
         "suppress_tokens": [*dict.fromkeys(run[0] for run in used.barred if len(run) == 1 and run[0] in ends)] or None,
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in (found | dict(used.suggestions or {})).items() if value is not None}
 
 
 def _fields(model: Pretrained) -> dict[str, Any]:

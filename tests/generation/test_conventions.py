@@ -79,7 +79,15 @@ def test_a_conversation_needs_a_template() -> None:
 
 
 FULL = Conventions(
-    (3, 5), 0, (9,), (5,), ((8,), (6, 7)), "first", True, ChatTemplate("{{ eos_token }}", {"eos_token": "</s>"})
+    (3, 5),
+    0,
+    (9,),
+    (5,),
+    ((8,), (6, 7)),
+    "first",
+    True,
+    ChatTemplate("{{ eos_token }}", {"eos_token": "</s>"}),
+    {"num_beams": 4},
 )
 
 

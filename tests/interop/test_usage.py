@@ -53,6 +53,12 @@ def test_what_is_never_written_and_what_ends_the_longest_texts(tmp_path: Path) -
     )  # where there is this file, config.json says nothing
 
 
+def test_what_the_maker_suggests_is_kept(tmp_path: Path) -> None:
+    said = {"num_beams": 4, "temperature": 0.6, "do_sample": True, "top_k": None, "eos_token_id": 2}
+    found = conventions(tmp_path, generation_config_json=said)
+    assert found.suggestions == {"do_sample": True, "num_beams": 4, "temperature": 0.6}
+
+
 def test_what_the_first_files_leave_to_their_classes(tmp_path: Path) -> None:
     config = {"is_encoder_decoder": True, "bos_token_id": 3, "force_bos_token_to_be_generated": True}
     found = conventions(tmp_path, config_json={"model_type": "bart", **config})

@@ -22,6 +22,7 @@ class Conventions(NamedTuple):
         pooling: how `embed` makes one vector of a text, unless it is told.
         normalize: whether its vectors have length 1, unless it is told.
         template: how a conversation is written as a text; None: it was not trained on conversations.
+        suggestions: settings of generation that its maker suggests, by transformers' names; kept, never applied.
     """
 
     stop: tuple[int, ...] = ()
@@ -32,6 +33,7 @@ class Conventions(NamedTuple):
     pooling: str = "mean"
     normalize: bool = False
     template: ChatTemplate | None = None
+    suggestions: Mapping[str, Any] | None = None
 
     @classmethod
     def of(cls, usage: Mapping[str, Any], place: str) -> Conventions:
@@ -56,6 +58,7 @@ class Conventions(NamedTuple):
             and isinstance(given.get("pooling", ""), str)
             and isinstance(given.get("normalize", False), bool)
             and isinstance(given.get("template"), ChatTemplate | None)
+            and isinstance(given.get("suggestions"), Mapping | None)
         )
         if not fits:
             raise DataError(f"{place} is damaged: it must hold some of {', '.join(cls._fields)}")

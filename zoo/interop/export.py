@@ -19,7 +19,7 @@ from zoo.checkpoint.disk import ensure_space
 from zoo.checkpoint.tensors import save_tensors
 from zoo.config import flatten, to_mapping
 from zoo.errors import ConfigError
-from zoo.interop.base import ARCHITECTURES, Architecture, Mapped
+from zoo.interop.base import ARCHITECTURES, SUGGESTIONS, Architecture, Mapped
 from zoo.interop.configs import write_config
 from zoo.interop.folder import CONFIG_NAME, INDEX_NAME, WEIGHTS_NAME
 from zoo.interop.weights import Plan, fit, plan_of, same_numbers
@@ -102,7 +102,8 @@ def write_transformers(
     table = ARCHITECTURES[architecture]
     written = write_config(architecture, model.config)
     types = {str(parameter.dtype).removeprefix("torch.") for parameter in model.parameters()}
-    said = {name: id for name, id in ids.items() if name in table.harmless and name not in written}
+    taken = {*written, *SUGGESTIONS}  # what is only suggested stands in generation_config.json alone
+    said = {name: id for name, id in ids.items() if name in table.harmless and name not in taken}
     config = {**written, **said, **({"dtype": types.pop()} if len(types) == 1 else {})}
     _write_json(folder / CONFIG_NAME, config)
     if model.config.kind != "encoder" and "language_model" in model.config.heads:

@@ -5,8 +5,8 @@
     chat_template.jinja, tokenizer_config.json          the chat template and the special tokens that it may name
     modules.json, 1_Pooling/config.json                 how sentence-transformers makes one vector of a text
 
-What comes back is plain data, for `zoo.generation.conventions.Conventions`. Other fields of these files (temperature,
-lengths) are suggestions, which nobody who calls `generate` here has made.
+What comes back is plain data, for `zoo.generation.conventions.Conventions`. Other settings of generation (temperature,
+lengths, beams) are what the maker suggests: they are kept, and nobody who calls `generate` here has asked for them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from zoo.checkpoint.disk import read_json
 from zoo.errors import CheckpointError
-from zoo.interop.base import ARCHITECTURES
+from zoo.interop.base import ARCHITECTURES, SUGGESTIONS
 from zoo.interop.folder import plain_file
 
 MAX_BYTES = 16 << 20
@@ -59,6 +59,9 @@ def _ends(folder: Path) -> dict[str, Any]:
         usage["last"] = last
     if barred := _barred(forced, usage.get("stop", []), folder):
         usage["barred"] = barred
+    suggested = {name: forced[name] for name in SUGGESTIONS if isinstance(forced.get(name), bool | int | float | str)}
+    if suggested:
+        usage["suggestions"] = suggested
     return usage
 
 
