@@ -300,8 +300,9 @@ def _left_in(run: Path) -> Any:
 
 
 def without_clocks(text: str) -> list[str]:
-    """The lines that a run says, without what is of the machine."""
-    return re.sub(r" · (\S+ tokens/s|MFU \d+ %|[\d.]+ s left|time left unknown)", "", text).splitlines()
+    """The lines that a run says, without what is of the machine, and of what its cache has already."""
+    lines = re.sub(r" · (\S+ tokens/s|MFU \d+ %|[\d.]+ s left|time left unknown)", "", text).splitlines()
+    return [line for line in lines if not line.startswith(("training the tokenizer: ", "building the token store: "))]
 
 
 RUN = Look("run", _run)
