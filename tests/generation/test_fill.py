@@ -56,8 +56,8 @@ def test_all_candidates_can_be_asked_for() -> None:
     (blank,) = fill_masks(encoder(), BERT, "[MASK]", top=ordinary).blanks
     assert len({candidate.text for candidate in blank}) == ordinary
     assert 0 < sum(candidate.probability for candidate in blank) < 1  # the special tokens have the rest
-    for top in (0, -1, ordinary + 1):
-        with pytest.raises(ConfigError, match=f"top: {top} must be in 1 … {ordinary}"):
+    for top, legal in ((0, "at least 1"), (-1, "at least 1"), (ordinary + 1, f"in 1 … {ordinary}")):
+        with pytest.raises(ConfigError, match=f"top: {top} must be {legal}"):
             fill_masks(encoder(), BERT, "[MASK]", top=top)
 
 
