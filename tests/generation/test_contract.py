@@ -4,6 +4,7 @@ Every family × positional scheme × way of decoding × cache, as registered now
 keep no cache and compute every row anew, whole, at each step, padded on either side.
 """
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -152,7 +153,8 @@ def same(ours: Sequence[Sequence[Text]], others: Sequence[Sequence[Text]]) -> No
 
 
 def decoded(model: Model, prompts: Sequence[Sequence[int]], config: DecodingConfig, cache: str, first: int = 0) -> Any:
-    found = decode(model, prompts, ROLES, config, max_new_tokens=NEW, cache=CacheConfig.choice(cache)(), first=first)
+    config = dataclasses.replace(config, cache=CacheConfig.choice(cache)())
+    found = decode(model, prompts, ROLES, config, max_new_tokens=NEW, first=first)
     return [[Text(one.row.tokens, one.score) for one in texts] for texts in found]
 
 

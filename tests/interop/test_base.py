@@ -4,7 +4,7 @@ import pytest
 
 from zoo.errors import ConfigError
 from zoo.interop import ARCHITECTURES, read_config
-from zoo.interop.base import HARMLESS, under
+from zoo.interop.base import HARMLESS, Field, under, variant
 from zoo.interop.layouts import Stacked
 
 
@@ -39,3 +39,11 @@ def test_rules_under_a_module() -> None:
     layout = Stacked(transposed=True)
     (rule,) = under("h.{layer}", "blocks.{layer}", {"mlp.c_fc": "feed_forward.input"}, layout)
     assert rule == ("h.{layer}.mlp.c_fc", ("blocks.{layer}.feed_forward.input",), layout, (), False)
+
+
+def test_fields_of_a_relative() -> None:
+    fields = (Field("a", ("dim",), 1), Field("b", ("num_layers",), 2), Field("c", ("num_heads",), 3))
+    found = variant(fields, {"a": 5}, Field("b", ("head_dim",), 7), without=("c",))
+    assert found == (Field("a", ("dim",), 5), Field("b", ("head_dim",), 7))
+    with pytest.raises(AssertionError, match="'d'"):
+        variant(fields, {"d": 1})

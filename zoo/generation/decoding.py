@@ -121,7 +121,6 @@ def decode(
     max_new_tokens: int | None = None,
     watch: Watch | None = None,
     first: int = 0,
-    cache: CacheConfig | None = None,
     scored: bool = True,
 ) -> list[list[Hypothesis]]:
     """The texts behind each prompt as tokens, best first.
@@ -132,7 +131,6 @@ def decode(
         config: how they are written.
         watch: ends rows at stop strings; it sees `config.samples` rows of each prompt, one after the other.
         first: number of the first prompt among all that there are; what is drawn for a prompt is keyed by its number.
-        cache: None: the config's.
         scored: whether log-probabilities and scores are wanted where nothing is chosen by them; they cost a softmax.
 
     Returns:
@@ -144,9 +142,10 @@ def decode(
     """
     roles = with_stop_tokens(roles, config)
     check_tokens(config, roles, max_new_tokens)
-    cache = config.cache if cache is None else cache
     if config.num_beams > 1:
-        found = beam_search(model, prompts, roles, config, config.penalties, max_new_tokens=max_new_tokens, cache=cache)
+        found = beam_search(
+            model, prompts, roles, config, config.penalties, max_new_tokens=max_new_tokens, cache=config.cache
+        )
         return [of_prompt[: config.count] for of_prompt in found]
     rows = generate(
         model,
@@ -157,7 +156,7 @@ def decode(
         samples=config.samples,
         watch=watch,
         first=first,
-        cache=cache,
+        cache=config.cache,
         scored=scored or config.samples > 1,
     )
     ranked = []

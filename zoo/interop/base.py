@@ -35,6 +35,17 @@ class Field(NamedTuple):
     values: Mapping[Any, Any] | None = None
 
 
+def variant(
+    fields: tuple[Field, ...], defaults: Mapping[str, Any], *changed: Field, without: tuple[str, ...] = ()
+) -> tuple[Field, ...]:
+    """The fields of a relative: those of an architecture with other defaults, some replaced, some left out, by name."""
+    others = {field.name: field for field in changed}
+    strangers = {*defaults, *others, *without} - {field.name for field in fields}
+    assert not strangers, f"there are no fields {strangers} to change"
+    kept = (others.get(field.name, field) for field in fields if field.name not in without)
+    return tuple(field._replace(default=defaults.get(field.name, field.default)) for field in kept)
+
+
 AS_IT_IS = Stacked()
 
 

@@ -6,8 +6,8 @@ and what transformers 5 saves says true, beside two different matrices or, where
 
 from __future__ import annotations
 
-from zoo.interop.base import ARCHITECTURES, HARMLESS, REQUIRED, Architecture, Field, Mapped
-from zoo.interop.t5 import BOTH, FEED_FORWARDS, FIELDS, UNUSED, weights, without_repeats
+from zoo.interop.base import ARCHITECTURES, Architecture, Mapped, variant
+from zoo.interop.t5 import T5, weights, without_repeats
 
 
 def modernize(config: Mapped) -> Mapped:
@@ -20,28 +20,24 @@ MT5 = Architecture(
     opens="mT5",
     paper="arXiv:2010.11934",
     classes={"MT5ForConditionalGeneration": ("language_model",), "MT5Model": ()},
-    constant=BOTH,
-    fields=(
-        Field("vocab_size", ("vocab_size",), 250112),
-        Field("d_model", ("dim",), 512),
-        Field("num_layers", ("num_layers",), 8),
-        Field("num_decoder_layers", ("decoder.num_layers",)),
-        Field("num_heads", ("num_heads",), 6),
-        Field("d_kv", ("head_dim",), 64),
-        Field("d_ff", ("feed_forward_dim",), 1024),
-        Field("n_positions", ("max_length",), 1024),  # theirs has no such field; the rows of pretraining were so long
-        Field("feed_forward_proj", ("feed_forward",), "gated-gelu", FEED_FORWARDS),
-        Field("tie_word_embeddings", ("heads.language_model.tied",), False),
-        *FIELDS,
+    constant=T5.constant,
+    fields=variant(
+        T5.fields,
+        {
+            "vocab_size": 250112,
+            "num_layers": 8,
+            "num_heads": 6,
+            "d_ff": 1024,
+            "n_positions": 1024,  # theirs has no such field; the rows of pretraining were so long
+            "feed_forward_proj": "gated-gelu",
+            "tie_word_embeddings": False,
+        },
+        without=("scale_decoder_outputs",),
     ),
-    required={**REQUIRED, "is_encoder_decoder": (True,)},
-    harmless=HARMLESS
-    | {
-        "classifier_dropout",  # of heads for fine-tuning
-        "pad_token_id",  # has no special row
-    },
+    required=T5.required,
+    harmless=T5.harmless,
     weights=weights,
-    ignored=UNUSED,
+    ignored=T5.ignored,
     output="lm_head",
     modernize=modernize,
 )

@@ -12,15 +12,15 @@ from zoo.interop.base import (
     ARCHITECTURES,
     HARMLESS,
     POOLER,
-    REQUIRED,
     Architecture,
     Field,
     Mapped,
     Rule,
     Together,
     under,
+    variant,
 )
-from zoo.interop.bert import DROPOUTS, LAYER
+from zoo.interop.bert import BERT, DROPOUTS, LAYER
 from zoo.interop.labels import classifier_dropout
 from zoo.models import ModelConfig
 from zoo.nn.positions.learned import LearnedConfig
@@ -71,6 +71,9 @@ def write_positions(config: ModelConfig) -> Mapped:
     return {"max_position_embeddings": config.max_length + config.embedding.padding_token + 1}
 
 
+HEADS = {name: head for name, head in BERT.constant["heads"].items() if name != "next_sentence"}
+HEADS["language_model"] = {**HEADS["language_model"], "transform": "gelu"}
+
 ROBERTA = Architecture(
     name="roberta",
     opens="RoBERTa",
@@ -82,46 +85,14 @@ ROBERTA = Architecture(
         "RobertaForQuestionAnswering": ("span_extraction",),
         "RobertaModel": (POOLER,),
     },
-    constant={
-        "kind": "encoder",
-        "placement": "post",
-        "norm": {"kind": "layer_norm"},
-        "positions": {"kind": "learned"},
-        "feed_forward": {"kind": "plain"},
-        "embedding": {"norm": True},
-        "heads": {
-            "language_model": {"kind": "language_model", "tied": True, "bias": True, "transform": "gelu"},
-            "pooler": {"kind": "pooler", "pooling": "first", "transform": {"activation": "tanh"}},
-            "sequence_classification": {
-                "kind": "sequence_classification",
-                "pooling": "first",
-                "transform": {"activation": "tanh"},
-            },
-            "token_classification": {"kind": "token_classification"},
-            "span_extraction": {"kind": "span_extraction", "dropout": 0.0},
-        },
-        "initialization": {"kind": "bert"},
-    },
-    fields=(
-        Field("vocab_size", ("vocab_size",), 50265),
-        Field("hidden_size", ("dim",), 768),
-        Field("num_hidden_layers", ("num_layers",), 12),
-        Field("num_attention_heads", ("num_heads",), 12),
-        Field("intermediate_size", ("feed_forward_dim",), 3072),
-        Field("type_vocab_size", ("embedding.num_segments",), 2),
-        Field("pad_token_id", ("embedding.padding_token",), 1),
+    constant={**BERT.constant, "heads": HEADS},
+    fields=variant(
+        BERT.fields,
+        {"vocab_size": 50265, "pad_token_id": 1},
         Field("hidden_act", ("feed_forward.activation",), "gelu", ACTIVATION_NAMES),
-        Field("layer_norm_eps", ("norm.eps",), 1e-12),
-        Field("hidden_dropout_prob", ("dropout.embedding", "dropout.residual"), 0.1),
-        Field("attention_probs_dropout_prob", ("dropout.attention",), 0.1),
-        Field("initializer_range", ("initialization.std",), 0.02),
+        without=("max_position_embeddings",),
     ),
-    required={
-        **REQUIRED,
-        "is_encoder_decoder": (False,),
-        "position_embedding_type": ("absolute",),
-        "tie_word_embeddings": (True,),
-    },
+    required=BERT.required,
     harmless=HARMLESS,
     weights=weights,
     together=(

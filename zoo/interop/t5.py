@@ -32,34 +32,6 @@ FEED_FORWARDS = {
     "gelu_new": {"kind": "plain", "activation": "gelu_tanh"},
     "silu": {"kind": "plain", "activation": "silu"},
 }
-BOTH: Mapped = {
-    "kind": "encoder_decoder",
-    "placement": "pre",
-    "norm": {"kind": "rms_norm"},
-    "positions": {"kind": "relative"},
-    "attention": {
-        "query_bias": False,
-        "key_bias": False,
-        "value_bias": False,
-        "output_bias": False,
-        "scale": {"kind": "constant", "value": 1.0},
-    },
-    "feed_forward": {"bias": False},
-    "heads": {"language_model": {"kind": "language_model"}},
-    "initialization": {"kind": "t5"},
-}
-"""What T5 and mT5 have in common, like the next two."""
-FIELDS = (
-    Field("relative_attention_num_buckets", ("positions.num_buckets",), 32),
-    Field("relative_attention_max_distance", ("positions.max_distance",), 128),
-    Field("layer_norm_epsilon", ("norm.eps",), 1e-6),
-    Field(
-        "dropout_rate",
-        tuple(f"dropout.{place}" for place in ("embedding", "attention", "residual", "feed_forward", "final")),
-        0.1,
-    ),
-    Field("initializer_factor", ("initialization.factor",), 1.0),
-)
 UNUSED = ("decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",)
 """Of cross-attention in the first released files; never used."""
 INNER_ACTIVATION = {"gated-gelu": "gelu_new"}
@@ -121,7 +93,22 @@ T5 = Architecture(
     opens="T5, T5 v1.1, Flan-T5",
     paper="arXiv:1910.10683",
     classes={"T5ForConditionalGeneration": ("language_model",), "T5Model": ()},
-    constant=BOTH,
+    constant={
+        "kind": "encoder_decoder",
+        "placement": "pre",
+        "norm": {"kind": "rms_norm"},
+        "positions": {"kind": "relative"},
+        "attention": {
+            "query_bias": False,
+            "key_bias": False,
+            "value_bias": False,
+            "output_bias": False,
+            "scale": {"kind": "constant", "value": 1.0},
+        },
+        "feed_forward": {"bias": False},
+        "heads": {"language_model": {"kind": "language_model"}},
+        "initialization": {"kind": "t5"},
+    },
     fields=(
         Field("vocab_size", ("vocab_size",), 32128),
         Field("d_model", ("dim",), 512),
@@ -136,7 +123,15 @@ T5 = Architecture(
         Field(
             "scale_decoder_outputs", ("heads.language_model.scale",), True, {True: "inverse_sqrt_dim", False: "none"}
         ),
-        *FIELDS,
+        Field("relative_attention_num_buckets", ("positions.num_buckets",), 32),
+        Field("relative_attention_max_distance", ("positions.max_distance",), 128),
+        Field("layer_norm_epsilon", ("norm.eps",), 1e-6),
+        Field(
+            "dropout_rate",
+            tuple(f"dropout.{place}" for place in ("embedding", "attention", "residual", "feed_forward", "final")),
+            0.1,
+        ),
+        Field("initializer_factor", ("initialization.factor",), 1.0),
     ),
     required={**REQUIRED, "is_encoder_decoder": (True,)},
     harmless=HARMLESS

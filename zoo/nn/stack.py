@@ -232,6 +232,7 @@ class Stack(nn.Module):
 
     @sorts.setter
     def sorts(self, sorts: list[Sort]) -> None:
+        """One for each layer."""
         self._sorts = sorts
         self.distinct = list(dict.fromkeys(sorts))
         self.sort_numbers = [self.distinct.index(sort) for sort in sorts]
