@@ -182,7 +182,7 @@ def test_a_folder_of_transformers_opens(tmp_path: Path) -> None:
 
 def test_a_tokenizer_with_more_ids_than_rows_is_refused(tmp_path: Path) -> None:
     folder = foreign(tmp_path / "theirs", vocab_size=40)
-    with pytest.raises(CheckpointError, match=r"the tokenizer has \d+ ids, the model's table 40 rows"):
+    with pytest.raises(CheckpointError, match=r"the tokenizer has \d+ ids but the model's vocabulary only 40"):
         zoo.load(folder)
 
 

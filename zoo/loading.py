@@ -11,12 +11,12 @@ from zoo.checkpoint.disk import nearest_folder, read_json
 from zoo.checkpoint.folder import newest_verified, verify_folder
 from zoo.checkpoint.model import CONFIG_NAME, PARTS, TRAINING_FORMAT, USAGE_NAME, load_model, read_card
 from zoo.checkpoint.standing import read_standing
-from zoo.errors import CheckpointError, ConfigError
+from zoo.errors import CheckpointError, ConfigError, ZooError
 from zoo.generation.conventions import Conventions
 from zoo.hub import fetch, is_hub_name, on_the_hub
 from zoo.interop.folder import architecture_of, is_foreign, load_foreign, other_weights, read_foreign_config
 from zoo.interop.usage import read_usage
-from zoo.pretrained import Pretrained
+from zoo.pretrained import Pretrained, check_vocabulary
 from zoo.registry import unknown_name
 from zoo.tokenizer.foreign import find_tokenizer
 
@@ -79,12 +79,10 @@ def load(
 
 def _load_foreign(folder: Path, device: str, dtype: torch.dtype | None) -> Pretrained:
     config, tokenizer = read_foreign_config(folder), find_tokenizer(folder)
-    rows = config.vocab_size or 0
-    if tokenizer is not None and tokenizer.vocab_size > rows:
-        raise CheckpointError(
-            f"{folder}: the tokenizer has {tokenizer.vocab_size} ids, the model's table {rows} rows; they do not "
-            "belong together"
-        )
+    try:  # before a weight is read
+        check_vocabulary(tokenizer, config.vocab_size or 0)
+    except ZooError as error:
+        raise CheckpointError(f"{folder}: {error}") from None
     pretrained = Pretrained(load_foreign(folder, device, dtype), tokenizer, conventions_in(folder))
     pretrained.architecture, pretrained.source = architecture_of(folder), folder
     return pretrained

@@ -31,6 +31,15 @@ ABILITIES: dict[str, tuple[str, ...]] = {
 """What each family can do with text: names of methods of `Pretrained`."""
 
 
+def check_vocabulary(tokenizer: Tokenizer | None, vocab_size: int) -> None:
+    """Raises ZooError where a tokenizer has ids that a model with so many has no row for."""
+    if tokenizer is not None and tokenizer.vocab_size > vocab_size:
+        raise ZooError(
+            f"the tokenizer has {tokenizer.vocab_size} ids but the model's vocabulary only {vocab_size}: they do not "
+            "belong together"
+        )
+
+
 class Pretrained:
     """A model and its tokenizer.
 
@@ -51,12 +60,7 @@ class Pretrained:
     def __init__(
         self, model: Model, tokenizer: Tokenizer | None = None, conventions: Conventions | None = None
     ) -> None:
-        rows = model.backbone.tokens.num_embeddings - model.backbone.tokens.spare
-        if tokenizer is not None and tokenizer.vocab_size > rows:
-            raise ZooError(
-                f"the tokenizer has {tokenizer.vocab_size} ids but the model's vocabulary only {rows}: "
-                "they do not belong together"
-            )
+        check_vocabulary(tokenizer, model.backbone.tokens.num_embeddings - model.backbone.tokens.spare)
         self.model = model.eval()
         self._tokenizer = tokenizer
         self.conventions = conventions or Conventions()
