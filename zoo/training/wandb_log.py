@@ -78,8 +78,10 @@ class WandbLog:
             while (row := self._rows.get()) is not None:
                 if (step := int(row["step"])) > there:
                     run.log({name: value for name, value in row.items() if name != "step"}, step=step)
+                    there = step
             run.finish()
-            self._last_step(run)
+            if run.offline:
+                remember(self._folder, there)  # its file may not have them all yet: another process writes it
         except ImportError:
             warnings.warn(
                 "wandb is not installed (pip install 'transformer-zoo[wandb]'); metrics.csv goes on", stacklevel=2
