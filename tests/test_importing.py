@@ -1,5 +1,6 @@
 """Models of others into folders of ours: checked, whole, with their tokenizer."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -48,6 +49,29 @@ def test_a_tokenizer_can_be_given_where_there_is_none(theirs: Path, tmp_path: Pa
     assert zoo.load(tmp_path / "ours").tokenizer.fingerprint == model.tokenizer.fingerprint
     with pytest.raises(ConfigError, match=r"tokenizer: .* has one already"):
         import_model(str(tmp_path / "ours"), tmp_path / "twice", tokenizer=tmp_path / "words")
+
+
+@pytest.mark.parametrize("as_file, own", [(False, None), (True, None), (False, "{{ messages[0].role }}")])
+def test_a_chat_template_comes_with_the_tokenizer(as_file: bool, own: str | None, theirs: Path, tmp_path: Path) -> None:
+    """It is what the tokenizer's source says; what the model's own folder says goes before it."""
+    words = tmp_path / "words"
+    words.mkdir()
+    for name in ("vocab.json", "merges.txt"):
+        shutil.move(theirs / name, words / name)
+    said = {"chat_template": "{{ bos_token }}{{ messages[0].content }}", "bos_token": "<|endoftext|>"}
+    (words / "tokenizer_config.json").write_text(json.dumps(said))
+    (words / "generation_config.json").write_text('{"eos_token_id": [3, 5]}')
+    (theirs / "generation_config.json").unlink()
+    config = json.loads((theirs / "config.json").read_text())
+    del config["eos_token_id"]
+    (theirs / "config.json").write_text(json.dumps(config))
+    if own:
+        (theirs / "chat_template.jinja").write_text(own)
+    import_model(str(theirs), tmp_path / "ours", tokenizer=words / "vocab.json" if as_file else words)
+    opened = zoo.load(tmp_path / "ours")
+    expected = "user" if own else "<|endoftext|>the fox"
+    assert opened.conversation([{"role": "user", "content": "the fox"}]) == expected
+    assert opened.conventions.stop == (3, 5)
 
 
 def test_pickles_are_read_only_where_that_is_asked_for(theirs: Path, tmp_path: Path) -> None:

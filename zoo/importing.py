@@ -30,7 +30,8 @@ def import_model(
         folder: where to; it must not exist yet.
         unsafe_format: "nanogpt", "llama2c", "meta" or "pytorch": pickles, read in weights-only mode. Only for files
             whose source is trusted.
-        tokenizer: a folder or a file with the tokenizer, where the source has none.
+        tokenizer: a folder or a file with the tokenizer, where the source has none. What ends a text and the chat
+            template that lie beside it come along, unless the source says its own.
         revision: of a model on the hub: a branch, a tag or a commit.
 
     Returns:
@@ -48,14 +49,22 @@ def import_model(
     if tokenizer is not None:
         if model._tokenizer is not None:
             raise ConfigError(f"{source} has one already; leave it out", "tokenizer")
-        architecture, place = model.architecture, model.source
-        model = Pretrained(model.model, open_tokenizer(tokenizer), model.conventions)
-        model.architecture, model.source = architecture, place
+        model = _with_tokenizer(model, Path(tokenizer).expanduser())
     broken = [shared.names[0] for shared in weights_of(model.model) if not is_finite(shared.tensor)]
     if broken:
         raise CheckpointError(f"{source} holds NaN or infinite numbers in {listed(broken)}; take another copy of it")
     save(model, target)
     return model
+
+
+def _with_tokenizer(model: Pretrained, place: Path) -> Pretrained:
+    """The model with a tokenizer, and with what the tokenizer's folder says of ends and conversations."""
+    beside = conventions_in(place if place.is_dir() else place.parent)
+    own = model.conventions
+    used = own._replace(stop=own.stop or beside.stop, template=own.template or beside.template)
+    whole = Pretrained(model.model, open_tokenizer(place), used)
+    whole.architecture, whole.source = model.architecture, model.source
+    return whole
 
 
 def _unsafe(place: Path, format: str) -> Pretrained:
