@@ -23,7 +23,8 @@ from zoo.tokenizer.foreign import find_tokenizer
 from zoo.tokenizer.tiktoken import END_OF_TURN
 
 SIZES = ("dim", "n_layers", "n_heads")
-READ = (*SIZES, "n_kv_heads", "norm_eps", "max_seq_len", "rope_theta", "use_scaled_rope")
+FACTOR, HIGH_FACTOR = "rope_scaling_factor", "rope_high_freq_factor"
+READ = (*SIZES, "n_kv_heads", "norm_eps", "max_seq_len", "rope_theta", "use_scaled_rope", FACTOR, HIGH_FACTOR)
 TOLD_BY_WEIGHTS = ("vocab_size", "multiple_of", "ffn_dim_multiplier")
 """Keys of params.json that lead to shapes of the weights, which say them better (a vocabulary of −1: ask elsewhere)."""
 WITHOUT_EFFECT = ("max_batch_size",)
@@ -39,16 +40,15 @@ LAYER = {
     "ffn_norm": "post_attention_layernorm",
 }
 BY_COLUMNS = ("attention.wo", "feed_forward.w2")
-LLAMA_3_SCALING = {
-    "rope_type": "llama3",
-    "factor": 8.0,
-    "low_freq_factor": 1.0,
-    "high_freq_factor": 4.0,
-    "original_max_position_embeddings": 8192,
-}
-"""What `use_scaled_rope` stands for: constants in Meta's code of Llama 3.1."""
+SCALED = {(4096, 32): 8.0, (8192, 80): 8.0, (16384, 126): 8.0, (2048, 16): 32.0, (3072, 28): 32.0}
+"""(dim, n_layers) of the published models with `use_scaled_rope` → the factor by which their slow angles are slowed:
+Llama 3.1 and 3.3 have 8, Llama 3.2 has 32. Their params.json does not say it, and Meta's code has 8 for all of them,
+which is wrong for Llama 3.2 (https://github.com/meta-llama/llama-models/issues/166)."""
+SCALED_LENGTH, ORIGINAL_LENGTH = 131_072, 8192
+LENGTHS = {500_000.0: ORIGINAL_LENGTH, 1_000_000.0: 16_384}
 LENGTH = 4096
-"""Of Llama 2; these files do not say for how many positions a model was made."""
+"""Positions of Llama 3.1 to 3.3, of Llama 3 and Code Llama, by their `rope_theta`, and of Llama 2; the files do not say
+for how many positions a model was made."""
 
 
 def read_meta(place: Path) -> Read:
@@ -77,15 +77,38 @@ def read_meta(place: Path) -> Read:
         "num_attention_heads": sizes["n_heads"],
         "num_key_value_heads": said.get("n_kv_heads") or sizes["n_heads"],
         "rms_norm_eps": said.get("norm_eps", 1e-5),
-        "max_position_embeddings": said.get("max_seq_len", LENGTH),
-        "rope_theta": said.get("rope_theta", 10_000.0),
-        **({"rope_scaling": LLAMA_3_SCALING} if said.get("use_scaled_rope") else {}),
+        **rotation(said, path),
     }
     ours, read = as_llama(weights, config, place)
     turn = (
         [] if tokenizer is None else [id for id in tokenizer.special_ids.tolist() if tokenizer.token(id) == END_OF_TURN]
     )
     return Read(read_config("llama", read), ours, tokenizer, "llama", tuple(turn))
+
+
+def rotation(said: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """How positions rotate, and how many there are, as transformers says it."""
+    theta = said.get("rope_theta", 10_000.0)
+    if not said.get("use_scaled_rope"):
+        if idle := [name for name in (FACTOR, HIGH_FACTOR) if said.get(name) is not None]:
+            raise ConfigError(f"{path}: {', '.join(idle)}: nothing reads it where use_scaled_rope is not true")
+        return {"rope_theta": theta, "max_position_embeddings": said.get("max_seq_len", LENGTHS.get(theta, LENGTH))}
+    sizes = (said["dim"], said["n_layers"])
+    factor = said.get(FACTOR) or SCALED.get(sizes)
+    if factor is None:
+        raise ConfigError(
+            f"{path}: use_scaled_rope does not say by how much, and no published model has dim={sizes[0]} with "
+            f'n_layers={sizes[1]}; add "{FACTOR}": 8.0 (as Llama 3.1 and 3.3) or 32.0 (as Llama 3.2)'
+        )
+    scaling = {
+        "rope_type": "llama3",
+        "factor": factor,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": said.get(HIGH_FACTOR) or 4.0,
+        "original_max_position_embeddings": ORIGINAL_LENGTH,
+    }
+    length = said.get("max_seq_len", SCALED_LENGTH)
+    return {"rope_theta": theta, "rope_scaling": scaling, "max_position_embeddings": length}
 
 
 def _refuse_unknown(said: Mapping[str, Any], path: Path) -> None:
@@ -148,7 +171,8 @@ def as_llama(
     for layer in range(config["num_hidden_layers"]):
         shapes |= {f"layers.{layer}.{name}.weight": shape for name, shape in of_layer.items()}
     output = weights.get("output.weight")
-    tied = output is None or output is weights["tok_embeddings.weight"]
+    # Llama 3.2 ties the two and its files hold both.
+    tied = output is None or torch.equal(output, weights["tok_embeddings.weight"])
     shapes |= {} if output is None else {"output.weight": (vocabulary, width)}
     refuse_difference(weights, shapes, place)
     theirs = {
