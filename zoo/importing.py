@@ -8,7 +8,7 @@ from zoo.checkpoint.model import is_finite, listed, weights_of
 from zoo.errors import CheckpointError, ConfigError
 from zoo.generation.conventions import Conventions
 from zoo.interop.unsafe import UNSAFE
-from zoo.loading import conventions_in, load
+from zoo.loading import conventions_in, load, warn_of_settings
 from zoo.pretrained import Pretrained
 from zoo.registry import unknown_name
 from zoo.saving import save
@@ -77,4 +77,5 @@ def _unsafe(place: Path, format: str) -> Pretrained:
     used = conventions_in(place) if place.is_dir() else Conventions()
     model = Pretrained(read.build(), read.tokenizer, used._replace(stop=(*used.stop, *read.stop)))
     model.architecture = read.architecture
+    warn_of_settings(model, place)
     return model

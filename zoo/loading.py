@@ -15,6 +15,7 @@ from zoo.errors import CheckpointError, ConfigError, ZooError
 from zoo.generation.conventions import Conventions
 from zoo.hub import fetch, is_hub_name, on_the_hub
 from zoo.interop.folder import architecture_of, is_foreign, load_foreign, other_weights, read_foreign_config
+from zoo.interop.suggestions import told
 from zoo.interop.usage import read_usage
 from zoo.pretrained import Pretrained, check_vocabulary
 from zoo.registry import unknown_name
@@ -85,7 +86,19 @@ def _load_foreign(folder: Path, device: str, dtype: torch.dtype | None) -> Pretr
         raise CheckpointError(f"{folder}: {error}") from None
     pretrained = Pretrained(load_foreign(folder, device, dtype), tokenizer, conventions_in(folder))
     pretrained.architecture, pretrained.source = architecture_of(folder), folder
+    warn_of_settings(pretrained, folder)
     return pretrained
+
+
+def warn_of_settings(model: Pretrained, folder: Path) -> None:
+    """Warns where a foreign folder's settings of generation ask for what nothing here does."""
+    asked = [one.written for one in told(model.conventions.suggestions) if not one.ours]
+    if asked and "language_model" in model.config.heads:
+        warnings.warn(
+            f"{folder}: its settings of generation ask for {', '.join(asked)}, which nothing here does: transformers "
+            "may write other texts by them (they are kept, and zoo.export writes them again)",
+            stacklevel=4,
+        )
 
 
 def conventions_in(folder: Path) -> Conventions:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -34,11 +35,13 @@ class Subject(NamedTuple):
         title: what it is and where it came from.
         config: the model.
         run: the run that trains it, its vocabulary known; None: a model by itself.
+        suggestions: what its maker suggests for generation, by transformers' names; None: nothing.
     """
 
     title: str
     config: ModelConfig
     run: RunConfig | None = None
+    suggestions: Mapping[str, Any] | None = None
 
 
 def run(
@@ -102,6 +105,7 @@ def _told_apart(rest: list[str]) -> tuple[str | None, list[str]]:
 
 def _describe(subject: Subject, device: str | None, mfu: float) -> None:
     from zoo.cli.preflight import run_rows, shape_rows
+    from zoo.interop.suggestions import told
     from zoo.models.anatomy import cost_rows, empty_model, layer_rows, part_rows
 
     if device is not None and subject.run is None:
@@ -116,6 +120,10 @@ def _describe(subject: Subject, device: str | None, mfu: float) -> None:
     if awkward := shape_rows(model):
         print()
         table("", ("slow on GPUs", "why (arXiv:2401.14489)"), awkward)
+    if suggested := told(subject.suggestions):
+        print()
+        rows = [(one.written, one.ours or "nothing here does it") for one in suggested]
+        table("", ("suggested for generation, not applied", "option of generate"), rows)
     if subject.run is not None:
         print()
         table("", ("run", ""), run_rows(subject.run, model, device, mfu))
@@ -196,13 +204,14 @@ def _of_a_run(settings: list[str]) -> bool:
 def _from_folder(folder: Path, settings: list[str]) -> Subject:
     from zoo.checkpoint.model import read_config
     from zoo.interop.folder import is_foreign, read_foreign_config
-    from zoo.loading import model_folder
+    from zoo.loading import conventions_in, model_folder
     from zoo.training.shipped import load_run
 
     found, path = model_folder(folder), folder / "config.yaml"
     model = _changed(read_foreign_config(found) if is_foreign(found) else read_config(found), settings)
     is_run = (folder / "checkpoints").is_dir() and path.is_file()
-    return Subject(str(found), model, dataclasses.replace(load_run(path).config, model=model) if is_run else None)
+    run = dataclasses.replace(load_run(path).config, model=model) if is_run else None
+    return Subject(str(found), model, run, conventions_in(found).suggestions)
 
 
 def _changed(model: str | ModelConfig, settings: list[str]) -> ModelConfig:

@@ -43,7 +43,15 @@ def run(
     used for hub:owner/name alone. Weights are checked, and keep the types that they are stored in.
     """
     from zoo.importing import import_model
+    from zoo.interop.suggestions import told
 
     note(f"reads {source}")
     model = import_model(source, folder, unsafe_format=unsafe_format, tokenizer=tokenizer, revision=revision)
+    suggested = [one for one in told(model.conventions.suggestions) if one.ours]
+    if suggested:
+        options = ", ".join(dict.fromkeys(one.ours for one in suggested))
+        note(
+            f"kept, not applied: for generation its maker suggests {', '.join(one.written for one in suggested)}; ask "
+            f"for it by options of generate ({options})"
+        )
     print(f"{folder}: {model!r}")

@@ -189,12 +189,7 @@ GENERATION = frozenset({
     "num_return_sequences", "output_scores", "prefix", "remove_invalid_values", "repetition_penalty",
     "return_dict_in_generate", "suppress_tokens", "temperature", "top_k", "top_p", "typical_p",
 })
-SUGGESTIONS = (
-    "do_sample", "early_stopping", "length_penalty", "max_length", "max_new_tokens", "min_length", "min_new_tokens",
-    "min_p", "no_repeat_ngram_size", "num_beams", "repetition_penalty", "temperature", "top_k", "top_p", "typical_p",
-)
 # fmt: on
-"""Settings of generation that a maker suggests: kept and written again, and never applied by themselves."""
 HARMLESS = BOOKKEEPING | GENERATION
 """Fields that any foreign config may have and that do not change what a model computes."""
 

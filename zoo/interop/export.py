@@ -19,9 +19,10 @@ from zoo.checkpoint.disk import ensure_space
 from zoo.checkpoint.tensors import save_tensors
 from zoo.config import flatten, to_mapping
 from zoo.errors import ConfigError
-from zoo.interop.base import ARCHITECTURES, SUGGESTIONS, Architecture, Mapped
+from zoo.interop.base import ARCHITECTURES, Architecture, Mapped
 from zoo.interop.configs import write_config
 from zoo.interop.folder import CONFIG_NAME, INDEX_NAME, WEIGHTS_NAME
+from zoo.interop.suggestions import SUGGESTIONS
 from zoo.interop.weights import Plan, fit, plan_of, same_numbers
 from zoo.models import Model, ModelConfig
 from zoo.registry import unknown_name

@@ -6,7 +6,8 @@
     modules.json, 1_Pooling/config.json                 how sentence-transformers makes one vector of a text
 
 What comes back is plain data, for `zoo.generation.conventions.Conventions`. Other settings of generation (temperature,
-lengths, beams) are what the maker suggests: they are kept, and nobody who calls `generate` here has asked for them.
+lengths, beams) are what the maker suggests (`suggestions.py`): they are kept, and nobody who calls `generate` here has
+asked for them.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from typing import Any
 
 from zoo.checkpoint.disk import read_json
 from zoo.errors import CheckpointError
-from zoo.interop.base import ARCHITECTURES, SUGGESTIONS
+from zoo.interop.base import ARCHITECTURES
 from zoo.interop.folder import plain_file
+from zoo.interop.suggestions import suggested
 
 MAX_BYTES = 16 << 20
 POOLING_MODES = {
@@ -46,7 +48,9 @@ def _ends(folder: Path) -> dict[str, Any]:
     config = _object(folder, "config.json")
     generation = _object(folder, "generation_config.json")
     said = {**config, **generation}
-    forced = generation if (folder / "generation_config.json").is_file() else _of_older_files(config)
+    alone = (folder / "generation_config.json").is_file()
+    forced = generation if alone else _of_older_files(config)
+    suggestions = {} if _kind(config) == "encoder" else suggested(forced, alone=alone)
     usage: dict[str, Any] = {}
     if stop := _ids(said.get("eos_token_id"), folder, "eos_token_id"):
         usage["stop"] = stop
@@ -55,13 +59,14 @@ def _ends(folder: Path) -> dict[str, Any]:
             usage["start"] = start[0]
         if prefix := _ids(forced.get("forced_bos_token_id"), folder, "forced_bos_token_id"):
             usage["prefix"] = prefix
+    elif forced.get("forced_bos_token_id") is not None:
+        suggestions["forced_bos_token_id"] = forced["forced_bos_token_id"]
     if last := _ids(forced.get("forced_eos_token_id"), folder, "forced_eos_token_id"):
         usage["last"] = last
     if barred := _barred(forced, usage.get("stop", []), folder):
         usage["barred"] = barred
-    suggested = {name: forced[name] for name in SUGGESTIONS if isinstance(forced.get(name), bool | int | float | str)}
-    if suggested:
-        usage["suggestions"] = suggested
+    if suggestions:
+        usage["suggestions"] = suggestions
     return usage
 
 
