@@ -335,7 +335,8 @@ class Pretrained:
         size = tokenizer.vocab_size  # no id from there on is ever written
         last = tuple(id for id in conventions.last if id < size)
         barred = tuple(run for run in conventions.barred if max(run) < size)
-        return TokenRoles(size, padding, stop, conventions.start, last, barred)
+        first = tuple(id for id in conventions.barred_first if id < size)
+        return TokenRoles(size, padding, stop, conventions.start, last, barred, first)
 
     def _require(self, ability: str) -> None:
         """Raises ZooError, with what can be done instead, where the family cannot do it."""

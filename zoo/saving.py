@@ -125,6 +125,7 @@ def _ids(model: Pretrained) -> dict[str, Any]:
         # Of single tokens that end a text, transformers bars only those of suppress_tokens.
         "bad_words_ids": [[*run] for run in used.barred if not {*run} <= {*ends} or len(run) > 1] or None,
         "suppress_tokens": [*dict.fromkeys(run[0] for run in used.barred if len(run) == 1 and run[0] in ends)] or None,
+        "begin_suppress_tokens": [*used.barred_first] or None,
     }
     return {name: value for name, value in (found | dict(used.suggestions or {})).items() if value is not None}
 

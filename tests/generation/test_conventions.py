@@ -61,6 +61,24 @@ def test_the_longest_texts_may_have_to_end_with_a_token_and_others_never_come(
     assert found[0].tokens == bound.generate("The", max_new_tokens=6, details=True, **options).tokens
 
 
+@pytest.mark.parametrize("options", [{}, {"num_beams": 3}], ids=str)
+@pytest.mark.parametrize("kind", ["decoder", "encoder_decoder"])
+def test_tokens_that_are_not_written_first(kind: str, options: dict[str, Any]) -> None:
+    forced = {} if kind == "decoder" else {"prefix": (9,)}
+    free = with_conventions(kind, **forced).generate("The", max_new_tokens=6, details=True, **options)
+    place = len(forced)  # behind what is forced
+    bound = with_conventions(kind, barred_first=(free.tokens[place], 999), **forced)
+    found = bound.generate(["The", "A dog sees"], max_new_tokens=6, details=True, **options)
+    assert found[0].tokens[:place] == free.tokens[:place]
+    assert all(one.tokens[place] != free.tokens[place] for one in found)
+    plain = with_conventions(kind, barred=((free.tokens[place],),), **forced)
+    again = plain.generate("The", max_new_tokens=place + 1, details=True, **options)
+    if not options:
+        assert found[0].tokens[place] == again.tokens[place]
+    prefixed = bound.generate("The", prefix="A", max_new_tokens=4, details=True, **options).tokens
+    assert prefixed[place] == bound.tokenizer.prompt("A")[0]
+
+
 def test_embeddings_follow_them_unless_told_otherwise() -> None:
     model = with_conventions("encoder", pooling="first", normalize=True)
     first = pretrained("encoder", positions="rotary").embed("The dog", pooling="first", normalize=True)
@@ -84,6 +102,7 @@ FULL = Conventions(
     (9,),
     (5,),
     ((8,), (6, 7)),
+    (4,),
     "first",
     True,
     ChatTemplate("{{ eos_token }}", {"eos_token": "</s>"}),
@@ -108,6 +127,7 @@ def test_they_are_plain_data_and_back(conventions: Conventions) -> None:
         {"mood": 1},
         {"last": [-1]},
         {"barred": [[]]},
+        {"barred_first": ["a"]},
     ],
     ids=str,
 )

@@ -111,6 +111,20 @@ def test_runs_that_are_never_written_are_those_of_transformers() -> None:
     assert len({*ours.isneginf().sum(dim=-1).tolist()}) > 1
 
 
+def test_tokens_that_never_come_or_not_first_are_those_of_transformers() -> None:
+    logits = torch.randn(4, VOCAB_SIZE)
+    for new in range(4):
+        tokens = torch.randint(VOCAB_SIZE, (4, 5 + new))
+        history = history_of(tokens, new)._replace(barred=((3,), (8,)))
+        expected = theirs.SuppressTokensLogitsProcessor([3, 8])(tokens, logits.clone())
+        assert torch.equal(obey(logits, history), expected)
+        for forced in (0, 2):  # theirs counts a forced beginning to the prompt, too
+            at_begin = theirs.SuppressTokensAtBeginLogitsProcessor([2, 7], 5 + forced)
+            ours = obey(logits, history._replace(barred_first=(2, 7), num_forced=forced))
+            assert torch.equal(ours, at_begin(tokens, expected.clone()))
+            assert torch.equal(ours, expected) == (new != forced)
+
+
 def test_the_last_token_of_the_longest_text_is_that_of_transformers() -> None:
     tokens, logits = torch.randint(VOCAB_SIZE, (3, 6)), torch.randn(3, VOCAB_SIZE)
     history = history_of(tokens, 4)._replace(last=(2, 7))

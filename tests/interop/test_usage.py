@@ -46,12 +46,18 @@ def test_what_an_output_begins_with(tmp_path: Path) -> None:
 def test_what_is_never_written_and_what_ends_the_longest_texts(tmp_path: Path) -> None:
     config = {"model_type": "bart", "is_encoder_decoder": True, "forced_eos_token_id": 7, "bos_token_id": 3}
     assert conventions(tmp_path, config_json=config).last == (7,)
-    said = {"eos_token_id": 2, "bad_words_ids": [[5], [2], [6, 2]], "suppress_tokens": [8]}
+    said = {
+        "eos_token_id": 2,
+        "bad_words_ids": [[5], [2], [6, 2]],
+        "suppress_tokens": [8],
+        "begin_suppress_tokens": [4, 2],
+    }
     found = conventions(tmp_path, generation_config_json=said)
     assert (found.last, found.barred) == (
         (),
         ((5,), (6, 2), (8,)),
     )  # where there is this file, config.json says nothing
+    assert found.barred_first == (4, 2)
 
 
 def test_what_the_maker_suggests_is_kept(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ class Conventions(NamedTuple):
         prefix: ids that an encoder-decoder's output is made to begin with, behind `start` (BART: <s>).
         last: ids of which one ends an output that gets as long as it may (BART: </s>); (): whichever comes.
         barred: runs of ids that are never written (Marian: its padding token).
+        barred_first: ids that are not written first, behind what an output is made to begin with.
         pooling: how `embed` makes one vector of a text, unless it is told.
         normalize: whether its vectors have length 1, unless it is told.
         template: how a conversation is written as a text; None: it was not trained on conversations.
@@ -30,6 +31,7 @@ class Conventions(NamedTuple):
     prefix: tuple[int, ...] = ()
     last: tuple[int, ...] = ()
     barred: tuple[tuple[int, ...], ...] = ()
+    barred_first: tuple[int, ...] = ()
     pooling: str = "mean"
     normalize: bool = False
     template: ChatTemplate | None = None
@@ -43,7 +45,7 @@ class Conventions(NamedTuple):
             DataError: the data of `place` is damaged.
         """
         given = dict(usage)
-        for name in ("stop", "prefix", "last"):
+        for name in ("stop", "prefix", "last", "barred_first"):
             given[name] = tuple(given.get(name, ()))
         given["barred"] = tuple(tuple(run) for run in given.get("barred", ()))
         template = given.get("template")
@@ -51,7 +53,8 @@ class Conventions(NamedTuple):
             given["template"] = ChatTemplate(template["source"], template["tokens"])
         if unknown := sorted(set(given) - set(cls._fields)):
             raise DataError(f"{place} is damaged: it says {', '.join(unknown)}, which nobody knows")
-        ids = (*given["stop"], *given["prefix"], *given["last"], given.get("start") or 0, *chain(*given["barred"]))
+        lists = (given["stop"], given["prefix"], given["last"], given["barred_first"], *given["barred"])
+        ids = (given.get("start") or 0, *chain(*lists))
         fits = (
             all(type(id) is int and id >= 0 for id in ids)
             and all(given["barred"])

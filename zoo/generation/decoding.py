@@ -91,9 +91,10 @@ class DecodingConfig(SamplingConfig, BeamConfig):
         return self.best_of or (self.count if self.temperature > 0 else 1)
 
 
-def with_stop_tokens(roles: TokenRoles, config: DecodingConfig) -> TokenRoles:
-    """The roles with the config's stop tokens beside the tokenizer's."""
-    return roles._replace(stop=tuple(dict.fromkeys((*roles.stop, *config.stop_tokens))))
+def asked_roles(roles: TokenRoles, config: DecodingConfig) -> TokenRoles:
+    """The roles with the config's stop tokens beside the tokenizer's, and as many forced tokens as its prefix has."""
+    stop = tuple(dict.fromkeys((*roles.stop, *config.stop_tokens)))
+    return roles._replace(stop=stop, num_forced=len(config.prefix_tokens))
 
 
 def check_tokens(config: DecodingConfig, roles: TokenRoles, max_new_tokens: int | None) -> None:
@@ -140,7 +141,7 @@ def decode(
     Raises:
         DataError, ConfigError, ZooError: as `generate_steps`; an id or a length in the config that does not fit.
     """
-    roles = with_stop_tokens(roles, config)
+    roles = asked_roles(roles, config)
     check_tokens(config, roles, max_new_tokens)
     if config.num_beams > 1:
         found = beam_search(

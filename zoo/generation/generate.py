@@ -52,6 +52,8 @@ class TokenRoles(NamedTuple):
         start: what an encoder-decoder's output begins with; None: with `padding`, as in training (T5).
         last: ids of which one is the last token of a row that gets as long as it may; (): whichever comes.
         barred: runs of ids that are never written.
+        barred_first: ids that are not written first, behind what is forced.
+        num_forced: how many tokens are forced at the beginning.
     """
 
     vocab_size: int
@@ -60,6 +62,8 @@ class TokenRoles(NamedTuple):
     start: int | None = None
     last: tuple[int, ...] = ()
     barred: tuple[tuple[int, ...], ...] = ()
+    barred_first: tuple[int, ...] = ()
+    num_forced: int = 0
 
 
 class Step(NamedTuple):
@@ -320,7 +324,9 @@ class Running:
         num_places = None if num_new is None else max(map(len, rows)) + num_new
         self._cache = (cache or GrowingCacheConfig()).build(writing_stack(model).windows, num_places)
         self._places = padded(rows, roles.padding, self.device, left=True)
-        self.history = begin(rows, roles.stop, self.device)._replace(last=roles.last, barred=roles.barred)
+        self.history = begin(rows, roles.stop, self.device)._replace(
+            last=roles.last, barred=roles.barred, barred_first=roles.barred_first, num_forced=roles.num_forced
+        )
 
     def logits(self) -> Tensor:
         """(B, V) the logits of what comes next in each row."""

@@ -23,6 +23,8 @@ class History(NamedTuple):
         stop: ids that end a row.
         last: ids of which one is the last token of a row that gets as long as it may; (): whichever comes.
         barred: runs of ids that are never written.
+        barred_first: ids that are not written first, behind what is forced.
+        num_forced: how many tokens are forced at the beginning.
         limits_B: (B,) int64 how many tokens each row may get; None: `last` is not heeded.
     """
 
@@ -32,6 +34,8 @@ class History(NamedTuple):
     stop: tuple[int, ...] = ()
     last: tuple[int, ...] = ()
     barred: tuple[tuple[int, ...], ...] = ()
+    barred_first: tuple[int, ...] = ()
+    num_forced: int = 0
     limits_B: Tensor | None = None
 
     @property

@@ -70,7 +70,10 @@ def force_prefix(logits_BV: Tensor, prefix: Sequence[int], history: History) -> 
 
 def obey(logits_BV: Tensor, history: History) -> Tensor:
     """What the model's own conventions ask for, after everything that a caller asks for."""
-    if single := [run[0] for run in history.barred if len(run) == 1]:
+    single = [run[0] for run in history.barred if len(run) == 1]
+    if history.num_new == history.num_forced:
+        single += history.barred_first
+    if single:
         logits_BV = logits_BV.index_fill(-1, torch.tensor(single, device=logits_BV.device), -math.inf)
     for run in history.barred:
         if len(run) > 1:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from zoo.errors import ConfigError
 from zoo.generation.counts import check_count
-from zoo.generation.decoding import DecodingConfig, check_tokens, decode, with_stop_tokens
+from zoo.generation.decoding import DecodingConfig, asked_roles, check_tokens, decode
 from zoo.generation.generate import (
     Continuation,
     Reason,
@@ -73,7 +73,7 @@ class Writer(NamedTuple):
         input raises at once, before anything is computed.
         """
         check_count(batch_size, "batch_size")
-        roles = with_stop_tokens(self.roles, config)
+        roles = asked_roles(self.roles, config)
         check_tokens(config, roles, max_new_tokens)
         language_model_head(self.model)
         self._check_cache(config)
@@ -94,7 +94,7 @@ class Writer(NamedTuple):
         scored: bool,
     ) -> list[list[Generated]]:
         rows = [prompt for prompt in prompts for _ in range(config.samples)]
-        silent = with_stop_tokens(self.roles, config).stop
+        silent = asked_roles(self.roles, config).stop
         watch = StopWatch([self._stream(prompt, config.stop) for prompt in rows], silent) if config.stop else None
         found = decode(
             self.model,
@@ -123,7 +123,7 @@ class Writer(NamedTuple):
         for name, value in (("num_beams", config.num_beams), ("best_of", config.samples)):
             if value > 1:
                 raise ConfigError(f"{value} texts would have to be whole before one is chosen; stream one", name)
-        roles = with_stop_tokens(self.roles, config)
+        roles = asked_roles(self.roles, config)
         check_tokens(config, roles, max_new_tokens)
         language_model_head(self.model)
         self._check_cache(config)

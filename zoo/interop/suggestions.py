@@ -43,7 +43,6 @@ SUGGESTIONS: Mapping[str, Suggestion] = {
     "top_k": Suggestion((0,), "top_k"),
     "top_p": Suggestion((1.0,), "top_p"),
     "typical_p": Suggestion((1.0,), "typical_p"),
-    "begin_suppress_tokens": Suggestion(([],)),
     "cache_implementation": Suggestion(
         ("dynamic", "hybrid", "hybrid_chunked", "offloaded", "offloaded_static", "paged", "sliding_window", "static")
     ),
@@ -71,8 +70,8 @@ SUGGESTIONS: Mapping[str, Suggestion] = {
 
 # fmt: off
 FOLLOWED = frozenset({
-    "bad_words_ids", "bos_token_id", "decoder_start_token_id", "eos_token_id", "forced_bos_token_id",
-    "forced_eos_token_id", "pad_token_id", "suppress_tokens",
+    "bad_words_ids", "begin_suppress_tokens", "bos_token_id", "decoder_start_token_id", "eos_token_id",
+    "forced_bos_token_id", "forced_eos_token_id", "pad_token_id", "suppress_tokens",
 })
 """Ids that belong to a model (`usage.py`)."""
 IDLE = frozenset({

@@ -1,7 +1,8 @@
 """How a foreign folder says that its model is used: what ends a text, chat template, pooling.
 
     generation_config.json (older ones: config.json)    eos_token_id, decoder_start_token_id, forced_bos_token_id,
-                                                        forced_eos_token_id, bad_words_ids, suppress_tokens
+                                                        forced_eos_token_id, bad_words_ids, suppress_tokens,
+                                                        begin_suppress_tokens
     chat_template.jinja, tokenizer_config.json          the chat template and the special tokens that it may name
     modules.json, 1_Pooling/config.json                 how sentence-transformers makes one vector of a text
 
@@ -65,6 +66,8 @@ def _ends(folder: Path) -> dict[str, Any]:
         usage["last"] = last
     if barred := _barred(forced, usage.get("stop", []), folder):
         usage["barred"] = barred
+    if first := _ids(forced.get("begin_suppress_tokens"), folder, "begin_suppress_tokens"):
+        usage["barred_first"] = first
     if suggestions:
         usage["suggestions"] = suggestions
     return usage
