@@ -16,6 +16,7 @@ from zoo.checkpoint.folder import write_folder
 from zoo.checkpoint.model import TRAINING_FORMAT, save_model
 from zoo.checkpoint.tensors import save_tree
 from zoo.errors import CheckpointError, ConfigError, ZooError
+from zoo.loading import model_folder
 from zoo.models import Model
 from zoo.pretrained import ABILITIES, Pretrained
 
@@ -26,7 +27,7 @@ def save_step(run: Path, step: int, model: Pretrained) -> Path:
 
     def write(temporary: Path) -> None:
         save_model(model.model, model.tokenizer, temporary / "model")
-        save_tree({"step": step}, temporary, "trainer")
+        save_tree({"step": step, "moments": torch.ones(3)}, temporary, "trainer")
 
     write_folder(folder, write, format=TRAINING_FORMAT)
     return folder
@@ -87,6 +88,40 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(tmp_path: Path) -> N
     shutil.rmtree(tmp_path / "checkpoints" / "step-2")
     with pytest.raises(CheckpointError, match=r"nothing to load: .*step-10"):
         zoo.load(tmp_path)
+
+
+def flip(path: Path) -> None:
+    """Changes a bit of a file's last byte."""
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def test_weights_that_changed_are_passed_over_with_a_warning(tmp_path: Path) -> None:
+    first = save_step(tmp_path, 2, pretrained("decoder"))
+    second = save_step(tmp_path, 10, pretrained("decoder", num_layers=1))
+    flip(second / "model" / "model.safetensors")
+    for opened in (lambda: zoo.load(tmp_path).source, lambda: model_folder(tmp_path)):
+        with pytest.warns(UserWarning, match=r"passing over step-10, going on from step-2: .*another content"):
+            assert opened() == first / "model"
+    flip(first / "model" / "model.safetensors")
+    for opened in (lambda: zoo.load(tmp_path), lambda: model_folder(tmp_path)):
+        with pytest.raises(CheckpointError, match=r"nothing to load: .*step-10.*step-2.*another content"):
+            opened()
+    with pytest.raises(CheckpointError, match=r"model\.safetensors has another content"):
+        zoo.load(second)
+
+
+def test_a_model_does_not_depend_on_what_only_training_reads(tmp_path: Path) -> None:
+    save_step(tmp_path, 2, pretrained("decoder"))
+    step = save_step(tmp_path, 10, pretrained("decoder", num_layers=1))
+    flip(step / "trainer.safetensors")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert zoo.load(tmp_path).config.num_layers == 1
+    (step / "trainer.safetensors").unlink()
+    with pytest.warns(UserWarning, match=r"step-10.*trainer\.safetensors is missing"):
+        assert zoo.load(tmp_path).config.num_layers == 2
 
 
 def test_what_is_missing_is_said(tmp_path: Path) -> None:

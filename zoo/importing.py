@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zoo.checkpoint.model import is_finite, listed, weights_of
+from zoo.checkpoint.model import listed, weights_of
+from zoo.checkpoint.verified import is_finite
 from zoo.errors import CheckpointError, ConfigError
 from zoo.generation.conventions import Conventions
 from zoo.interop.unsafe import UNSAFE

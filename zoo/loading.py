@@ -9,7 +9,15 @@ import torch
 
 from zoo.checkpoint.disk import nearest_folder, read_json
 from zoo.checkpoint.folder import newest_verified, verify_folder
-from zoo.checkpoint.model import CONFIG_NAME, PARTS, TRAINING_FORMAT, USAGE_NAME, load_model, read_card
+from zoo.checkpoint.model import (
+    CONFIG_NAME,
+    PARTS,
+    TRAINING_FORMAT,
+    USAGE_NAME,
+    WEIGHTS_NAME,
+    load_model,
+    read_card,
+)
 from zoo.checkpoint.standing import read_standing
 from zoo.errors import CheckpointError, ConfigError, ZooError
 from zoo.generation.conventions import Conventions
@@ -24,6 +32,8 @@ from zoo.tokenizer.foreign import find_tokenizer
 MAX_USAGE_BYTES = 16 << 20
 WHICH = ("newest", "best")
 """Which checkpoint of a run is loaded."""
+TENSORS = {"trainer.safetensors", *(f"{part}/{WEIGHTS_NAME}" for part in PARTS.values())}
+"""The large files of a training step. Of these a model is one; the others are not read for it."""
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 """The dtypes that a model can be run in, by name."""
@@ -42,7 +52,7 @@ def load(
 
     Args:
         folder: a model folder (`zoo.save` wrote it), a training step (`…/checkpoints/step-N`), a run (`runs/…`): its
-            newest checkpoint that is whole, with a warning for each newer one that is not; or a Hugging Face folder of
+            newest checkpoint whose model is whole, with a warning for each newer one; or a Hugging Face folder of
             an architecture that opens here (`zoo list --architectures`): config.json, safetensors, the tokenizer's
             files. The weights of such a folder are mapped into memory and read when they are first used, so its files
             must stay as they are; `zoo import` makes a checked copy. Or "hub:owner/name", a model of the Hugging Face
@@ -69,10 +79,17 @@ def load(
         folder = fetch(str(folder), revision)
     elif revision is not None:
         raise ConfigError(f"{revision!r} names nothing of a folder; it belongs to hub:owner/name", "revision")
-    place = model_folder(Path(folder).expanduser(), weights, which)
+    named = Path(folder).expanduser()
+    place = model_folder(named, weights, which, contents=False)
     if is_foreign(place):
         return _load_foreign(place, device, wanted)
-    model, tokenizer = load_model(place, device=device)
+    try:
+        model, tokenizer = load_model(place, device=device)
+    except CheckpointError:
+        whole = model_folder(named, weights, which)  # of a run, an older one where this is damaged
+        if whole == place:
+            raise
+        place, (model, tokenizer) = whole, load_model(whole, device=device)
     pretrained = Pretrained(model if wanted is None else model.to(wanted), tokenizer, conventions_in(place))
     pretrained.architecture, pretrained.source = read_card(place).get("architecture"), place
     return pretrained
@@ -114,8 +131,12 @@ def conventions_in(folder: Path) -> Conventions:
     return Conventions.of(usage, str(own if own.is_file() else folder))
 
 
-def model_folder(folder: Path, weights: str = "raw", which: str = "newest") -> Path:
-    """The model folder that `folder` is or holds; raises CheckpointError where there is none. See `load`."""
+def model_folder(folder: Path, weights: str = "raw", which: str = "newest", contents: bool = True) -> Path:
+    """The model folder that `folder` is or holds; raises CheckpointError where there is none. See `load`.
+
+    Of a run, it is one whose files are all there and whose model is whole. With `contents` False, its weights are left
+    to be verified by whoever reads them.
+    """
     if weights not in PARTS:
         raise ConfigError(unknown_name("weights", weights, PARTS), "weights")
     if which not in WHICH:
@@ -133,13 +154,14 @@ def model_folder(folder: Path, weights: str = "raw", which: str = "newest") -> P
             )
         return folder
     if (folder / "checkpoints").is_dir():
-        newest, complaints = newest_verified(folder / "checkpoints", format=TRAINING_FORMAT)
+        later = TENSORS.difference([f"{PARTS[weights]}/{WEIGHTS_NAME}"] if contents else [])
+        newest, complaints = newest_verified(folder / "checkpoints", format=TRAINING_FORMAT, later=later)
         if newest is None:
             reason = "; ".join(complaints) or "no checkpoint has been saved yet"
             raise CheckpointError(f"the run {folder} has nothing to load: {reason}")
         for complaint in complaints:
             warnings.warn(complaint, stacklevel=3)
-        return _part(newest if which == "newest" else _best(newest), weights)
+        return _part(newest if which == "newest" else _best(newest, later), weights)
     if which != "newest":
         raise CheckpointError(f"{folder} is no run (it has no checkpoints/), so there is no {which} checkpoint in it")
     if (folder / PARTS["raw"]).is_dir():
@@ -166,7 +188,7 @@ def _part(step: Path, weights: str) -> Path:
     return part
 
 
-def _best(newest: Path) -> Path:
+def _best(newest: Path, later: set[str]) -> Path:
     """The best checkpoint of a run, by what its newest says; CheckpointError where none was kept, or it is damaged."""
     standing = read_standing(newest)
     if not standing.best:
@@ -175,7 +197,7 @@ def _best(newest: Path) -> Path:
             'the newest (which="newest")'
         )
     best = newest.with_name(f"step-{standing.best[0][0]}")
-    verify_folder(best, format=TRAINING_FORMAT)
+    verify_folder(best, format=TRAINING_FORMAT, later=later)
     return best
 
 

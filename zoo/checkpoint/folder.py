@@ -240,13 +240,14 @@ def _is_dead(host: str, process: int) -> bool:
 # -------------------------------------------------------------------------------------------------------------- reading
 
 
-def verify_folder(path: str | Path, *, format: str, contents: bool = True) -> Manifest:
+def verify_folder(path: str | Path, *, format: str, contents: bool = True, later: Collection[str] = ()) -> Manifest:
     """The manifest of a folder that is exactly what was written.
 
     Args:
         path: the folder.
         format: what kind of folder it must be.
         contents: False looks at names and sizes only, and reads no file but the manifest.
+        later: names of files whose content the caller compares with the manifest itself when it reads them.
 
     Raises:
         CheckpointError: the folder or a file is missing, cut short, changed, foreign or a link, or the manifest is
@@ -254,7 +255,7 @@ def verify_folder(path: str | Path, *, format: str, contents: bool = True) -> Ma
     """
     path = Path(path)
     manifest = read_manifest(path, format)
-    check_files(path, manifest, contents)
+    check_files(path, manifest, contents, later)
     return manifest
 
 
@@ -273,8 +274,12 @@ def steps_of(parent: str | Path) -> list[tuple[int, Path]]:
     return sorted(found, reverse=True)
 
 
-def newest_verified(parent: str | Path, *, format: str) -> tuple[Path | None, list[str]]:
+def newest_verified(parent: str | Path, *, format: str, later: Collection[str] = ()) -> tuple[Path | None, list[str]]:
     """The folder `step-N` with the largest N that verifies, None where none does.
+
+    Args:
+        parent: folder of the steps.
+        format, later: as for `verify_folder`.
 
     Returns:
         The folder, and a warning for each newer one that was passed over: it names both and says what is wrong.
@@ -285,7 +290,7 @@ def newest_verified(parent: str | Path, *, format: str) -> tuple[Path | None, li
         try:
             if folder.is_symlink():
                 raise CheckpointError(f"{folder} is a symbolic link; move the folder itself here")
-            verify_folder(folder, format=format)
+            verify_folder(folder, format=format, later=later)
         except CheckpointError as error:
             damaged.append((folder, error))
             continue

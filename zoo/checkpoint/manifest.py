@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -152,13 +153,14 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def check_files(folder: Path, manifest: Manifest, contents: bool) -> None:
+def check_files(folder: Path, manifest: Manifest, contents: bool, later: Collection[str] = ()) -> None:
     """Compares what is in `folder` with its manifest; raises CheckpointError that names every file that differs.
 
     Args:
         folder: to look into.
         manifest: of the folder.
         contents: whether to read and hash the files too, or to look at names and sizes only.
+        later: names of files that the caller hashes when it reads them; here, names and sizes are enough for them.
     """
     sizes = scan(folder)
     faults = [f"{name} is missing" for name in manifest.files if name not in sizes]
@@ -167,15 +169,24 @@ def check_files(folder: Path, manifest: Manifest, contents: bool) -> None:
         if name in sizes and sizes[name] != record.size:
             faults.append(f"{name} has {sizes[name]:,} bytes instead of {record.size:,}")
     if not faults and contents:
-        names = sorted(manifest.files)
+        names = sorted({*manifest.files}.difference(later))
         with ThreadPoolExecutor(max_workers=4) as pool:  # hashing frees the interpreter
             found = list(pool.map(lambda name: hash_file(folder / name), names))
         faults = [
-            f"{name} has another content than when it was written (SHA-256 {digest[:8]}… instead of "
-            f"{manifest.files[name].sha256[:8]}…)"
+            other_content(name, digest, manifest.files[name].sha256)
             for name, digest in zip(names, found, strict=True)
             if digest != manifest.files[name].sha256
         ]
     if faults:
-        more = f"; and {len(faults) - 5} more" if len(faults) > 5 else ""
-        raise CheckpointError(f"{folder} is damaged: {'; '.join(faults[:5])}{more}; use another checkpoint or a copy")
+        raise damaged_folder(folder, faults)
+
+
+def other_content(name: str, found: str, expected: str) -> str:
+    """The fault of a file whose SHA-256 is not that of its manifest."""
+    return f"{name} has another content than when it was written (SHA-256 {found[:8]}… instead of {expected[:8]}…)"
+
+
+def damaged_folder(folder: Path, faults: list[str]) -> CheckpointError:
+    """The error about a folder with these faults."""
+    more = f"; and {len(faults) - 5} more" if len(faults) > 5 else ""
+    return CheckpointError(f"{folder} is damaged: {'; '.join(faults[:5])}{more}; use another checkpoint or a copy")

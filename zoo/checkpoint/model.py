@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from zoo.checkpoint import folder as folders
 from zoo.checkpoint.disk import ensure_space, read_json, read_json_object
 from zoo.checkpoint.tensors import DTYPES, open_tensors, save_tensors, usable_device
+from zoo.checkpoint.verified import damage_first, load_verified
 from zoo.config import build
 from zoo.config_text import read_yaml, to_yaml
 from zoo.errors import CheckpointError, ConfigError
@@ -185,15 +186,14 @@ def load_model(
         ConfigError: this machine does not have the device.
     """
     folder, device = Path(folder), usable_device(device)
-    files = folders.verify_folder(folder, format=FORMAT).files
-    missing = [name for name in (WEIGHTS_NAME, CONFIG_NAME) if name not in files]
-    if missing:
-        raise CheckpointError(f"{folder} is no model folder: it has no {' and no '.join(missing)}")
+    files = _verify_all_but_weights(folder)
     config = read_config(folder)
     tokenizer = _read_tokenizer(folder, files)
     _check_vocabulary(config, tokenizer, str(folder))
-    model = _build_empty(config, folder)
-    fill(model, folder / WEIGHTS_NAME, device=device, allow_nonfinite=allow_nonfinite)
+    sha256 = files[WEIGHTS_NAME].sha256
+    with damage_first(folder / WEIGHTS_NAME, sha256):
+        model = _build_empty(config, folder)
+        _fill(model, folder / WEIGHTS_NAME, sha256, device=device, allow_nonfinite=allow_nonfinite)
     assert not any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers()))
     return model.eval(), tokenizer
 
@@ -207,8 +207,23 @@ def load_weights(model: nn.Module, folder: str | Path, *, allow_nonfinite: bool 
         CheckpointError: the folder is damaged, the weights do not fit the model or are not finite.
     """
     folder = Path(folder)
-    folders.verify_folder(folder, format=FORMAT)
-    fill(model, folder / WEIGHTS_NAME, device=torch.device("cpu"), allow_nonfinite=allow_nonfinite)
+    path, sha256 = folder / WEIGHTS_NAME, _verify_all_but_weights(folder)[WEIGHTS_NAME].sha256
+    with damage_first(path, sha256):
+        _fill(model, path, sha256, device=torch.device("cpu"), allow_nonfinite=allow_nonfinite)
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """The weights in a model folder, by name, on the CPU. Raises CheckpointError where the folder is damaged."""
+    return load_verified(folder / WEIGHTS_NAME, _verify_all_but_weights(folder)[WEIGHTS_NAME].sha256).tensors
+
+
+def _verify_all_but_weights(folder: Path) -> dict[str, folders.FileRecord]:
+    """The files of a model folder; the content of its weights is left to be compared when they are read."""
+    files = folders.verify_folder(folder, format=FORMAT, later=(WEIGHTS_NAME,)).files
+    missing = [name for name in (WEIGHTS_NAME, CONFIG_NAME) if name not in files]
+    if missing:
+        raise CheckpointError(f"{folder} is no model folder: it has no {' and no '.join(missing)}")
+    return files
 
 
 def read_config(folder: str | Path) -> ModelConfig:
@@ -284,23 +299,25 @@ def _build_empty(config: ModelConfig, folder: Path) -> Model:
         raise CheckpointError(f"{folder / CONFIG_NAME} describes no model that can be built: {error}") from None
 
 
-def fill(model: nn.Module, path: Path, *, device: torch.device, allow_nonfinite: bool) -> None:
-    """Loads a safetensors file into a module: all of it or nothing.
+def _fill(model: nn.Module, path: Path, sha256: str, *, device: torch.device, allow_nonfinite: bool) -> None:
+    """Loads a safetensors file of a known SHA-256 into a module: all of it or nothing.
 
     A weight without data (meta device) is replaced by the file's tensor, on `device`, in the file's type; a weight with
     data is copied into where it is, and must have the file's type. Tied weights stay tied.
 
     Raises:
-        CheckpointError: names, shapes or types differ (all of them in one message), or a weight is not finite.
+        CheckpointError: names, shapes or types differ (all of them in one message), a weight is not finite, or the file
+            has another content.
     """
     weights = weights_of(model)
     with open_tensors(path) as file:
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  (a file is no mapping)
         _compare(weights, {name: (tuple(s.get_shape()), s.get_dtype()) for name, s in slices.items()}, path)
-        tensors = {name: file.get_tensor(name).to(device) for name in (shared.names[0] for shared in weights)}
-    broken = [] if allow_nonfinite else [name for name, tensor in tensors.items() if not is_finite(tensor)]
-    if broken:
-        raise CheckpointError(f"{path} holds NaN or infinite numbers in {listed(broken)}; use an earlier checkpoint")
+    tensors, not_finite = load_verified(path, sha256, device=device)
+    if not_finite and not allow_nonfinite:
+        raise CheckpointError(
+            f"{path} holds NaN or infinite numbers in {listed(not_finite)}; use an earlier checkpoint"
+        )
     for shared in weights:
         put(shared, tensors[shared.names[0]])
 
@@ -339,17 +356,6 @@ def listed(names: list[str]) -> str:
     """Names for an error, the first of very many."""
     more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
     return ", ".join(names[:MAX_LISTED]) + more
-
-
-def is_finite(tensor: Tensor) -> bool:
-    """Whether no number is NaN or infinite."""
-    if not tensor.is_floating_point():
-        return True
-    # A sum is finite only if every number is, and is many times faster than a test of each. Where it is not, each is
-    # looked at: finite numbers can add up to infinity.
-    wide = torch.float64 if tensor.dtype == torch.float64 else torch.float32
-    numbers = tensor.to(wide) if tensor.element_size() == 1 else tensor  # 8-bit floats have no sum
-    return bool(numbers.sum(dtype=wide).isfinite()) or bool(numbers.isfinite().all())
 
 
 @torch.no_grad()

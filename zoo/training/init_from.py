@@ -22,10 +22,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from zoo.checkpoint.folder import verify_folder
 from zoo.checkpoint.manifest import hash_file
-from zoo.checkpoint.model import FORMAT, WEIGHTS_NAME, read_config, weights_of
-from zoo.checkpoint.tensors import load_tensors
+from zoo.checkpoint.model import WEIGHTS_NAME, read_config, read_weights, weights_of
 from zoo.config import Mapped, Source, to_mapping
 from zoo.data.split import counted
 from zoo.errors import CheckpointError, ConfigError, ZooError
@@ -62,8 +60,7 @@ class Start(NamedTuple):
         """Its weights by our names, verified."""
         if is_foreign(self.folder):
             return read_foreign_weights(self.folder)
-        verify_folder(self.folder, format=FORMAT)
-        return load_tensors(self.folder / WEIGHTS_NAME)
+        return read_weights(self.folder)
 
 
 def find_start(path: str) -> Start:
