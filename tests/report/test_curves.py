@@ -55,9 +55,11 @@ def test_everything_that_was_logged_is_shown(tmp_path: Path) -> None:
 
 def test_quantities(tmp_path: Path) -> None:
     run = read_run(made_up_run(tmp_path / "gpt"))
-    assert [chart.draw() is not None for chart in quantity_charts(run)] == [True] * 4
+    assert [chart.draw() is not None for chart in quantity_charts(run)] == [True] * 4 + [False] * 2
+    busy = with_columns(run, **{"utilization/process": [0.9] * 200, "utilization/device": [0.5] * 200})
+    assert all(chart.draw() is not None for chart in quantity_charts(busy))
     bare = run._replace(log=Log({name: run.log.columns[name] for name in ("step", "tokens", "seconds")}, 0))
-    assert [chart.draw() for chart in quantity_charts(bare)] == [None] * 4
+    assert [chart.draw() for chart in quantity_charts(bare)] == [None] * 6
 
 
 def test_loss_by_position(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ KINDS: dict[str, tuple[tuple[str, str], str]] = {
 ENCODERS = ("bert", "shares")
 """Those whose model is an encoder."""
 
-CLOCKS = ("seconds", "tokens_per_second", "mfu", "memory/process", "memory/system")
+CLOCKS = ("seconds", "tokens_per_second", "mfu", "memory/process", "memory/system", "utilization/process")
 """Columns of the log that are of the machine, not of the run."""
 
 FULL = Path("/dev/full")

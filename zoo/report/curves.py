@@ -36,6 +36,8 @@ QUANTITIES = (
     Quantity("gradient_norm", "Gradient norm", "", rate, True),
     Quantity("tokens_per_second", "Throughput", "tokens/s", short_number, True),
     Quantity("mfu", "Model FLOPs utilisation", "%", percent, True),
+    Quantity("utilization/process", "Processor cores in use", "%", percent, True),
+    Quantity("utilization/device", "Device in use", "%", percent, True),
 )
 
 

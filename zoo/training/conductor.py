@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as lightning
+import torch
 from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor
 
@@ -39,6 +40,7 @@ from zoo.training.progress import make_progress
 from zoo.training.run_folder import RunFolder
 from zoo.training.samples import Samples
 from zoo.training.shares import COLUMN, SourceTokens
+from zoo.training.utilization import Utilization
 
 ADDED_LOSS = "train/added_loss"
 """What parts of the model add to the loss (the balancing of experts); `train/loss` is that of the objectives alone."""
@@ -71,6 +73,7 @@ def columns(module: TrainingModule, config: RunConfig, sources: tuple[str, ...] 
         "tokens_per_second",
         "mfu",
         *memory_columns(module.device),
+        *Utilization(module.device).columns,
         *(norm_columns(module.model) if config.logging.norms else []),
         *(f"{prefix}/{name}" for prefix in validations for name in measures),
     ]
@@ -115,6 +118,7 @@ class Conductor(Checkpoint):
         self.last: dict[str, float] = {}
         self.first_loss: float | None = None
         self._peak = 0.0
+        self._utilization = Utilization(torch.device("cpu"))  # of the run's device once the run starts
         self._interval_tokens = 0
         self._interval_seconds = 0.0
         self._resumed_at = 0.0
@@ -156,11 +160,13 @@ class Conductor(Checkpoint):
         module.spent = self.spent
         module.clock = lambda: self.spent.seconds + time.perf_counter() - self._resumed_at
         self.sources.begin(trainer.datamodule.rows.sources)  # type: ignore[attr-defined]  # Lightning sets it
+        self._utilization = Utilization(module.device)
         if trainer.is_global_zero:
             progress = make_progress(self.folder.path.name, self.spent.of(self.budget.unit), self.budget)
             names = columns(module, self.run, self.sources.names)
             self.logs = Logs(self.run, self.folder, names, trainer.global_step, progress)
             self._peak = peak_flops(module.device, FORMATS[self.config.precision].products)
+            self._utilization.say_what_is_missing()
         self._resumed_at = time.perf_counter()
         self._saved_step = (
             trainer.global_step
@@ -253,16 +259,16 @@ class Conductor(Checkpoint):
             row |= dict(zip(SCALING, (record.loss_scale, self.skipped), strict=True))
         if self._interval_seconds > 0:
             row["tokens_per_second"] = self._interval_tokens / self._interval_seconds
-            row["mfu"] = self._utilization(module, row["tokens_per_second"] / trainer.world_size)
+            row["mfu"] = self._share_of_peak(module, row["tokens_per_second"] / trainer.world_size)
         self._interval_tokens, self._interval_seconds = 0, 0.0
-        row |= memory_row(module.device)
+        row |= memory_row(module.device) | self._utilization.row()
         if module.norms is not None:
             row |= module.norms.row
         if self.first_loss is None:
             self.first_loss = row["train/loss"]
         return row
 
-    def _utilization(self, module: TrainingModule, tokens_per_second: float) -> float:
+    def _share_of_peak(self, module: TrainingModule, tokens_per_second: float) -> float:
         """Share of a device's peak, taking this step for typical."""
         if not self._peak or not module.record.num_tokens:
             return 0.0
