@@ -15,6 +15,8 @@ from zoo.errors import ConfigError, DataError, ZooError
 from zoo.generation.beam import BeamConfig, Hypothesis, beam_search
 from zoo.generation.generate import TokenRoles, generate
 from zoo.generation.sample import SamplingConfig
+from zoo.generation.stop import BeamWatch, StoppingStream
+from zoo.generation.stream import TextStream
 from zoo.interop import read_config, to_zoo
 from zoo.models import Model
 
@@ -146,6 +148,69 @@ def ours_start(name: str) -> int:
     return int(PAIRS[name][1].decoder_start_token_id)
 
 
+class Letters:
+    """A tokenizer of which every token is one character."""
+
+    special_ids = torch.tensor([], dtype=torch.int64)
+
+    def decode(self, tokens: list[int]) -> str:
+        return "".join(chr(97 + token) for token in tokens)
+
+
+STRINGS = [chr(97 + one) + chr(97 + other) for one in range(40) for other in range(40) if (7 * one + other) % 6 == 0]
+"""Strings that end a text; one token in six ends one."""
+
+
+class EndsAtString(transformers.StoppingCriteria):  # type: ignore[misc]
+    """Theirs of these strings, which must not begin in the prompt (of a decoder theirs looks there, too)."""
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+
+    def __call__(self, input_ids: Tensor, scores: Any, **options: Any) -> Tensor:
+        texts = [Letters().decode(row[self.start :].tolist()) for row in input_ids]
+        return torch.tensor([any(text.endswith(stop) for stop in STRINGS) for text in texts])
+
+
+def watch_of(prompts: list[list[int]]) -> BeamWatch:
+    tokenizer: Any = Letters()
+    return BeamWatch([StoppingStream(TextStream(tokenizer), STRINGS) for _ in prompts], silent=(2,))
+
+
+@pytest.mark.parametrize("name, number", [("gpt2", 0), ("gpt2", 1), ("t5", 0), ("t5", 4), ("bart", 4)])
+def test_stop_strings_end_beams_as_criteria_of_transformers_do(name: str, number: int) -> None:
+    theirs, ours, settings = *pair(name, 0), SETTINGS[number]
+    prompts = [[prompt % 37 + 3 for prompt in one] for one in prompts_of((5, 5, 5), 3)]
+    inputs = side_by_side(prompts, left=name == "gpt2")
+    start = 5 if name == "gpt2" else 1
+    generated = theirs.generate(
+        **inputs,
+        **{"early_stopping": False, **settings},
+        max_new_tokens=9,
+        num_return_sequences=settings["num_beams"],
+        do_sample=False,
+        return_dict_in_generate=True,
+        output_scores=True,
+        stopping_criteria=[EndsAtString(start)],
+    )
+    roles = TokenRoles(40, 0, (2,), start=None if name == "gpt2" else ours_start(name))
+    fields = BeamConfig.__dataclass_fields__
+    beams = BeamConfig(**{key: value for key, value in settings.items() if key in fields})
+    penalties = SamplingConfig(**{key: value for key, value in settings.items() if key not in fields}).penalties
+    found = beam_search(ours, prompts, roles, beams, penalties, max_new_tokens=9, watch=watch_of(prompts))
+    actual = [hypothesis for of_prompt in found for hypothesis in of_prompt]
+    scores = torch.tensor([hypothesis.score for hypothesis in actual])
+    torch.testing.assert_close(scores, generated.sequences_scores, rtol=2e-5, atol=2e-5)
+    stopped = [one.row for one in actual if one.row.reason == "stop"]
+    assert stopped
+    assert all(Letters().decode(row.tokens).endswith(tuple(STRINGS)) for row in stopped)
+    assert not any(any(stop in Letters().decode(one.row.tokens[:-1]) for stop in STRINGS) for one in actual)
+    for prompt, of_prompt in enumerate(found):  # the best, unless two are all but equal
+        best = generated.sequences[prompt * beams.num_beams, start:].tolist()
+        if len(of_prompt) == 1 or of_prompt[0].score - of_prompt[1].score > 1e-4:
+            assert of_prompt[0].row.tokens == best[: len(of_prompt[0].row.tokens)]
+
+
 # ------------------------------------------------------------------------------------------------------ exhaustive
 
 
@@ -203,6 +268,13 @@ def test_each_prompt_is_searched_as_it_is_alone(family: str, positions: str) -> 
     together = searched(model, prompts, 8, roles, num_beams=3)
     for prompt, found in zip(prompts, together, strict=True):
         same(found, searched(model, [prompt], 8, roles, num_beams=3)[0])
+    config = BeamConfig(num_beams=3)
+    watched = beam_search(model, prompts, roles, config, FREE.penalties, max_new_tokens=8, watch=watch_of(prompts))
+    for prompt, found in zip(prompts, watched, strict=True):
+        alone = beam_search(model, [prompt], roles, config, FREE.penalties, max_new_tokens=8, watch=watch_of([prompt]))
+        same(found, alone[0])
+    if positions == "learned":  # the other weights say something else
+        assert any(one.row.reason == "stop" for found in watched for one in found)
 
 
 def same(ours: list[Hypothesis], others: list[Hypothesis]) -> None:

@@ -11,7 +11,7 @@ from zoo.errors import ConfigError
 from zoo.generation.decoding import DecodingConfig, decode
 from zoo.generation.generate import TokenRoles, generate
 from zoo.generation.sample import SamplingConfig
-from zoo.generation.stop import StoppingStream, StopWatch
+from zoo.generation.stop import StoppingStream
 from zoo.generation.stream import TextStream
 
 ROLES = TokenRoles(VOCAB_SIZE, PADDING)
@@ -56,9 +56,15 @@ def test_a_stop_string_ends_its_row_only() -> None:
     free = decode(model, prompts, roles, config, max_new_tokens=12)
     text = tokenizer.decode(free[1][0].row.tokens)
     stop = text[4:6]
-    watch = StopWatch([StoppingStream(TextStream(tokenizer), [stop]) for _ in prompts], ())
-    stopped = decode(model, prompts, roles, config, max_new_tokens=12, watch=watch)
-    assert "".join(watch.take(1)) == text[: text.index(stop)]
+    stopped = decode(
+        model,
+        prompts,
+        roles,
+        config,
+        max_new_tokens=12,
+        streams=lambda _: StoppingStream(TextStream(tokenizer), [stop]),
+    )
+    assert tokenizer.decode(stopped[1][0].row.tokens).index(stop) == text.index(stop)
     assert [one[0].row.reason for one in stopped] == ["length", "stop", "length"]
     assert [one[0].row.tokens for one in stopped[::2]] == [one[0].row.tokens for one in free[::2]]
     assert len(stopped[1][0].row.tokens) < 12
@@ -68,7 +74,6 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"num_beams": 3, "temperature": 0.5}, "num_beams", "temperature=0.5"),
     ({"num_beams": 10**6}, "num_beams", "1000000 is more than 1024"),
     ({"num_beams": 3, "top_k": 5}, "top_k", "temperature 0"),
-    ({"num_beams": 3, "stop": ("x",)}, "stop", "num_beams=3"),
     ({"length_penalty": 2.0}, "length_penalty", "num_beams=1"),
     ({"early_stopping": True}, "early_stopping", "num_beams=1"),
     ({"best_of": 3}, "best_of", "temperature"),

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.generation.vocabularies import tokenizer_of
-from zoo.generation.stop import StoppingStream, StopWatch
+from zoo.generation.stop import BeamWatch, StoppingStream, StopWatch
 from zoo.generation.stream import TextStream
 
 
@@ -54,3 +54,16 @@ def test_rows_are_watched_each_by_itself() -> None:
     watch(torch.tensor([200, 200, 200]), live)
     assert [watch.take(row) for row in range(3)] == [["a"], ["a", "a", "a"], []]
     assert watch.take(0) == []
+
+
+def test_beams_branch_and_each_branch_is_a_text_of_its_own() -> None:
+    tokenizer = tokenizer_of("bytes")
+    a, b, c = (int(tokenizer.encode(one)[0]) for one in "abc")
+    watch = BeamWatch([StoppingStream(TextStream(tokenizer), ["ab"])], silent=[c])
+    first = watch.look(torch.tensor([[0, 0, 0]]), torch.tensor([[a, b, c]]))
+    assert first.tolist() == [[False, False, False]]
+    watch.select(torch.tensor([0, 1, 0]))
+    again = watch.look(torch.tensor([[0, 0, 1, 2, 2]]), torch.tensor([[b, c, b, a, b]]))
+    assert again.tolist() == [[True, False, False, False, True]]
+    watch.select(torch.tensor([3]))  # "aa" goes on as if the others had never been
+    assert watch.look(torch.tensor([[0, 0]]), torch.tensor([[b, a]])).tolist() == [[True, False]]

@@ -24,6 +24,22 @@ def test_stop_strings_cut_a_text_and_its_stream_alike(kind: str) -> None:
     assert model.generate("The dog", stop="\0", **LONG) == free
 
 
+@pytest.mark.parametrize("kind", ["decoder", "encoder_decoder"])
+def test_stop_strings_cut_the_texts_of_beams(kind: str) -> None:
+    model, prompts = pretrained(kind, positions="rotary"), ["The dog", "A"]
+    options: dict[str, Any] = {"num_beams": 3, "max_new_tokens": 12}
+    stop = [text[1:3] for text in model.generate(prompts, **options) if len(text) > 2]
+    found = model.generate(prompts, num_return=3, stop=stop, details=True, **options)
+    texts = [one for of_prompt in found for one in of_prompt]
+    assert any(one.finished == "stop" for one in texts)
+    assert not any(string in one.text for one in texts for string in stop)
+    for one in texts:
+        whole = model.tokenizer.decode(one.tokens)
+        assert any(string in whole for string in stop) == (one.finished == "stop")
+    alone = model.generate(prompts[1], num_return=3, stop=stop, **options)
+    assert [one.text for one in found[1]] == alone
+
+
 def test_a_text_stops_alone() -> None:
     model, prompts = pretrained("decoder", positions="rotary"), ["The dog", "A", "In the park"]
     free = model.generate(prompts, **LONG)

@@ -1,7 +1,7 @@
 """Beam search: of each prompt the `num_beams` likeliest beginnings are carried on side by side.
 
 As transformers has it. At every step the likeliest candidates of all beams of a prompt are looked at: those among the
-first `num_beams` that end are finished with the score
+first `num_beams` that end (at a token, a stop string or their length) are finished with the score
 
     (sum of log-probabilities, penalties included) / (number of new tokens, the ending one included) ** length_penalty
 
@@ -25,6 +25,7 @@ from zoo.generation.cache import CacheConfig
 from zoo.generation.generate import Continuation, Running, TokenRoles, new_token_limits
 from zoo.generation.penalties import obey
 from zoo.generation.sample import Steps, check_choice
+from zoo.generation.stop import BeamWatch
 from zoo.models.base import Model
 
 
@@ -65,6 +66,7 @@ def beam_search(
     *,
     max_new_tokens: int | None = None,
     cache: CacheConfig | None = None,
+    watch: BeamWatch | None = None,
 ) -> list[list[Hypothesis]]:
     """The best texts behind each prompt, best first, `num_beams` of them at most.
 
@@ -76,6 +78,7 @@ def beam_search(
         penalties: what is done to the log-probabilities before they are summed (`SamplingConfig.penalties`).
         max_new_tokens: as in `generate_steps`; a beam that has so many is finished.
         cache: how keys and values of earlier places are kept; None: `growing`. The results are the same.
+        watch: ends beams at stop strings; it sees a row of each prompt at first.
 
     Raises:
         DataError, ConfigError: as `generate_steps`. ZooError: no text can be finished, or logits are not numbers.
@@ -85,7 +88,7 @@ def beam_search(
         return []
     running = Running(model, prompts, roles, cache, max(limits))
     running.history = running.history._replace(limits_B=torch.tensor(limits, device=running.device))
-    search = _Search(running, [_Finished(config, limit) for limit in limits], config.num_beams)
+    search = _Search(running, [_Finished(config, limit) for limit in limits], config.num_beams, watch)
     while search.step(penalties):
         pass
     for number, finished in enumerate(search.finished):
@@ -119,11 +122,28 @@ class _Finished:
             self.is_done = self.is_done or self.config.early_stopping is True or possible <= self.best[-1].score
 
 
+class _Candidates(NamedTuple):
+    """The C likeliest candidates of each prompt, (P, C), likeliest first.
+
+    Attributes:
+        totals: sums of log-probabilities. rows: that they go on from. tokens: behind these.
+        new: the model's log-probability of the token. stopped: whether a stop string ends them.
+    """
+
+    totals: Tensor
+    rows: Tensor
+    tokens: Tensor
+    new: Tensor
+    stopped: Tensor
+
+
 class _Search:
     """The running beams of all prompts: P prompts × W beams are the R rows of a `Running`."""
 
-    def __init__(self, running: Running, finished: list[_Finished], num_beams: int) -> None:
-        self.running, self.finished, self.num_beams = running, finished, num_beams
+    def __init__(
+        self, running: Running, finished: list[_Finished], num_beams: int, watch: BeamWatch | None = None
+    ) -> None:
+        self.running, self.finished, self.num_beams, self.watch = running, finished, num_beams, watch
         self.totals_PW = torch.zeros(len(finished), 1, dtype=torch.float64, device=running.device)
         self.log_probabilities_RN = torch.zeros(len(finished), 0, dtype=torch.float64, device=running.device)
         self.limits_P = torch.tensor([one.limit for one in finished], device=running.device)
@@ -146,8 +166,12 @@ class _Search:
         tokens_PC = places_PC % vocab_size
         rows_PC = places_PC // vocab_size + width * torch.arange(prompts, device=sums.device)[:, None]
         new_PC = model_RV[rows_PC, tokens_PC].double()
-        ends_PC = torch.isin(tokens_PC, self.stop) | (self.limits_P == self.length)[:, None]
-        self._finish(ends_PC & totals_PC.isfinite(), totals_PC, rows_PC, tokens_PC, new_PC)
+        stopped_PC = torch.zeros_like(rows_PC, dtype=torch.bool)
+        if self.watch is not None:
+            stopped_PC = self.watch.look(rows_PC, tokens_PC)
+        ends_PC = torch.isin(tokens_PC, self.stop) | stopped_PC | (self.limits_P == self.length)[:, None]
+        candidates = _Candidates(totals_PC, rows_PC, tokens_PC, new_PC, stopped_PC)
+        self._finish(ends_PC & totals_PC.isfinite(), candidates)
 
         best = totals_PC.masked_fill(ends_PC, -math.inf).topk(min(self.num_beams, kept), dim=1)
         rows_R, tokens_R, new_R = (part.gather(1, best.indices).flatten() for part in (rows_PC, tokens_PC, new_PC))
@@ -157,20 +181,24 @@ class _Search:
         if all(finished.is_done for finished in self.finished):
             return False
         self.log_probabilities_RN = torch.cat((self.log_probabilities_RN[rows_R], new_R[:, None]), dim=1)
+        if self.watch is not None:
+            firsts_P1 = kept * torch.arange(prompts, device=sums.device)[:, None]
+            self.watch.select((best.indices + firsts_P1).flatten())
         self.running.select(rows_R)
         self.running.append(tokens_R, self.totals_PW.isfinite().flatten())
         return True
 
-    def _finish(self, ended_PC: Tensor, totals_PC: Tensor, rows_PC: Tensor, tokens_PC: Tensor, new_PC: Tensor) -> None:
+    def _finish(self, ended_PC: Tensor, candidates: _Candidates) -> None:
         """Takes the candidates that end among the first `num_beams` into the finished texts."""
         for prompt, place in ended_PC[:, : self.num_beams].nonzero().tolist():
             finished = self.finished[prompt]
             if finished.is_done:
                 continue
-            row, token = int(rows_PC[prompt, place]), int(tokens_PC[prompt, place])
+            total, row, token, new, stopped = (part[prompt, place].item() for part in candidates)
             tokens = self.running.history.written[row].tolist()
-            log_probabilities = [*self.log_probabilities_RN[row].tolist(), float(new_PC[prompt, place])]
-            stopped = token in self.running.history.stop
-            ending = tokens if stopped else [*tokens, token]
-            continuation = Continuation(ending, log_probabilities, "end" if stopped else "length")
-            finished.add(Hypothesis(finished.score(float(totals_PC[prompt, place]), self.length), continuation))
+            log_probabilities = [*self.log_probabilities_RN[row].tolist(), new]
+            if token in self.running.history.stop:
+                continuation = Continuation(tokens, log_probabilities, "end")
+            else:
+                continuation = Continuation([*tokens, token], log_probabilities, "stop" if stopped else "length")
+            finished.add(Hypothesis(finished.score(total, self.length), continuation))

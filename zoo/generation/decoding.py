@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from zoo.config import setting
@@ -10,8 +10,9 @@ from zoo.errors import ConfigError
 from zoo.generation.beam import BeamConfig, Hypothesis, beam_search
 from zoo.generation.cache import CacheConfig
 from zoo.generation.counts import check_count
-from zoo.generation.generate import TokenRoles, Watch, generate
+from zoo.generation.generate import TokenRoles, generate
 from zoo.generation.sample import SamplingConfig
+from zoo.generation.stop import BeamWatch, StoppingStream, StopWatch
 from zoo.models.base import Model
 
 MAX_BEAMS = 1024
@@ -67,12 +68,6 @@ class DecodingConfig(SamplingConfig, BeamConfig):
                 "num_beams 1 (best_of draws several texts and keeps the best)",
                 "num_beams",
             )
-        if searching and self.stop:
-            raise ConfigError(
-                f"{list(self.stop)} would have to be looked for in every beam; with num_beams={self.num_beams} take "
-                "stop_tokens",
-                "stop",
-            )
         for name, value, default in (
             ("length_penalty", self.length_penalty, 1.0),
             ("early_stopping", self.early_stopping, False),
@@ -120,7 +115,7 @@ def decode(
     config: DecodingConfig,
     *,
     max_new_tokens: int | None = None,
-    watch: Watch | None = None,
+    streams: Callable[[int], StoppingStream] | None = None,
     first: int = 0,
     scored: bool = True,
 ) -> list[list[Hypothesis]]:
@@ -130,7 +125,7 @@ def decode(
         model, prompts, max_new_tokens: as in `generate_steps`.
         roles: padding, start, and what ends a row beside the config's `stop_tokens`.
         config: how they are written.
-        watch: ends rows at stop strings; it sees `config.samples` rows of each prompt, one after the other.
+        streams: number of a prompt among these → a text of it, from its beginning, that ends at stop strings.
         first: number of the first prompt among all that there are; what is drawn for a prompt is keyed by its number.
         scored: whether log-probabilities and scores are wanted where nothing is chosen by them; they cost a softmax.
 
@@ -145,9 +140,20 @@ def decode(
     check_tokens(config, roles, max_new_tokens)
     if config.num_beams > 1:
         found = beam_search(
-            model, prompts, roles, config, config.penalties, max_new_tokens=max_new_tokens, cache=config.cache
+            model,
+            prompts,
+            roles,
+            config,
+            config.penalties,
+            max_new_tokens=max_new_tokens,
+            cache=config.cache,
+            watch=None if streams is None else BeamWatch([streams(one) for one in range(len(prompts))], roles.stop),
         )
         return [of_prompt[: config.count] for of_prompt in found]
+    watch = None
+    if streams is not None:
+        texts = [streams(prompt) for prompt in range(len(prompts)) for _ in range(config.samples)]
+        watch = StopWatch(texts, roles.stop)
     rows = generate(
         model,
         prompts,

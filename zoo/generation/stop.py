@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -34,6 +35,12 @@ class StoppingStream:
         settled = len(piece) - self._beginning(piece)
         self._held = piece[settled:]
         return piece[:settled]
+
+    def branch(self) -> StoppingStream:
+        """Another stream that goes on from here by itself."""
+        other = copy.copy(self)
+        other._stream = self._stream.branch()
+        return other
 
     def finish(self) -> str:
         """What was held back, where no stop string came of it."""
@@ -76,3 +83,33 @@ class StopWatch:
         """The pieces of a row's text since the last call, none of them empty."""
         pieces, self._pieces[row] = self._pieces[row], []
         return [piece for piece in pieces if piece]
+
+
+class BeamWatch:
+    """Watches the texts of the beams of a search for stop strings: each step branches them, and some branches go on.
+
+    Args:
+        rows: the text of each row.
+        silent: ids that end a row and are no text.
+    """
+
+    def __init__(self, rows: Sequence[StoppingStream], silent: Iterable[int]) -> None:
+        self._rows, self._silent = list(rows), frozenset(silent)
+        self._branches: list[StoppingStream] = []
+
+    def look(self, rows_PC: Tensor, tokens_PC: Tensor) -> Tensor:
+        """(P, C) bool: of each candidate, a row and a token behind it, whether a stop string ends it."""
+        candidates = zip(rows_PC.flatten().tolist(), tokens_PC.flatten().tolist(), strict=True)
+        self._branches = [self._branch(row, token) for row, token in candidates]
+        ended = [branch.is_stopped for branch in self._branches]
+        return torch.tensor(ended, device=tokens_PC.device).view(tokens_PC.shape)
+
+    def select(self, candidates_R: Tensor) -> None:
+        """Goes on with these candidates of the last look, numbered row by row."""
+        self._rows = [self._branches[number] for number in candidates_R.tolist()]
+
+    def _branch(self, row: int, token: int) -> StoppingStream:
+        branch = self._rows[row].branch()
+        if token not in self._silent:
+            branch.push(token)
+        return branch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 
 from zoo.tokenizer.tokenizer import Tokenizer
@@ -40,6 +41,12 @@ class TextStream:
             self._tokens = self._tokens[-_CONTEXT:]
             self._done = len(self._tokenizer.decode(self._tokens))
         return piece
+
+    def branch(self) -> TextStream:
+        """Another stream that goes on from here by itself."""
+        other = copy.copy(self)
+        other._tokens = list(self._tokens)
+        return other
 
     def finish(self) -> str:
         """What was held back: bytes that never became a character, each run shown as "�"."""

@@ -93,16 +93,13 @@ class Writer(NamedTuple):
         first: int,
         scored: bool,
     ) -> list[list[Generated]]:
-        rows = [prompt for prompt in prompts for _ in range(config.samples)]
-        silent = asked_roles(self.roles, config).stop
-        watch = StopWatch([self._stream(prompt, config.stop) for prompt in rows], silent) if config.stop else None
         found = decode(
             self.model,
             prompts,
             self.roles,
             config,
             max_new_tokens=max_new_tokens,
-            watch=watch,
+            streams=(lambda number: self._stream(prompts[number], config.stop)) if config.stop else None,
             first=first,
             scored=scored,
         )
