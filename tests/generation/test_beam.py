@@ -277,6 +277,16 @@ def test_each_prompt_is_searched_as_it_is_alone(family: str, positions: str) -> 
         assert any(one.row.reason == "stop" for found in watched for one in found)
 
 
+def test_prompts_that_are_done_are_computed_no_more() -> None:
+    model, prompts = tiny("decoder", positions="learned"), prompts_of((5, 1, 22))
+    rows: list[int] = []
+    hook = model.backbone.register_forward_hook(lambda _, inputs, __: rows.append(len(inputs[0])))
+    found = beam_search(model, prompts, ROLES, BeamConfig(num_beams=2), FREE.penalties)
+    hook.remove()
+    assert [len(of_prompt[0].row.tokens) for of_prompt in found] == [20, 24, 3]
+    assert rows == [3, *[6] * 2, *[4] * 17, *[2] * 4]
+
+
 def same(ours: list[Hypothesis], others: list[Hypothesis]) -> None:
     assert [one.row.tokens for one in ours] == [one.row.tokens for one in others]
     assert [one.score for one in ours] == pytest.approx([one.score for one in others], abs=1e-10)

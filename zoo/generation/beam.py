@@ -88,13 +88,14 @@ def beam_search(
         return []
     running = Running(model, prompts, roles, cache, max(limits))
     running.history = running.history._replace(limits_B=torch.tensor(limits, device=running.device))
-    search = _Search(running, [_Finished(config, limit) for limit in limits], config.num_beams, watch)
+    of_prompts = [_Finished(config, limit) for limit in limits]
+    search = _Search(running, of_prompts, config.num_beams, watch)
     while search.step(penalties):
         pass
-    for number, finished in enumerate(search.finished):
+    for number, finished in enumerate(of_prompts):
         if not finished.best:
             raise ZooError(f"beam search finds no text for prompt {number}: all tokens are barred at some step")
-    return [finished.best for finished in search.finished]
+    return [finished.best for finished in of_prompts]
 
 
 class _Finished:
@@ -138,7 +139,7 @@ class _Candidates(NamedTuple):
 
 
 class _Search:
-    """The running beams of all prompts: P prompts × W beams are the R rows of a `Running`."""
+    """The running beams of the prompts that are not done: P prompts × W beams are the R rows of a `Running`."""
 
     def __init__(
         self, running: Running, finished: list[_Finished], num_beams: int, watch: BeamWatch | None = None
@@ -174,31 +175,38 @@ class _Search:
         self._finish(ends_PC & totals_PC.isfinite(), candidates)
 
         best = totals_PC.masked_fill(ends_PC, -math.inf).topk(min(self.num_beams, kept), dim=1)
-        rows_R, tokens_R, new_R = (part.gather(1, best.indices).flatten() for part in (rows_PC, tokens_PC, new_PC))
-        self.totals_PW = best.values
         for finished, total in zip(self.finished, best.values[:, 0].tolist(), strict=True):
             finished.settle(total, self.length)
-        if all(finished.is_done for finished in self.finished):
-            return False
-        self.log_probabilities_RN = torch.cat((self.log_probabilities_RN[rows_R], new_R[:, None]), dim=1)
+        self._go_on(best.values, best.indices, candidates)
+        return bool(self.finished)
+
+    def _go_on(self, totals_PW: Tensor, places_PW: Tensor, candidates: _Candidates) -> None:
+        """Goes on with these candidates of the prompts that are not done; those that are done are computed no more."""
+        going = [number for number, finished in enumerate(self.finished) if not finished.is_done]
+        self.finished = [self.finished[number] for number in going]
+        if not going:
+            return
+        going_P = torch.tensor(going, device=places_PW.device)
+        self.limits_P = self.limits_P[going_P]
+        chosen = _Candidates(*(part.gather(1, places_PW)[going_P] for part in candidates))
+        rows_R = chosen.rows.flatten()
+        self.totals_PW = totals_PW[going_P]  # −∞ where too few candidates go on, whatever these had
+        self.log_probabilities_RN = torch.cat((self.log_probabilities_RN[rows_R], chosen.new.view(-1, 1)), dim=1)
         if self.watch is not None:
-            firsts_P1 = kept * torch.arange(prompts, device=sums.device)[:, None]
-            self.watch.select((best.indices + firsts_P1).flatten())
+            self.watch.select((places_PW[going_P] + candidates.rows.shape[1] * going_P[:, None]).flatten())
         self.running.select(rows_R)
-        self.running.append(tokens_R, self.totals_PW.isfinite().flatten())
-        return True
+        self.running.append(chosen.tokens.flatten(), self.totals_PW.isfinite().flatten())
 
     def _finish(self, ended_PC: Tensor, candidates: _Candidates) -> None:
         """Takes the candidates that end among the first `num_beams` into the finished texts."""
         for prompt, place in ended_PC[:, : self.num_beams].nonzero().tolist():
             finished = self.finished[prompt]
-            if finished.is_done:
-                continue
-            total, row, token, new, stopped = (part[prompt, place].item() for part in candidates)
+            one = _Candidates(*(part[prompt, place] for part in candidates))
+            row, token = int(one.rows), int(one.tokens)
             tokens = self.running.history.written[row].tolist()
-            log_probabilities = [*self.log_probabilities_RN[row].tolist(), new]
+            log_probabilities = [*self.log_probabilities_RN[row].tolist(), float(one.new)]
             if token in self.running.history.stop:
                 continuation = Continuation(tokens, log_probabilities, "end")
             else:
-                continuation = Continuation([*tokens, token], log_probabilities, "stop" if stopped else "length")
-            finished.add(Hypothesis(finished.score(total, self.length), continuation))
+                continuation = Continuation([*tokens, token], log_probabilities, "stop" if one.stopped else "length")
+            finished.add(Hypothesis(finished.score(float(one.totals), self.length), continuation))

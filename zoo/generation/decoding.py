@@ -138,36 +138,28 @@ def decode(
     """
     roles = asked_roles(roles, config)
     check_tokens(config, roles, max_new_tokens)
+    samples, cache = config.samples, config.cache
+    texts = [] if streams is None else [streams(prompt) for prompt in range(len(prompts)) for _ in range(samples)]
     if config.num_beams > 1:
+        beams = BeamWatch(texts, roles.stop) if texts else None
         found = beam_search(
-            model,
-            prompts,
-            roles,
-            config,
-            config.penalties,
-            max_new_tokens=max_new_tokens,
-            cache=config.cache,
-            watch=None if streams is None else BeamWatch([streams(one) for one in range(len(prompts))], roles.stop),
+            model, prompts, roles, config, config.penalties, max_new_tokens=max_new_tokens, cache=cache, watch=beams
         )
         return [of_prompt[: config.count] for of_prompt in found]
-    watch = None
-    if streams is not None:
-        texts = [streams(prompt) for prompt in range(len(prompts)) for _ in range(config.samples)]
-        watch = StopWatch(texts, roles.stop)
     rows = generate(
         model,
         prompts,
         roles,
         max_new_tokens=max_new_tokens,
         sampling=config,
-        samples=config.samples,
-        watch=watch,
+        samples=samples,
+        watch=StopWatch(texts, roles.stop) if texts else None,
         first=first,
-        cache=config.cache,
-        scored=scored or config.samples > 1,
+        cache=cache,
+        scored=scored or samples > 1,
     )
     ranked = []
-    for start in range(0, len(rows), config.samples):
-        drawn = [Hypothesis(row.mean_log_probability, row) for row in rows[start : start + config.samples]]
+    for start in range(0, len(rows), samples):
+        drawn = [Hypothesis(row.mean_log_probability, row) for row in rows[start : start + samples]]
         ranked.append(sorted(drawn, key=lambda one: -one.score)[: config.count])
     return ranked
