@@ -128,7 +128,7 @@ def test_the_cache_that_is_asked_for_is_used(
     options = {**options, "max_new_tokens": 8}
     plain = model.generate("The dog", **options)
     assert model.generate("The dog", cache=kind, **options) == plain
-    expected = ["growing", kind]
+    expected = ["growing" if "num_beams" in options else "static", kind]
     if "num_beams" not in options:
         assert "".join(model.stream("The dog", cache=kind, **options)) == plain
         expected.append(kind)

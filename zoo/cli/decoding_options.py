@@ -46,7 +46,7 @@ PrefixTokens = Annotated[
 ]
 Cache = Annotated[
     str | None,
-    typer.Option(metavar="growing|static|windowed", help="how earlier places are kept; growing where nobody says"),
+    typer.Option(metavar="growing|static|windowed", help="how earlier places are kept; the fastest where nobody says"),
 ]
 
 WORDS = {"true": True, "false": False}

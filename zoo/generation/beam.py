@@ -21,7 +21,7 @@ from torch import Tensor
 
 from zoo.config import Config, setting
 from zoo.errors import ZooError
-from zoo.generation.cache import CacheConfig
+from zoo.generation.cache import CacheConfig, GrowingCacheConfig
 from zoo.generation.generate import Continuation, Running, TokenRoles, new_token_limits
 from zoo.generation.penalties import obey
 from zoo.generation.sample import Steps, check_choice
@@ -77,7 +77,7 @@ def beam_search(
         config: width, length penalty, early stopping.
         penalties: what is done to the log-probabilities before they are summed (`SamplingConfig.penalties`).
         max_new_tokens: as in `generate_steps`; a beam that has so many is finished.
-        cache: how keys and values of earlier places are kept; None: `growing`. The results are the same.
+        cache: how keys and values of earlier places are kept; None: what is fastest. The results are the same.
         watch: ends beams at stop strings; it sees a row of each prompt at first.
 
     Raises:
@@ -86,7 +86,7 @@ def beam_search(
     limits = new_token_limits(model, [len(prompt) for prompt in prompts], max_new_tokens)
     if not prompts:
         return []
-    running = Running(model, prompts, roles, cache, max(limits))
+    running = Running(model, prompts, roles, cache or GrowingCacheConfig(), max(limits))
     running.history = running.history._replace(limits_B=torch.tensor(limits, device=running.device))
     of_prompts = [_Finished(config, limit) for limit in limits]
     search = _Search(running, of_prompts, config.num_beams, watch)

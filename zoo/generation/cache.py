@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -23,7 +24,14 @@ from zoo.registry import Choice
 
 
 class Cache:
-    """A cache (`zoo.nn.stack.StackCache`) whose rows can be put in another order; the base of the kinds."""
+    """A cache (`zoo.nn.stack.StackCache`) whose rows can be put in another order; the base of the kinds.
+
+    Attributes:
+        is_static: whether all that changes from call to call is the numbers in tensors that stay the same, so that
+            calls of the same shapes do the same operations (`recording.py`).
+    """
+
+    is_static: ClassVar[bool] = False
 
     @property
     def length(self) -> int | Tensor:

@@ -33,7 +33,7 @@ class DecodingConfig(SamplingConfig, BeamConfig):
     stop: tuple[str, ...] = setting((), "strings that end a text; it is cut before the first of them")
     stop_tokens: tuple[int, ...] = setting((), "ids that end a text, beside the tokenizer's own", minimum=0)
     cache: CacheConfig | None = setting(
-        None, "how keys and values of earlier places are kept, which changes memory and time only; null: growing"
+        None, "how keys and values of earlier places are kept, which changes memory and time only; null: the fastest"
     )
 
     def validate(self) -> None:

@@ -16,12 +16,14 @@ from torch import Tensor, nn
 
 from zoo.batch import PADDING_DOCUMENT
 from zoo.errors import DataError, ZooError
-from zoo.generation import static_cache, windowed_cache  # noqa: F401  (registers their kinds)
+from zoo.generation import windowed_cache  # noqa: F401  (registers its kind)
 from zoo.generation.cache import CacheConfig, GrowingCacheConfig
 from zoo.generation.counts import check_count
 from zoo.generation.history import History, begin
 from zoo.generation.memory_cache import remembered, selected
+from zoo.generation.recording import Repeated
 from zoo.generation.sample import Row, Sampler, SamplingConfig
+from zoo.generation.static_cache import StaticCacheConfig
 from zoo.generation.threads import is_small, one_thread
 from zoo.models.base import Model
 from zoo.models.decoder import Decoder
@@ -30,6 +32,9 @@ from zoo.nn.stack import Memory
 
 DEFAULT_NEW_TOKENS = 64
 """How many tokens are written where nobody says, or fewer where learned positions run out."""
+
+MOST_STATIC_PLACES = 2048
+"""Up to so many places of all rows a small model looks at full buffers in less time than its recorded steps save."""
 
 Choose = Callable[[Tensor, History], Tensor]
 """Logits (B, V) and what the rows hold so far, to the next tokens (B,)."""
@@ -187,7 +192,7 @@ def generate_steps(
             a row whose learned positions run out.
         samples: rows of each prompt, one after the other; they share what is computed of it.
         watch: ends rows for other reasons than a token of `roles.stop`.
-        cache: how keys and values of earlier places are kept; None: `growing`. The results are the same.
+        cache: how keys and values of earlier places are kept; None: what is fastest. The results are the same.
 
     Raises:
         DataError: an empty prompt, or learned positions do not suffice; before anything is computed.
@@ -299,7 +304,7 @@ class Running:
         model: a decoder or an encoder-decoder with a language model head.
         prompts: ids of each row's prompt.
         roles: padding, start and stop.
-        cache: how keys and values are kept; None: `growing`.
+        cache: how keys and values are kept; None: what is fastest for rows that stay in their order.
         num_new: how many tokens a row gets at most, where that is known.
     """
 
@@ -314,6 +319,7 @@ class Running:
         self._backbone: Any = model.backbone
         self._head = language_model_head(model)
         self._vocab_size, self._is_small = roles.vocab_size, is_small(model)
+        self._step = Repeated(self._compute)
         self._memory: Memory | None = None
         self.device = self._backbone.tokens.weight.device
         rows, backbone = prompts, self._backbone
@@ -322,7 +328,9 @@ class Running:
             self._memory = remembered(backbone.encode(inputs.tokens_BT, inputs.positions_BT, inputs.documents_BT))
             rows = [[roles.padding if roles.start is None else roles.start]] * len(prompts)
         num_places = None if num_new is None else max(map(len, rows)) + num_new
-        self._cache = (cache or GrowingCacheConfig()).build(writing_stack(model).windows, num_places)
+        cache = cache or self._usual_cache(len(rows), num_places)
+        self._cache = cache.build(writing_stack(model).windows, num_places)
+        self._is_recorded = self._is_small and self._cache.is_static and not _has_hooks(model)
         self._places = padded(rows, roles.padding, self.device, left=True)
         self.history = begin(rows, roles.stop, self.device)._replace(
             last=roles.last, barred=roles.barred, barred_first=roles.barred_first, num_forced=roles.num_forced
@@ -330,13 +338,15 @@ class Running:
 
     def logits(self) -> Tensor:
         """(B, V) the logits of what comes next in each row."""
-        tokens, positions, documents = self._places
-        with one_thread(self._is_small and tokens.shape[1] == 1):
-            if self._memory is None:
-                hidden_BTD = self._backbone(tokens, positions, documents, cache=self._cache)
-            else:
-                hidden_BTD = self._backbone.decode(tokens, self._memory, positions, documents, cache=self._cache)
-            logits_BV: Tensor = self._head(hidden_BTD[:, -1])[:, : self._vocab_size]
+        with one_thread(self._is_small and self._places.tokens_BT.shape[1] == 1):
+            return self._step(*self._places) if self._is_recorded else self._compute(*self._places)
+
+    def _compute(self, tokens_BT: Tensor, positions_BT: Tensor | None, documents_BT: Tensor | None) -> Tensor:
+        if self._memory is None:
+            hidden_BTD = self._backbone(tokens_BT, positions_BT, documents_BT, cache=self._cache)
+        else:
+            hidden_BTD = self._backbone.decode(tokens_BT, self._memory, positions_BT, documents_BT, cache=self._cache)
+        logits_BV: Tensor = self._head(hidden_BTD[:, -1])[:, : self._vocab_size]
         return logits_BV
 
     def append(self, chosen_B: Tensor, live_B: Tensor) -> None:
@@ -351,8 +361,19 @@ class Running:
         self.history = self.history.selected(rows_R)
         self._places = self._places.selected(rows_R)
         self._cache.reorder(rows_R)
+        self._step.forget()
         if self._memory is not None:
             self._memory = selected(self._memory, rows_R)
+
+    def _usual_cache(self, num_rows: int, num_places: int | None) -> CacheConfig:
+        """Where nobody says: static for a small model and few places, so that its steps are recorded, else growing."""
+        is_short = num_places is not None and num_rows * num_places <= MOST_STATIC_PLACES
+        return StaticCacheConfig() if self._is_small and is_short else GrowingCacheConfig()
+
+
+def _has_hooks(model: Model) -> bool:
+    """Whether somebody watches the modules of a model at work."""
+    return any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
 class _Ends(NamedTuple):
@@ -383,13 +404,15 @@ def _steps(
     running.history = running.history._replace(limits_B=limits_B)
     stop = torch.tensor(roles.stop, dtype=torch.int64, device=running.device)
     live_B, none_B = running.history.live_B, torch.zeros_like(running.history.live_B)
+    surely = min(ends.limits) if ends.watch is None and not roles.stop else 0  # so many steps end no row
     for count in itertools.count(1):
         chosen_B = choose(logits_BV, running.history)
         stopped_B = none_B if ends.watch is None else ends.watch(chosen_B, live_B)
         yield Step(chosen_B, logits_BV, live_B, stopped_B)
-        live_B = live_B & ~torch.isin(chosen_B, stop) & ~stopped_B & (limits_B > count)
-        if not live_B.any():
-            return
+        if count >= surely:
+            live_B = live_B & ~torch.isin(chosen_B, stop) & ~stopped_B & (limits_B > count)
+            if not live_B.any():
+                return
         running.append(chosen_B, live_B)
         logits_BV = running.logits()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from zoo.config import setting
 from zoo.errors import ConfigError, DataError
 from zoo.generation.cache import Cache, CacheConfig, check_documents
 from zoo.nn.stack import Keys
+from zoo.nn.watched import is_watched
 
 DEFAULT_LENGTH = 1024
 """Places where nobody says how many there will be."""
@@ -56,11 +58,13 @@ class StaticCache(Cache):
         num_layers: of the stack.
     """
 
+    is_static: ClassVar[bool] = True
+
     def __init__(self, num_places: int, num_layers: int) -> None:
         self.num_places = num_places
         self._positions: Tensor | None = None
         self._documents: Tensor | None = None
-        self._length = self._offset = torch.zeros((), dtype=torch.int64)
+        self._length = torch.zeros((), dtype=torch.int64)
         self._places_T = torch.zeros(0, dtype=torch.int64)
         self._layers = [StaticLayer(self) for _ in range(num_layers)]
 
@@ -83,7 +87,7 @@ class StaticCache(Cache):
         """
         check_documents(self._positions is not None, self._documents is not None, documents_BT)
         count = positions_BT.shape[1]
-        if not torch.compiler.is_compiling() and int(self._length) + count > self.num_places:
+        if not is_watched() and int(self._length) + count > self.num_places:
             raise DataError(
                 f"a static cache of {self.num_places} places has {int(self._length)} and cannot take {count} more; "
                 "give it a greater length (cache.length)"
@@ -95,9 +99,8 @@ class StaticCache(Cache):
                 self._documents = documents_BT.new_full((len(documents_BT), self.num_places), PADDING_DOCUMENT)
         if len(self._positions) < len(positions_BT):
             self._positions = self._positions.expand(len(positions_BT), -1).contiguous()
-        self._offset = self._length
         self._places_T = self._length + torch.arange(count, device=positions_BT.device)
-        self._length = self._length + count
+        self._length += count
         self._positions.index_copy_(1, self._places_T, positions_BT.expand(len(self._positions), -1))
         if documents_BT is not None and self._documents is not None:
             self._documents.index_copy_(1, self._places_T, documents_BT)
@@ -105,7 +108,7 @@ class StaticCache(Cache):
     def keys(self, window: int | None) -> Keys:
         """All places of the buffers, whatever the window."""
         assert self._positions is not None
-        return Keys(self._positions, self._documents, self._offset)
+        return Keys(self._positions, self._documents, self._places_T[0])
 
     def layer(self, index: int) -> StaticLayer:
         """The cache of one layer."""

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from zoo.errors import DataError
 from zoo.nn.few_rows import linear
+from zoo.nn.watched import is_watched
 
 Role = Literal[
     "query",
@@ -142,7 +142,7 @@ class Embedding(nn.Embedding):
             remedy: what to do about it, as the end of a sentence.
             first: the row that index 0 stands for.
         """
-        if index.device.type != "cpu" or torch.compiler.is_compiling() or not index.numel():
+        if index.device.type != "cpu" or is_watched() or not index.numel():
             return
         lowest, highest = (int(bound) for bound in index.aminmax())
         wrong = lowest if lowest < 0 else highest

@@ -101,11 +101,12 @@ class LayerNorm(nn.LayerNorm):
     def forward(self, hidden: Tensor) -> Tensor:
         """(…, D) of (…, D).
 
-        As a list of tokens, which is a copy only for heads, which torch would copy anyway: else the gradient of heads
-        has other strides than torch.compile (2.13) takes it to have, and its backward fails.
+        Heads as a list of tokens, a copy that torch would make anyway: else their gradient has other strides than
+        torch.compile (2.13) takes it to have, and its backward fails.
         """
-        rows = hidden.reshape(-1, hidden.shape[-1])
-        return torch.layer_norm(rows, self.normalized_shape, self.weight, self.bias, self.eps).view(hidden.shape)
+        rows = hidden if hidden.dim() <= 3 else hidden.reshape(-1, hidden.shape[-1])
+        normalized = torch.layer_norm(rows, self.normalized_shape, self.weight, self.bias, self.eps)
+        return normalized if rows is hidden else normalized.view(hidden.shape)
 
 
 @dataclass(frozen=True, kw_only=True)

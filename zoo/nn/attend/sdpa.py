@@ -22,13 +22,18 @@ class SDPAKernel(Kernel):
     features = frozenset({"bias", "prefix", "wide_heads", "dropout", "sinks"})
 
     def prepare(self, request: Request) -> Prepared:
-        """A causal flag where that is all there is, else one tensor: boolean, or the bias with −inf where masked."""
+        """A causal flag where that is all there is, else one tensor: the bias, or 0, with −inf where masked.
+
+        Of a boolean mask torch would make the same in each layer anew, and keep it for each layer's backward.
+        """
         bias = request.bias
         if bias is None and request.mask.is_plain_causal and request.query.shape[1] == request.num_keys:
             return Prepared(None, causal=True)
         visible = request.visible()
-        if bias is None or visible is None:
-            return Prepared(bias if visible is None else visible)
+        if visible is None:
+            return Prepared(bias)
+        if bias is None:
+            return Prepared(torch.zeros_like(visible, dtype=request.demand().dtype).masked_fill_(~visible, -math.inf))
         return Prepared(torch.where(visible, bias, -math.inf))
 
     def attend(self, q_BHTK: Tensor, k_BGSK: Tensor, v_BGSK: Tensor, prepared: Prepared, scoring: Scoring) -> Tensor:

@@ -1,0 +1,219 @@
+"""What a step did is done again, bit for bit, or not recorded at all."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tests.generation.tiny import PADDING, VOCAB_SIZE, prompts_of, tiny
+from zoo.generation import generate as loop
+from zoo.generation import recording
+from zoo.generation.cache import GrowingCacheConfig
+from zoo.generation.generate import TokenRoles, generate_steps
+from zoo.generation.history import History
+from zoo.generation.recording import Recording, Repeated
+from zoo.generation.sample import greedy
+from zoo.generation.static_cache import StaticCacheConfig
+from zoo.nn.block import BlockConfig
+from zoo.nn.feed_forward import FeedForwardConfig
+from zoo.nn.norm import NormConfig
+from zoo.nn.positions import PositionsConfig
+from zoo.nn.watched import is_watched
+
+WEIGHT = torch.randn(4, 4, generator=torch.Generator().manual_seed(0))
+TABLE = WEIGHT.clone()
+
+
+@pytest.fixture(autouse=True)
+def _no_gradients() -> Iterator[None]:
+    with torch.inference_mode():
+        yield
+
+
+def several_results(x: Tensor) -> Tensor:
+    first, second = x.chunk(2, dim=-1)
+    largest = x.max(dim=-1)
+    return torch.cat([second, first], dim=-1) + largest.values[:, None] * largest[1][:, None]
+
+
+def by_name(x: Tensor) -> Tensor:
+    return functional.layer_norm(input=x, normalized_shape=(4,), weight=WEIGHT[0]) + torch.add(x, other=x, alpha=2)
+
+
+def written_over(x: Tensor) -> Tensor:
+    room = torch.zeros(len(x), 6)
+    room[:, 1:5] = x
+    room[0] += 1
+    room.index_copy_(1, torch.arange(1) + 5, x[:, :1])
+    return functional.dropout(room, 0.5, training=False).T
+
+
+def of_shapes(x: Tensor) -> Tensor:
+    return x.view(x.shape[0], -1).expand(len(x), x.numel() // x.size(0)) * (2 if x.is_floating_point() else 1)
+
+
+def in_groups(x: Tensor) -> Tensor:
+    return torch.stack([torch.cat((x, x)), torch.cat((x, WEIGHT[: len(x)]))]).mT
+
+
+def row_by_row(x: Tensor) -> Tensor:
+    return torch.stack([row + index for index, row in enumerate(x)])
+
+
+SAFE: list[Callable[[Tensor], Tensor]] = [several_results, by_name, written_over, of_shapes, in_groups, row_by_row]
+
+
+@pytest.mark.parametrize("function", SAFE, ids=lambda function: function.__name__)
+def test_a_recording_gives_what_the_function_gives(function: Callable[[Tensor], Tensor]) -> None:
+    repeated, numbers = Repeated(function), torch.randn(5, 3, 4, generator=torch.Generator().manual_seed(1))
+    for index, x in enumerate(numbers):
+        assert torch.equal(repeated(x.clone()), function(x.clone())), index
+    assert repeated._recording is not None
+
+
+def test_what_lies_in_tensors_goes_on() -> None:
+    total, calls = torch.zeros(()), []
+
+    def count(x: Tensor) -> Tensor:
+        calls.append(is_watched())
+        total.add_(x.sum())
+        return total.clone()
+
+    repeated = Repeated(count)
+    assert [float(repeated(torch.full((2,), float(n)))) for n in (1, 2, 3, 4)] == [2, 6, 12, 20]
+    assert calls == [False, True]  # and from then on the function is not called
+
+
+def to_python(x: Tensor) -> Tensor:
+    return x * int(x.argmax())
+
+
+def branching(x: Tensor) -> Tensor:
+    return x + 1 if x.sum() > 0 else x - 1
+
+
+def listed(x: Tensor) -> Tensor:
+    return torch.tensor(x.tolist())
+
+
+def with_a_function(x: Tensor) -> Tensor:
+    return x.apply_(lambda value: value + 1)
+
+
+def over_a_constant(x: Tensor) -> Tensor:
+    return torch.arange(4).add_(x[0].long()) + x
+
+
+def without_operations(x: Tensor) -> Tensor:
+    return WEIGHT
+
+
+UNSAFE = [to_python, branching, listed, with_a_function, over_a_constant, without_operations]
+
+
+@pytest.mark.parametrize("function", UNSAFE, ids=lambda function: function.__name__)
+def test_what_numbers_decide_is_not_recorded(function: Callable[[Tensor], Tensor]) -> None:
+    repeated = Repeated(function)
+    for factor in (1, 1, -1, 2):
+        x = factor * torch.arange(12.0).view(3, 4)
+        assert torch.equal(repeated(x.clone()), function(x.clone()))
+    assert repeated._recording is None
+
+
+def test_other_shapes_begin_anew() -> None:
+    repeated = Repeated(lambda x, y: x * 2 if y is None else x + y)
+    x = torch.ones(2)
+    for inputs in [(x, None)] * 3 + [(x, x)] * 3 + [(torch.ones(3), torch.ones(3))] * 3:
+        expected = inputs[0] * 2 if inputs[1] is None else inputs[0] + inputs[1]
+        assert torch.equal(repeated(*inputs), expected)
+    repeated.forget()
+    assert repeated._recording is None
+
+
+def test_nothing_is_recorded_for_a_backward() -> None:
+    with torch.inference_mode(False), torch.enable_grad():
+        repeated, x = Repeated(torch.exp), torch.ones(2, requires_grad=True)
+        for _ in range(3):
+            repeated(x).sum().backward()
+    assert repeated._recording is None
+    assert torch.equal(x.grad, 3 * torch.ones(2).exp())
+
+
+# ---------------------------------------------------------------------------------------------------------- in decoding
+
+
+CHOICES = {
+    "positions": PositionsConfig,
+    "norm": NormConfig,
+    "block": BlockConfig,
+    "feed_forward": FeedForwardConfig,
+}
+CELLS = [(field, kind) for field, base in CHOICES.items() for kind in sorted(base.choices)]
+FEW = [("positions", "rotary"), ("positions", "relative"), ("norm", "layer_norm"), ("feed_forward", "mixture")]
+CELLS += [("num_kv_heads", 2), ("layers", {"1": {"attention": {"window": 3}}}), ("sharing", "all")]
+CELLS += [("attention", {"query_key_norm": {"norm": "rms_norm"}}), ("attention", {"sinks": "learned"})]
+NEW = 7
+
+
+@pytest.fixture
+def replays(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """One entry for each recording that is done again."""
+    seen: list[int] = []
+    again = Recording.__call__
+
+    def counted(self: Recording, *inputs: Tensor) -> Tensor:
+        seen.append(len(self.operations))
+        return again(self, *inputs)
+
+    monkeypatch.setattr(Recording, "__call__", counted)
+    return seen
+
+
+def logits_of(model: Any, lengths: tuple[int, ...], **options: Any) -> list[Tensor]:
+    seen: list[Tensor] = []
+
+    def choose(logits_BV: Tensor, _: History) -> Tensor:
+        seen.append(logits_BV.clone())
+        return greedy(logits_BV)
+
+    list(generate_steps(model, prompts_of(lengths), TokenRoles(VOCAB_SIZE, PADDING), choose, **options))
+    return seen
+
+
+@pytest.mark.parametrize("family", ["decoder", "encoder_decoder"])
+@pytest.mark.parametrize(
+    "field, kind", [pytest.param(*cell, marks=[] if cell in FEW else pytest.mark.slow) for cell in CELLS], ids=str
+)
+def test_a_recorded_step_is_the_step(
+    field: str, kind: Any, family: str, replays: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of every choice, with prompts of one length and of several, and samples of each."""
+    model = tiny(family, **{field: kind})
+    for lengths in ((4, 4), (5, 1, 3)):
+        options: dict[str, Any] = {"max_new_tokens": NEW, "samples": 2}
+        recorded = logits_of(model, lengths, **options)
+        with monkeypatch.context() as patch:
+            patch.setattr(loop, "is_small", lambda model: False)
+            computed = logits_of(model, lengths, **options, cache=StaticCacheConfig())
+        assert len(recorded) == NEW
+        assert all(map(torch.equal, recorded, computed))
+    assert len(replays) == (0 if kind == "mixture" else 2 * (NEW - 3))
+
+
+def test_only_steps_that_are_alike_are_recorded(replays: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny("decoder")
+    logits_of(model, (3,), max_new_tokens=NEW, cache=GrowingCacheConfig())
+    monkeypatch.setattr(loop, "MOST_STATIC_PLACES", 9)
+    logits_of(model, (3,), max_new_tokens=NEW)
+    assert not replays
+    model.backbone.register_forward_hook(lambda module, inputs, output: None)  # somebody wants to see every forward
+    logits_of(model, (3,), max_new_tokens=NEW, cache=StaticCacheConfig())
+    assert not replays
+
+
+def test_the_safe_names_are_of_operations_that_there_are() -> None:
+    for name in recording.ABOUT_SHAPES - {"__get__"} | recording.VIEWS:
+        assert hasattr(Tensor, name)
