@@ -16,8 +16,9 @@ from zoo.generation.conventions import Conventions
 from zoo.generation.decoding import DecodingConfig
 from zoo.generation.embed import embed
 from zoo.generation.fill import Filled, fill_masks, fill_spans
-from zoo.generation.generate import TokenRoles, room_behind
+from zoo.generation.generate import TokenRoles
 from zoo.generation.prompts import framed, prompt_tokens
+from zoo.generation.room import room_behind
 from zoo.generation.score import TextScore, score_texts, scored_row
 from zoo.generation.texts import Generated, Writer
 from zoo.models.base import Model, ModelConfig

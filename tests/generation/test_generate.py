@@ -10,8 +10,9 @@ from torch import Tensor
 from tests.generation.tiny import PADDING, VOCAB_SIZE, prompts_of, row, tiny
 from zoo.batch import PADDING_DOCUMENT
 from zoo.errors import ConfigError, DataError, ZooError
-from zoo.generation.generate import DEFAULT_NEW_TOKENS, Step, TokenRoles, generate, generate_steps, padded
+from zoo.generation.generate import Step, TokenRoles, generate, generate_steps, padded
 from zoo.generation.history import History
+from zoo.generation.room import DEFAULT_NEW_TOKENS
 from zoo.generation.sample import SamplingConfig, greedy
 from zoo.models import Model
 from zoo.nn.positions import PositionsConfig

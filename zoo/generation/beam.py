@@ -22,8 +22,9 @@ from torch import Tensor
 from zoo.config import Config, setting
 from zoo.errors import ZooError
 from zoo.generation.cache import CacheConfig, GrowingCacheConfig
-from zoo.generation.generate import Continuation, Running, TokenRoles, new_token_limits
+from zoo.generation.generate import Continuation, Running, TokenRoles
 from zoo.generation.penalties import obey
+from zoo.generation.room import new_token_limits
 from zoo.generation.sample import Steps, check_choice
 from zoo.generation.stop import BeamWatch
 from zoo.models.base import Model

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from zoo.generation.batching import batches_by_length
-from zoo.generation.generate import check_length, padded
+from zoo.generation.generate import padded
+from zoo.generation.room import check_length
 from zoo.models.base import Model
 from zoo.models.encoder_decoder import EncoderDecoder
 from zoo.registry import Registry

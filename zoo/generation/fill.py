@@ -16,13 +16,8 @@ import torch
 
 from zoo.errors import ConfigError, DataError
 from zoo.generation.counts import check_count
-from zoo.generation.generate import (
-    Continuation,
-    TokenRoles,
-    check_length,
-    generate,
-    language_model_head,
-)
+from zoo.generation.generate import Continuation, TokenRoles, generate, language_model_head
+from zoo.generation.room import check_length
 from zoo.models.base import Model
 from zoo.models.encoder import Encoder
 from zoo.tokenizer.tokenizer import Tokenizer

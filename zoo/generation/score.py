@@ -18,8 +18,9 @@ from torch import Tensor
 
 from zoo.errors import ConfigError, DataError
 from zoo.generation.batching import batches_by_length
-from zoo.generation.generate import TokenRoles, check_length, language_model_head, padded
+from zoo.generation.generate import TokenRoles, language_model_head, padded
 from zoo.generation.prompts import frame_of, framed, prompt_tokens
+from zoo.generation.room import check_length
 from zoo.models.base import Model, SelfBackbone
 from zoo.models.encoder_decoder import EncoderDecoder
 from zoo.tokenizer.tokenizer import Tokenizer

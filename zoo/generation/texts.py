@@ -8,15 +8,8 @@ from typing import NamedTuple
 from zoo.errors import ConfigError
 from zoo.generation.counts import check_count
 from zoo.generation.decoding import DecodingConfig, asked_roles, check_tokens, decode
-from zoo.generation.generate import (
-    Continuation,
-    Reason,
-    TokenRoles,
-    generate_steps,
-    language_model_head,
-    new_token_limits,
-    writing_stack,
-)
+from zoo.generation.generate import Continuation, Reason, TokenRoles, generate_steps, language_model_head, writing_stack
+from zoo.generation.room import new_token_limits
 from zoo.generation.sample import Sampler
 from zoo.generation.stop import StoppingStream, StopWatch
 from zoo.generation.stream import TextStream, text_of

@@ -27,7 +27,7 @@ from zoo.data.corpus import Corpus
 from zoo.data.rows import Integers
 from zoo.data.split import Documents
 from zoo.errors import ConfigError, ZooError
-from zoo.generation.generate import new_token_limits
+from zoo.generation.room import new_token_limits
 from zoo.models.base import Model, ModelConfig
 from zoo.pretrained import Pretrained
 from zoo.tokenizer.tokenizer import Tokenizer

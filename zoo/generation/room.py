@@ -1,0 +1,75 @@
+"""How many tokens a text may get: as many as are asked for, or as learned positions leave room for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from zoo.errors import DataError, ZooError
+from zoo.generation.counts import check_count
+from zoo.models.base import Model
+from zoo.models.decoder import Decoder
+from zoo.models.encoder_decoder import EncoderDecoder
+
+DEFAULT_NEW_TOKENS = 64
+"""How many tokens are written where nobody says, or fewer where learned positions run out."""
+
+
+def new_token_limits(model: Model, prompt_lengths: Sequence[int], max_new_tokens: int | None) -> list[int]:
+    """How many tokens each row may get; raises as `generate_steps` says."""
+    if max_new_tokens is not None:
+        check_count(max_new_tokens, "max_new_tokens")
+    limits = []
+    for row, length in enumerate(prompt_lengths):
+        if length == 0:
+            raise DataError(f"prompt {row} is empty: there is nothing to go on from")
+        room = room_behind(model, length)
+        if room is not None and max_new_tokens is not None and max_new_tokens > room.left:
+            raise DataError(
+                f"max_new_tokens={max_new_tokens}, but only {room.left} are left: row {row} has taken {room.taken} of "
+                f"the model's {room.positions} learned positions; ask for at most {room.left}, or shorten the prompt "
+                "of a decoder"
+            )
+        limits.append(max_new_tokens or min(DEFAULT_NEW_TOKENS, DEFAULT_NEW_TOKENS if room is None else room.left))
+    return limits
+
+
+class Room(NamedTuple):
+    """What learned positions leave room for.
+
+    Attributes:
+        positions: how many there are. taken: by the prompt, or by the one token that a decoder begins with.
+    """
+
+    positions: int
+    taken: int
+
+    @property
+    def left(self) -> int:
+        """How many tokens may be written; the last one is never read, so it needs no position."""
+        return self.positions - self.taken + 1
+
+
+def room_behind(model: Model, prompt_length: int) -> Room | None:
+    """The room behind a prompt of so many tokens; None: positions do not run out.
+
+    Raises:
+        DataError: the prompt itself does not fit. ZooError: a model that cannot write.
+    """
+    backbone = model.backbone
+    if isinstance(backbone, EncoderDecoder):
+        inputs, outputs = backbone.encoder.positions.num_positions, backbone.decoder.positions.num_positions
+        taken = 1  # the decoder begins with one token, whatever the prompt
+    elif isinstance(backbone, Decoder):
+        inputs = outputs = backbone.stack.positions.num_positions
+        taken = prompt_length
+    else:
+        raise ZooError(f"model {model.config.kind!r} cannot write texts; a decoder or an encoder_decoder can")
+    check_length(prompt_length, inputs)
+    return None if outputs is None else Room(outputs, taken)
+
+
+def check_length(length: int, limit: int | None) -> None:
+    """Raises DataError where a text of `length` tokens does not fit the `num_positions` of its stack."""
+    if limit is not None and length > limit:
+        raise DataError(f"the text has {length} tokens and the model has {limit} learned positions; shorten the text")
