@@ -78,7 +78,7 @@ def beam_search(
         config: width, length penalty, early stopping.
         penalties: what is done to the log-probabilities before they are summed (`SamplingConfig.penalties`).
         max_new_tokens: as in `generate_steps`; a beam that has so many is finished.
-        cache: how keys and values of earlier places are kept; None: what is fastest. The results are the same.
+        cache: how keys and values of earlier places are kept; None: `growing`. The results are the same.
         watch: ends beams at stop strings; it sees a row of each prompt at first.
 
     Raises:
