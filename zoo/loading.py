@@ -52,11 +52,12 @@ def load(
 
     Args:
         folder: a model folder (`zoo.save` wrote it), a training step (`…/checkpoints/step-N`), a run (`runs/…`): its
-            newest checkpoint whose model is whole, with a warning for each newer one; or a Hugging Face folder of
+            newest checkpoint whose model is whole, with a warning for each newer one; a Hugging Face folder of
             an architecture that opens here (`zoo list --architectures`): config.json, safetensors, the tokenizer's
-            files. The weights of such a folder are mapped into memory and read when they are first used, so its files
-            must stay as they are; `zoo import` makes a checked copy. Or "hub:owner/name", a model of the Hugging Face
-            hub, which is fetched where it is not in the hub's cache yet.
+            files; or "hub:owner/name", a model of the Hugging Face hub, which is fetched where it is not in the hub's
+            cache yet. What is in a folder of ours is compared with the SHA-256 in its manifest; theirs has none, and is
+            read when it is first used (`zoo import` makes a checked copy). Weights on the CPU are the files themselves,
+            mapped into memory: they must stay as they are while the model lives, or may go as a whole.
         which: of a run, "newest", or "best": the checkpoint with the best validation by `best.metric` of its config,
             which was kept if `best.keep` says so.
         device: "cpu" or "cuda" ("cuda:1", …).

@@ -34,6 +34,8 @@ from zoo.errors import CheckpointError, ConfigError
 MAX_DEPTH = 100
 MAX_JSON_BYTES = 64 << 20
 MAX_HEADER_BYTES = 16 << 20
+ALIGNMENT = 64
+"""Bytes: where in a file the numbers begin. Mapped into memory, they then lie as torch lays its own."""
 MAX_INT_BITS = 10_000  # Python reads back ints of at most 4,300 decimal digits
 
 DTYPES = {
@@ -111,7 +113,7 @@ def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
         header[name] = {"dtype": _CODES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [offset, end]}
         offset = end
     text = json.dumps(header, separators=(",", ":")).encode("ascii")
-    text += b" " * (-len(text) % 8)
+    text += b" " * (-(8 + len(text)) % ALIGNMENT)
     if len(text) > MAX_HEADER_BYTES:
         raise CheckpointError(
             f"{path.name} would need {len(text):,} bytes for names, {MAX_HEADER_BYTES:,} are the limit"
