@@ -20,7 +20,7 @@ from zoo.generation.generate import TokenRoles
 from zoo.generation.prompts import framed, prompt_tokens
 from zoo.generation.room import room_behind
 from zoo.generation.score import TextScore, score_texts, scored_row
-from zoo.generation.texts import Generated, Writer
+from zoo.generation.texts import Generated, Piece, Writer
 from zoo.models.base import Model, ModelConfig
 from zoo.tokenizer.tokenizer import Tokenizer
 
@@ -190,18 +190,40 @@ class Pretrained:
         tokens = [prompt_tokens(self.config.kind, self.tokenizer, text) for text in prompts]
         return self._writer().write(tokens, config, max_new_tokens, batch_size)
 
+    @overload
+    def stream(self, prompt: str, **options: Any) -> Iterator[str]:
+        """One prompt: the pieces of its text."""
+
+    @overload
+    def stream(self, prompt: Sequence[str], **options: Any) -> Iterator[Piece]:
+        """Several prompts: pieces that say which prompt they are of."""
+
     def stream(
-        self, prompt: str, *, max_new_tokens: int | None = None, prefix: str = "", **options: Any
-    ) -> Iterator[str]:
-        """As `generate` for one prompt, but the text comes piece by piece while it is written.
+        self,
+        prompt: str | Sequence[str],
+        *,
+        max_new_tokens: int | None = None,
+        prefix: str = "",
+        batch_size: int = 16,
+        **options: Any,
+    ) -> Iterator[str] | Iterator[Piece]:
+        """As `generate`, but a text comes piece by piece while it is written.
+
+            for piece in gpt.stream("Once upon a time", max_new_tokens=100):
+                print(piece, end="", flush=True)
+            for number, piece, last in gpt.stream(["Once upon a time", "The end"]): …
 
         No piece splits a character or shows the beginning of a stop string, and all of them together are what
-        `generate` returns. Wrong input raises at once; so does what chooses among several texts (beams, best_of).
+        `generate` returns. The texts of several prompts are written side by side, `batch_size` at a time, so their
+        pieces come mixed: each is a `Piece` with the number of its prompt and whether it is the last of its text.
+        Wrong input raises at once; so does what chooses among several texts (beams, best_of).
         """
         self._require("generate")
         config = self._decoding(options, prefix)
-        tokens = prompt_tokens(self.config.kind, self.tokenizer, prompt)
-        return self._writer().stream(tokens, config, max_new_tokens)
+        texts = [prompt] if isinstance(prompt, str) else list(prompt)
+        tokens = [prompt_tokens(self.config.kind, self.tokenizer, text) for text in texts]
+        pieces = self._writer().stream(tokens, config, max_new_tokens, batch_size)
+        return (piece.text for piece in pieces if piece.text) if isinstance(prompt, str) else pieces
 
     @overload
     def score(  # type: ignore[overload-overlap]  # a str is a sequence of str too, and means one text

@@ -1,6 +1,7 @@
 """`zoo generate`."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,9 @@ from typing import Any
 import pytest
 
 from tests.cli.tiny import Command, Workshop
-from zoo.cli.generate import DECODING
+from zoo.cli.generate import DECODING, show_in_order
 from zoo.generation.decoding import DecodingConfig
+from zoo.generation.texts import Piece
 from zoo.loading import load
 
 
@@ -59,6 +61,25 @@ def test_several_prompts_and_several_texts(workshop: Workshop, command: Command)
     found = load("runs/tiny-decoder").generate(["a", "The "], max_new_tokens=5, num_beams=3, num_return=2)
     texts = ["".join(f"{prompt}{text}\n" for text in texts) for prompt, texts in zip(["a", "The "], found, strict=True)]
     assert out == "\n".join(texts)
+
+
+def test_texts_are_shown_in_order_and_each_as_soon_as_it_is_its_turn(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = []
+
+    def pieces() -> Iterator[Piece]:
+        for piece in (Piece(1, "x", False), Piece(0, "a", False), Piece(1, "", True), Piece(0, "b", True)):
+            yield piece
+            shown.append(capsys.readouterr().out)
+
+    show_in_order(["One ", "Two "], pieces())
+    assert shown == ["One ", "a", "", "b\n\nTwo x\n"]
+
+
+def test_several_prompts_are_streamed(workshop: Workshop, command: Command) -> None:
+    options = {"max_new_tokens": 6, "temperature": 1.0, "seed": 3}
+    out = command("generate", "runs/tiny-decoder", "a", "The ", "Return", *as_arguments(options)).out
+    found = load("runs/tiny-decoder").generate(["a", "The ", "Return"], **options)
+    assert out == "\n".join(f"{one}{text}\n" for one, text in zip(["a", "The ", "Return"], found, strict=True))
 
 
 @pytest.mark.parametrize("name", ["prompts.txt", "prompts.jsonl"])

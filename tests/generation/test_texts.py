@@ -80,6 +80,30 @@ def test_a_prefix_begins_the_output(kind: str) -> None:
     assert "".join(model.stream("The dog", prefix="A cat", max_new_tokens=len(prefix) + 4)) == written.text
 
 
+@pytest.mark.parametrize("options", [{"temperature": 1.5, "seed": 2, "stop": "e"}, {"temperature": 0.0}], ids=str)
+@pytest.mark.parametrize("kind", ["decoder", "encoder_decoder"])
+def test_several_prompts_are_streamed_side_by_side(kind: str, options: dict[str, Any]) -> None:
+    model, prompts = pretrained(kind, positions="learned"), ["The dog", "A", "In the park", "", "A cat"]
+    if kind == "encoder_decoder":
+        prompts[3] = "The"
+    whole = model.generate(prompts, **options)  # None of them longer than its own learned positions
+    for size in (1, 2, 5):
+        pieces = list(model.stream(prompts, batch_size=size, **options))
+        assert [piece.prompt for piece in pieces if piece.last].count(3) == 1
+        for number, text in enumerate(whole):
+            own = [piece for piece in pieces if piece.prompt == number]
+            assert "".join(piece.text for piece in own) == text
+            assert [piece.last for piece in own] == [False] * (len(own) - 1) + [True]
+        assert all(piece.text or piece.last for piece in pieces)
+        orders = [piece.prompt for piece in pieces]
+        assert (orders == sorted(orders)) == (size == 1)
+    assert list(model.stream([], **options)) == []
+    with pytest.raises(ConfigError, match="batch_size: 0"):
+        model.stream(prompts, batch_size=0)
+    with pytest.raises(DataError, match="the model has 24"):
+        model.stream(["The", "dog " * 30])
+
+
 @pytest.mark.parametrize(
     "options, key", [({"num_beams": 2}, "num_beams"), ({"temperature": 1.0, "best_of": 2}, "best_of")]
 )

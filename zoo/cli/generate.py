@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ from zoo.cli.arguments import ModelFolder, Weights, Which, examples
 from zoo.cli.text_file import Field, File, Output, json_lines, texts_from
 
 if TYPE_CHECKING:
+    from zoo.generation.texts import Piece
     from zoo.pretrained import Pretrained
 
 EXAMPLES = examples(
@@ -68,8 +70,8 @@ def run(
     """Go on with a text, or answer to it.
 
     A decoder (GPT) goes on with the prompt, an encoder-decoder (T5) answers to it. Greedy unless a temperature is
-    given. The text of a single prompt appears while it is written. With --output, a line of JSON for each text: prompt,
-    text, tokens, log_probabilities, score, finished.
+    given. Texts appear in the order of their prompts, each while it is written where none is chosen among several. With
+    --output, a line of JSON for each text: prompt, text, tokens, log_probabilities, score, finished.
     """
     from zoo.loading import load
 
@@ -80,7 +82,7 @@ def run(
 
 
 def write(model: Pretrained, prompts: list[str], decoding: dict[str, Any], output: str | None) -> None:
-    """Writes texts to the screen, a single one piece by piece, or as JSON Lines into `output`."""
+    """Writes texts to the screen, piece by piece where that can be, or as JSON Lines into `output`."""
     if output is not None:
         found = model.generations(prompts, **decoding)
         with json_lines(output) as lines:
@@ -88,16 +90,34 @@ def write(model: Pretrained, prompts: list[str], decoding: dict[str, Any], outpu
                 for one in texts:
                     lines.write({"prompt": prompt, **one._asdict()})
         return
-    if len(prompts) == 1 and not {"num_beams", "best_of", "num_return"} & set(decoding):
-        pieces = model.stream(prompts[0], **decoding)
-        if model.config.kind == "decoder":
-            print(prompts[0], end="", flush=True)
-        for piece in pieces:
-            print(piece, end="", flush=True)
-        print()
+    if not {"num_beams", "best_of", "num_return"} & set(decoding):
+        begins = prompts if model.config.kind == "decoder" else [""] * len(prompts)
+        show_in_order(begins, model.stream(prompts, **decoding))
         return
     found = model.generations(prompts, **decoding)
     for number, (prompt, texts) in enumerate(zip(prompts, found, strict=True)):
         print("\n" if number else "", end="")
         for one in texts:
             print((prompt if model.config.kind == "decoder" else "") + one.text, flush=True)
+
+
+def show_in_order(begins: Sequence[str], pieces: Iterable[Piece]) -> None:
+    """Prints texts one below the other: pieces of the one whose turn it is as they come, those of later ones are held.
+
+    Args:
+        begins: what stands before each text.
+        pieces: of all texts, mixed.
+    """
+    print(begins[0], end="", flush=True)
+    held: list[list[str]] = [[], *([begin] for begin in begins[1:])]
+    ended, turn = [False] * len(begins), 0
+    for piece in pieces:
+        held[piece.prompt].append(piece.text)
+        ended[piece.prompt] = piece.last
+        while turn < len(begins):
+            print("".join(held[turn]), end="", flush=True)
+            held[turn].clear()
+            if not ended[turn]:
+                break
+            turn += 1
+            print("\n" if turn < len(begins) else "", flush=True)

@@ -36,6 +36,20 @@ class Generated(NamedTuple):
     finished: Reason
 
 
+class Piece(NamedTuple):
+    """A piece of the text behind one of several prompts.
+
+    Attributes:
+        prompt: which of them, from 0.
+        text: never a part of a character or of a stop string; it may be "" where the text ends.
+        last: whether the text ends with it, which each text does once.
+    """
+
+    prompt: int
+    text: str
+    last: bool
+
+
 class Writer(NamedTuple):
     """What is needed to write texts.
 
@@ -65,12 +79,7 @@ class Writer(NamedTuple):
         Other arguments and errors as in `decode`: where not `scored`, texts may come without log-probabilities. Wrong
         input raises at once, before anything is computed.
         """
-        check_count(batch_size, "batch_size")
-        roles = asked_roles(self.roles, config)
-        check_tokens(config, roles, max_new_tokens)
-        language_model_head(self.model)
-        self._check_cache(config)
-        new_token_limits(self.model, [len(prompt) for prompt in prompts], max_new_tokens)
+        self._check(prompts, config, max_new_tokens, batch_size)
 
         def texts() -> Iterator[list[Generated]]:
             for first in range(0, len(prompts), batch_size):
@@ -104,32 +113,68 @@ class Writer(NamedTuple):
             for prompt, texts in zip(prompts, found, strict=True)
         ]
 
-    def stream(self, prompt: Sequence[int], config: DecodingConfig, max_new_tokens: int | None) -> Iterator[str]:
-        """The text of one prompt piece by piece; all together they are what `write` gives.
+    def stream(
+        self, prompts: Sequence[Sequence[int]], config: DecodingConfig, max_new_tokens: int | None, batch_size: int
+    ) -> Iterator[Piece]:
+        """The texts of all prompts piece by piece, `batch_size` prompts side by side.
+
+        All pieces of a prompt together are what `write` gives. Wrong input raises at once.
 
         Raises:
-            ConfigError: the text would be chosen among several. DataError, ConfigError, ZooError: as `decode`.
+            ConfigError: a text would be chosen among several. DataError, ConfigError, ZooError: as `decode`.
         """
         for name, value in (("num_beams", config.num_beams), ("best_of", config.samples)):
             if value > 1:
                 raise ConfigError(f"{value} texts would have to be whole before one is chosen; stream one", name)
-        roles = asked_roles(self.roles, config)
-        check_tokens(config, roles, max_new_tokens)
-        language_model_head(self.model)
-        self._check_cache(config)
-        text = self._stream(prompt, config.stop)
-        watch, choose = StopWatch([text], roles.stop), Sampler(config, [0])
-        steps = generate_steps(
-            self.model, [prompt], roles, choose, max_new_tokens=max_new_tokens, watch=watch, cache=config.cache
-        )
+        limits = self._check(prompts, config, max_new_tokens, batch_size)
 
-        def pieces() -> Iterator[str]:
-            for _ in steps:
-                yield from watch.take(0)
-            if rest := text.finish():
-                yield rest
+        def pieces() -> Iterator[Piece]:
+            for first in range(0, len(prompts), batch_size):
+                numbers = range(first, min(first + batch_size, len(prompts)))
+                yield from self._pieces(prompts, numbers, config, max_new_tokens, limits)
 
         return pieces()
+
+    def _pieces(
+        self,
+        prompts: Sequence[Sequence[int]],
+        numbers: range,
+        config: DecodingConfig,
+        max_new_tokens: int | None,
+        limits: Sequence[int],
+    ) -> Iterator[Piece]:
+        """The pieces of one batch, the prompts of these numbers, each of which may get so many tokens."""
+        roles = asked_roles(self.roles, config)
+        batch = [prompts[number] for number in numbers]
+        texts = [self._stream(prompt, config.stop) for prompt in batch]
+        watch, choose = StopWatch(texts, roles.stop), Sampler(config, numbers)
+        steps = generate_steps(
+            self.model, batch, roles, choose, max_new_tokens=max_new_tokens, watch=watch, cache=config.cache
+        )
+        for count, step in enumerate(steps, start=1):
+            columns = zip(*(column.tolist() for column in (step.tokens_B, step.live_B, step.stopped_B)), strict=True)
+            for row, (token, live, stopped) in enumerate(columns):
+                if not live:
+                    continue
+                number = numbers[row]
+                last = stopped or token in roles.stop or count == limits[number]
+                piece = "".join(watch.take(row)) + (texts[row].finish() if last else "")
+                if piece or last:
+                    yield Piece(number, piece, last)
+
+    def _check(
+        self,
+        prompts: Sequence[Sequence[int]],
+        config: DecodingConfig,
+        max_new_tokens: int | None,
+        batch_size: int,
+    ) -> list[int]:
+        """How many tokens each prompt may get; raises where anything that was asked for does not fit."""
+        check_count(batch_size, "batch_size")
+        check_tokens(config, asked_roles(self.roles, config), max_new_tokens)
+        language_model_head(self.model)
+        self._check_cache(config)
+        return new_token_limits(self.model, [len(prompt) for prompt in prompts], max_new_tokens)
 
     def _check_cache(self, config: DecodingConfig) -> None:
         """Raises ConfigError where the cache that was asked for would do nothing."""
