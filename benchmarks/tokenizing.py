@@ -1,10 +1,11 @@
 """Building a token store beside the `tokenizers` library alone, on the same texts: characters per second.
 
-    python -m benchmarks.tokenizing [--path books.jsonl --field text] [--megabytes 60] [--rounds 7]
+    python -m benchmarks.tokenizing [--path books.jsonl --field text] [--megabytes 60] [--rounds 7] [--short 30]
 
 Expected before it was run: 0.85 or more of the library's rate, for each kind of tokenizer. What we do beyond it per
 token (ids out of the library, into an array, to disk) takes a tenth of its time or so in each process, and is shared
-out over the processes; finding out where sentences start takes another tenth.
+out over the processes; finding out where sentences start takes another tenth. With `--short` a document is a line of
+so many characters at most, and what has to be done for each document counts for more.
 
 The library's side is its `encode_batch`, which uses all cores, on lists of texts that are in memory already, in batches
 of a million characters; the ids are not asked for. Ours is the whole of `build_store`: reading JSON lines, the filter,
@@ -20,6 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import statistics
 import tempfile
 import time
@@ -52,6 +54,12 @@ def texts_of(source: SourceConfig, characters: int) -> Iterator[str]:
             seen += len(text)
             if seen >= characters:
                 return
+
+
+def short_lines(texts: list[str], characters: int) -> list[str]:
+    """The texts in lines of whole words, up to so many characters each."""
+    line = re.compile(rf"\S.{{0,{characters - 2}}}\S(?=\s|\Z)")
+    return [found for text in texts for found in line.findall(text)]
 
 
 def measure(folder: Path, texts: list[str], kind: str, rounds: int) -> None:
@@ -111,6 +119,7 @@ def main() -> None:
     parser.add_argument("--field", default="text")
     parser.add_argument("--megabytes", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--short", type=int, help="cut the documents into lines of at most so many characters")
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
     arguments = parser.parse_args()
     source: SourceConfig = StdlibConfig(parts=("docs", "code"))
@@ -119,6 +128,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         texts = [text for text in texts_of(source, arguments.megabytes * 1_000_000) if text.strip()]
+        if arguments.short:
+            texts = short_lines(texts, arguments.short)
         with (folder / "corpus.jsonl").open("w", encoding="utf-8") as file:
             file.writelines(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in texts)
         print(f"{sum(map(len, texts)):,} characters in {len(texts):,} documents, {available_cores()} cores")

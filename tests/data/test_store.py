@@ -24,6 +24,7 @@ from zoo.data.sentences import sentence_starts
 from zoo.data.sources import JsonLinesConfig, TextConfig
 from zoo.data.store import TokenStore, build_store
 from zoo.errors import DataError
+from zoo.tokenizer.joining import FlatIds
 from zoo.tokenizer.train import ByteLevelBPEConfig, BytesConfig, CharactersConfig, WordPieceConfig
 
 TEXTS = ["One two. Three four!  Five?", "", "Six seven eight", "  \n", "Nine. Ten. Eleven twelve."]
@@ -95,8 +96,9 @@ class Pretending:
     def __init__(self, vocab_size: int) -> None:
         self.vocab_size, self.fingerprint = vocab_size, str(vocab_size)
 
-    def encode_batch(self, texts: list[str]) -> list[np.ndarray]:
-        return [np.array([ord(one) for one in text], dtype=np.int64) for text in texts]
+    def encode_flat(self, texts: list[str], sentence_starts: None) -> FlatIds:
+        ids = np.array([ord(one) for text in texts for one in text], dtype=np.int64)
+        return FlatIds(ids, np.array([len(text) for text in texts], dtype=np.int64), ids[:0])
 
 
 def test_ids_at_the_boundary_of_the_dtype(tmp_path: Path) -> None:

@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zoo.tokenizer import pieces as module
-from zoo.tokenizer.pieces import BEHIND_A_SPACE, PIECE_CHARACTERS, pieces, pieces_around, words
+from zoo.tokenizer.pieces import AT_ITS_START, BEHIND_ITS_SPACE, PIECE_CHARACTERS, pieces, pieces_around, words
 from zoo.tokenizer.train import ByteLevelBPEConfig, BytesConfig, CharactersConfig, UnigramConfig, WordPieceConfig
 
 TEXT = (
     "The cat sat,\n\n  on   the\u00a0mat. It's 42 degrees!\tNo\u2003really: caf\u00e9s don't \r\n count \u4f60\u597d. "
     * 4
 )
-AWKWARD = st.text(alphabet=st.sampled_from(" \n\t\x1c\u00a0ab'.\u00e91\u4f60"), max_size=60)
+AWKWARD = st.text(alphabet=st.sampled_from(" \n\t\x1c\u00a0ab'.\u00e91\u4f60\u2581"), max_size=60)
 
 
 @given(st.text(max_size=200))
@@ -26,9 +26,9 @@ def test_words_partition_the_text(text: str) -> None:
 @pytest.mark.parametrize("boundaries", ["spaces", "anywhere", "none"])
 def test_pieces_partition_the_text_and_stay_short(boundaries: str) -> None:
     text = TEXT * 2_000
-    parts = list(pieces(text, boundaries))
+    parts = pieces(text, boundaries)
     assert "".join(parts) == text
-    assert list(pieces("", boundaries)) == [""]
+    assert pieces("", boundaries) == [""]
     if boundaries == "none":
         assert parts == [text]
     else:
@@ -76,14 +76,29 @@ def test_pieces_around_places_partition_the_text_and_say_where_each_is(
     boundaries: str, marked: tuple[str, list[int]]
 ) -> None:
     text, offsets = marked
-    parts = list(pieces_around(text, offsets, boundaries))
-    starts = itertools.accumulate((len(piece) for piece, _ in parts), initial=0)
-    assert "".join(piece for piece, _ in parts) == text
-    assert [start + place for start, (_, inside) in zip(starts, parts, strict=False) for place in inside] == offsets
-    assert all(0 <= place < len(piece) for piece, inside in parts for place in inside)
-    if boundaries == "spaces":  # as short as can be
-        assert all(len(words(piece)) == 1 for piece, inside in parts if inside and inside != BEHIND_A_SPACE)
-    assert all(piece.startswith(" ") for piece, inside in parts if inside == BEHIND_A_SPACE)
+    parts, inside = pieces_around(text, offsets, boundaries)
+    starts = list(itertools.accumulate(map(len, parts[:-1]), initial=0))
+    assert "".join(parts) == text
+    assert [start + place for start, places in zip(starts, inside, strict=True) for place in places] == offsets
+    assert all(0 <= place < len(part) for part, places in zip(parts, inside, strict=True) for place in places)
+    for part, places in zip(parts, inside, strict=True):
+        if places is BEHIND_ITS_SPACE:
+            assert part.startswith(" ")
+        elif boundaries == "spaces" and places and places is not AT_ITS_START:  # as short as can be
+            assert len(words(part)) == 1
+    if boundaries == "anywhere":
+        assert all(places is AT_ITS_START for places in inside if places)
+
+
+@given(marked_texts())
+def test_pieces_around_places_are_cut_short_too(marked: tuple[str, list[int]]) -> None:
+    text, offsets = marked
+    long, inside = pieces_around(text, offsets, "spaces")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "PIECE_CHARACTERS", 1)
+        short, inside_short = pieces_around(text, offsets, "spaces")
+        assert short == [part for one in long for part in pieces(one, "spaces")]
+    assert [places for places in inside_short if places] == [places for places in inside if places]
 
 
 @KINDS
@@ -94,7 +109,7 @@ def test_places_found_piece_by_piece_are_those_in_the_whole(config) -> None:
     def check(marked: tuple[str, list[int]]) -> None:
         text, offsets = marked
         whole = tokenizer._library.encode(text, add_special_tokens=False)
-        (ids,), (indices,) = tokenizer.encode_with_sentences([text], [offsets])
+        ids, _, indices = tokenizer.encode_flat([text], [offsets])
         assert ids.tolist() == whole.ids
         assert indices.tolist() == [sum(end <= offset for _, end in whole.offsets) for offset in offsets]
 
@@ -123,9 +138,9 @@ def test_a_long_text_takes_time_in_proportion(unit: str) -> None:
 def test_looking_for_places_takes_time_in_proportion(unit: str) -> None:
     text = unit * (300_000 // len(unit))
     start = time.process_time()
-    list(pieces_around(text, range(0, len(text), len(unit)), "spaces"))
+    pieces_around(text, range(0, len(text), len(unit)), "spaces")
     assert time.process_time() - start < 3  # quadratic would be many minutes
 
 
 def test_pieces_stop_where_there_is_no_boundary() -> None:
-    assert list(itertools.islice(pieces("a" * 200_000, "spaces"), 2)) == ["a" * 200_000]
+    assert pieces("a" * 200_000, "spaces") == ["a" * 200_000]

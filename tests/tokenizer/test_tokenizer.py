@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from zoo.errors import ConfigError, DataError
-from zoo.tokenizer import tokenizer as module
 from zoo.tokenizer.tokenizer import Tokenizer
 from zoo.tokenizer.train import (
     ByteLevelBPEConfig,
@@ -56,7 +55,7 @@ def test_sentences_start_at_their_first_token(config) -> None:
     tokenizer = config.train(TEXTS)
     text = "One three. Four five?  Six"
     starts = [0, text.index("Four"), text.index("Six")]
-    (ids,), (indices,) = tokenizer.encode_with_sentences([text], [starts])
+    ids, _, indices = tokenizer.encode_flat([text], [starts])
     assert ids.tolist() == tokenizer.encode(text).tolist()
     pieces = [tokenizer.decode(part).split() for part in np.split(ids, indices[1:])]
     assert [" ".join(piece).replace(" ", "") for piece in pieces] == ["Onethree.", "Fourfive?", "Six"]
@@ -66,30 +65,11 @@ def test_sentences_of_a_long_text_and_of_none(tokenizer: Tokenizer) -> None:
     sentence = "Four five six seven. "
     text = sentence * 5_000
     starts = list(range(0, len(text), len(sentence)))
-    (ids, none), (indices, nothing) = tokenizer.encode_with_sentences([text, ""], [starts, []])
-    assert (len(none), len(nothing)) == (0, 0)
+    ids, lengths, indices = tokenizer.encode_flat([text, ""], [starts, []])
+    assert (lengths.tolist(), len(indices)) == ([len(ids), 0], len(starts))
     assert ids.tolist() == tokenizer.encode(text).tolist()
     assert np.all(np.diff(indices) > 0)
     assert {tokenizer.decode(part).strip() for part in np.split(ids, indices[1:])} == {sentence.strip()}
-
-
-def test_a_long_text_reaches_the_library_in_groups_which_change_nothing(
-    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sentence = "Four five six seven. "
-    texts = ["", sentence * 20_000, "Six", sentence * 5]
-    starts = [list(range(0, len(text), len(sentence))) for text in texts]
-    plain, marked = tokenizer.encode_batch(texts), tokenizer.encode_with_sentences(texts, starts)
-    monkeypatch.setattr(module, "_GROUP_CHARACTERS", 100_000)
-    sizes = []
-    guarded = module.guarded
-    monkeypatch.setattr(module, "guarded", lambda *arguments: sizes.append(arguments) or guarded(*arguments))
-    for one, other in zip(plain, tokenizer.encode_batch(texts), strict=True):
-        assert np.array_equal(one, other)
-    assert len(sizes) == 4
-    for before, after in zip(marked, tokenizer.encode_with_sentences(texts, starts), strict=True):
-        for one, other in zip(before, after, strict=True):
-            assert np.array_equal(one, other)
 
 
 def test_roles_that_are_missing_name_the_families_that_have_them(tokenizer: Tokenizer) -> None:

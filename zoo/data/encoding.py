@@ -11,6 +11,7 @@ import numpy as np
 
 from zoo.data.sentences import sentence_starts
 from zoo.errors import DataError
+from zoo.tokenizer.joining import FlatIds
 from zoo.tokenizer.tokenizer import Tokenizer
 
 OFFSET = np.dtype("<i8")
@@ -59,22 +60,18 @@ class Encoder:
         Raises:
             DataError: a document cannot be encoded, or an id is not in the vocabulary; it names the document.
         """
-        ids, starts = self._ids(texts, numbers)
-        lengths = np.array([len(one) for one in ids], dtype=OFFSET)
-        flat = np.concatenate(ids) if ids else np.zeros(0, np.int64)
+        ids, lengths, starts = self._ids(texts, numbers)
         stops = np.cumsum(lengths)
-        self._check_range(flat, stops, numbers)
-        sentences = [np.zeros(0, OFFSET)]
-        for start, length, stop in zip(starts, lengths, stops, strict=self.sentences):
-            if length:
-                sentences.append(np.unique(np.append(0, start[start < length])) + (stop - length))
-        return Encoded(flat.astype(self.dtype), lengths, np.concatenate(sentences))
+        self._check_range(ids, stops, numbers)
+        if self.sentences:
+            # A sentence without a token of its own is where another one is, or behind all tokens.
+            starts = np.union1d((stops - lengths)[lengths > 0], starts[starts < len(ids)])
+        return Encoded(ids.astype(self.dtype), lengths, starts)
 
-    def _ids(self, texts: list[str], numbers: list[int]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    def _ids(self, texts: list[str], numbers: list[int]) -> FlatIds:
         try:
-            if self.sentences:
-                return self.tokenizer.encode_with_sentences(texts, [sentence_starts(text) for text in texts])
-            return self.tokenizer.encode_batch(texts), []
+            starts = [sentence_starts(text) for text in texts] if self.sentences else None
+            return self.tokenizer.encode_flat(texts, starts)
         except DataError as error:
             if len(texts) == 1:
                 raise DataError(f"document {numbers[0]} of the corpus (counted from 0): {error}") from None

@@ -9,7 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from zoo.errors import ZooError
+import numpy as np
+import tokenizers
+from numpy.typing import NDArray
+
+from zoo.errors import DataError, ZooError
 
 _NOT_OURS = (KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError)
 
@@ -24,3 +28,19 @@ def guarded(doing: str, raises: type[ZooError]) -> Iterator[None]:
     except BaseException as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise raises(f"cannot {doing}: {reason}") from None
+
+
+def opened(definition: str) -> tokenizers.Tokenizer:
+    """The library's tokenizer from the text of a tokenizer.json, which may not cut texts short or pad them."""
+    with guarded("read the tokenizer", DataError):
+        library = tokenizers.Tokenizer.from_str(definition)
+        # A file may ask for truncation or padding; a corpus would be cut short without a word.
+        library.no_truncation()
+        library.no_padding()
+    return library
+
+
+def ids_of(encoding: tokenizers.Encoding) -> NDArray[np.int64]:
+    """(n,) the ids of what the library has encoded."""
+    # fromiter with a known length: half the time of np.array on a list of ints
+    return np.fromiter(encoding.ids, dtype=np.int64, count=len(encoding))

@@ -10,21 +10,19 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import tokenizers
 
 from zoo.errors import ConfigError, DataError
-from zoo.tokenizer.library import guarded
-from zoo.tokenizer.pieces import BEHIND_A_SPACE, pieces, pieces_around
+from zoo.tokenizer.joining import FlatIds, JoiningEncoder
+from zoo.tokenizer.library import guarded, ids_of, opened
 from zoo.tokenizer.special_files import read_special_tokens
 from zoo.tokenizer.special_tokens import FILE_NAME, ROLES, SpecialTokens, families_with
 
 LIBRARY_FILE_NAME = "tokenizer.json"
-_GROUP_CHARACTERS = 1 << 21
 
 
 class Tokenizer:
@@ -44,7 +42,7 @@ class Tokenizer:
         """A tokenizer from the text of a tokenizer.json; DataError where that is none, or lacks a special token."""
         self.definition = definition
         self._special = special
-        self._library = library = _opened(definition)
+        self._library = library = opened(definition)
         self._prompting: tokenizers.Tokenizer | None = None
         library.encode_special_tokens = True  # a text that spells out [MASK] is text
         vocabulary: dict[str, int] = library.get_vocab(with_added_tokens=True)
@@ -57,6 +55,7 @@ class Tokenizer:
         added = library.get_added_tokens_decoder()
         marked = {id for id, token in added.items() if token.special}
         self.special_ids = np.array(sorted({*marked, *self.roles.values(), *self.sentinels}), dtype=np.int64)
+        self._encoder = JoiningEncoder(library, definition, special.boundaries, self.roles.get("unknown"))
         self._alphabet = frozenset(token for token in vocabulary if len(token) == 1) if special.closed else None
         # Of the text as it is saved: the library does not always read back the very float that it wrote.
         self.fingerprint = hashlib.sha256(f"{definition}\n{special.to_json()}".encode()).hexdigest()
@@ -81,57 +80,25 @@ class Tokenizer:
         Adds no special token, and text that looks like a special token stays text. Raises DataError where a character
         has no id and there is no unknown token to stand for it.
         """
-        return self.encode_batch([text])[0]
+        self._check_characters(text)
+        return self._encoder.encode_one(text)
 
     def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
         """`encode` of each text, on all cores: hand over many texts at once."""
-        parts, counts = self._parts(texts)
-        arrays = [_ids(encoding) for encoding in _encodings(self._library.encode_batch_fast, parts)]
-        return [_joined(arrays[start:stop]) for start, stop in _ranges(counts)]
+        flat = self.encode_flat(texts)
+        stops = np.cumsum(flat.lengths).tolist()
+        return [flat.ids[start:stop] for start, stop in zip([0, *stops], stops, strict=False)]
 
-    def encode_with_sentences(
-        self, texts: Sequence[str], sentence_starts: Sequence[Sequence[int]]
-    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """`encode_batch`, and where each sentence went.
+    def encode_flat(self, texts: Sequence[str], sentence_starts: Sequence[Sequence[int]] | None = None) -> FlatIds:
+        """`encode_batch` with all ids in one array, and where each sentence went.
 
         Args:
             texts: the texts.
-            sentence_starts: for each text the character offsets at which its sentences start, ascending.
-
-        Returns:
-            For each text its ids, (n,) int64, and for each of its sentences the index of its first token, ascending
-            int64 in 0 … n. Two sentences share an index where the earlier one has no token of its own.
+            sentence_starts: for each text the character offsets at which its sentences start, ascending; None: none.
         """
         for text in texts:
             self._check_characters(text)
-        cut = [
-            list(pieces_around(text, starts, self._special.boundaries))
-            for text, starts in zip(texts, sentence_starts, strict=True)
-        ]
-        space: list[int] = self._library.encode(" ", add_special_tokens=False).ids
-        # The unknown token of a space might stand for more than the space.
-        easy: tuple[Sequence[int], ...] = ((),) if self.roles.get("unknown") in space else ((), BEHIND_A_SPACE)
-        every = [piece for pieces_of_text in cut for piece in pieces_of_text]
-        # The fast variant leaves out which characters a token stands for.
-        fast = _encodings(self._library.encode_batch_fast, [piece for piece, offsets in every if offsets in easy])
-        slow = _encodings(self._library.encode_batch, [piece for piece, offsets in every if offsets not in easy])
-        ids, indices = [], []
-        for pieces_of_text in cut:
-            found: list[int] = []
-            first: list[int] = []
-            for _, offsets in pieces_of_text:
-                encoding = next(fast if offsets in easy else slow)
-                tokens = encoding.ids
-                # A sentence starts with the first token that reaches beyond its first character's offset.
-                if offsets not in easy:
-                    ends = [end for _, end in encoding.offsets]
-                    first += [len(found) + bisect_right(ends, offset) for offset in offsets]
-                elif offsets:  # that token is the first, or the one behind the space's own
-                    first.append(len(found) + (len(space) if tokens[: len(space)] == space else 0))
-                found += tokens
-            ids.append(np.array(found, dtype=np.int64))
-            indices.append(np.array(first, dtype=np.int64))
-        return ids, indices
+        return self._encoder.encode(texts, sentence_starts)
 
     def prompt(self, text: str) -> np.ndarray:
         """As `encode`, but special tokens written out in the text ([MASK], <extra_id_0>) become their ids."""
@@ -148,25 +115,14 @@ class Tokenizer:
 
     def _prompted(self, text: str, framed: bool, pair: str | None = None) -> np.ndarray:
         if self._prompting is None:
-            self._prompting = _opened(self.definition)
+            self._prompting = opened(self.definition)
         if self._alphabet is not None:
             rest = text + (pair or "")
             for token in [*self._special.front, *self._special.sentinels]:
                 rest = rest.replace(token, "")
             self._check_characters(rest)
         with guarded("encode the text", DataError):
-            return _ids(self._prompting.encode(text, pair, add_special_tokens=framed))
-
-    def _parts(self, texts: Sequence[str]) -> tuple[list[str], list[int]]:
-        """All texts in pieces, and the number of pieces of each text."""
-        parts: list[str] = []
-        counts = []
-        for text in texts:
-            self._check_characters(text)
-            before = len(parts)
-            parts.extend(pieces(text, self._special.boundaries))
-            counts.append(len(parts) - before)
-        return parts, counts
+            return ids_of(self._prompting.encode(text, pair, add_special_tokens=framed))
 
     def _check_characters(self, text: str) -> None:
         """Raises DataError where a character has no id at all and must be refused."""
@@ -221,7 +177,7 @@ class Tokenizer:
         if self._library.post_processor is None:
             return (), ()
         with guarded("encode the text", DataError):
-            encoding = _opened(self.definition).encode("a", add_special_tokens=True)
+            encoding = opened(self.definition).encode("a", add_special_tokens=True)
         added = [bool(one) for one in encoding.special_tokens_mask]
         first = added.index(False) if False in added else len(added)
         last = len(added) - added[::-1].index(False) if False in added else len(added)
@@ -284,41 +240,3 @@ class Tokenizer:
         with guarded(f"read the tokenizer {path}", DataError):
             known = tokenizers.Tokenizer.from_str(definition).get_vocab(with_added_tokens=True)
         return cls(definition, read_special_tokens(path.parent, known))
-
-
-def _opened(definition: str) -> tokenizers.Tokenizer:
-    with guarded("read the tokenizer", DataError):
-        library = tokenizers.Tokenizer.from_str(definition)
-        # A file may ask for truncation or padding; a corpus would be cut short without a word.
-        library.no_truncation()
-        library.no_padding()
-    return library
-
-
-def _ids(encoding: tokenizers.Encoding) -> np.ndarray:
-    # fromiter with a known length: half the time of np.array on a list of ints
-    return np.fromiter(encoding.ids, dtype=np.int64, count=len(encoding))
-
-
-def _encodings(encode: Callable[..., list[tokenizers.Encoding]], parts: Sequence[str]) -> Iterator[tokenizers.Encoding]:
-    """What the library makes of the pieces, two million characters at a time: it needs 150 bytes for each token."""
-    group: list[str] = []
-    characters = 0
-    for index, part in enumerate(parts):
-        group.append(part)
-        characters += len(part)
-        if characters >= _GROUP_CHARACTERS or index == len(parts) - 1:
-            with guarded("encode the text", DataError):
-                encodings = encode(group, add_special_tokens=False)
-            yield from encodings
-            del encodings  # before the next ones are made
-            group, characters = [], 0
-
-
-def _joined(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
-
-
-def _ranges(counts: Sequence[int]) -> list[tuple[int, int]]:
-    stops = np.cumsum(counts, dtype=np.int64).tolist()
-    return list(zip([0, *stops], stops, strict=False))
