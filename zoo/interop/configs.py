@@ -8,9 +8,10 @@ from fnmatch import fnmatch
 from typing import Any
 
 from zoo.config import build, difference, flatten, to_mapping
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, quoted
 from zoo.heads.classifier import LabelledConfig
 from zoo.interop.base import ARCHITECTURES, LABELS, POOLER, Architecture, Field, Mapped, is_base_model, tied
+from zoo.interop.faults import Faults, check_number
 from zoo.interop.labels import read_labels, write_labels
 from zoo.models import ModelConfig
 from zoo.models.encoder_decoder import EncoderDecoderConfig
@@ -31,25 +32,35 @@ def read_config(architecture: str, config: Mapping[str, Any], tensors: Container
             whether the output layer is tied; None: as its class has it, and as its config says.
 
     Raises:
-        ConfigError: a field that is not known, or has a value that our blocks do not cover, by its name.
+        ConfigError: fields that are not known, or have values that our blocks do not cover, by their names: all of
+            them. If there is none, what our own config refuses.
     """
-    table = ARCHITECTURES[architecture]
-    config = table.modernize(copy.deepcopy(dict(config)))
+    table, faults = ARCHITECTURES[architecture], Faults()
+    config = faults.modernized(table, config)
     theirs = flatten(config)
-    _refuse_unread(table, theirs)
+    faults.errors += _unread(table, theirs)
     settings = copy.deepcopy(table.constant)
-    heads = _heads(table, config.get("architectures"), tensors)
+    heads = faults.take((), _heads, table, config.get("architectures"), tensors)
     settings["heads"] = {
-        name: {**head, **read_labels(head["kind"], config)} for name, head in settings["heads"].items() if name in heads
+        name: {**head, **faults.take({}, read_labels, head["kind"], config)}
+        for name, head in settings["heads"].items()
+        if name in heads
     }
     for field in table.fields:
-        value = _to_ours(field, theirs.get(field.name, field.default))
+        value = faults.take(field.default, _to_ours, field, theirs.get(field.name, field.default))
         for path in _present(field.ours, heads):
             _put(settings, path, value)
+    for field in table.fields:
+        if field.name in theirs:
+            faults.take(None, check_number, field, theirs[field.name], settings)
+    sound = {name: value for name, value in theirs.items() if name not in faults.names}
     for group in table.together:
-        found = group.read({field.name: field.default for field in table.fields} | theirs)
+        found = faults.read_group(
+            group.names, group.read, {field.name: field.default for field in table.fields} | sound
+        )
         for path in _present(found, heads):
             _put(settings, path, found[path])
+    faults.raise_any(table.name)
     lacks_output = bool(table.output) and tensors is not None and f"{table.output}.weight" not in tensors
     if lacks_output and "language_model" in heads:
         _put(settings, "heads.language_model.tied", True)
@@ -102,6 +113,8 @@ def _heads(table: Architecture, classes: Any, tensors: Container[str] | None) ->
     """Which of our heads the foreign class has that the config names, but for a pooler that its files lack."""
     if not classes:
         return next(iter(table.classes.values()))
+    if not isinstance(classes, list | tuple) or not all(isinstance(name, str) for name in classes):
+        raise ConfigError(f"{quoted(classes)} is no list of classes", "architectures")
     for name in (table.renamed.get(name, name) for name in classes):
         if name in table.classes:
             heads, pooler = table.classes[name], f"{table.pooler}.weight"
@@ -110,19 +123,20 @@ def _heads(table: Architecture, classes: Any, tensors: Container[str] | None) ->
     raise ConfigError(unknown_name(f"class of {table.name}", classes[0], table.classes), "architectures")
 
 
-def _refuse_unread(table: Architecture, theirs: Mapped) -> None:
-    """Raises at the first field that is neither read nor harmless nor has the one value that we cover."""
+def _unread(table: Architecture, theirs: Mapped) -> list[ConfigError]:
+    """An error for each field that is neither read nor harmless nor has the one value that we cover."""
     read = {*(field.name for field in table.fields), *(name for group in table.together for name in group.names)}
-    required = {**table.required, "model_type": (table.name,)}
+    required, errors = {**table.required, "model_type": (table.name,)}, []
     for name, value in theirs.items():
         if name in required:
             if not any(type(value) is type(legal) and value == legal for legal in required[name]):
                 legal = " or ".join(map(repr, required[name]))
-                raise ConfigError(f"{table.name} with {value!r} is not covered; it must be {legal}", name)
+                told = f"{table.name} with {quoted(value)} is not covered; it must be {legal}"
+                errors.append(ConfigError(told, name))
         elif name not in read and name.split(".")[0] not in table.harmless | LABELS:
-            raise ConfigError(
-                f"{table.name} has a field that is not known here and may change the model: {value!r}", name
-            )
+            told = f"{table.name} has a field that is not known here and may change the model: {quoted(value)}"
+            errors.append(ConfigError(told, name))
+    return errors
 
 
 def _to_ours(field: Field, value: Any) -> Any:

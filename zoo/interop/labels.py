@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, cut, quoted
 from zoo.heads import HeadConfig
 from zoo.heads.classifier import LabelledConfig, default_names
 from zoo.heads.span_extraction import SpanExtractionConfig
@@ -34,12 +34,15 @@ def read_labels(kind: str, config: Mapping[str, Any]) -> Mapped:
         ConfigError: `id2label` is no list of distinct names from 0 on, or contradicts `num_labels`.
     """
     head = HeadConfig.choice(kind)
-    if issubclass(head, SpanExtractionConfig) and (count := len(_names(config))) != 2:
-        raise ConfigError(f"{count} classes are not covered where begin and end are marked; they must be 2", "id2label")
-    if not issubclass(head, LabelledConfig):
+    if not issubclass(head, LabelledConfig | SpanExtractionConfig):
         return {}
-    names = _names(config)
-    return {"labels": len(names) if names == default_names(len(names)) else list(names)}
+    labels = _labels(config)
+    count = labels if isinstance(labels, int) else len(labels)
+    if issubclass(head, LabelledConfig):
+        return {"labels": count if isinstance(labels, int) or labels == [*default_names(count)] else labels}
+    if count != 2:
+        raise ConfigError(f"{count} classes are not covered where begin and end are marked; they must be 2", "id2label")
+    return {}
 
 
 def write_labels(config: ModelConfig) -> Mapped:
@@ -54,19 +57,21 @@ def write_labels(config: ModelConfig) -> Mapped:
     return {}
 
 
-def _names(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names of the classes in their order."""
+def _labels(config: Mapping[str, Any]) -> int | list[str]:
+    """The names of the classes in their order, or how many there are."""
     given, count = config.get("id2label"), config.get("num_labels")
+    if count is not None and (type(count) is not int or count < 1):
+        raise ConfigError(f"{quoted(count)} is no number of classes; it must be a whole number from 1 on", "num_labels")
     if given is None:
-        return default_names(2 if count is None else count)
+        return count or 2
     if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given.values()):
-        raise ConfigError(f"must give each class a name, not {given!r}", "id2label")
+        raise ConfigError(f"must give each class a name, not {quoted(given)}", "id2label")
     numbers = {str(number): name for number, name in given.items()}
     if {*numbers} != {str(number) for number in range(len(numbers))}:
-        raise ConfigError(f"must number its classes from 0 on, not {', '.join(numbers)}", "id2label")
+        raise ConfigError(f"must number its classes from 0 on, not {cut(', '.join(numbers))}", "id2label")
     if count is not None and count != len(numbers):
         raise ConfigError(f"{count!r} contradicts the {len(numbers)} classes of id2label", "num_labels")
-    return tuple(numbers[str(number)] for number in range(len(numbers)))
+    return [numbers[str(number)] for number in range(len(numbers))]
 
 
 def classifier_dropout(

@@ -11,7 +11,7 @@ import math
 from typing import Any, NamedTuple
 
 from zoo.config import to_mapping
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, quoted
 from zoo.interop.base import Mapped, Together
 from zoo.models import ModelConfig
 from zoo.nn.positions.rotary import RotaryConfig
@@ -111,12 +111,14 @@ def _scaling(given: Mapped, theirs: Mapped) -> Mapped:
         given = dict.fromkeys(LENGTH, theirs["max_position_embeddings"]) | given
     if rope_type == "longrope":
         given = _with_attention_factor(given, theirs["max_position_embeddings"])
-    for name in given:
-        if name not in scaling.names:
-            raise ConfigError(f"{given[name]!r} is not read where rope_type is {rope_type!r}", f"{ROPE}.{name}")
-    for name in scaling.required:
-        if name not in given:
-            raise ConfigError(f"rope_type {rope_type!r} needs it", f"{ROPE}.{name}")
+    if idle := [name for name in given if name not in scaling.names]:
+        others = f", nor is any of {', '.join(idle[1:])}" if idle[1:] else ""
+        raise ConfigError(
+            f"{quoted(given[idle[0]])} is not read where rope_type is {rope_type!r}{others}", f"{ROPE}.{idle[0]}"
+        )
+    if missing := [name for name in scaling.required if name not in given]:
+        others = f", and {', '.join(missing[1:])} with it" if missing[1:] else ""
+        raise ConfigError(f"rope_type {rope_type!r} needs it{others}", f"{ROPE}.{missing[0]}")
     numbers = {scaling.names[name]: value for name, value in given.items()}
     if numbers.get("factor") == 1 and "attention_factor" not in numbers:  # no scaling, in more words
         return {"positions.scaling": {"kind": "none"}}
