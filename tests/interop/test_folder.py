@@ -1,7 +1,9 @@
 """Foreign folders: what is written by the tables is read back, and what is no such folder is refused."""
 
 import json
+import re
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,14 @@ import zoo
 from zoo.checkpoint.tensors import load_tensors, save_tensors
 from zoo.errors import CheckpointError, ConfigError, ZooError
 from zoo.interop import from_zoo, write_config
-from zoo.interop.folder import is_foreign, load_foreign, read_foreign_config, read_foreign_weights, weight_files
+from zoo.interop.folder import (
+    is_foreign,
+    load_foreign,
+    read_foreign_config,
+    read_foreign_weights,
+    unread_files,
+    weight_files,
+)
 from zoo.models import Model
 
 SIZE: dict[str, Any] = {"dim": 16, "num_layers": 2, "num_heads": 2, "feed_forward_dim": 32, "max_length": 32}
@@ -164,12 +173,48 @@ def test_shards_that_are_not_as_the_index_says(harm: Any, told: str, model: Mode
         load_foreign(folder)
 
 
-def test_what_lies_beside_shards_on_purpose_is_left_alone(model: Model, tmp_path: Path) -> None:
+@pytest.mark.parametrize("shards", [1, 3])
+def test_what_lies_beside_the_weights_on_purpose_is_told_and_left_alone(
+    shards: int, model: Model, tmp_path: Path
+) -> None:
+    folder = write_foreign(tmp_path / "foreign", model, shards=shards)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_foreign(folder)
+    names = [f"{name}.safetensors" for name in ("adapter_model", "consolidated", "model.fp16-00001-of-00002")]
+    for name in names:
+        (folder / name).write_bytes(b"")
+    assert len(weight_files(folder)) == shards
+    assert unread_files(folder) == names
+    for read in (load_foreign, read_foreign_weights):
+        with pytest.warns(UserWarning, match=f"not read: {re.escape(', '.join(names))}; the model is what model"):
+            read(folder)
+
+
+def test_others_beside_a_single_file_are_told(model: Model, tmp_path: Path) -> None:
+    """transformers reads model.safetensors alone; nothing says that the others are of this model."""
+    folder = write_foreign(tmp_path / "foreign", model)
+    (folder / "speaker.safetensors").write_bytes(b"")
+    with pytest.warns(UserWarning, match=r"not read: speaker\.safetensors; the model is what model\.safetensors holds"):
+        assert load_foreign(folder).num_parameters == model.num_parameters
+
+
+def test_shards_without_an_index_beside_a_single_file_are_refused(model: Model, tmp_path: Path) -> None:
+    folder = write_foreign(tmp_path / "foreign", model)
+    shutil.copy(folder / "model.safetensors", folder / SHARD.format(2))
+    with pytest.raises(CheckpointError, match=r"also model-00002-of-00003\.safetensors, named as parts of an index"):
+        load_foreign(folder)
+
+
+def test_an_index_rules_where_there_is_a_single_file_too(model: Model, tmp_path: Path) -> None:
     folder = write_foreign(tmp_path / "foreign", model, shards=3)
-    for name in ("consolidated", "adapter_model", "model.fp16-00001-of-00002"):
-        (folder / f"{name}.safetensors").write_bytes(b"")
-    assert len(weight_files(folder)) == 3
-    assert load_foreign(folder).num_parameters == model.num_parameters
+    save_tensors(load_tensors(folder / SHARD.format(1)), folder / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"has, unnamed, model\.safetensors: its shards must be"):
+        load_foreign(folder)
+    single = write_foreign(tmp_path / "single", model)  # some libraries write an index of one file
+    held = dict.fromkeys(load_tensors(single / "model.safetensors"), "model.safetensors")
+    (single / "model.safetensors.index.json").write_text(json.dumps({"weight_map": held}))
+    assert load_foreign(single).num_parameters == model.num_parameters
 
 
 def link(folder: Path, name: str) -> None:

@@ -1,5 +1,6 @@
 """mT5: what is particular to it. That it equals transformers is in test_parity.py."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.interop.parity import oracle
 from zoo.config import difference
 from zoo.errors import ConfigError
 from zoo.interop import read_config, write_config
+from zoo.interop.folder import read_foreign_config
 from zoo.models.create import model_config
 
 PUBLISHED = {  # config.json of google/mt5-small
@@ -69,6 +71,12 @@ def test_what_transformers_made_anew_is_tied_and_not_scaled(name: str, model_cla
     tokens = torch.randint(1, VOCAB, (2, 7))
     ours = zoo.load(tmp_path / "theirs")
     assert ours.config.heads["language_model"].tied  # type: ignore[attr-defined]
+    assert read_foreign_config(tmp_path / "theirs") == ours.config  # what is described is what is loaded
+    (tmp_path / "described").mkdir()
+    shutil.copy(
+        tmp_path / "theirs" / "config.json", tmp_path / "described"
+    )  # without its weights: what its config says
+    assert not read_foreign_config(tmp_path / "described").heads["language_model"].tied  # type: ignore[attr-defined]
     zoo.export(ours, tmp_path / "again")
     again = model_class.from_pretrained(tmp_path / "again").eval()
     with torch.no_grad():

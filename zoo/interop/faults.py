@@ -123,7 +123,7 @@ def check_number(field: Field, value: Any, settings: Mapped) -> None:
 
 def find_slot(path: str, settings: Mapped) -> Slot | None:
     """Where a dotted path leads in our config; None where that depends on a kind that is not known yet."""
-    slot, at = Slot(ModelConfig, {}), settings
+    slot, at = Slot(ModelConfig, {}), typing.cast(Any, settings)
     for name in path.split("."):
         arguments = typing.get_args(slot.kind)
         if typing.get_origin(slot.kind) is dict:
@@ -133,7 +133,7 @@ def find_slot(path: str, settings: Mapped) -> Slot | None:
             if owner is None or name not in _slots(owner):
                 return None
             slot = _slots(owner)[name]
-        at = at.get(name) if isinstance(at, dict) else None  # type: ignore[assignment]
+        at = at.get(name) if isinstance(at, dict) else None
     return slot
 
 
@@ -148,7 +148,9 @@ def _config_class(kinds: tuple[Any, ...], at: Any) -> type[Config] | None:
     return None
 
 
-@functools.cache
-def _slots(owner: type[Config]) -> dict[str, Slot]:
+def _read_slots(owner: type[Config]) -> dict[str, Slot]:
     hints = typing.get_type_hints(owner)
     return {field.name: Slot(hints[field.name], field.metadata) for field in dataclasses.fields(owner)}
+
+
+_slots: Callable[[Any], dict[str, Slot]] = functools.cache(_read_slots)

@@ -11,7 +11,8 @@ A link is followed where it leads into the blobs of the hub's cache that the fol
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,11 +33,15 @@ from zoo.registry import unknown_name
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
-SHARDS = "*.safetensors"
-"""What lies beside an index must be named by it, since nobody can tell it from a shard of other weights;"""
+WHOLE = (WEIGHTS_NAME, INDEX_NAME)
+"""What a folder with weights has one of."""
+WEIGHTS = "*.safetensors"
+"""Where there is an index, it must name each of them, since nobody can tell others from shards of other weights;"""
 ASIDE = ("consolidated*.safetensors", "adapter_model*.safetensors", "model.*.safetensors")
 """but for files that are there on purpose, by their names: the same weights as Mistral's own code reads them, adapters
 of peft, and transformers' variants of the whole (model.fp16.safetensors, model.fp16-00001-of-00002.safetensors)."""
+SHARD = "*-[0-9]*-of-[0-9]*.safetensors"
+"""What says by its name that it is a part, and so belongs to an index."""
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 MAX_CONFIG_BYTES = 1 << 20
 MAX_INDEX_BYTES = 64 << 20
@@ -49,13 +54,17 @@ def is_foreign(folder: Path) -> bool:
     return (folder / CONFIG_NAME).is_file()
 
 
-def read_foreign_config(folder: Path) -> ModelConfig:
-    """Our config of the model in a foreign folder.
+def read_foreign_config(folder: Path, tensors: Container[str] | None = None) -> ModelConfig:
+    """Our config of the model in a foreign folder: that of what is loaded, as far as its files of weights are there.
+
+    Args:
+        folder: with config.json; of safetensors that lie beside it only the headers are read.
+        tensors: the names of its weights, where they come from other files.
 
     Raises:
-        CheckpointError: the file is missing or damaged. ConfigError: the architecture or a setting is not covered.
+        CheckpointError: a file is missing or damaged. ConfigError: the architecture or a setting is not covered.
     """
-    return _opened(folder)[1]
+    return _opened(folder, tensors)[1]
 
 
 def architecture_of(folder: Path) -> str:
@@ -77,12 +86,13 @@ def load_foreign(folder: Path, device: str | torch.device = "cpu", dtype: torch.
     """
     device = usable_device(device)
     with collector_paused():
-        name, config = _opened(folder, with_weights=True)
+        name, config = _opened(folder)
         with torch.device("meta"):
             model = config.build_unset()
         places = {one: shared for shared in weights_of(model) for one in shared.names}
         for names, tensor in _streamed(folder, name, config):
             put(places[names[0]], tensor.to(device, dtype or tensor.dtype))
+    _tell_unread(folder)
     return model.eval()
 
 
@@ -92,9 +102,10 @@ def read_foreign_weights(folder: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError, ConfigError: as `load_foreign`.
     """
-    name, config = _opened(folder, with_weights=True)
-    streamed = _streamed(folder, name, config)
-    return {one: tensor for names, tensor in streamed for one in names}
+    name, config = _opened(folder)
+    weights = {one: tensor for names, tensor in _streamed(folder, name, config) for one in names}
+    _tell_unread(folder)
+    return weights
 
 
 def _streamed(folder: Path, architecture: str, config: ModelConfig) -> Iterator[tuple[list[str], Tensor]]:
@@ -170,7 +181,7 @@ def stored_tensors(folder: Path) -> dict[str, Stored]:
                     twice.append(f"{name} ({found[name].path.name} and {path.name})")
                 found[name] = Stored(name, path, torch.Size(piece.get_shape()), piece.get_dtype())
     problems = {"in two shards": twice}
-    if not (folder / WEIGHTS_NAME).is_file():
+    if (folder / INDEX_NAME).is_file():
         index = _index(folder)
         # By the name in the folder: a link of the hub's cache leads to a file of another name.
         files = {plain_file(folder, name): name for name in set(index.values())}
@@ -189,27 +200,51 @@ def stored_tensors(folder: Path) -> dict[str, Stored]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a foreign folder.
+    """The safetensors files that hold the model of a foreign folder: those of its index, or the only one.
 
     Raises:
-        CheckpointError: it has none, a shard that the index names is missing, or there is one that it does not name.
+        CheckpointError: it has none, a shard that the index names is missing, there is one that it does not name, or
+            one without an index.
     """
-    if (folder / WEIGHTS_NAME).is_file():
-        return [plain_file(folder, WEIGHTS_NAME)]
-    if not (folder / INDEX_NAME).is_file():
-        raise CheckpointError(f"{folder} has no {WEIGHTS_NAME}{other_weights(folder)}")
-    names = sorted(set(_index(folder).values()))
-    problems = {
-        "lacks": [name for name in names if not (folder / name).is_file()],
-        "has, unnamed,": sorted({path.name for path in folder.glob(SHARDS) if not _is_aside(path)} - {*names}),
-    }
-    if any(problems.values()):
-        told = " and ".join(f"{what} {listed(found)}" for what, found in problems.items() if found)
+    there = {path.name for path in folder.glob(WEIGHTS) if not _is_aside(path)}
+    if (folder / INDEX_NAME).is_file():
+        names = {*_index(folder).values()}
+        problems = {
+            "lacks": [name for name in sorted(names) if not (folder / name).is_file()],
+            "has, unnamed,": sorted(there - names),
+        }
+        if any(problems.values()):
+            told = " and ".join(f"{what} {listed(found)}" for what, found in problems.items() if found)
+            raise CheckpointError(
+                f"{folder} {told}: its shards must be those that {INDEX_NAME} names; fetch the folder again, or move "
+                "away what is none of its weights"
+            )
+        return [plain_file(folder, name) for name in sorted(names)]
+    shards = sorted(name for name in there if Path(name).match(SHARD))
+    if (folder / WEIGHTS_NAME).is_file() and shards:
         raise CheckpointError(
-            f"{folder} {told}: its shards must be those that {INDEX_NAME} names; fetch the folder again, or move "
-            "away what is none of its weights"
+            f"{folder} has {WEIGHTS_NAME}, and also {listed(shards)}, named as parts of an index "
+            f"({INDEX_NAME}) that is not there, so its weights could be either; fetch the folder again, or move away "
+            "what is none of them"
         )
-    return [plain_file(folder, name) for name in names]
+    if not (folder / WEIGHTS_NAME).is_file():
+        raise CheckpointError(f"{folder} has no {WEIGHTS_NAME}{other_weights(folder)}")
+    return [plain_file(folder, WEIGHTS_NAME)]
+
+
+def unread_files(folder: Path) -> list[str]:
+    """The safetensors files of a foreign folder that are no part of its model, by name."""
+    read = {*_index(folder).values()} if (folder / INDEX_NAME).is_file() else {WEIGHTS_NAME}
+    return sorted(path.name for path in folder.glob(WEIGHTS) if path.name not in read)
+
+
+def _tell_unread(folder: Path) -> None:
+    if names := unread_files(folder):
+        own = f"{INDEX_NAME} names" if (folder / INDEX_NAME).is_file() else f"{WEIGHTS_NAME} holds"
+        warnings.warn(
+            f"{folder}: not read: {listed(names)}; the model is what {own}, without adapters that lie beside it",
+            stacklevel=2,
+        )
 
 
 def _is_aside(path: Path) -> bool:
@@ -251,11 +286,12 @@ def _index(folder: Path) -> dict[str, str]:
 # --------------------------------------------------------------------------------------------------------------- config
 
 
-def _opened(folder: Path, *, with_weights: bool = False) -> tuple[str, ModelConfig]:
-    """The architecture and our config; with the weights, a pooler or an output layer is there only if they have it."""
+def _opened(folder: Path, tensors: Container[str] | None = None) -> tuple[str, ModelConfig]:
+    """The architecture and our config; a pooler or an output layer is there only if the weights have it."""
     name, config = _config_in(folder)
     table = ARCHITECTURES[name]
-    tensors = stored_tensors(folder) if with_weights and (table.pooler or table.output) else None
+    if tensors is None and (table.pooler or table.output) and any((folder / one).is_file() for one in WHOLE):
+        tensors = stored_tensors(folder)
     try:
         return name, read_config(name, config, tensors)
     except ConfigError as error:

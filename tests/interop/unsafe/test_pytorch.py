@@ -38,6 +38,19 @@ def test_it_is_the_same_model(shards: int, tmp_path: Path) -> None:
     assert read.architecture == "gpt2"
 
 
+def test_an_output_layer_that_is_missing_is_the_token_table(tmp_path: Path) -> None:
+    """So it is in what transformers makes anew of T5 v1.1, whatever its config says."""
+    sizes = {"d_model": 16, "d_kv": 8, "d_ff": 24, "num_heads": 2, "num_layers": 1, "vocab_size": 40}
+    config = transformers.T5Config(**sizes, tie_word_embeddings=False, feed_forward_proj="gated-gelu")
+    weights = transformers.T5ForConditionalGeneration(config).state_dict()
+    config.save_pretrained(tmp_path)
+    del weights["lm_head.weight"]
+    torch.save(weights, tmp_path / "pytorch_model.bin")
+    read = UNSAFE["pytorch"](tmp_path)
+    assert read.config.heads["language_model"].tied  # type: ignore[attr-defined]
+    assert torch.equal(read.build().backbone.encoder_embedding.tokens.weight, weights["shared.weight"])
+
+
 def test_what_is_missing_is_told(tmp_path: Path) -> None:
     read = UNSAFE["pytorch"]
     with pytest.raises(CheckpointError, match="must be a folder with config"):

@@ -26,7 +26,8 @@ def read_pytorch(place: Path) -> Read:
     """
     if not place.is_dir() or not (place / CONFIG_NAME).is_file():
         raise CheckpointError(f"{place} must be a folder with {CONFIG_NAME} and {NAME}")
-    config, name = read_foreign_config(place), architecture_of(place)
+    read_foreign_config(place)  # what does not open is told before weights are read
+    name = architecture_of(place)
     weights: dict[str, Tensor] = {}
     for path in _files(place):
         weights |= plain_weights(read_pickle(path), path)
@@ -34,7 +35,7 @@ def read_pytorch(place: Path) -> Read:
         ours = to_zoo(name, weights, read_json(place / CONFIG_NAME, MAX_CONFIG_BYTES))
     except CheckpointError as error:
         raise CheckpointError(f"{place}: {error}") from None
-    return Read(config, ours, find_tokenizer(place), name)
+    return Read(read_foreign_config(place, weights), ours, find_tokenizer(place), name)
 
 
 def _files(place: Path) -> list[Path]:
