@@ -26,6 +26,7 @@ FOUNDATIONS = {
     "config_text",
     "batch",
     "quantity",
+    "memory",
     "tokenizer",
 }
 TENSORS = {"nn", "heads", "models", "interop", "generation"}

@@ -196,7 +196,10 @@ def _build(schema: Any, value: Any) -> Any:
 
 def _build_config(schema: type[Config], value: Any) -> Config:
     if issubclass(schema, Choice) and isinstance(value, str):
-        value = {"kind": value}
+        try:
+            return _build_config(schema, {"kind": value})
+        except ConfigError as error:  # a bare word was written, so there is no `kind` to point at
+            raise ConfigError(error.reason, "" if error.key == "kind" else error.key) from None
     if not isinstance(value, dict):
         before = renamed(schema, "kind" if isinstance(value, str) else value, value)
         if before is not None:

@@ -148,7 +148,8 @@ class Pretrained:
                 ends with the `end` token.
             prefix: what the output begins with.
             details: whether a text comes with its tokens, their log-probabilities, its score and why it ended.
-            batch_size: prompts that are worked on side by side; it does not change what is written.
+            batch_size: prompts that are worked on side by side, or fewer where the beams or drawn texts of so many
+                would take more than half of the memory; it does not change what is written.
             options: fields of `zoo.generation.decoding.DecodingConfig`: `temperature` (0, the default: greedy),
                 `top_k`, `top_p`, `min_p`, `typical_p`, penalties, `seed`; `num_beams`, `length_penalty`,
                 `early_stopping`; `best_of`, `num_return`; `stop` (one string or several), `stop_tokens`,

@@ -1,13 +1,10 @@
-"""The table of devices, and how much memory there is."""
-
-from pathlib import Path
+"""The table of devices."""
 
 import pytest
 import torch
 
 from zoo.errors import ConfigError
-from zoo.training import devices
-from zoo.training.devices import DEVICES, memory_of, reported_device
+from zoo.training.devices import DEVICES, reported_device
 
 
 @pytest.mark.parametrize("name", DEVICES)
@@ -33,14 +30,3 @@ def test_rates() -> None:
 
 def test_what_torch_does_not_name_so_is_not_in_the_table() -> None:
     assert reported_device("NVIDIA H100") is None
-
-
-def test_memory_of_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    limit = tmp_path / "memory.max"
-    monkeypatch.setattr(devices, "CONTAINER_LIMIT", limit)
-    physical = memory_of("cpu")
-    assert physical > 2**28
-    limit.write_text("max\n")
-    assert memory_of("cpu") == physical
-    limit.write_text(f"{2**28}\n")
-    assert memory_of("cpu") == 2**28

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 import torch
 
 from zoo.errors import ConfigError
+from zoo.memory import memory_of
 from zoo.models import Model
 from zoo.models.shapes import awkward_shapes
 from zoo.quantity import short_number
 from zoo.training.accumulation import GIB, legal_numbers, smallest_fitting
 from zoo.training.config import RunConfig
 from zoo.training.cost import Cost, load, ranks, row_shapes, run_cost
-from zoo.training.devices import DEVICES, memory_of
+from zoo.training.devices import DEVICES
 from zoo.training.kernels import DEVICES as TYPES
 from zoo.training.launch import device_type
 from zoo.training.memory import Memory, step_memory

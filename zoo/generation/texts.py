@@ -10,6 +10,7 @@ from zoo.generation.counts import check_count
 from zoo.generation.decoding import DecodingConfig, asked_roles, check_tokens, decode
 from zoo.generation.generate import Continuation, Reason, TokenRoles, generate_steps, language_model_head, writing_stack
 from zoo.generation.room import new_token_limits
+from zoo.generation.rows import prompts_at_once
 from zoo.generation.sample import Sampler
 from zoo.generation.stop import StoppingStream, StopWatch
 from zoo.generation.stream import TextStream, text_of
@@ -74,16 +75,17 @@ class Writer(NamedTuple):
         *,
         scored: bool = True,
     ) -> Iterator[list[Generated]]:
-        """For each prompt its texts, best first, `batch_size` prompts side by side.
+        """For each prompt its texts, best first, `batch_size` prompts side by side, or fewer where memory is short.
 
         Other arguments and errors as in `decode`: where not `scored`, texts may come without log-probabilities. Wrong
         input raises at once, before anything is computed.
         """
-        self._check(prompts, config, max_new_tokens, batch_size)
+        limits = self._check(prompts, config, max_new_tokens, batch_size)
+        size = prompts_at_once(self.model, [len(prompt) for prompt in prompts], limits, config, batch_size)
 
         def texts() -> Iterator[list[Generated]]:
-            for first in range(0, len(prompts), batch_size):
-                yield from self._batch(prompts[first : first + batch_size], config, max_new_tokens, first, scored)
+            for first in range(0, len(prompts), size):
+                yield from self._batch(prompts[first : first + size], config, max_new_tokens, first, scored)
 
         return texts()
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from zoo.config_text import read_yaml
 from zoo.errors import ConfigError
+from zoo.memory import memory_of
 from zoo.training.config import RunConfig
 from zoo.training.cost import load, ranks
-from zoo.training.devices import memory_of
 from zoo.training.memory import step_memory
 
 GIB = 2**30
