@@ -30,7 +30,7 @@ from zoo.models.encoder_decoder import EncoderDecoder
 from zoo.nn.stack import Memory
 
 MOST_STATIC_PLACES = 2048
-"""Up to so many places of all rows a small model looks at full buffers in less time than its recorded steps save."""
+"""Up to so many places of all rows, looking at full buffers takes less time than recorded steps save."""
 
 Choose = Callable[[Tensor, History], Tensor]
 """Logits (B, V) and what the rows hold so far, to the next tokens (B,)."""
@@ -266,7 +266,7 @@ class Running:
         num_places = None if num_new is None else max(map(len, rows)) + num_new
         cache = cache or self._usual_cache(len(rows), num_places)
         self._cache = cache.build(writing_stack(model).windows, num_places)
-        self._is_recorded = self._is_small and self._cache.is_static and not _has_hooks(model)
+        self._is_recorded = self.device.type == "cpu" and self._cache.is_static and not _has_hooks(model)
         self._places = padded(rows, roles.padding, self.device, left=True)
         self.history = begin(rows, roles.stop, self.device)._replace(
             last=roles.last, barred=roles.barred, barred_first=roles.barred_first, num_forced=roles.num_forced
@@ -302,9 +302,9 @@ class Running:
             self._memory = selected(self._memory, rows_R)
 
     def _usual_cache(self, num_rows: int, num_places: int | None) -> CacheConfig:
-        """Where nobody says: static for a small model and few places, so that its steps are recorded, else growing."""
+        """Where nobody says: static for few places on a CPU, so that steps are recorded, else growing."""
         is_short = num_places is not None and num_rows * num_places <= MOST_STATIC_PLACES
-        return StaticCacheConfig() if self._is_small and is_short else GrowingCacheConfig()
+        return StaticCacheConfig() if self.device.type == "cpu" and is_short else GrowingCacheConfig()
 
 
 def _has_hooks(model: Model) -> bool:

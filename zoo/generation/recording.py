@@ -1,6 +1,6 @@
 """A step of decoding as a list of operations, without the modules around them.
 
-A step of a small model is some hundred operations of a few microseconds each. The modules, shapes and checks in Python
+A step is some hundred operations, of a small model of a few microseconds each. The modules, shapes and checks in Python
 between them take longer than they do. Where keys and values lie in buffers of a fixed shape, each step does the same
 operations on other numbers. So one is watched while it works (`Recorder`), and from then on what it did is done again
 (`Recording`), in the same order on the same weights and buffers: the same numbers, bit for bit. CUDA graphs do the same
