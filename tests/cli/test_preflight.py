@@ -1,10 +1,13 @@
 """What a run would take: tokens, operations, hours, memory, and whether that fits."""
 
+import dataclasses
+
 import pytest
 
 from zoo.cli.preflight import run_rows, shape_rows, size
 from zoo.models.anatomy import empty_model
 from zoo.models.create import model_config
+from zoo.tokenizer.train import FileConfig
 from zoo.training.config import RunConfig
 from zoo.training.shipped import load_run
 
@@ -27,6 +30,16 @@ def test_hours_are_operations_over_what_the_devices_do() -> None:
     assert " on 4 × h100 " in shared["hours"]
     lower = rows_of("trainer.precision=bf16-mixed", device="h100")
     assert "989T" in lower["hours"]
+
+
+def test_initial_weights_of_another_model() -> None:
+    """No setting is silent about acting on a part only: what is not drawn does not look as if it were."""
+    assert "initial weights" not in rows_of(device="h100")
+    config: RunConfig = load_run("gpt-nano", RUN).config
+    config = dataclasses.replace(config, init_from="runs/first", tokenizer=FileConfig(path="runs/first"))
+    rows = dict(run_rows(config, empty_model(config.model), "h100", 0.5))
+    told = rows["initial weights"]
+    assert told == "those of runs/first; model.initialization (gpt2) draws only heads that it lacks"
 
 
 def test_tokens() -> None:

@@ -185,6 +185,18 @@ def test_numbers_are_cut_as_asked() -> None:
         assert [one for one in pieces_of(config.train([text]), "1984") if one] == ["1", "9", "8", "4"]
 
 
+def test_single_digits_come_back_apart_from_wordpiece_alone() -> None:
+    text = "the year 1984 and 1984 again " * 50
+    for config, expected in (
+        (ByteLevelBPEConfig(vocab_size=400, single_digits=True), "1984"),
+        (UnigramConfig(vocab_size=200, single_digits=True), "1984"),
+        (WordPieceConfig(vocab_size=200, single_digits=True), "1 9 8 4"),
+        (WordPieceConfig(vocab_size=200), "1984"),
+    ):
+        tokenizer = config.train([text])
+        assert tokenizer.decode(tokenizer.encode("1984")) == expected
+
+
 def test_characters_without_a_piece_are_spelt_in_bytes() -> None:
     tokenizer = UnigramConfig(vocab_size=500, byte_fallback=True).train(TEXTS)
     text = "the 🙂 dog <0x41> ж"

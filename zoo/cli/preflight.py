@@ -42,6 +42,9 @@ def run_rows(config: RunConfig, model: Model, device: str | None, mfu: float) ->
         hours = f"{config.trainer.budget.limit:g}; how many tokens that are, a device tells: "
     yield "hours", hours + words
     yield from _memory_rows(config, kind, device)
+    if config.init_from is not None:
+        drawn = f"model.initialization ({config.model.initialization.kind}) draws only heads that it lacks"
+        yield "initial weights", f"those of {config.init_from}; {drawn}"
 
 
 def _budget_rows(config: RunConfig, cost: Cost) -> Iterator[Row]:
