@@ -23,13 +23,9 @@ GRAPH_BREAKS = {
 
 
 @pytest.fixture(autouse=True)
-def _fresh() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def _fresh() -> None:
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
-    yield
-    torch.set_num_threads(threads)
 
 
 def kinds() -> Iterator[Cell]:

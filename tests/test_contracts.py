@@ -43,15 +43,6 @@ ENCODER_LENGTHS = ((2, 4, 3), (3, 2, 1))
 NUM_DOCUMENTS = sum(len(row) for row in LENGTHS)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """These tensors are so small that threads would only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 # -------------------------------------------------------------------------------------------------- documents into rows
 
 

@@ -1,6 +1,5 @@
 """The model that people hold: what it opens, what it does with text, and what it says where it cannot."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,17 +12,6 @@ from zoo.generation.generate import Continuation
 from zoo.generation.sample import SamplingConfig
 from zoo.models import Model
 from zoo.pretrained import Pretrained
-
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Models so small that threads would mostly wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def test_a_tokenizer_that_does_not_belong_is_refused() -> None:

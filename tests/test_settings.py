@@ -6,7 +6,6 @@ its refusals allow; the classes come from the registries.
 
 import dataclasses
 import typing
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
@@ -76,15 +75,6 @@ MATTERS_WITH = {
     "norm.affine": Condition("placement", NORMED, "likewise"),
     "norm.bias": Condition("placement", NORMED, "likewise"),
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """These tensors are so small that threads would only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 # ----------------------------------------------------------------------------------------------------------- all fields

@@ -1,6 +1,6 @@
-"""What training tests share: one thread, no run folder left where they were started, runs that break or are watched."""
+"""What training tests share: no run folder left where they were started, runs that break or are watched."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,15 +17,6 @@ Gradients = dict[str, Tensor]
 
 class BrokenError(Exception):
     """The error that ends a run half-way in these tests."""
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Models so small that threads would mostly wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(autouse=True)
