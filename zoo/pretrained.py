@@ -17,6 +17,7 @@ from zoo.generation.decoding import DecodingConfig
 from zoo.generation.embed import embed
 from zoo.generation.fill import Filled, fill_masks, fill_spans
 from zoo.generation.generate import TokenRoles
+from zoo.generation.kept import Kept
 from zoo.generation.prompts import framed, prompt_tokens
 from zoo.generation.room import room_behind
 from zoo.generation.score import TextScore, score_texts, scored_row
@@ -206,6 +207,7 @@ class Pretrained:
         max_new_tokens: int | None = None,
         prefix: str = "",
         batch_size: int = 16,
+        kept: Kept | None = None,
         **options: Any,
     ) -> Iterator[str] | Iterator[Piece]:
         """As `generate`, but a text comes piece by piece while it is written.
@@ -218,12 +220,15 @@ class Pretrained:
         `generate` returns. The texts of several prompts are written side by side, `batch_size` at a time, so their
         pieces come mixed: each is a `Piece` with the number of its prompt and whether it is the last of its text.
         Wrong input raises at once; so does what chooses among several texts (beams, best_of).
+
+        With `kept`, a `zoo.generation.kept.Kept` that earlier calls had too, a decoder does not read again what its
+        one prompt has in common with what they read and wrote, where the prompt begins with all of that.
         """
         self._require("generate")
         config = self._decoding(options, prefix)
         texts = [prompt] if isinstance(prompt, str) else list(prompt)
         tokens = [prompt_tokens(self.config.kind, self.tokenizer, text) for text in texts]
-        pieces = self._writer().stream(tokens, config, max_new_tokens, batch_size)
+        pieces = self._writer().stream(tokens, config, max_new_tokens, batch_size, kept)
         return (piece.text for piece in pieces if piece.text) if isinstance(prompt, str) else pieces
 
     @overload

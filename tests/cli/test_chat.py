@@ -51,6 +51,22 @@ def test_turns_follow_the_template(folder: Path, command: Command, monkeypatch: 
     assert out == "".join(f"{answer}\n" for answer in expected)
 
 
+def test_a_turn_is_not_read_again() -> None:
+    plain = talker()
+    signs = [(token,) for token in range(plain.tokenizer.vocab_size) if not plain.tokenizer.decode([token]).isascii()]
+    answers = Conventions(template=ChatTemplate(TEMPLATE, {}), barred=tuple(signs))  # so that they are spelt one way
+    model = Pretrained(plain.model, plain.tokenizer, answers)
+    expected = by_hand(model, "", "Hello", "Who?", "So?")
+    widths: list[int] = []
+    model.model.backbone.register_forward_hook(lambda _, inputs, __: widths.append(inputs[0].shape[1]))
+    conversation = Conversation(model, [], OPTIONS)
+    for said in ("Hello", "Who?", "So?"):
+        conversation.answer(said, lambda _: None)
+    assert [one["content"] for one in conversation.messages[1::2]] == expected
+    read = [width for width in widths if width > 1]  # the last token of an answer is read with the next turn
+    assert read[1:] == [1 + len("\nu:Who?\na:"), 1 + len("\nu:So?\na:")]
+
+
 def test_the_end_of_the_input_ends_it(folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("Hello"))
     assert command("chat", folder, "--max-new-tokens", "2").status == 0

@@ -48,7 +48,7 @@ def test_what_does_not_fit_is_refused_and_what_fits_is_shared_out(
 
     assert [at_once(memory) for memory in (each, 2 * each, 7 * each, 100 * each)] == [1, 1, 3, 16]
     assert at_once(100 * each, 2) == 2
-    with pytest.raises(ConfigError, match=r"4 rows of .* GB each take about .*; take at most 3") as caught:
+    with pytest.raises(ConfigError, match=r"4 rows side by side take about .*; take at most 3") as caught:
         at_once(each - 1)
     assert caught.value.key == name
     assert prompts_at_once(model, [5], [10], DecodingConfig(), 7) == 7  # a row a prompt is nobody's choice

@@ -72,7 +72,10 @@ class Conversation:
     """
 
     def __init__(self, model: Pretrained, first: list[dict[str, str]], decoding: dict[str, Any]) -> None:
+        from zoo.generation.kept import Kept
+
         self._model, self._first, self._decoding = model, first, decoding
+        self._kept = Kept() if model.config.kind == "decoder" else None
         self.messages = list(first)
 
     def hold(self, ask: Callable[[], str], show: Callable[[str], None]) -> None:
@@ -102,7 +105,7 @@ class Conversation:
                 limit = ANSWER_TOKENS if room is None else min(ANSWER_TOKENS, room)
             else:
                 limit = self._decoding["max_new_tokens"]
-            pieces = self._model.stream(prompt, **{**self._decoding, "max_new_tokens": limit})
+            pieces = self._model.stream(prompt, **{**self._decoding, "max_new_tokens": limit}, kept=self._kept)
         except DataError as error:
             note(f"error: {error}; /reset begins anew")
             return

@@ -6,6 +6,7 @@ an encoder's on the right. Padding is document −1 and positions are explicit, 
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -176,6 +177,7 @@ def generate_steps(
     samples: int = 1,
     watch: Watch | None = None,
     cache: CacheConfig | None = None,
+    start: Callable[..., Running] | None = None,
 ) -> Iterator[Step]:
     """Writes a token behind each prompt at every step, until each row has ended.
 
@@ -189,6 +191,7 @@ def generate_steps(
         samples: rows of each prompt, one after the other; they share what is computed of it.
         watch: ends rows for other reasons than a token of `roles.stop`.
         cache: how keys and values of earlier places are kept; None: what is fastest. The results are the same.
+        start: makes the `Running` of these rows (`Continued`); None: everything is computed.
 
     Raises:
         DataError: an empty prompt, or learned positions do not suffice; before anything is computed.
@@ -196,7 +199,8 @@ def generate_steps(
     """
     language_model_head(model)
     limits = new_token_limits(model, [len(prompt) for prompt in prompts], max_new_tokens)
-    return _steps(model, prompts, roles, choose, _Ends(limits, samples, watch), cache)
+    begun = functools.partial(start or Running, model, prompts, roles, cache, max(limits, default=0))
+    return _steps(prompts, begun, choose, _Ends(limits, samples, watch))
 
 
 def language_model_head(model: Model) -> nn.Module:
@@ -323,24 +327,19 @@ class _Ends(NamedTuple):
 # The decorator, not a `with` around the loop: the mode must not reach into the code that runs between two steps.
 @torch.inference_mode()
 def _steps(
-    model: Model,
-    prompts: Sequence[Sequence[int]],
-    roles: TokenRoles,
-    choose: Choose,
-    ends: _Ends,
-    cache: CacheConfig | None,
+    prompts: Sequence[Sequence[int]], begun: Callable[[], Running], choose: Choose, ends: _Ends
 ) -> Iterator[Step]:
     if not prompts:
         return
-    running = Running(model, prompts, roles, cache, max(ends.limits))
+    running = begun()
     rows_B = torch.arange(len(prompts), device=running.device).repeat_interleave(ends.samples)
     logits_BV = running.logits()[rows_B]
     running.select(rows_B)
     limits_B = torch.tensor(ends.limits, device=running.device)[rows_B]
     running.history = running.history._replace(limits_B=limits_B)
-    stop = torch.tensor(roles.stop, dtype=torch.int64, device=running.device)
+    stop = torch.tensor(running.history.stop, dtype=torch.int64, device=running.device)
     live_B, none_B = running.history.live_B, torch.zeros_like(running.history.live_B)
-    surely = min(ends.limits) if ends.watch is None and not roles.stop else 0  # so many steps end no row
+    surely = min(ends.limits) if ends.watch is None and not len(stop) else 0  # so many steps end no row
     for count in itertools.count(1):
         chosen_B = choose(logits_BV, running.history)
         stopped_B = none_B if ends.watch is None else ends.watch(chosen_B, live_B)

@@ -54,8 +54,8 @@ def prompts_at_once(
     if rows * each > memory:
         name = "num_beams" if config.num_beams > 1 else "num_return" if config.best_of is None else "best_of"
         raise ConfigError(
-            f"{rows} rows of {_in_gb(each)} GB each take about {_in_gb(rows * each)} GB, and there are "
-            f"{_in_gb(memory)}; take at most {memory // each}, or a lower max_new_tokens",
+            f"{rows} rows side by side take about {_in_gb(rows * each)} GB, and there are {_in_gb(memory)}; take at "
+            f"most {memory // each}, or a lower max_new_tokens",
             name,
         )
     return max(1, min(batch_size, int(SHARE * memory) // (rows * each)))

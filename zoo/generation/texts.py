@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from zoo.errors import ConfigError
 from zoo.generation.counts import check_count
 from zoo.generation.decoding import DecodingConfig, asked_roles, check_tokens, decode
-from zoo.generation.generate import Continuation, Reason, TokenRoles, generate_steps, language_model_head, writing_stack
+from zoo.generation.generate import (
+    Continuation,
+    Reason,
+    Running,
+    TokenRoles,
+    generate_steps,
+    language_model_head,
+    writing_stack,
+)
+from zoo.generation.kept import Continued, Kept
 from zoo.generation.room import new_token_limits
 from zoo.generation.rows import prompts_at_once
 from zoo.generation.sample import Sampler
@@ -116,24 +126,34 @@ class Writer(NamedTuple):
         ]
 
     def stream(
-        self, prompts: Sequence[Sequence[int]], config: DecodingConfig, max_new_tokens: int | None, batch_size: int
+        self,
+        prompts: Sequence[Sequence[int]],
+        config: DecodingConfig,
+        max_new_tokens: int | None,
+        batch_size: int,
+        kept: Kept | None = None,
     ) -> Iterator[Piece]:
         """The texts of all prompts piece by piece, `batch_size` prompts side by side.
 
-        All pieces of a prompt together are what `write` gives. Wrong input raises at once.
+        All pieces of a prompt together are what `write` gives. Wrong input raises at once. What is `kept` of an earlier
+        call is not computed again, where it is the beginning of the only prompt.
 
         Raises:
-            ConfigError: a text would be chosen among several. DataError, ConfigError, ZooError: as `decode`.
+            ConfigError: a text would be chosen among several; `kept` goes with one prompt of a decoder and without a
+                `cache`. DataError, ConfigError, ZooError: as `decode`.
         """
         for name, value in (("num_beams", config.num_beams), ("best_of", config.samples)):
             if value > 1:
                 raise ConfigError(f"{value} texts would have to be whole before one is chosen; stream one", name)
+        if kept is not None and (len(prompts) != 1 or not self.goes_on or config.cache is not None):
+            raise ConfigError("it goes with one prompt of a decoder, and without a cache; leave it out", "kept")
         limits = self._check(prompts, config, max_new_tokens, batch_size)
+        start = None if kept is None else functools.partial(Continued, kept)
 
         def pieces() -> Iterator[Piece]:
             for first in range(0, len(prompts), batch_size):
                 numbers = range(first, min(first + batch_size, len(prompts)))
-                yield from self._pieces(prompts, numbers, config, max_new_tokens, limits)
+                yield from self._pieces(prompts, numbers, config, max_new_tokens, limits, start)
 
         return pieces()
 
@@ -144,6 +164,7 @@ class Writer(NamedTuple):
         config: DecodingConfig,
         max_new_tokens: int | None,
         limits: Sequence[int],
+        start: Callable[..., Running] | None,
     ) -> Iterator[Piece]:
         """The pieces of one batch, the prompts of these numbers, each of which may get so many tokens."""
         roles = asked_roles(self.roles, config)
@@ -151,7 +172,14 @@ class Writer(NamedTuple):
         texts = [self._stream(prompt, config.stop) for prompt in batch]
         watch, choose = StopWatch(texts, roles.stop), Sampler(config, numbers)
         steps = generate_steps(
-            self.model, batch, roles, choose, max_new_tokens=max_new_tokens, watch=watch, cache=config.cache
+            self.model,
+            batch,
+            roles,
+            choose,
+            max_new_tokens=max_new_tokens,
+            watch=watch,
+            cache=config.cache,
+            start=start,
         )
         for count, step in enumerate(steps, start=1):
             columns = zip(*(column.tolist() for column in (step.tokens_B, step.live_B, step.stopped_B)), strict=True)

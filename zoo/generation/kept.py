@@ -1,0 +1,70 @@
+"""Keys and values that stay from one call to the next: a conversation is read once, not anew at every turn.
+
+What a decoder computes of a place depends on the tokens before it and on nothing else. So where the tokens of a prompt
+begin with all those of the call before, only the rest is computed; where they do not, everything is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from zoo.generation.cache import Cache, CacheConfig, GrowingCacheConfig
+from zoo.generation.generate import Places, Running, TokenRoles
+from zoo.models.base import Model
+
+
+class Kept:
+    """What a model computed of one text, to go on from; the model's weights must stay as they are."""
+
+    def __init__(self) -> None:
+        self._model: Model | None = None
+        self._cache: Cache | None = None
+        self._tokens: list[int] = []
+
+    def beginning(self, model: Model, prompt: Sequence[int]) -> tuple[Cache, int] | None:
+        """The cache, and how many tokens of the prompt it holds; None: it holds others, or leaves none to compute."""
+        count = len(self._tokens)
+        fits = self._model is model and 0 < count < len(prompt) and self._tokens == list(prompt[:count])
+        return (self._cache, count) if fits and self._cache is not None else None
+
+    def hold(self, model: Model, cache: Cache, tokens: list[int]) -> None:
+        """Keeps a cache that holds these tokens."""
+        self._model, self._cache, self._tokens = model, cache, tokens
+
+    def forget(self) -> None:
+        """Keeps nothing: what is interrupted may be half computed."""
+        self._model, self._cache, self._tokens = None, None, []
+
+
+class Continued(Running):
+    """A decoder at work on one row, from where an earlier call on the same text has left off.
+
+    Args:
+        kept: what is kept of the earlier call, and of this one for the next.
+        model, prompts, roles, cache, num_new: as for `Running`; the cache is one that grows.
+    """
+
+    def __init__(
+        self,
+        kept: Kept,
+        model: Model,
+        prompts: Sequence[Sequence[int]],
+        roles: TokenRoles,
+        cache: CacheConfig | None = None,
+        num_new: int | None = None,
+    ) -> None:
+        super().__init__(model, prompts, roles, GrowingCacheConfig())
+        self._kept, self._model = kept, model
+        found = kept.beginning(model, prompts[0])
+        if found is not None:
+            self._cache, count = found
+            self._places = Places(self._places.tokens_BT[:, count:])
+
+    def logits(self) -> Tensor:
+        """(1, V) the logits of what comes next."""
+        self._kept.forget()
+        logits_BV = super().logits()
+        self._kept.hold(self._model, self._cache, self.history.tokens_BS[0].tolist())
+        return logits_BV
