@@ -58,6 +58,7 @@ def foreign_config(architecture: str, name: str, **changes: Any) -> Any:
         "label2id": {label: number for number, label in enumerate(labels)},
         "pad_token_id": PADDING,
         "eos_token_id": END,
+        "decoder_start_token_id": END,
     }
     return type(case.config)(**{**given, **changes})
 
@@ -116,12 +117,12 @@ def batches(architecture: str, name: str, padding: str) -> tuple[dict[str, Tenso
 def _read_twice(
     theirs: dict[str, Tensor], ours: dict[str, Tensor], real: Tensor
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
-    """BART classifies what its decoder says at the end token of the input, which it reads one place later."""
+    """BART and T5 classify what the decoder says at the end token of the input, which it reads one place later."""
     end = real & ~functional.pad(real, (0, 1))[:, 1:]
     tokens = ours["tokens"].masked_fill(ours["tokens"] == END, END + 1).masked_fill(end, END)
     shifted = functional.pad(tokens, (1, 0), value=END)[:, :-1]
     ours |= {"tokens": tokens, "decoder_tokens": shifted, "decoder_documents": ours["documents"]}
-    return theirs | {"input_ids": tokens}, ours, real
+    return theirs | {"input_ids": tokens, "decoder_attention_mask": real.long()}, ours, real
 
 
 def oracle_result(architecture: str, name: str, padding: str, **changes: Any) -> Result:

@@ -60,8 +60,11 @@ CLOSING = """
   transformers; here the objective does.
 - **Decoders that classify** read the last token that is no padding. transformers finds it by `pad_token_id`, we by the
   padding of the batch: give the config a `pad_token_id` before transformers classifies more than one row.
-- **BART classifies** at the end token of the input, which its decoder reads once more and one place later: give
-  `decoder_tokens` as the input moved by one, with the end token in front.
+- **BART and T5 classify** at the end token of the input, which the decoder reads once more and one place later: give
+  `decoder_tokens` as the input moved by one, with the token in front that the decoder begins with (BART: the end
+  token, T5: padding). So do their classes for question answering, which mark places of what the decoder reads.
+- **`T5EncoderModel`, `T5ForTokenClassification`** (mT5's, too) and **`BartForCausalLM`** are halves of a model, and are
+  refused by their names; the whole opens.
 - **DistilBERT's `dropout`** acts on attention's branch, too, when it is trained here.
 - **longrope** changes its frequencies where a text passes the original length. Here a model has those of the length
   that its config says; transformers' `generate` changes in the midst of a text and keeps the keys of the old ones, so

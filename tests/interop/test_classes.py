@@ -16,14 +16,20 @@ from tests.interop import classes
 from tests.interop.cases import CASES, FIRST
 from tests.interop.classes import CLASSES
 from tests.interop.parity import TOLERANCE, saved_weights
-from zoo.errors import CheckpointError
+from zoo.errors import CheckpointError, ConfigError
 from zoo.interop import ARCHITECTURES, from_zoo, left_out, read_config, to_zoo, write_config
-from zoo.interop.base import POOLER
+from zoo.interop.base import POOLER, Architecture
 
 SIDES = [
     pytest.param(architecture, name, padding, marks=() if padding == "right" else pytest.mark.slow)
     for architecture, name in CLASSES
     for padding in classes.paddings(architecture, name)
+]
+TOKENS_OF_DECODERS = [
+    name
+    for _, table in ARCHITECTURES.items()
+    for name, heads in table.classes.items()
+    if heads == ("token_classification",) and table.constant["kind"] == "decoder"
 ]
 FILES = [
     pytest.param(architecture, name, marks=() if architecture in ("bert", "gpt2") else pytest.mark.slow)
@@ -44,6 +50,23 @@ def test_a_class_is_written_under_its_name(architecture: str, name: str) -> None
 @pytest.mark.parametrize("architecture, name, padding", SIDES)
 def test_parity(architecture: str, name: str, padding: str) -> None:
     assert max(classes.parity(architecture, name, padding)) < TOLERANCE
+
+
+@pytest.mark.parametrize("changes", [{}, {"classifier_dropout": 0.25}], ids=["usual", "said"])
+@pytest.mark.parametrize("architecture, name", [pair for pair in CLASSES if pair[1] in TOKENS_OF_DECODERS])
+def test_the_dropout_before_labels_of_tokens(architecture: str, name: str, changes: dict[str, float]) -> None:
+    with torch.device("meta"):
+        theirs = getattr(transformers, name)(classes.foreign_config(architecture, name, **changes))
+    ours = classes.our_config(architecture, name, **changes).heads["token_classification"]
+    assert ours.dropout == theirs.dropout.p  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name, table", [(name, table) for _, table in ARCHITECTURES.items() for name in table.refused])
+def test_halves_of_models_are_refused_by_name(name: str, table: Architecture) -> None:
+    assert hasattr(transformers, name)
+    told = f"^architectures: {name} does not open here: .*what opens: {next(iter(table.classes))}"
+    with pytest.raises(ConfigError, match=told):
+        read_config(table.name, {"architectures": [name]})
 
 
 @pytest.mark.parametrize("padding", ["left", "right"])

@@ -10,7 +10,8 @@ def test_every_architecture_with_all_that_it_has() -> None:
     listed = {row.name: row for row in architectures()}
     assert list(listed) == sorted(ARCHITECTURES)
     assert listed["bert"].classes == (*ARCHITECTURES["bert"].classes,)
-    assert listed["gpt2"].heads == ("language_model", "sequence_classification")
+    heads = ("language_model", "sequence_classification", "token_classification", "span_extraction")
+    assert listed["gpt2"].heads == heads
     for row in listed.values():
         assert row.opens
         assert row.paper

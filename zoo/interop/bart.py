@@ -10,6 +10,7 @@ from zoo.interop.base import (
     ACTIVATION_NAMES,
     ARCHITECTURES,
     HARMLESS,
+    LABELS,
     REQUIRED,
     Architecture,
     Field,
@@ -18,6 +19,7 @@ from zoo.interop.base import (
     tied,
     under,
 )
+from zoo.interop.labels import SPAN
 from zoo.interop.layouts import AsRow
 from zoo.models import ModelConfig
 
@@ -38,6 +40,7 @@ def weights(config: ModelConfig) -> tuple[Rule, ...]:
     rules = [
         *_token_tables(config),
         Rule("final_logits_bias", ("heads.language_model.bias",), AsRow(), tensors=True),
+        Rule("qa_outputs", ("heads.span_extraction.output",)),
         Rule("classification_head.dense", ("heads.sequence_classification.transform.dense",)),
         Rule("classification_head.out_proj", ("heads.sequence_classification.output",)),
     ]
@@ -92,6 +95,11 @@ FIELDS = (
 )
 """What BART and Marian read alike."""
 
+CLASSIFIER_DROPOUT = Field(
+    "classifier_dropout", tuple(f"heads.sequence_classification.{place}dropout" for place in ("", "transform.")), 0.0
+)
+"""It acts before both layers of the classifier."""
+
 LAST_OF_DECODER: Mapped = {
     "kind": "sequence_classification",
     "pooling": "last",
@@ -101,7 +109,12 @@ LAST_OF_DECODER: Mapped = {
 
 
 def modernize(config: Mapped) -> Mapped:
-    """The number of classes spelled out: theirs has three, as its first published classifier, where none are given."""
+    """The number of classes spelled out: theirs has three, as its first published classifier, where none are given.
+
+    Its class for question answering has two, begin and end, whatever its config says.
+    """
+    if "BartForQuestionAnswering" in (config.get("architectures") or ()):
+        return {name: value for name, value in config.items() if name not in LABELS}
     if config.get("id2label") is None:
         config.setdefault("num_labels", 3)
     return config
@@ -114,22 +127,19 @@ BART = Architecture(
     classes={
         "BartForConditionalGeneration": ("language_model",),
         "BartForSequenceClassification": ("sequence_classification",),
+        "BartForQuestionAnswering": ("span_extraction",),
         "BartModel": (),
     },
     constant={
         **BOTH,
         "positions": {"kind": "learned", "offset": 2},
         "embedding": {"norm": True},
-        "heads": {**BOTH["heads"], "sequence_classification": LAST_OF_DECODER},
+        "heads": {**BOTH["heads"], "sequence_classification": LAST_OF_DECODER, "span_extraction": SPAN},
     },
     fields=(
         Field("vocab_size", ("vocab_size",), 50265),
         Field("pad_token_id", ("embedding.padding_token",), 1),
-        Field(
-            "classifier_dropout",
-            tuple(f"heads.sequence_classification.{place}dropout" for place in ("", "transform.")),
-            0.0,
-        ),
+        CLASSIFIER_DROPOUT,
         *FIELDS,
     ),
     required={
@@ -156,5 +166,6 @@ BART = Architecture(
     weights=weights,
     modernize=modernize,
     prefix="model",
+    refused={"BartForCausalLM": "it is a decoder without its encoder"},
 )
 ARCHITECTURES.add(BART.name, BART)

@@ -116,6 +116,7 @@ class Architecture:
         optional: foreign modules of other classes of the architecture that files often hold all the same (BERT's
             pooler); where our model has no place for them they are left out, and `left_out` names them.
         renamed: classes by the names that older files have for them, and today's names.
+        refused: classes that do not open although transformers has them, and why.
         modernize: brings spellings of older versions into today's, and drops fields that repeat others.
     """
 
@@ -135,6 +136,7 @@ class Architecture:
     output: str = ""
     optional: tuple[str, ...] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
     modernize: Callable[[Mapped], Mapped] = current
 
 

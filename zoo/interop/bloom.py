@@ -7,7 +7,7 @@ own.
 from __future__ import annotations
 
 from zoo.interop.base import ARCHITECTURES, HARMLESS, REQUIRED, Architecture, Field, Mapped, Rule, tied, under
-from zoo.interop.labels import LAST_TOKEN
+from zoo.interop.labels import OF_DECODERS, classifier_dropout
 from zoo.interop.layouts import ByHead
 from zoo.models import ModelConfig
 
@@ -32,6 +32,8 @@ def weights(config: ModelConfig) -> tuple[Rule, ...]:
         Rule("transformer.ln_f", ("backbone.stack.norm",)),
         Rule("lm_head", ("heads.language_model.output",)),
         Rule("score", ("heads.sequence_classification.output",)),
+        Rule("classifier", ("heads.token_classification.output",)),
+        Rule("qa_outputs", ("heads.span_extraction.output",)),
     )
 
 
@@ -54,6 +56,8 @@ BLOOM = Architecture(
     classes={
         "BloomForCausalLM": ("language_model",),
         "BloomForSequenceClassification": ("sequence_classification",),
+        "BloomForTokenClassification": ("token_classification",),
+        "BloomForQuestionAnswering": ("span_extraction",),
         "BloomModel": (),
     },
     constant={
@@ -63,7 +67,7 @@ BLOOM = Architecture(
         "positions": {"kind": "alibi"},
         "feed_forward": {"kind": "plain", "activation": "gelu_bloom"},
         "embedding": {"norm": True},
-        "heads": {"language_model": {"kind": "language_model"}, "sequence_classification": LAST_TOKEN},
+        "heads": {"language_model": {"kind": "language_model"}, **OF_DECODERS},
         "initialization": {"kind": "gpt2"},
     },
     fields=(
@@ -98,6 +102,7 @@ BLOOM = Architecture(
         "unk_token_id",
     },
     weights=weights,
+    together=(classifier_dropout(("heads.token_classification.dropout",), otherwise="hidden_dropout"),),
     modernize=modernize,
     prefix="transformer",
 )

@@ -120,6 +120,8 @@ def _heads(table: Architecture, classes: Any, tensors: Container[str] | None) ->
             heads, pooler = table.classes[name], f"{table.pooler}.weight"
             there = tensors is None or pooler in tensors or pooler.removeprefix(f"{table.prefix}.") in tensors
             return heads if there else tuple(head for head in heads if head != POOLER)
+    if reasons := [f"{name} does not open here: {table.refused[name]}" for name in classes if name in table.refused]:
+        raise ConfigError(f"{'; '.join(reasons)} (what opens: {', '.join(table.classes)})", "architectures")
     raise ConfigError(unknown_name(f"class of {table.name}", classes[0], table.classes), "architectures")
 
 

@@ -22,7 +22,7 @@ from zoo.interop.base import (
     Together,
     under,
 )
-from zoo.interop.labels import LAST_TOKEN
+from zoo.interop.labels import LAST_TOKEN, TOKEN_DROPOUT, TOKENS
 from zoo.interop.layer_types import changes_for
 from zoo.interop.layouts import ByHead, FirstRowsLast
 from zoo.interop.llama import FEED_FORWARD, PRE_NORM, rules
@@ -186,6 +186,7 @@ DEEPSEEK_V3 = Architecture(
     classes={
         "DeepseekV3ForCausalLM": ("language_model",),
         "DeepseekV3ForSequenceClassification": ("sequence_classification",),
+        "DeepseekV3ForTokenClassification": ("token_classification",),
         "DeepseekV3Model": (),
     },
     constant={
@@ -194,7 +195,11 @@ DEEPSEEK_V3 = Architecture(
         "norm": {"kind": "rms_norm"},
         "positions": {"kind": "rotary"},
         "attention": {"kind": "latent", "latent_norm": {"kind": "rms_norm", "eps": 1e-6}},
-        "heads": {"language_model": {"kind": "language_model"}, "sequence_classification": LAST_TOKEN},
+        "heads": {
+            "language_model": {"kind": "language_model"},
+            "sequence_classification": LAST_TOKEN,
+            "token_classification": TOKENS,
+        },
         "initialization": {"kind": "gpt2"},
     },
     fields=(
@@ -236,6 +241,7 @@ DEEPSEEK_V3 = Architecture(
     },
     weights=weights,
     together=(
+        TOKEN_DROPOUT,
         rope(),
         Together(("qk_rope_head_dim", "qk_nope_head_dim"), read_attention, write_attention),
         Together(

@@ -18,7 +18,7 @@ from zoo.interop.base import (
     Rule,
     Together,
 )
-from zoo.interop.labels import LAST_TOKEN
+from zoo.interop.labels import LAST_TOKEN, TOKEN_DROPOUT, TOKENS
 from zoo.interop.layer_types import FULL, SLIDING, read_windows, write_windows
 from zoo.interop.llama import ATTENTION, FEED_FORWARD, rules
 from zoo.interop.rope import modernize, rope
@@ -79,6 +79,7 @@ GEMMA2 = Architecture(
     classes={
         "Gemma2ForCausalLM": ("language_model",),
         "Gemma2ForSequenceClassification": ("sequence_classification",),
+        "Gemma2ForTokenClassification": ("token_classification",),
         "Gemma2Model": (),
     },
     constant={
@@ -88,7 +89,11 @@ GEMMA2 = Architecture(
         "positions": {"kind": "rotary"},
         "embedding": {"scale": "sqrt_dim"},
         "feed_forward": {"kind": "gated", "bias": False},
-        "heads": {"language_model": {"kind": "language_model"}, "sequence_classification": LAST_TOKEN},
+        "heads": {
+            "language_model": {"kind": "language_model"},
+            "sequence_classification": LAST_TOKEN,
+            "token_classification": TOKENS,
+        },
         "initialization": {"kind": "gpt2"},
     },
     fields=(
@@ -123,6 +128,7 @@ GEMMA2 = Architecture(
     },
     weights=weights,
     together=(
+        TOKEN_DROPOUT,
         rope(),
         Together(("sliding_window", "layer_types"), read_sliding, write_sliding),
         Together(("query_pre_attn_scalar",), read_scale, write_scale),

@@ -16,7 +16,7 @@ from zoo.interop.base import (
     tied,
     under,
 )
-from zoo.interop.labels import LAST_TOKEN
+from zoo.interop.labels import OF_DECODERS, TOKEN_DROPOUT
 from zoo.interop.layouts import Stacked
 from zoo.models import ModelConfig
 
@@ -43,6 +43,8 @@ def weights(config: ModelConfig) -> tuple[Rule, ...]:
         Rule("transformer.ln_f", ("backbone.stack.norm",)),
         Rule("lm_head", ("heads.language_model.output",)),
         Rule("score", ("heads.sequence_classification.output",)),
+        Rule("classifier", ("heads.token_classification.output",)),
+        Rule("qa_outputs", ("heads.span_extraction.output",)),
     )
 
 
@@ -53,6 +55,8 @@ GPT2 = Architecture(
     classes={
         "GPT2LMHeadModel": ("language_model",),
         "GPT2ForSequenceClassification": ("sequence_classification",),
+        "GPT2ForTokenClassification": ("token_classification",),
+        "GPT2ForQuestionAnswering": ("span_extraction",),
         "GPT2Model": (),
     },
     constant={
@@ -61,7 +65,7 @@ GPT2 = Architecture(
         "norm": {"kind": "layer_norm"},
         "positions": {"kind": "learned"},
         "feed_forward": {"kind": "plain"},
-        "heads": {"language_model": {"kind": "language_model"}, "sequence_classification": LAST_TOKEN},
+        "heads": {"language_model": {"kind": "language_model"}, **OF_DECODERS},
         "initialization": {"kind": "gpt2"},
     },
     fields=(
@@ -98,6 +102,7 @@ GPT2 = Architecture(
         "summary_use_proj",
     },
     weights=weights,
+    together=(TOKEN_DROPOUT,),
     ignored=("transformer.h.{layer}.attn.bias", "transformer.h.{layer}.attn.masked_bias"),  # causal masks
     prefix="transformer",
 )

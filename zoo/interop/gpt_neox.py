@@ -19,7 +19,7 @@ from zoo.interop.base import (
     tied,
     under,
 )
-from zoo.interop.labels import LAST_TOKEN
+from zoo.interop.labels import OF_DECODERS, TOKEN_DROPOUT
 from zoo.interop.layouts import ByHead
 from zoo.interop.rope import modernize as with_rope_parameters
 from zoo.interop.rope import rope
@@ -46,6 +46,8 @@ def weights(config: ModelConfig) -> tuple[Rule, ...]:
         Rule("gpt_neox.final_layer_norm", ("backbone.stack.norm",)),
         Rule("embed_out", ("heads.language_model.output",)),
         Rule("score", ("heads.sequence_classification.output",)),
+        Rule("classifier", ("heads.token_classification.output",)),
+        Rule("qa_outputs", ("heads.span_extraction.output",)),
     )
 
 
@@ -64,6 +66,8 @@ GPT_NEOX = Architecture(
     classes={
         "GPTNeoXForCausalLM": ("language_model",),
         "GPTNeoXForSequenceClassification": ("sequence_classification",),
+        "GPTNeoXForTokenClassification": ("token_classification",),
+        "GPTNeoXForQuestionAnswering": ("span_extraction",),
         "GPTNeoXModel": (),
     },
     constant={
@@ -72,7 +76,7 @@ GPT_NEOX = Architecture(
         "norm": {"kind": "layer_norm"},
         "positions": {"kind": "rotary"},
         "feed_forward": {"kind": "plain"},
-        "heads": {"language_model": {"kind": "language_model"}, "sequence_classification": LAST_TOKEN},
+        "heads": {"language_model": {"kind": "language_model"}, **OF_DECODERS},
         "initialization": {"kind": "gpt2"},
     },
     fields=(
@@ -99,11 +103,10 @@ GPT_NEOX = Architecture(
     },
     harmless=HARMLESS
     | {
-        "classifier_dropout",  # of heads for fine-tuning
         "pad_token_id",  # has no special row
     },
     weights=weights,
-    together=(rope(partial=0.25),),
+    together=(rope(partial=0.25), TOKEN_DROPOUT),
     ignored=(
         "gpt_neox.layers.{layer}.attention.bias",  # causal masks
         "gpt_neox.layers.{layer}.attention.masked_bias",

@@ -23,6 +23,13 @@ LAST_TOKEN: Mapped = {"kind": "sequence_classification", "pooling": "last", "bia
 """How decoders classify: one matrix on the last token."""
 
 
+TOKENS: Mapped = {"kind": "token_classification"}
+"""How decoders label tokens: a matrix and a bias on each."""
+SPAN: Mapped = {"kind": "span_extraction", "dropout": 0.0}
+"""How decoders mark begin and end: likewise, and nothing is dropped."""
+OF_DECODERS: Mapped = {"sequence_classification": LAST_TOKEN, "token_classification": TOKENS, "span_extraction": SPAN}
+
+
 def read_labels(kind: str, config: Mapping[str, Any]) -> Mapped:
     """The settings of a head of this kind that say what its classes are.
 
@@ -75,19 +82,24 @@ def _labels(config: Mapping[str, Any]) -> int | list[str]:
 
 
 def classifier_dropout(
-    paths: tuple[str, ...], name: str = "classifier_dropout", otherwise: str = "hidden_dropout_prob", usual: Any = None
+    paths: tuple[str, ...],
+    name: str = "classifier_dropout",
+    otherwise: str | float = "hidden_dropout_prob",
+    usual: Any = None,
 ) -> Together:
-    """The dropout before a classifier, which is that of the hidden states where it is not given.
+    """The dropout before a classifier, which is that of the hidden states, or a constant, where it is not given.
 
     Args:
         paths: settings of ours that all get it; the first that a model has is written.
         name, usual: of the field, and its default.
-        otherwise: the field that holds where it is null.
+        otherwise: the field that holds where it is null, or the value.
     """
 
     def read(theirs: Mapped) -> Mapped:
         given = theirs.get(name, usual)
-        return dict.fromkeys(paths, theirs[otherwise] if given is None else given)
+        if given is None:
+            given = theirs[otherwise] if isinstance(otherwise, str) else otherwise
+        return dict.fromkeys(paths, given)
 
     def write(config: ModelConfig) -> Mapped:
         for path in paths:
@@ -97,3 +109,7 @@ def classifier_dropout(
         return {}
 
     return Together((name,), read, write)
+
+
+TOKEN_DROPOUT = classifier_dropout(("heads.token_classification.dropout",), otherwise=0.1)
+"""The dropout before the labels of a decoder's tokens, where its config has no dropout of hidden states."""

@@ -20,7 +20,7 @@ from zoo.interop.base import (
     tied,
     under,
 )
-from zoo.interop.labels import LAST_TOKEN
+from zoo.interop.labels import OF_DECODERS, TOKEN_DROPOUT
 from zoo.interop.rope import modernize as with_rope_parameters
 from zoo.interop.rope import rope
 from zoo.models import ModelConfig
@@ -47,20 +47,32 @@ PRE_NORM = {
 LAYER = ATTENTION | FEED_FORWARD | PRE_NORM
 
 
-def rules(config: ModelConfig, layer: Mapping[str, str]) -> tuple[Rule, ...]:
-    """Where each module of an architecture is with us whose modules have Llama's names, but for those of a layer."""
+def rules(config: ModelConfig, layer: Mapping[str, str], base: str = "model") -> tuple[Rule, ...]:
+    """Where each module of an architecture is with us whose modules have Llama's names, but for those of a layer.
+
+    Args:
+        config: ours. layer: the modules of a layer, their name → ours.
+        base: what the base model is called.
+    """
     return (
-        Rule("model.embed_tokens", ("backbone.embedding.tokens",), also=("lm_head",) if tied(config) else ()),
-        *under("model.layers.{layer}", "backbone.stack.blocks.{layer}", layer),
-        Rule("model.norm", ("backbone.stack.norm",)),
+        Rule(f"{base}.embed_tokens", ("backbone.embedding.tokens",), also=("lm_head",) if tied(config) else ()),
+        *under(f"{base}.layers.{{layer}}", "backbone.stack.blocks.{layer}", layer),
+        Rule(f"{base}.norm", ("backbone.stack.norm",)),
         Rule("lm_head", ("heads.language_model.output",)),
         Rule("score", ("heads.sequence_classification.output",)),
+        Rule("score", ("heads.token_classification.output",)),
+        Rule("qa_outputs", ("heads.span_extraction.output",)),
     )
+
+
+def base_name(config: ModelConfig) -> str:
+    """What the base model is called: beside the head that marks a span it has the name of older days."""
+    return "transformer" if "span_extraction" in config.heads else "model"
 
 
 def weights(config: ModelConfig) -> tuple[Rule, ...]:
     """Where each module of Llama is with us."""
-    return rules(config, LAYER)
+    return rules(config, LAYER, base_name(config))
 
 
 def modernize(config: Mapped) -> Mapped:
@@ -77,6 +89,8 @@ LLAMA = Architecture(
     classes={
         "LlamaForCausalLM": ("language_model",),
         "LlamaForSequenceClassification": ("sequence_classification",),
+        "LlamaForTokenClassification": ("token_classification",),
+        "LlamaForQuestionAnswering": ("span_extraction",),
         "LlamaModel": (),
     },
     constant={
@@ -85,7 +99,7 @@ LLAMA = Architecture(
         "norm": {"kind": "rms_norm"},
         "positions": {"kind": "rotary"},
         "feed_forward": {"kind": "gated"},
-        "heads": {"language_model": {"kind": "language_model"}, "sequence_classification": LAST_TOKEN},
+        "heads": {"language_model": {"kind": "language_model"}, **OF_DECODERS},
         "initialization": {"kind": "gpt2"},
     },
     fields=(
@@ -117,7 +131,7 @@ LLAMA = Architecture(
         "pretraining_tp",  # the same product, cut into slices
     },
     weights=weights,
-    together=(rope(),),
+    together=(rope(), TOKEN_DROPOUT),
     ignored=("model.layers.{layer}.self_attn.rotary_emb.inv_freq",),
     renamed={"LLaMAForCausalLM": "LlamaForCausalLM"},
     modernize=modernize,

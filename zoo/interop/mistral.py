@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from zoo.interop.base import ARCHITECTURES, HARMLESS, Architecture, Mapped, Together, variant
-from zoo.interop.llama import LLAMA, weights
+from zoo.interop.base import ARCHITECTURES, HARMLESS, Architecture, Mapped, Rule, Together, variant
+from zoo.interop.labels import TOKEN_DROPOUT
+from zoo.interop.llama import LAYER, LLAMA, rules
 from zoo.interop.rope import modernize, rope
 from zoo.models import ModelConfig
+
+
+def weights(config: ModelConfig) -> tuple[Rule, ...]:
+    """Where each module of Mistral is with us; the base model has one name beside every head."""
+    return rules(config, LAYER)
 
 
 def read_window(theirs: Mapped) -> Mapped:
@@ -27,6 +33,8 @@ MISTRAL = Architecture(
     classes={
         "MistralForCausalLM": ("language_model",),
         "MistralForSequenceClassification": ("sequence_classification",),
+        "MistralForTokenClassification": ("token_classification",),
+        "MistralForQuestionAnswering": ("span_extraction",),
         "MistralModel": (),
     },
     constant={
@@ -46,7 +54,7 @@ MISTRAL = Architecture(
     required=LLAMA.required,
     harmless=HARMLESS,
     weights=weights,
-    together=(rope(), Together(("sliding_window",), read_window, write_window)),
+    together=(rope(), Together(("sliding_window",), read_window, write_window), TOKEN_DROPOUT),
     modernize=modernize,
     prefix="model",
 )

@@ -19,7 +19,7 @@ MT5 = Architecture(
     name="mt5",
     opens="mT5",
     paper="arXiv:2010.11934",
-    classes={"MT5ForConditionalGeneration": ("language_model",), "MT5Model": ()},
+    classes={name.replace("T5", "MT5"): heads for name, heads in T5.classes.items()},
     constant=T5.constant,
     fields=variant(
         T5.fields,
@@ -40,5 +40,6 @@ MT5 = Architecture(
     ignored=T5.ignored,
     output="lm_head",
     modernize=modernize,
+    refused={name.replace("T5", "MT5"): reason for name, reason in T5.refused.items()},
 )
 ARCHITECTURES.add(MT5.name, MT5)

@@ -6,6 +6,7 @@ Llama with biases on queries, keys and values, and a sliding window in the layer
 from __future__ import annotations
 
 from zoo.interop.base import ARCHITECTURES, HARMLESS, Architecture, variant
+from zoo.interop.labels import TOKEN_DROPOUT
 from zoo.interop.llama import LLAMA, weights
 from zoo.interop.qwen3 import SLIDING_LAYERS
 from zoo.interop.rope import modernize, rope
@@ -17,6 +18,8 @@ QWEN2 = Architecture(
     classes={
         "Qwen2ForCausalLM": ("language_model",),
         "Qwen2ForSequenceClassification": ("sequence_classification",),
+        "Qwen2ForTokenClassification": ("token_classification",),
+        "Qwen2ForQuestionAnswering": ("span_extraction",),
         "Qwen2Model": (),
     },
     constant={
@@ -37,7 +40,7 @@ QWEN2 = Architecture(
     required={**LLAMA.required, "use_mrope": (False,)},
     harmless=HARMLESS,
     weights=weights,
-    together=(rope(), SLIDING_LAYERS),
+    together=(rope(), SLIDING_LAYERS, TOKEN_DROPOUT),
     modernize=modernize,
     prefix="model",
 )

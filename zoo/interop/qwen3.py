@@ -14,16 +14,16 @@ from zoo.interop.base import (
     Rule,
     Together,
 )
-from zoo.interop.labels import LAST_TOKEN
+from zoo.interop.labels import OF_DECODERS, TOKEN_DROPOUT
 from zoo.interop.layer_types import FULL, SLIDING, read_windows, write_windows
-from zoo.interop.llama import LAYER, QUERY_KEY_NORM, rules
+from zoo.interop.llama import LAYER, QUERY_KEY_NORM, base_name, rules
 from zoo.interop.rope import modernize, rope
 from zoo.models import ModelConfig
 
 
 def weights(config: ModelConfig) -> tuple[Rule, ...]:
     """Where each module of Qwen3 is with us."""
-    return rules(config, LAYER | QUERY_KEY_NORM)
+    return rules(config, LAYER | QUERY_KEY_NORM, base_name(config))
 
 
 def read_sliding(theirs: Mapped) -> Mapped:
@@ -54,6 +54,8 @@ QWEN3 = Architecture(
     classes={
         "Qwen3ForCausalLM": ("language_model",),
         "Qwen3ForSequenceClassification": ("sequence_classification",),
+        "Qwen3ForTokenClassification": ("token_classification",),
+        "Qwen3ForQuestionAnswering": ("span_extraction",),
         "Qwen3Model": (),
     },
     constant={
@@ -63,7 +65,7 @@ QWEN3 = Architecture(
         "positions": {"kind": "rotary"},
         "attention": {"query_key_norm": {"norm": {"kind": "rms_norm"}, "over": "head"}},
         "feed_forward": {"kind": "gated", "bias": False},
-        "heads": {"language_model": {"kind": "language_model"}, "sequence_classification": LAST_TOKEN},
+        "heads": {"language_model": {"kind": "language_model"}, **OF_DECODERS},
         "initialization": {"kind": "gpt2"},
     },
     fields=(
@@ -90,7 +92,7 @@ QWEN3 = Architecture(
     },
     harmless=HARMLESS,
     weights=weights,
-    together=(rope(), SLIDING_LAYERS),
+    together=(rope(), SLIDING_LAYERS, TOKEN_DROPOUT),
     modernize=modernize,
     prefix="model",
 )

@@ -8,6 +8,7 @@ ties what it makes anew, v1.1 too, and then writes no output layer: a file that 
 from __future__ import annotations
 
 from zoo.errors import ConfigError
+from zoo.interop.bart import CLASSIFIER_DROPOUT, LAST_OF_DECODER
 from zoo.interop.base import (
     ARCHITECTURES,
     HARMLESS,
@@ -19,6 +20,7 @@ from zoo.interop.base import (
     tied,
     under,
 )
+from zoo.interop.labels import SPAN
 from zoo.models import ModelConfig
 
 PROJECTIONS = {"q": "project.query", "k": "project.key", "v": "project.value", "o": "output"}
@@ -34,17 +36,25 @@ FEED_FORWARDS = {
 }
 UNUSED = ("decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",)
 """Of cross-attention in the first released files; never used."""
+ENCODER_ALONE = "it is an encoder without its decoder, and here T5 has both; open the whole model"
 INNER_ACTIVATION = {"gated-gelu": "gelu_new"}
 """Where the name of the feed-forward does not end in that of its activation."""
 
 
 def weights(config: ModelConfig) -> tuple[Rule, ...]:
-    """Where each module of T5 is with us; `wi` is the input projection, of a gated one `wi_1`, and `wi_0` its gate."""
+    """Where each module of T5 is with us; `wi` is the input projection, of a gated one `wi_1`, and `wi_0` its gate.
+
+    Beside the classifier of texts the base model has a name of its own, as nowhere else.
+    """
     gated = config.feed_forward.kind == "gated"
-    copies = ("encoder.embed_tokens", "decoder.embed_tokens", *(("lm_head",) if tied(config) else ()))
+    base = "transformer." if "sequence_classification" in config.heads else ""
+    tables = (f"{base}encoder.embed_tokens", f"{base}decoder.embed_tokens", *(("lm_head",) if tied(config) else ()))
     rules = [
-        Rule("shared", ("backbone.encoder_embedding.tokens",), also=copies),
+        Rule(f"{base}shared", ("backbone.encoder_embedding.tokens",), also=tables),
         Rule("lm_head", ("heads.language_model.output",)),
+        Rule("qa_outputs", ("heads.span_extraction.output",)),
+        Rule("classification_head.dense", ("heads.sequence_classification.transform.dense",)),
+        Rule("classification_head.out_proj", ("heads.sequence_classification.output",)),
     ]
     sublayers = {
         "encoder": {"SelfAttention": "self_attention", "DenseReluDense": "feed_forward"},
@@ -57,13 +67,13 @@ def weights(config: ModelConfig) -> tuple[Rule, ...]:
     inner = {"wi_0": "gate", "wi_1": "input", "wo": "output"} if gated else {"wi": "input", "wo": "output"}
     for stack, parts in sublayers.items():
         for index, (theirs, ours) in enumerate(parts.items()):
-            layer, block = f"{stack}.block.{{layer}}.layer.{index}", f"backbone.{stack}.blocks.{{layer}}.{ours}"
+            layer, block = f"{base}{stack}.block.{{layer}}.layer.{index}", f"backbone.{stack}.blocks.{{layer}}.{ours}"
             modules = inner if ours == "feed_forward" else PROJECTIONS
             rules += under(f"{layer}.{theirs}", f"{block}.sublayer", modules)
             rules.append(Rule(f"{layer}.layer_norm", (f"{block}.before",)))
-        bias = f"{stack}.block.0.layer.0.SelfAttention.relative_attention_bias"
+        bias = f"{base}{stack}.block.0.layer.0.SelfAttention.relative_attention_bias"
         rules.append(Rule(bias, (f"backbone.{stack}.schemes.0.table",)))
-        rules.append(Rule(f"{stack}.final_layer_norm", (f"backbone.{stack}.norm",)))
+        rules.append(Rule(f"{base}{stack}.final_layer_norm", (f"backbone.{stack}.norm",)))
     return tuple(rules)
 
 
@@ -92,7 +102,12 @@ T5 = Architecture(
     name="t5",
     opens="T5, T5 v1.1, Flan-T5",
     paper="arXiv:1910.10683",
-    classes={"T5ForConditionalGeneration": ("language_model",), "T5Model": ()},
+    classes={
+        "T5ForConditionalGeneration": ("language_model",),
+        "T5ForSequenceClassification": ("sequence_classification",),
+        "T5ForQuestionAnswering": ("span_extraction",),
+        "T5Model": (),
+    },
     constant={
         "kind": "encoder_decoder",
         "placement": "pre",
@@ -106,7 +121,11 @@ T5 = Architecture(
             "scale": {"kind": "constant", "value": 1.0},
         },
         "feed_forward": {"bias": False},
-        "heads": {"language_model": {"kind": "language_model"}},
+        "heads": {
+            "language_model": {"kind": "language_model"},
+            "sequence_classification": LAST_OF_DECODER,
+            "span_extraction": SPAN,
+        },
         "initialization": {"kind": "t5"},
     },
     fields=(
@@ -131,12 +150,12 @@ T5 = Architecture(
             tuple(f"dropout.{place}" for place in ("embedding", "attention", "residual", "feed_forward", "final")),
             0.1,
         ),
+        CLASSIFIER_DROPOUT,
         Field("initializer_factor", ("initialization.factor",), 1.0),
     ),
     required={**REQUIRED, "is_encoder_decoder": (True,)},
     harmless=HARMLESS
     | {
-        "classifier_dropout",  # of heads for fine-tuning
         "pad_token_id",  # has no special row
     },
     weights=weights,
@@ -144,5 +163,6 @@ T5 = Architecture(
     output="lm_head",
     renamed={"T5WithLMHeadModel": "T5ForConditionalGeneration"},
     modernize=modernize,
+    refused={"T5EncoderModel": ENCODER_ALONE, "T5ForTokenClassification": ENCODER_ALONE},
 )
 ARCHITECTURES.add(T5.name, T5)
