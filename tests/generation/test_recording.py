@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules.module import register_module_forward_hook
 
 from tests.generation.tiny import PADDING, VOCAB_SIZE, prompts_of, tiny
 from zoo.generation import generate as loop
@@ -16,7 +17,7 @@ from zoo.generation.generate import TokenRoles, generate_steps
 from zoo.generation.history import History
 from zoo.generation.recording import Recording, Repeated
 from zoo.generation.sample import greedy
-from zoo.generation.static_cache import StaticCacheConfig
+from zoo.nn.attend import KERNELS
 from zoo.nn.block import BlockConfig
 from zoo.nn.feed_forward import FeedForwardConfig
 from zoo.nn.norm import NormConfig
@@ -63,12 +64,28 @@ def row_by_row(x: Tensor) -> Tensor:
     return torch.stack([row + index for index, row in enumerate(x)])
 
 
-SAFE: list[Callable[[Tensor], Tensor]] = [several_results, by_name, written_over, of_shapes, in_groups, row_by_row]
+def written_over_a_constant(x: Tensor) -> Tensor:
+    numbers = torch.arange(4.0)
+    result = x + numbers
+    numbers[0] = 9
+    numbers.unsqueeze(0).add_(1)
+    return result + numbers
+
+
+SAFE: list[Callable[[Tensor], Tensor]] = [
+    several_results,
+    by_name,
+    written_over,
+    of_shapes,
+    in_groups,
+    row_by_row,
+    written_over_a_constant,
+]
 
 
 @pytest.mark.parametrize("function", SAFE, ids=lambda function: function.__name__)
 def test_a_recording_gives_what_the_function_gives(function: Callable[[Tensor], Tensor]) -> None:
-    repeated, numbers = Repeated(function), torch.randn(5, 3, 4, generator=torch.Generator().manual_seed(1))
+    repeated, numbers = Repeated(function), torch.randn(6, 3, 4, generator=torch.Generator().manual_seed(1))
     for index, x in enumerate(numbers):
         assert torch.equal(repeated(x.clone()), function(x.clone())), index
     assert repeated._recording is not None
@@ -83,8 +100,8 @@ def test_what_lies_in_tensors_goes_on() -> None:
         return total.clone()
 
     repeated = Repeated(count)
-    assert [float(repeated(torch.full((2,), float(n)))) for n in (1, 2, 3, 4)] == [2, 6, 12, 20]
-    assert calls == [False, True]  # and from then on the function is not called
+    assert [float(repeated(torch.full((2,), float(n)))) for n in (1, 2, 3, 4, 5)] == [2, 6, 12, 20, 30]
+    assert calls == [False, True, True]  # and from then on the function is not called
 
 
 def to_python(x: Tensor) -> Tensor:
@@ -103,30 +120,111 @@ def with_a_function(x: Tensor) -> Tensor:
     return x.apply_(lambda value: value + 1)
 
 
-def over_a_constant(x: Tensor) -> Tensor:
-    return torch.arange(4).add_(x[0].long()) + x
-
-
 def without_operations(x: Tensor) -> Tensor:
     return WEIGHT
 
 
-UNSAFE = [to_python, branching, listed, with_a_function, over_a_constant, without_operations]
+def in_place_by_argument(x: Tensor) -> Tensor:
+    copied = x * 1
+    functional.relu(copied, inplace=True)
+    return copied + 0
+
+
+def as_many_as_there_are(x: Tensor) -> Tensor:
+    return x * len(x[x > 0])
+
+
+def places_of_numbers(x: Tensor) -> Tensor:
+    return x * (x > 0).nonzero().shape[0]
+
+
+def counted_by_numbers(x: Tensor) -> Tensor:
+    return torch.arange(int(x.shape[0])).repeat_interleave(x[:, 0].abs().long()).sum() + x
+
+
+def up_to_a_number(x: Tensor) -> Tensor:
+    return torch.arange(x[0, 1].abs().long() + 1).sum() + x
+
+
+def in_another_precision(x: Tensor) -> Tensor:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        product = x @ WEIGHT
+    return product.float()
+
+
+def unseen(x: Tensor) -> Tensor:
+    return nn.Parameter(x * 2, requires_grad=False) + 1
+
+
+class Counted:
+    """What differs from call to call lies in Python."""
+
+    calls = 0
+
+
+def with_a_counter(x: Tensor) -> Tensor:
+    Counted.calls += 1
+    return x + Counted.calls
+
+
+def drawn(x: Tensor) -> Tensor:
+    torch.manual_seed(int(x.shape[0]))
+    return x + torch.rand(4)
+
+
+UNSAFE: list[Callable[[Tensor], Tensor]] = [
+    to_python,
+    branching,
+    listed,
+    with_a_function,
+    without_operations,
+    in_place_by_argument,
+    as_many_as_there_are,
+    places_of_numbers,
+    counted_by_numbers,
+    up_to_a_number,
+    in_another_precision,
+    unseen,
+    drawn,
+]
 
 
 @pytest.mark.parametrize("function", UNSAFE, ids=lambda function: function.__name__)
 def test_what_numbers_decide_is_not_recorded(function: Callable[[Tensor], Tensor]) -> None:
     repeated = Repeated(function)
-    for factor in (1, 1, -1, 2):
+    for factor in (1, 1, -1, 2, -3, 1):
         x = factor * torch.arange(12.0).view(3, 4)
         assert torch.equal(repeated(x.clone()), function(x.clone()))
     assert repeated._recording is None
 
 
+def test_what_differs_between_two_calls_is_not_recorded() -> None:
+    repeated, counted = Repeated(with_a_counter), []
+    for _ in range(6):
+        counted.append(float(repeated(torch.zeros(1))))
+    assert counted == [1, 2, 3, 4, 5, 6]
+
+
+def test_what_torch_compiles_is_not_recorded() -> None:
+    """Its operations are not seen, and it is not told of the recorder."""
+    compiled = torch.compile(lambda x: x * 3, backend="eager", fullgraph=True)
+    repeated = Repeated(lambda x: compiled(x) + 1)
+    for value in range(6):
+        assert float(repeated(torch.full((), float(value)))) == 3 * value + 1
+
+
+def test_another_autocast_begins_anew() -> None:
+    repeated, x = Repeated(lambda x: x @ WEIGHT), torch.eye(4) / 3
+    for enabled in (False, True, False):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            for _ in range(5):
+                assert torch.equal(repeated(x), x @ WEIGHT)
+
+
 def test_other_shapes_begin_anew() -> None:
     repeated = Repeated(lambda x, y: x * 2 if y is None else x + y)
     x = torch.ones(2)
-    for inputs in [(x, None)] * 3 + [(x, x)] * 3 + [(torch.ones(3), torch.ones(3))] * 3:
+    for inputs in [(x, None)] * 4 + [(x, x)] * 4 + [(torch.ones(3), torch.ones(3))] * 4:
         expected = inputs[0] * 2 if inputs[1] is None else inputs[0] + inputs[1]
         assert torch.equal(repeated(*inputs), expected)
     repeated.forget()
@@ -136,10 +234,10 @@ def test_other_shapes_begin_anew() -> None:
 def test_nothing_is_recorded_for_a_backward() -> None:
     with torch.inference_mode(False), torch.enable_grad():
         repeated, x = Repeated(torch.exp), torch.ones(2, requires_grad=True)
-        for _ in range(3):
+        for _ in range(4):
             repeated(x).sum().backward()
     assert repeated._recording is None
-    assert torch.equal(x.grad, 3 * torch.ones(2).exp())
+    assert torch.equal(x.grad, 4 * torch.ones(2).exp())
 
 
 # ---------------------------------------------------------------------------------------------------------- in decoding
@@ -153,9 +251,11 @@ CHOICES = {
 }
 CELLS = [(field, kind) for field, base in CHOICES.items() for kind in sorted(base.choices)]
 FEW = [("positions", "rotary"), ("positions", "relative"), ("norm", "layer_norm"), ("feed_forward", "mixture")]
+CELLS += [("attention", {"kernel": kernel}) for kernel in sorted(KERNELS) if kernel != "varlen"]  # of GPUs
 CELLS += [("num_kv_heads", 2), ("layers", {"1": {"attention": {"window": 3}}}), ("sharing", "all")]
 CELLS += [("attention", {"query_key_norm": {"norm": "rms_norm"}}), ("attention", {"sinks": "learned"})]
-NEW = 7
+NEW = 8
+NOT_RECORDED = ["mixture", {"kernel": "flex"}]
 
 
 @pytest.fixture
@@ -165,7 +265,7 @@ def replays(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     again = Recording.__call__
 
     def counted(self: Recording, *inputs: Tensor) -> Tensor:
-        seen.append(len(self.operations))
+        seen.append(len(self.calls))
         return again(self, *inputs)
 
     monkeypatch.setattr(Recording, "__call__", counted)
@@ -196,11 +296,11 @@ def test_a_recorded_step_is_the_step(
         options: dict[str, Any] = {"max_new_tokens": NEW, "samples": 2}
         recorded = logits_of(model, lengths, **options)
         with monkeypatch.context() as patch:
-            patch.setattr(loop, "_has_hooks", lambda model: True)
+            patch.setattr(loop, "_is_observed", lambda model: True)
             computed = logits_of(model, lengths, **options)
         assert len(recorded) == NEW
         assert all(map(torch.equal, recorded, computed))
-    assert len(replays) == (0 if kind == "mixture" else 2 * (NEW - 3))
+    assert len(replays) == (0 if kind in NOT_RECORDED else 2 * (NEW - 4))
 
 
 def test_only_steps_that_are_alike_are_recorded(replays: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,11 +309,37 @@ def test_only_steps_that_are_alike_are_recorded(replays: list[int], monkeypatch:
     monkeypatch.setattr(loop, "MOST_STATIC_PLACES", 9)
     logits_of(model, (3,), max_new_tokens=NEW)
     assert not replays
-    model.backbone.register_forward_hook(lambda module, inputs, output: None)  # somebody wants to see every forward
-    logits_of(model, (3,), max_new_tokens=NEW, cache=StaticCacheConfig())
+
+
+def test_who_wants_to_see_every_forward_sees_it(replays: list[int]) -> None:
+    def hooked(register: Callable[..., Any]) -> int:
+        seen: list[Any] = []
+        handle = register(lambda *parts: seen.append(parts[0]))
+        logits_of(model, (3,), max_new_tokens=NEW)
+        handle.remove()
+        return len({index for index, module in enumerate(seen) if module is model.backbone})
+
+    model = tiny("decoder")
+    assert hooked(model.backbone.register_forward_hook) == NEW
+    assert hooked(model.backbone.register_forward_pre_hook) == NEW
+    assert hooked(register_module_forward_hook) == NEW
     assert not replays
 
 
-def test_the_safe_names_are_of_operations_that_there_are() -> None:
-    for name in recording.ABOUT_SHAPES - {"__get__"} | recording.VIEWS:
-        assert hasattr(Tensor, name)
+def test_a_hook_that_comes_late_sees_the_rest(replays: list[int]) -> None:
+    model, seen = tiny("decoder"), []
+
+    def choose(logits_BV: Tensor, history: History) -> Tensor:
+        if history.num_new == 5:
+            model.backbone.register_forward_hook(lambda *parts: seen.append(history.num_new))
+        return greedy(logits_BV)
+
+    list(generate_steps(model, prompts_of((3,)), TokenRoles(VOCAB_SIZE, PADDING), choose, max_new_tokens=NEW))
+    assert len(seen) == NEW - 6
+    assert replays
+
+
+def test_the_names_are_of_operations_that_there_are() -> None:
+    homes = (Tensor, torch, functional)
+    for name in (recording.PURE | recording.IN_PLACE | recording.ABOUT_SHAPES) - {"__get__"}:
+        assert any(hasattr(home, name) for home in homes), name

@@ -14,6 +14,8 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import _has_any_global_hook
+from torch.utils.hooks import RemovableHandle
 
 from zoo.batch import PADDING_DOCUMENT
 from zoo.errors import ZooError
@@ -28,6 +30,7 @@ from zoo.generation.static_cache import StaticCacheConfig
 from zoo.generation.threads import is_small, one_thread
 from zoo.models.base import Model
 from zoo.models.encoder_decoder import EncoderDecoder
+from zoo.nn.attend import KERNELS
 from zoo.nn.stack import Memory
 
 MOST_STATIC_PLACES = 2048
@@ -270,7 +273,8 @@ class Running:
         num_places = None if num_new is None else max(map(len, rows)) + num_new
         cache = cache or self._usual_cache(len(rows), num_places)
         self._cache = cache.build(writing_stack(model).windows, num_places)
-        self._is_recorded = self.device.type == "cpu" and self._cache.is_static and not _has_hooks(model)
+        self._is_recorded = self.device.type == "cpu" and self._cache.is_static and not _is_observed(model)
+        self._hooks = RemovableHandle.next_id  # grows with each hook that anybody adds
         self._places = padded(rows, roles.padding, self.device, left=True)
         self.history = begin(rows, roles.stop, self.device)._replace(
             last=roles.last, barred=roles.barred, barred_first=roles.barred_first, num_forced=roles.num_forced
@@ -279,7 +283,9 @@ class Running:
     def logits(self) -> Tensor:
         """(B, V) the logits of what comes next in each row."""
         with one_thread(self._is_small and self._places.tokens_BT.shape[1] == 1):
-            return self._step(*self._places) if self._is_recorded else self._compute(*self._places)
+            if self._is_recorded and self._hooks == RemovableHandle.next_id:
+                return self._step(*self._places)
+            return self._compute(*self._places)
 
     def _compute(self, tokens_BT: Tensor, positions_BT: Tensor | None, documents_BT: Tensor | None) -> Tensor:
         if self._memory is None:
@@ -311,9 +317,17 @@ class Running:
         return StaticCacheConfig() if self.device.type == "cpu" and is_short else GrowingCacheConfig()
 
 
-def _has_hooks(model: Model) -> bool:
-    """Whether somebody watches the modules of a model at work."""
-    return any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+def _is_observed(model: Model) -> bool:
+    """Whether somebody watches the modules of a model at work, or torch compiles some of it."""
+    stack = writing_stack(model)
+    return (
+        bool(_has_any_global_hook())
+        or any(KERNELS[sort.kernel].is_compiled for sort in stack.sorts)
+        or any(
+            module._forward_hooks or module._forward_pre_hooks or module._compiled_call_impl is not None
+            for module in model.modules()
+        )
+    )
 
 
 class _Ends(NamedTuple):

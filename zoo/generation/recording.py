@@ -2,20 +2,24 @@
 
 A step is some hundred operations, of a small model of a few microseconds each. The modules, shapes and checks in Python
 between them take longer than they do. Where keys and values lie in buffers of a fixed shape, each step does the same
-operations on other numbers. So one is watched while it works (`Recorder`), and from then on what it did is done again
-(`Recording`), in the same order on the same weights and buffers: the same numbers, bit for bit. CUDA graphs do the same
-for a GPU.
+operations on other numbers. So steps are watched while they work (`Recorder`), and from then on what they did is done
+again (`Recording`), in the same order on the same weights and buffers: the same numbers, bit for bit. CUDA graphs do
+the same for a GPU.
 
-Only what is safe is recorded. An operation whose result is not a tensor tells Python something about numbers that may
-be others next time (`int(length)`, `mask.any()`); there, and where an argument is neither a tensor nor a plain value,
-no recording is made.
+A recording is made only where it must be right:
+
+- of operations that are known to give, for tensors of the same shapes, tensors of the same shapes, and to write over
+  nothing but their first argument (`PURE`, `IN_PLACE`). What tells Python of numbers (`int(length)`, `mask.any()`),
+  what has as many results as the numbers say (`nonzero`, a boolean index) and what is not known is not recorded;
+- if two steps in a row did the same, on the very same weights and buffers. So what a step takes from Python or from
+  code that cannot be watched would have to be the same twice, and is then taken for constant.
 """
 
 from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -24,11 +28,32 @@ from torch.overrides import TorchFunctionMode
 
 from zoo.nn.watched import recording
 
-ABOUT_SHAPES = {"__get__", "__len__", "dim", "element_size", "is_contiguous", "is_floating_point", "numel", "size"}
-"""Names of operations that tell of shapes, dtypes and devices, on which a recording relies; `__get__`: attributes."""
-CONSTANT = {"arange"}
-"""Names of operations that give the same each time; as views of it are the same too, they are done once."""
-VIEWS = {"__getitem__", "expand", "view"}
+PURE = frozenset(
+    """
+    __and__ __eq__ __ge__ __get__ __getitem__ __gt__ __invert__ __le__ __lt__ __ne__ __or__ __rpow__ __rsub__ abs
+    add amax amin arange argmax argsort baddbmm bmm cat ceil chunk clamp clone contiguous cos cumsum detach div
+    double dropout einsum elu embedding eq erf exp expand expand_as flatten flip float floor full full_like gather
+    ge gelu gt index_select layer_norm le leaky_relu lerp linear log log_softmax logsumexp long lt masked_fill
+    matmul max maximum mean min minimum mish mm mul narrow ne neg new_full new_ones new_zeros norm ones ones_like
+    pad permute pow reciprocal relu repeat_interleave reshape rms_norm roll rsqrt scaled_dot_product_attention
+    select sigmoid sign silu sin softmax softplus split sqrt square squeeze stack sub sum tanh tensor to topk
+    transpose tril triu type_as unbind unflatten unsqueeze view view_as where zeros zeros_like
+    """.split()  # noqa: SIM905  (a list would have a line for each)
+)
+"""Names of operations that write over nothing and whose results have shapes that follow from those of their arguments;
+`__get__` is an attribute. One that gives back its own argument has done nothing (dropout in evaluation)."""
+IN_PLACE = frozenset(
+    """
+    __setitem__ add_ clamp_ copy_ div_ fill_ index_add_ index_copy_ masked_fill_ mul_ sub_
+    """.split()  # noqa: SIM905  (a list would have a line for each)
+)
+"""Names of operations that write over their first argument."""
+ABOUT_SHAPES = frozenset(
+    """
+    __get__ __len__ dim element_size is_contiguous is_floating_point numel size stride
+    """.split()  # noqa: SIM905  (a list would have a line for each)
+)
+"""Names of operations that tell of shapes, dtypes and devices, on which a recording relies."""
 PLAIN = (int, float, bool, str, type(None), type(...), torch.dtype, torch.device, torch.layout, torch.memory_format)
 """Types of arguments that stay as they are."""
 
@@ -38,38 +63,50 @@ class Operation(NamedTuple):
 
     Attributes:
         function: what is called.
-        arguments: takes them out of the registers.
+        registers: of its arguments.
+        names: of the last ones of them.
+        constants: arguments with a name that are not tensors.
         result: register of what it returns.
     """
 
     function: Callable[..., Any]
-    arguments: Callable[[list[Any]], Iterable[Any]]
-    result: int
+    registers: tuple[int, ...]
+    names: tuple[str, ...] = ()
+    constants: Mapping[str, Any] = {}
+    result: int = 0
+
+    def call(self) -> tuple[Callable[..., Any], Callable[[list[Any]], Iterable[Any]], int]:
+        """The function, what takes its arguments out of all registers, and the register of the result."""
+        function = functools.partial(self.function, **self.constants) if self.constants else self.function
+        if self.names:
+            function = functools.partial(_by_name, function, self.names)
+        if len(self.registers) == 1:
+            return function, operator.itemgetter(slice(self.registers[0], self.registers[0] + 1)), self.result
+        return function, operator.itemgetter(*self.registers) if self.registers else _nothing, self.result
 
 
-class Recording(NamedTuple):
+class Recording:
     """What a function of tensors did, to be done again on others of the same shapes.
 
-    Attributes:
+    Args:
         operations: in their order.
         registers: constants, and room for inputs and results.
         inputs: registers of the inputs.
         output: register of the output.
     """
 
-    operations: list[Operation]
-    registers: list[Any]
-    inputs: list[int]
-    output: int
+    def __init__(self, operations: list[Operation], registers: list[Any], inputs: list[int], output: int) -> None:
+        self.calls = [operation.call() for operation in operations]
+        self.registers, self._inputs, self._output = registers, inputs, output
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         """The output for these inputs."""
         registers = self.registers
-        for register, tensor in zip(self.inputs, inputs, strict=True):
+        for register, tensor in zip(self._inputs, inputs, strict=True):
             registers[register] = tensor
-        for function, arguments, result in self.operations:
+        for function, arguments, result in self.calls:
             registers[result] = function(*arguments(registers))
-        output: Tensor = registers[self.output]
+        output: Tensor = registers[self._output]
         return output
 
 
@@ -77,7 +114,7 @@ class Recorder(TorchFunctionMode):
     """Takes down what is done while it is entered, without changing it.
 
     Args:
-        inputs: tensors that will be others next time; all that are not made of them stay what they are.
+        inputs: tensors that will be others next time.
     """
 
     def __init__(self, inputs: Sequence[Tensor]) -> None:
@@ -85,7 +122,8 @@ class Recorder(TorchFunctionMode):
         self._operations: list[Operation] = []
         self._registers: list[Any] = []
         self._known: dict[int, int] = {}  # id of a tensor → its register, which keeps it alive
-        self._constants: set[int] = set()  # registers of results that are the same each time
+        self._constants: list[int] = []  # registers of what was neither an input nor a result
+        self._autocast = _autocast()
         self._refused = False
         self._inputs = [self._new(tensor) for tensor in inputs]
 
@@ -94,7 +132,7 @@ class Recorder(TorchFunctionMode):
     ) -> Any:
         """Calls the function, and takes it down."""
         result = function(*args, **(kwargs or {}))
-        if not self._refused:
+        if not torch.compiler.is_compiling() and not self._refused:  # what is compiled is not watched
             self._take_down(function, args, kwargs or {}, result)
         return result
 
@@ -105,40 +143,37 @@ class Recorder(TorchFunctionMode):
             return None
         return Recording(self._operations, self._registers, self._inputs, register)
 
-    def _take_down(self, function: Any, args: Sequence[Any], kwargs: dict[str, Any], result: Any) -> None:
-        name, in_place = function.__name__, function.__name__.endswith("_") or "out" in kwargs
-        if isinstance(result, Tensor):
-            if in_place or not any(result is argument for argument in args):  # else it has done nothing (dropout)
-                call, register = self._call(function, args, kwargs), self._register(result)
-                self._refused |= register in self._constants  # it has been written over
-                if name in CONSTANT or (name in VIEWS and self._constants.issuperset(call[1])):
-                    self._constants.add(register)
-                else:
-                    self._add(call, register)
-        elif isinstance(result, (tuple, list)) and result and all(isinstance(part, Tensor) for part in result):
-            whole = self._new(result)
-            self._add(self._call(function, args, kwargs), whole)
-            for index, part in enumerate(result):
-                self._add((operator.itemgetter(index), [whole]), self._register(part))
-        elif name == "__setitem__":
-            self._add(self._call(function, args, kwargs), self._new(None))
-        elif name not in ABOUT_SHAPES:
-            self._refused |= _has_tensor([*args, *kwargs.values()])
+    def did_the_same_as(self, other: Recorder) -> bool:
+        """Whether both did the same operations, with the very same tensors where these were not inputs or results."""
+        return (
+            self._operations == other._operations
+            and self._constants == other._constants
+            and all(_is_same(self._registers[place], other._registers[place]) for place in self._constants)
+        )
 
-    def _call(self, function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Any, list[int]]:
-        """A function of registers alone, and which these are; those of arguments that have a name come last."""
+    def _take_down(self, function: Any, args: Sequence[Any], kwargs: dict[str, Any], result: Any) -> None:
+        name = getattr(function, "__name__", "")
+        is_tensor, is_in_place = isinstance(result, Tensor), name in IN_PLACE
+        if is_in_place or (name in PURE and (is_tensor or _is_all_tensors(result))):
+            if is_tensor and not is_in_place and any(result is argument for argument in args):
+                self._refused |= bool(kwargs.get("inplace"))  # else it has done nothing
+            else:
+                self._refused |= _autocast() != self._autocast or not _has_fixed_shape(name, args, kwargs)
+                self._add(function, args, kwargs, result)
+        elif name not in ABOUT_SHAPES:
+            self._refused |= _has_tensor([*args, *kwargs.values()]) or _has_tensor(result)
+
+    def _add(self, function: Any, args: Sequence[Any], kwargs: dict[str, Any], result: Any) -> None:
         constants = {name: value for name, value in kwargs.items() if not _has_tensor(value)}
         self._refused |= not all(map(_is_plain, constants.values()))
         named = {name: value for name, value in kwargs.items() if name not in constants}
-        if constants:
-            function = functools.partial(function, **constants)
-        if named:
-            function = functools.partial(_by_name, function, tuple(named))
-        return function, [self._register(argument) for argument in (*args, *named.values())]
-
-    def _add(self, call: tuple[Any, list[int]], result: int) -> None:
-        function, registers = call
-        self._operations.append(Operation(function, _taking(registers), result))
+        registers = tuple(self._argument(argument) for argument in (*args, *named.values()))
+        whole = self._result(result)
+        self._operations.append(Operation(function, registers, tuple(named), constants, whole))
+        if isinstance(result, (tuple, list)):
+            for index, part in enumerate(result):
+                taken = (whole, self._argument(index))
+                self._operations.append(Operation(operator.getitem, taken, result=self._result(part)))
 
     def _new(self, value: Any) -> int:
         self._registers.append(value)
@@ -146,19 +181,22 @@ class Recorder(TorchFunctionMode):
             self._known[id(value)] = len(self._registers) - 1
         return len(self._registers) - 1
 
-    def _register(self, value: Any) -> int:
-        """Where an argument or a result lies."""
-        if isinstance(value, Tensor):
-            known = self._known.get(id(value))
-            return self._new(value) if known is None else known
+    def _result(self, value: Any) -> int:
+        """Where a result lies: in a register of its own, or where it is what an operation wrote over."""
+        known = self._known.get(id(value)) if isinstance(value, Tensor) else None
+        return self._new(value) if known is None else known
+
+    def _argument(self, value: Any) -> int:
+        """Where an argument lies."""
+        if isinstance(value, Tensor) and id(value) in self._known:
+            return self._known[id(value)]
         if type(value) in (tuple, list) and _has_tensor(value):
-            registers, result = [self._register(item) for item in value], self._new(None)
-            self._operations.append(Operation(_list, _taking(registers), result))
+            registers, result = tuple(map(self._argument, value)), self._new(None)
+            self._operations.append(Operation(_list, registers, result=result))
             return result
-        self._refused |= not _is_plain(value)
-        register = self._new(value)
-        self._constants.add(register)
-        return register
+        self._refused |= not (isinstance(value, Tensor) or _is_plain(value))
+        self._constants.append(self._new(value))
+        return self._constants[-1]
 
 
 def _by_name(function: Any, names: tuple[str, ...], *arguments: Any) -> Any:
@@ -171,15 +209,29 @@ def _list(*items: Any) -> list[Any]:
     return list(items)
 
 
-def _taking(registers: Sequence[int]) -> Callable[[list[Any]], Iterable[Any]]:
-    """What takes these out of all registers, in their order."""
-    if len(registers) == 1:
-        return operator.itemgetter(slice(registers[0], registers[0] + 1))
-    return operator.itemgetter(*registers) if registers else _nothing
-
-
 def _nothing(registers: list[Any]) -> tuple[()]:
     return ()
+
+
+def _autocast() -> tuple[bool, torch.dtype]:
+    """In which dtype products are computed now; no part of what an operation is told."""
+    return torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
+
+
+def _has_fixed_shape(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether the shape of a result follows from shapes, where that depends on how an operation is called."""
+    if name in ("__getitem__", "__setitem__"):
+        indices = args[1] if isinstance(args[1], (tuple, list)) else [args[1]]
+        return not any(isinstance(index, Tensor) and index.dtype in (torch.bool, torch.uint8) for index in indices)
+    if name == "where":
+        return len(args) + len(kwargs) == 3
+    if name in ("arange", "full", "ones", "zeros"):
+        return not _has_tensor([*args, *kwargs.values()])
+    return name != "repeat_interleave" or not _has_tensor([*args[1:], *kwargs.values()])
+
+
+def _is_all_tensors(value: Any) -> bool:
+    return isinstance(value, (tuple, list)) and bool(value) and all(isinstance(part, Tensor) for part in value)
 
 
 def _has_tensor(value: Any) -> bool:
@@ -192,8 +244,13 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, PLAIN) or (isinstance(value, (tuple, list)) and all(map(_is_plain, value)))
 
 
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether two constants are the same: tensors by identity, all else by type and value."""
+    return one is other or (not isinstance(one, Tensor) and type(one) is type(other) and bool(one == other))
+
+
 class Repeated:
-    """A function of tensors that is called again and again; from the second time in the same shapes on, a recording.
+    """A function of tensors that is called again and again; from the fourth time in the same shapes on, a recording.
 
     Args:
         function: called with what was given to the call; None stays None. All else that it reads must lie in tensors
@@ -206,27 +263,32 @@ class Repeated:
 
     def forget(self) -> None:
         """Begins anew: some tensor that the function reads has been replaced."""
-        self._shapes: tuple[torch.Size | None, ...] = ()
+        self._key: tuple[Any, ...] = ()
+        self._recorder: Recorder | None = None
         self._recording: Recording | None = None
         self._is_refused = False
 
     def __call__(self, *inputs: Tensor | None) -> Tensor:
         """What the function gives for these inputs."""
         tensors = [tensor for tensor in inputs if tensor is not None]
-        shapes = tuple(None if tensor is None else tensor.shape for tensor in inputs)
-        if shapes != self._shapes:
+        key = (_autocast(), *(None if tensor is None else (tensor.shape, tensor.dtype) for tensor in inputs))
+        if key != self._key:
             self.forget()
-            self._shapes = shapes
+            self._key = key
         elif self._recording is not None:
             return self._recording(*tensors)
         elif not self._is_refused and not torch.is_grad_enabled():
-            return self._recorded(inputs, tensors)
+            return self._watched(inputs, tensors)
         return self._function(*inputs)
 
-    def _recorded(self, inputs: Sequence[Tensor | None], tensors: list[Tensor]) -> Tensor:
-        recorder = Recorder(tensors)
-        with recording(), recorder:
+    def _watched(self, inputs: Sequence[Tensor | None], tensors: list[Tensor]) -> Tensor:
+        earlier, self._recorder = self._recorder, Recorder(tensors)
+        with recording(), self._recorder:
             output = self._function(*inputs)
-        self._recording = recorder.recording(output)
-        self._is_refused = self._recording is None
+        made = self._recorder.recording(output)
+        if earlier is not None and made is not None and self._recorder.did_the_same_as(earlier):
+            self._recording = made
+        self._is_refused = made is None or (earlier is not None and self._recording is None)
+        if earlier is not None or self._is_refused:
+            self._recorder = None
         return output

@@ -130,10 +130,12 @@ class Kernel:
         features: what it can do beyond the plain softmax over what a query sees in its order, document and window.
             What there is: "bias" on the scores, "prefix" that sees both ways, "wide_heads" (of more than 256), and what
             a Scoring may ask for: "cap", "dropout", "sinks", "additive".
+        is_compiled: whether torch compiles it when it is called.
     """
 
     name: str
     features: frozenset[str] = frozenset()
+    is_compiled: bool = False
 
     def refusal(self, demand: Demand) -> str | None:
         """Why this kernel cannot do that, as the rest of a sentence about it; None: it can."""

@@ -29,6 +29,7 @@ class FlexKernel(Kernel):
 
     name = "flex"
     features = frozenset({"bias", "prefix", "cap", "sinks"})
+    is_compiled = True
 
     def refusal(self, demand: Demand) -> str | None:
         """It has no backward on CPUs, no float64 on CUDA, and nothing elsewhere."""
