@@ -2,6 +2,8 @@
 
 import inspect
 import pickle
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -19,6 +21,12 @@ def test_one_root(kind: type[ZooError]) -> None:
     assert issubclass(kind, ZooError)
     with pytest.raises(ZooError, match="the disk is full"):
         raise kind("the disk is full")
+
+
+def test_they_are_there_after_a_plain_import() -> None:
+    code = "import sys, zoo; print(zoo.errors.ZooError.__name__, 'torch' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.stdout == "ZooError False\n", ran.stderr
 
 
 def test_key_comes_first() -> None:

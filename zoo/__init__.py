@@ -4,10 +4,12 @@
     model = zoo.create_model("gpt2", positions={"kind": "alibi"})
     logits = model(tokens=tokens)["language_model"]
 
-The names below are loaded when they are first used, so that `import zoo` stays light.
+The names below are loaded when they are first used, so that `import zoo` stays light; errors is there at once.
 """
 
 from typing import TYPE_CHECKING, Any
+
+from zoo import errors
 
 if TYPE_CHECKING:
     from zoo.loading import load
@@ -22,6 +24,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Pretrained",
     "create_model",
+    "errors",
     "export",
     "import_blocks",
     "list_models",

@@ -1,5 +1,6 @@
 """Evaluation of a folder: which model, which text."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,24 @@ def test_model_of_no_run_needs_to_be_told_what_to_measure(workshop: Workshop, tm
     ]
     alone = evaluate_folder(tmp_path / "alone", settings)
     assert alone.loss == pytest.approx(evaluate_folder(run).loss, rel=1e-6)
+
+
+def test_a_hugging_face_folder_without_a_padding_token_is_measured(workshop: Workshop, tmp_path: Path) -> None:
+    """As published GPT-2 and Llama models: what is padded is not scored, so the loss is that of the run."""
+    folder = tmp_path / "theirs"
+    zoo.export(load(workshop.run("decoder")), folder)
+    for path in folder.glob("*config.json"):
+        said = json.loads(path.read_text(encoding="utf-8"))
+        kept = {name: value for name, value in said.items() if not name.startswith("pad_token")}
+        path.write_text(json.dumps(kept), encoding="utf-8")
+    assert "padding" not in load(folder).tokenizer.roles
+    settings = [
+        "objectives.causal_lm={kind: causal_lm, packing: none}",
+        f"data={{source: {{kind: text, path: {workshop.folder / 'text.txt'}, document: blank_line}}}}",
+        "data.validation_fraction=0.2",
+    ]
+    own = evaluate_folder(workshop.run("decoder"), settings[:1])
+    assert evaluate_folder(folder, settings).loss == pytest.approx(own.loss, rel=1e-5)
 
 
 @pytest.mark.parametrize("precision, tolerance", [("64-true", 1e-4), ("bf16-mixed", 0.05)])

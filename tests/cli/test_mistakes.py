@@ -113,7 +113,7 @@ CONFIGS: dict[str, str] = {
     f"{GPT} model.max_length=1": "model.max_length; 1; causal_lm; 3 at least",
     f"{BERT} model.embedding.num_segments=1": "model.embedding.num_segments; 1; next_sentence; set 2",
     f"{GPT} init_from.path=gone": "init_from; {'path': 'gone'}; not text; init_from=gone",
-    f"{GPT} init_from=gone": "tokenizer.kind; bytes; init_from; leave it out",
+    f"{GPT} init_from=gone": "init_from: gone is missing; run, a checkpoint or a model folder",
     # how long a run is
     f"{GPT} trainer.max_tokens=1e6": "trainer.max_tokens; max_steps=4 and max_tokens=1000000; trainer.max_steps=null",
     f"{GPT} trainer.max_steps=null": "trainer; how long; trainer.max_steps, trainer.max_tokens",

@@ -1,6 +1,8 @@
 """Runs that start from other weights: the same numbers, new rows by the stated rule, everything else refused."""
 
+import dataclasses
 import json
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -196,8 +198,26 @@ def test_heads_that_are_only_on_one_side(
 
 
 def test_tokenizer_of_another_kind_is_refused_with_what_to_say(trained: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"tokenizer.kind: bytes would be another .* tokenizer=\{kind: file, path: "):
+    with pytest.raises(ConfigError, match=r"tokenizer.kind: bytes would be another .* tokenizer='\{kind: file, path: "):
         tiny_run(tmp_path, "gpt", f"init_from={trained}")
+
+
+def test_a_config_of_another_model_is_told_every_setting_before_text_is_read(trained: Path, tmp_path: Path) -> None:
+    """The tokenizer and the sizes in one answer; with what it says the run starts."""
+    other = ("model.dim=32", "model.num_layers=1", "data.source.path=gone")
+    with pytest.raises(ConfigError, match=r"^tokenizer\.kind: bytes") as caught:
+        tiny_run(tmp_path, "gpt", f"init_from={trained}", *other)
+    added = shlex.split(str(caught.value).partition("; add ")[2].partition("; or leave")[0])
+    assert {"model.dim=16", "model.num_layers=2"} < {*added}
+    with pytest.raises(ConfigError, match=r"^model: the weights of .*; add .*model\.dim=16 .*model\.num_layers=2"):
+        pretrain(tiny_run(tmp_path, "gpt", f"init_from={trained}", *other, *added[:1]), tmp_path / "refused")
+    config = tiny_run(tmp_path, "gpt", f"init_from={trained}", *other[:2], *added, "trainer.max_steps=1")
+    assert pretrain(config, tmp_path / "on").steps == 1
+
+
+def test_the_folder_is_looked_for_first(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^init_from: .*gone is missing"):
+        tiny_run(tmp_path, "gpt", f"init_from={tmp_path / 'gone'}")
 
 
 def test_another_tokenizer_is_refused(trained: Path, tmp_path: Path) -> None:
@@ -217,8 +237,13 @@ def test_another_tokenizer_is_refused(trained: Path, tmp_path: Path) -> None:
 )
 def test_other_shapes_are_refused(setting: str, words: str, trained: Path, tmp_path: Path) -> None:
     config = continued(tmp_path, "gpt", trained, setting)
-    with pytest.raises(CheckpointError, match=f"do not fit the model: .*{words}"):
+    with pytest.raises(ConfigError, match=r"do not fit this model; add model\.(dim|num_layers)=\d+"):
         pretrain(config, tmp_path / "on")
+    _, tokenizer = load_model(model_folder(trained))
+    assert tokenizer is not None
+    model = dataclasses.replace(config.model, vocab_size=tokenizer.vocab_size).build(0)
+    with pytest.raises(CheckpointError, match=f"do not fit the model: .*{words}"):
+        init_from.take_over(model, tokenizer, init_from.find_start(str(trained)))
 
 
 def test_smaller_vocabulary_is_refused(trained: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from zoo.config_text import read_overrides, read_yaml
 from zoo.data.blend import portions_of
 from zoo.data.corpus import Corpus, load_corpus
 from zoo.errors import ConfigError, DataError
+from zoo.interop.folder import is_foreign, load_foreign, read_foreign_config
 from zoo.loading import model_folder
 from zoo.objectives.base import ObjectiveConfig
 from zoo.own_blocks import made_with
@@ -54,7 +55,7 @@ def evaluate_folder(folder: Path, settings: Iterable[str] = (), weights: str = "
     """Means over the whole held-out split, or over the whole of a text that the model was not trained on.
 
     Args:
-        folder: a run, a training step or a model folder.
+        folder: a run, a training step, a model folder or a Hugging Face folder.
         settings: `key=value`, of CHANGEABLE keys. Another source than the run's is measured whole unless a
             data.validation_fraction is among them; so is what has data.validation_fraction=1.
         weights: of a run or a training step: "raw" or "ema", as in `zoo.load`.
@@ -72,7 +73,7 @@ def evaluate_folder(folder: Path, settings: Iterable[str] = (), weights: str = "
         )
     module = prepared.module
     device = find_device(config.trainer.accelerator)
-    module.model, _ = load_model(found)
+    module.model = load_foreign(found) if is_foreign(found) else load_model(found)[0]
     convert(module.model, config.trainer.precision)
     module.to(device)
     batch_size = config.trainer.validation_batch_size or config.trainer.microbatch_rows
@@ -112,7 +113,7 @@ def evaluation_config(model: Path, settings: Iterable[str]) -> tuple[RunConfig, 
     if is_all:  # no run could be trained on what that leaves, so that loading would refuse it
         del data["validation_fraction"]
     _check_changeable(over.settings)
-    of_model = read_config(model)
+    of_model = read_foreign_config(model) if is_foreign(model) else read_config(model)
     tokenizer = {"kind": "file", "path": str(model), "add_tokens": []}  # what the run added is in there
     ours: dict[str, Any] = {"model": to_mapping(of_model), "tokenizer": tokenizer}
     run = model.parents[2] / "config.yaml" if len(model.parents) > 2 else model

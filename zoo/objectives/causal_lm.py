@@ -46,7 +46,9 @@ class CausalLM(Objective):
     def __init__(self, name: str, config: CausalLMConfig, setup: Setup) -> None:
         super().__init__(name, config, setup)
         tokenizer = setup.tokenizer
-        self.frame = Frame((), (tokenizer.role("end"),), tokenizer.role("padding"))
+        end = tokenizer.role("end")
+        # No target and no other token sees padding, so without a token for it (GPT-2, Llama) any will do.
+        self.frame = Frame((), (end,), tokenizer.roles.get("padding", end))
         config.check_length(setup.max_length)
 
     def row_maker(self, documents: Documents) -> RowMaker:

@@ -175,8 +175,8 @@ class RunConfig(Config):
                 )
         if self.init_from is not None and not isinstance(self.tokenizer, FileConfig):
             raise ConfigError(
-                f"{self.tokenizer.kind} would be another tokenizer than that of the weights in init_from; leave it "
-                f"out, or say tokenizer={{kind: file, path: {tokenizer_folder(self.init_from)}}}",
+                f"{self.tokenizer.kind} would be another tokenizer than that of the weights in init_from; say "
+                f"tokenizer={{kind: file, path: {tokenizer_folder(self.init_from)}}}",
                 "tokenizer.kind",
             )
         self._check_effects()

@@ -15,16 +15,17 @@ reads its own checkpoint and its own tokenizer.
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import torch
 from torch import Tensor
 
 from zoo.checkpoint.manifest import hash_file
 from zoo.checkpoint.model import WEIGHTS_NAME, read_config, read_weights, weights_of
-from zoo.config import Mapped, Source, to_mapping
+from zoo.config import Config, Mapped, Source, flatten, load_config, to_mapping
 from zoo.data.split import counted
 from zoo.errors import CheckpointError, ConfigError, ZooError
 from zoo.heads.language_model import LanguageModelHead
@@ -96,16 +97,15 @@ def start_source(said: Mapped) -> Source | None:
         raise ConfigError(f"{path!r} is not text; write the folder itself: init_from={shown}", "init_from")
     model, tokenizer = said.get("model", {}), said.get("tokenizer", {})
     if _chosen(model) and _chosen(tokenizer):
+        if _kind(tokenizer) != FileConfig.kind:  # with one, the run may have begun, and needs the folder no more
+            _refuse_other_tokenizer(path, _kind(tokenizer), model)
         return None
     start = find_start(path)
+    if _chosen(tokenizer) and _kind(tokenizer) != FileConfig.kind:
+        _refuse_other_tokenizer(path, _kind(tokenizer), {})
     settings: Mapped = {}
     if not _chosen(tokenizer) and start.tokenizer is not None:
-        # A run's own stays where it is; its checkpoints come and go.
-        own = tokenizer_folder(path)
-        settings["tokenizer"] = {
-            "kind": FileConfig.kind,
-            "path": str(own if (own / LIBRARY_FILE_NAME).is_file() else start.folder),
-        }
+        settings["tokenizer"] = {"kind": FileConfig.kind, "path": str(_tokenizer_of(path, start))}
     if not _chosen(model):
         _check_initialization(model, start)
         added = tokenizer.get("add_tokens") if isinstance(tokenizer, dict) else None
@@ -135,6 +135,78 @@ def _check_initialization(model: Mapped, start: Start) -> None:
 def _chosen(group: Any) -> bool:
     """Whether a config says by itself which model or tokenizer it is."""
     return not isinstance(group, dict) or "kind" in group or "preset" in group
+
+
+def _kind(group: Any) -> Any:
+    """Of a tokenizer that a config says: its kind."""
+    return group.get("kind") if isinstance(group, dict) else group
+
+
+def _tokenizer_of(path: str, start: Start) -> Path:
+    """Where the tokenizer of the weights is. A run's own stays where it is; its checkpoints come and go."""
+    own = tokenizer_folder(path)
+    return own if (own / LIBRARY_FILE_NAME).is_file() else start.folder
+
+
+def _refuse_other_tokenizer(path: str, kind: Any, model: Mapped) -> NoReturn:
+    """Raises ConfigError with the settings that make a config one of the weights; first where there are no weights."""
+    start = find_start(path)
+    wanted = [f"tokenizer='{{kind: file, path: {_tokenizer_of(path, start)}}}'"]
+    if model:
+        own = load_config(ModelOnly, [Source("", {"model": model})]).config.model
+        wanted += settings_of(start.config, own)
+    raise ConfigError(
+        f"{kind} would be another tokenizer than that of the weights in init_from; add {' '.join(wanted)}; or leave "
+        "model and tokenizer out of the config, which then has those of the weights",
+        "tokenizer.kind",
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelOnly(Config):
+    """Of a run's config, what `init_from` is compared with before the rest is read."""
+
+    model: ModelConfig
+
+
+def settings_of(wanted: ModelConfig, own: ModelConfig) -> list[str]:
+    """The `key=value` that make the model of a config that of the weights; only what tensors can depend on."""
+    theirs, ours = flatten(to_mapping(wanted)), flatten(to_mapping(own))
+    return [
+        f"model.{key}={value if isinstance(value, str) else json.dumps(value)}"
+        for key, value in theirs.items()
+        if key.partition(".")[0] not in FREE and (key not in ours or ours[key] != value)
+    ]
+
+
+def check_start(config: RunConfig) -> None:
+    """Refuses a new run whose model or tokenizer is not that of the weights, before any text is read.
+
+    Raises:
+        ConfigError: with the settings that make it so.
+    """
+    if config.init_from is None:
+        return
+    start = find_start(config.init_from)
+    _check_tokenizer(config, start)
+    wanted = settings_of(start.config, config.model)
+    if wanted and _shapes(config.model, start) != _shapes(start.config, start):
+        raise ConfigError(
+            f"the weights of {start.folder} do not fit this model; add {' '.join(wanted)}; or leave model out of the "
+            "config, which then has that of the weights",
+            "model",
+        )
+
+
+def _shapes(config: ModelConfig, start: Start) -> dict[str, torch.Size]:
+    """Of the backbone of a model with the vocabulary of the start, by name."""
+    with torch.device("meta"):
+        model = dataclasses.replace(config, vocab_size=start.config.vocab_size, vocab_multiple=1).build_unset()
+    return {name: shared.tensor.shape for shared in weights_of(model.backbone) for name in shared.names}
+
+
+FREE = ("dropout", "heads", "initialization", "vocab_size", "vocab_multiple")
+"""Settings of a model that may be others than those of the weights."""
 
 
 def own_tokenizer(config: RunConfig, run: Path) -> RunConfig:

@@ -37,7 +37,7 @@ from zoo.training.conductor import Conductor, checkpoint_step, state_in
 from zoo.training.config import RunConfig
 from zoo.training.datamodule import DataModule
 from zoo.training.ema import WeightAverage
-from zoo.training.init_from import begin, own_tokenizer
+from zoo.training.init_from import begin, check_start, own_tokenizer
 from zoo.training.interrupt import Interrupted
 from zoo.training.kernels import check_kernels
 from zoo.training.launch import check_launch, device_type
@@ -177,10 +177,10 @@ def _with_vocabulary(config: RunConfig, corpus: Corpus) -> ModelConfig:
             f"{model.vocab_size} is less than the {size} entries of the tokenizer; use null to follow it",
             "model.vocab_size",
         )
-    padding = model.embedding.padding_token
-    if padding is not None and padding != corpus.tokenizer.role("padding"):
+    padding, own = model.embedding.padding_token, corpus.tokenizer.roles.get("padding")
+    if None not in (padding, own) and padding != own:
         raise ConfigError(
-            f"{padding} is not the tokenizer's padding token, which is {corpus.tokenizer.role('padding')}",
+            f"{padding} is not the tokenizer's padding token, which is {own}",
             "model.embedding.padding_token",
         )
     return dataclasses.replace(model, vocab_size=model.vocab_size or size)
@@ -231,6 +231,7 @@ def _train(config: RunConfig, run: RunFolder, corpus: Corpus | None) -> Result:
         raise CheckpointError(f"{'; '.join(complaints)}; put a whole one back, or start anew with --fresh")
     if newest is None:
         refuse_unfinished_branch(run.path)
+        check_start(config)
     for complaint in complaints:
         warnings.warn(complaint, stacklevel=2)
     prepared = prepare(config if newest is None else own_tokenizer(config, run.path), corpus=corpus)
