@@ -1,10 +1,11 @@
 """The tables themselves: closed and consistent."""
 
 import pytest
+from transformers import AutoConfig
 
 from zoo.errors import ConfigError
 from zoo.interop import ARCHITECTURES, read_config
-from zoo.interop.base import HARMLESS, Field, under, variant
+from zoo.interop.base import HARMLESS, Field, under, variant, with_one_name
 from zoo.interop.layouts import Stacked
 
 
@@ -28,6 +29,29 @@ def test_a_field_is_read_or_required_or_harmless_but_only_one_of_them(name: str)
 @pytest.mark.parametrize("name", list(ARCHITECTURES))
 def test_defaults_alone_make_a_model(name: str) -> None:
     assert read_config(name, {}) == read_config(name, {"model_type": name})
+
+
+@pytest.mark.parametrize("name", list(ARCHITECTURES))
+def test_another_name_of_a_number_is_taken_for_it_or_refused(name: str) -> None:
+    """transformers' `attribute_map` sets one field by another: none of these may be thought to change nothing."""
+    for other, field in AutoConfig.for_model(name).attribute_map.items():
+        try:
+            config = read_config(name, {other: 32})
+        except ConfigError as error:
+            assert error.key == other
+            continue
+        assert config == read_config(name, {field: 32})
+        if field not in ARCHITECTURES[name].harmless:
+            with pytest.raises(ConfigError) as caught:
+                read_config(name, {other: 32, field: 16})
+            assert (caught.value.key, field in str(caught.value)) == (other, True)
+
+
+def test_two_names_of_one_number() -> None:
+    assert with_one_name({"old": 3, "name": 3, "other": 1}, {"old": "name"}) == {"name": 3, "other": 1}
+    assert with_one_name({"old": 3}, {"old": "name", "older": "name"}) == {"name": 3}
+    with pytest.raises(ConfigError, match=r"^old: 3 contradicts name=2; they are two names of one number$"):
+        with_one_name({"old": 3, "name": 2}, {"old": "name"})
 
 
 def test_unknown_architecture() -> None:

@@ -53,6 +53,16 @@ def test_the_size_is_that_of_the_paper() -> None:
 
 
 @pytest.mark.parametrize(
+    "other, name", [("n_embed", "hidden_size"), ("num_attention_heads", "n_head"), ("num_hidden_layers", "n_layer")]
+)
+def test_two_names_that_contradict_each_other(other: str, name: str) -> None:
+    with pytest.raises(ConfigError, match=f"{other}: 32 contradicts {name}=16"):
+        read_config("bloom", {other: 32, name: 16})
+    assert read_config("bloom", {other: 32, name: 32}) == read_config("bloom", {name: 32})
+    assert read_config("bloom", {"n_embed": None, "hidden_size": 32}).dim == 32  # as theirs reads it
+
+
+@pytest.mark.parametrize(
     "field, value",
     [("apply_residual_connection_post_layernorm", True), ("n_inner", 17), ("attention_window", 4)],
 )

@@ -18,6 +18,7 @@ from zoo.interop.base import (
     Rule,
     tied,
     under,
+    with_one_name,
 )
 from zoo.interop.labels import SPAN
 from zoo.interop.layouts import AsRow
@@ -95,6 +96,13 @@ FIELDS = (
 )
 """What BART and Marian read alike."""
 
+ENCODER_NAMES = {
+    "hidden_size": "d_model",
+    "num_attention_heads": "encoder_attention_heads",
+    "num_hidden_layers": "encoder_layers",
+}
+"""Further names of numbers of the encoder, which transformers' config takes for them; most files have the last."""
+
 CLASSIFIER_DROPOUT = Field(
     "classifier_dropout", tuple(f"heads.sequence_classification.{place}dropout" for place in ("", "transform.")), 0.0
 )
@@ -109,10 +117,11 @@ LAST_OF_DECODER: Mapped = {
 
 
 def modernize(config: Mapped) -> Mapped:
-    """The number of classes spelled out: theirs has three, as its first published classifier, where none are given.
+    """One name for each number, and the number of classes spelled out.
 
-    Its class for question answering has two, begin and end, whatever its config says.
+    Theirs has three, as its first published classifier, where none are given. Its class for question answering has two, begin and end, whatever its config says.
     """
+    config = with_one_name(config, ENCODER_NAMES)
     if "BartForQuestionAnswering" in (config.get("architectures") or ()):
         return {name: value for name, value in config.items() if name not in LABELS}
     if config.get("id2label") is None:
@@ -160,7 +169,6 @@ BART = Architecture(
         "extra_pos_embeddings",
         "force_bos_token_to_be_generated",  # of generation: the older spelling of forced_bos_token_id
         "gradient_checkpointing",
-        "num_hidden_layers",  # repeats encoder_layers
         "save_step",  # of its training
     },
     weights=weights,

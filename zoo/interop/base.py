@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from zoo.errors import ConfigError, quoted
 from zoo.heads.language_model import LanguageModelConfig
 from zoo.interop.layouts import Layout, Stacked
 from zoo.models import ModelConfig
@@ -88,6 +89,25 @@ def under(foreign: str, ours: str, modules: Mapping[str, str], layout: Layout = 
 
 def current(config: Mapped) -> Mapped:
     """The foreign config of an architecture that has never renamed a field."""
+    return config
+
+
+def with_one_name(config: Mapped, others: Mapping[str, str]) -> Mapped:
+    """The foreign config with one name for each number.
+
+    Args:
+        config: is changed.
+        others: further names of fields → those that the table reads.
+
+    Raises:
+        ConfigError: two names of one number contradict each other; the error names both.
+    """
+    for other, name in others.items():
+        if other in config:
+            given = config.pop(other)
+            if config.setdefault(name, given) != given:
+                told = f"{quoted(given)} contradicts {name}={quoted(config[name])}; they are two names of one number"
+                raise ConfigError(told, other)
     return config
 
 

@@ -6,7 +6,18 @@ own.
 
 from __future__ import annotations
 
-from zoo.interop.base import ARCHITECTURES, HARMLESS, REQUIRED, Architecture, Field, Mapped, Rule, tied, under
+from zoo.interop.base import (
+    ARCHITECTURES,
+    HARMLESS,
+    REQUIRED,
+    Architecture,
+    Field,
+    Mapped,
+    Rule,
+    tied,
+    under,
+    with_one_name,
+)
 from zoo.interop.labels import OF_DECODERS, classifier_dropout
 from zoo.interop.layouts import ByHead
 from zoo.models import ModelConfig
@@ -38,15 +49,12 @@ def weights(config: ModelConfig) -> tuple[Rule, ...]:
 
 
 def modernize(config: Mapped) -> Mapped:
-    """Names of older files as today's."""
-    for older, name in {
-        "n_embed": "hidden_size",
-        "num_attention_heads": "n_head",
-        "num_hidden_layers": "n_layer",
-    }.items():
-        if older in config:
-            config.setdefault(name, config.pop(older))
-    return config
+    """One name for each number; `n_embed`, the width of older files, may be null."""
+    if config.get("n_embed", 0) is None:
+        del config["n_embed"]
+    return with_one_name(
+        config, {"n_embed": "hidden_size", "num_attention_heads": "n_head", "num_hidden_layers": "n_layer"}
+    )
 
 
 BLOOM = Architecture(

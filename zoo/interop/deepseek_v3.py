@@ -21,6 +21,7 @@ from zoo.interop.base import (
     Rule,
     Together,
     under,
+    with_one_name,
 )
 from zoo.interop.labels import LAST_TOKEN, TOKEN_DROPOUT, TOKENS
 from zoo.interop.layer_types import changes_for
@@ -166,10 +167,8 @@ def write_mixture(config: ModelConfig) -> Mapped:
 
 
 def modernize(config: Mapped) -> Mapped:
-    """Older names as today's, without fields that follow from others."""
-    for older, name in {"num_local_experts": "n_routed_experts"}.items():
-        if older in config:
-            config.setdefault(name, config.pop(older))
+    """One name for each number, without fields that follow from others."""
+    config = with_one_name(config, {"num_local_experts": "n_routed_experts"})
     rotated, still = config.get("qk_rope_head_dim", 64), config.get("qk_nope_head_dim", 128)
     heads = config.get("num_attention_heads", 128)
     repeats = {"head_dim": rotated, "qk_head_dim": rotated + still, "num_key_value_heads": heads}

@@ -7,18 +7,18 @@ in the files and are computed here.
 from __future__ import annotations
 
 from zoo.errors import ConfigError
-from zoo.interop.bart import BOTH, FIELDS, weights
-from zoo.interop.base import ARCHITECTURES, HARMLESS, REQUIRED, Architecture, Field, Mapped
+from zoo.interop.bart import BOTH, ENCODER_NAMES, FIELDS, weights
+from zoo.interop.base import ARCHITECTURES, HARMLESS, REQUIRED, Architecture, Field, Mapped, with_one_name
 
 
 def modernize(config: Mapped) -> Mapped:
-    """One vocabulary: both sides have the same table, or tables of one size."""
+    """One name for each number, and one vocabulary: both sides have the same table, or tables of one size."""
     vocab_size = config.get("vocab_size", 58101)
     if config.pop("decoder_vocab_size", None) not in (None, vocab_size):
         raise ConfigError(
             f"a vocabulary of its own is not covered; it must be vocab_size={vocab_size}", "decoder_vocab_size"
         )
-    return config
+    return with_one_name(config, ENCODER_NAMES)
 
 
 MARIAN = Architecture(
@@ -50,7 +50,6 @@ MARIAN = Architecture(
         "classif_dropout",  # of heads for fine-tuning, like the next one
         "classifier_dropout",
         "extra_pos_embeddings",  # never read
-        "num_hidden_layers",  # repeats encoder_layers
     },
     weights=weights,
     ignored=("model.encoder.embed_positions.weight", "model.decoder.embed_positions.weight"),
