@@ -35,16 +35,15 @@ def test_defaults_alone_make_a_model(name: str) -> None:
 def test_another_name_of_a_number_is_taken_for_it_or_refused(name: str) -> None:
     """transformers' `attribute_map` sets one field by another: none of these may be thought to change nothing."""
     for other, field in AutoConfig.for_model(name).attribute_map.items():
-        try:
-            config = read_config(name, {other: 32})
-        except ConfigError as error:
-            assert error.key == other
+        if field in ARCHITECTURES[name].harmless:
+            assert other in ARCHITECTURES[name].harmless
             continue
-        assert config == read_config(name, {field: 32})
-        if field not in ARCHITECTURES[name].harmless:
-            with pytest.raises(ConfigError) as caught:
-                read_config(name, {other: 32, field: 16})
-            assert (caught.value.key, field in str(caught.value)) == (other, True)
+        with pytest.raises(ConfigError) as caught:
+            read_config(name, {other: 32, field: 16})
+        assert caught.value.key == other
+        if "not known" not in str(caught.value):
+            assert field in str(caught.value)
+            assert read_config(name, {other: 32}) == read_config(name, {field: 32})
 
 
 def test_two_names_of_one_number() -> None:

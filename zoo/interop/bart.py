@@ -119,7 +119,8 @@ LAST_OF_DECODER: Mapped = {
 def modernize(config: Mapped) -> Mapped:
     """One name for each number, and the number of classes spelled out.
 
-    Theirs has three, as its first published classifier, where none are given. Its class for question answering has two, begin and end, whatever its config says.
+    Theirs has three, as its first published classifier, where none are given. Its class for question answering has
+    two, begin and end, whatever its config says.
     """
     config = with_one_name(config, ENCODER_NAMES)
     if "BartForQuestionAnswering" in (config.get("architectures") or ()):
