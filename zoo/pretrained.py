@@ -9,7 +9,6 @@ from typing import Any, Literal, overload
 
 from torch import Tensor
 
-from zoo.config import build
 from zoo.errors import ConfigError, DataError, ZooError
 from zoo.generation.chat import Message
 from zoo.generation.conventions import Conventions
@@ -18,6 +17,7 @@ from zoo.generation.embed import embed
 from zoo.generation.fill import Filled, fill_masks, fill_spans
 from zoo.generation.generate import TokenRoles
 from zoo.generation.kept import Kept
+from zoo.generation.options import decoding_config
 from zoo.generation.prompts import framed, prompt_tokens
 from zoo.generation.room import room_behind
 from zoo.generation.score import TextScore, score_texts, scored_row
@@ -258,7 +258,8 @@ class Pretrained:
         Returns:
             For each text its score: log-probabilities by token, `total`, `mean`, `perplexity`, `bits_per_byte`. An
             encoder's is the pseudo-log-likelihood: each token is named from all others. A decoder's first token is
-            scored behind the token that its tokenizer's file puts before a text; where that puts none it is not scored.
+            scored behind the token that its tokenizer's file puts before a text; where that puts none it is not scored
+            (a text of one token then has no score, with a warning).
             The token that ends an encoder-decoder's output is scored, too.
 
         Raises:
@@ -339,9 +340,7 @@ class Pretrained:
 
     def _decoding(self, options: dict[str, Any], prefix: str) -> DecodingConfig:
         """The config of these options, with the prefix as tokens behind what the model's output always begins with."""
-        if isinstance(options.get("stop"), str):
-            options = {**options, "stop": [options["stop"]]}
-        config: DecodingConfig = build(DecodingConfig, options)
+        config = decoding_config(options)
         if prefix and config.prefix_tokens:
             raise ConfigError(
                 f"{list(config.prefix_tokens)} and prefix={prefix!r} say it twice; give one", "prefix_tokens"

@@ -10,6 +10,7 @@ import pytest
 
 from tests.cli.tiny import Command, Workshop
 from zoo.cli.generate import DECODING, show_in_order
+from zoo.errors import ZooError
 from zoo.generation.decoding import DecodingConfig
 from zoo.generation.texts import Piece
 from zoo.loading import load
@@ -80,6 +81,16 @@ def test_several_prompts_are_streamed(workshop: Workshop, command: Command) -> N
     out = command("generate", "runs/tiny-decoder", "a", "The ", "Return", *as_arguments(options)).out
     found = load("runs/tiny-decoder").generate(["a", "The ", "Return"], **options)
     assert out == "\n".join(f"{one}{text}\n" for one, text in zip(["a", "The ", "Return"], found, strict=True))
+
+
+def test_an_error_amid_a_text_gets_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    def pieces() -> Iterator[Piece]:
+        yield Piece(0, "a", False)
+        raise ZooError("no numbers")
+
+    with pytest.raises(ZooError):
+        show_in_order(["One "], pieces())
+    assert capsys.readouterr().out == "One a\n"
 
 
 @pytest.mark.parametrize("name", ["prompts.txt", "prompts.jsonl"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,6 +10,7 @@ import typer
 from zoo.cli import decoding_options as options
 from zoo.cli.arguments import ModelFolder, Weights, Which, examples
 from zoo.cli.text_file import Field, File, Output, json_lines, texts_from
+from zoo.errors import ZooError
 
 if TYPE_CHECKING:
     from zoo.generation.texts import Piece
@@ -111,7 +112,7 @@ def show_in_order(begins: Sequence[str], pieces: Iterable[Piece]) -> None:
     print(begins[0], end="", flush=True)
     held: list[list[str]] = [[], *([begin] for begin in begins[1:])]
     ended, turn = [False] * len(begins), 0
-    for piece in pieces:
+    for piece in _ending_the_line(pieces):
         held[piece.prompt].append(piece.text)
         ended[piece.prompt] = piece.last
         while turn < len(begins):
@@ -121,3 +122,12 @@ def show_in_order(begins: Sequence[str], pieces: Iterable[Piece]) -> None:
                 break
             turn += 1
             print("\n" if turn < len(begins) else "", flush=True)
+
+
+def _ending_the_line(pieces: Iterable[Piece]) -> Iterator[Piece]:
+    """The pieces; where they break off in an error, its message gets a line of its own."""
+    try:
+        yield from pieces
+    except ZooError:
+        print(flush=True)
+        raise

@@ -41,7 +41,8 @@ def run(
     """Say how likely texts are.
 
     The log-likelihood of each text (natural logarithm), its mean over tokens, the perplexity, and bits per byte, which
-    compares models with different tokenizers. An encoder's (BERT) is the pseudo-log-likelihood: each token is named
+    compares models with different tokenizers. The first token of a decoder's (GPT) text is scored only where the
+    tokenizer puts one before a text. An encoder's (BERT) is the pseudo-log-likelihood: each token is named
     from all others. An encoder-decoder (T5) scores a continuation only. With --output, a line of JSON for each text,
     with the log-probability of every token.
     """

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from zoo.generation.batching import batches_by_length
+from zoo.generation.finite import check_numbers
 from zoo.generation.generate import padded
 from zoo.generation.room import check_length
 from zoo.models.base import Model
@@ -54,6 +55,7 @@ def embed(model: Model, rows: Sequence[Sequence[int]], padding: int, pooling: st
 
     Raises:
         ConfigError: an unknown pooling. DataError: a text is longer than the learned positions.
+        ZooError: the weights give no numbers.
     """
     pool, backbone = POOLINGS[pooling], model.backbone
     stack: Any = backbone.encoder if isinstance(backbone, EncoderDecoder) else backbone.stack
@@ -68,6 +70,7 @@ def embed(model: Model, rows: Sequence[Sequence[int]], padding: int, pooling: st
         else:
             hidden_BTD = backbone(tokens, positions, documents)
         real_BT = torch.ones_like(tokens, dtype=torch.bool) if documents is None else documents >= 0
+        check_numbers(hidden_BTD[real_BT], "hidden states")
         found[numbers] = pool(hidden_BTD.to(found.dtype), real_BT).cpu()
     return torch.nn.functional.normalize(found, dim=-1) if normalize else found
 

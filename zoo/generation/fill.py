@@ -16,6 +16,7 @@ import torch
 
 from zoo.errors import ConfigError, DataError
 from zoo.generation.counts import check_count
+from zoo.generation.finite import check_numbers
 from zoo.generation.generate import Continuation, TokenRoles, generate, language_model_head
 from zoo.generation.room import check_length
 from zoo.models.base import Model
@@ -60,7 +61,7 @@ def fill_masks(model: Model, tokenizer: Tokenizer, text: str, top: int = 5) -> F
 
     Raises:
         DataError: no mask in the text, or more tokens than learned positions.
-        ConfigError: `top` out of range.
+        ConfigError: `top` out of range. ZooError: the weights give no numbers.
     """
     backbone = model.backbone
     assert isinstance(backbone, Encoder), "fill_masks is for encoders"
@@ -80,6 +81,7 @@ def fill_masks(model: Model, tokenizer: Tokenizer, text: str, top: int = 5) -> F
     hidden_BTD = backbone(torch.tensor([framed], device=backbone.tokens.weight.device))
     places_N = torch.tensor([place + 1 for place in masked], device=hidden_BTD.device)
     logits_NV = head(hidden_BTD[0, places_N])[:, : tokenizer.vocab_size]
+    check_numbers(logits_NV, "logits")
     probabilities_NV = logits_NV.double().softmax(dim=-1)
     ordinary_NV = probabilities_NV.index_fill(-1, torch.as_tensor(tokenizer.special_ids, device=logits_NV.device), -1.0)
     best = ordinary_NV.topk(top, dim=-1)

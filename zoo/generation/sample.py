@@ -21,6 +21,7 @@ from torch import Tensor
 
 from zoo.config import Config, setting
 from zoo.errors import ConfigError, ZooError
+from zoo.generation.finite import check_numbers
 from zoo.generation.history import History
 from zoo.generation.limits import divide, keep_min_p, keep_top_k, keep_top_p, keep_typical
 from zoo.generation.penalties import (
@@ -169,10 +170,7 @@ class Sampler:
 def check_choice(largest_B: Tensor, history: History) -> None:
     """Raises ZooError where the largest logit of a row is not a number, or −∞ in a row that goes on."""
     if not math.isfinite(float(largest_B.sum())):  # one number to look at; of a sum that overflows, all of them
-        if largest_B.isnan().any():
-            raise ZooError(
-                "the model's logits are not numbers (NaN): its weights are damaged, or too large for its dtype"
-            )
+        check_numbers(largest_B, "logits")
         if (largest_B.isneginf() & history.live_B).any():
             raise ZooError(
                 f"no token may come next after {history.num_new}: all are barred; raise no_repeat_ngram_size, or lower "

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import itertools
 import math
+import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from zoo.errors import ConfigError, DataError
+from zoo.errors import ConfigError, DataError, quoted
 from zoo.generation.batching import batches_by_length
+from zoo.generation.finite import check_numbers
 from zoo.generation.generate import TokenRoles, language_model_head, padded
 from zoo.generation.prompts import frame_of, framed, prompt_tokens
 from zoo.generation.room import check_length
@@ -93,7 +95,8 @@ def score_rows(model: Model, rows: Sequence[ScoreRow], roles: TokenRoles, mask: 
         mask: of an encoder: what stands for a token that is to be named.
 
     Raises:
-        DataError: a row is longer than the learned positions. ZooError: the model has no language model head.
+        DataError: a row is longer than the learned positions. ZooError: the model has no language model head, or its
+            weights give no numbers.
     """
     head, backbone = language_model_head(model), model.backbone
     for row in rows:
@@ -157,6 +160,7 @@ def _log_probabilities(head: torch.nn.Module, hidden_ND: Tensor, targets_N: Tens
     for hidden, targets in zip(hidden_ND.split(HEAD_ROWS), targets_N.split(HEAD_ROWS), strict=True):
         logits = head(hidden)[:, :vocab_size]
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        check_numbers(logits, "logits")
         values += (logits.gather(-1, targets[:, None])[:, 0] - logits.logsumexp(dim=-1)).tolist()
     return values
 
@@ -201,6 +205,12 @@ def scored_row(kind: str, tokenizer: Tokenizer, text: str, continuation: str | N
     unscored = ""
     if kind == "decoder" and first == 0:
         first, unscored = 1, tokenizer.decode(tokens[:1])
+        if len(tokens) == 1:
+            warnings.warn(
+                f"{quoted(text)} is one token, so nothing of it is scored: a decoder's first token stands behind none, "
+                "where its tokenizer puts none before a text",
+                stacklevel=4,
+            )
     return TextRow(scored, unscored, ScoreRow(whole, first, front + len(tokens)))
 
 

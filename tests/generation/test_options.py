@@ -1,0 +1,36 @@
+"""Options of decoding by name: those of other libraries are told what they are called here."""
+
+from inspect import signature
+
+import pytest
+
+from zoo.errors import ConfigError
+from zoo.generation.decoding import DecodingConfig
+from zoo.generation.options import ELSEWHERE, OF_THE_CALL, decoding_config
+from zoo.pretrained import Pretrained
+
+
+def test_one_stop_string_is_a_list_of_one() -> None:
+    assert decoding_config({"stop": "x", "temperature": 1}) == DecodingConfig(stop=("x",), temperature=1.0)
+
+
+def test_options_of_the_call_are_those_of_generate() -> None:
+    assert set(OF_THE_CALL) == set(signature(Pretrained.generate).parameters) - {"self", "prompt", "options"}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("max_new_token", "did you mean 'max_new_tokens'.*batch_size.*details.*max_new_tokens.*prefix"),
+        ("temprature", "did you mean 'temperature'"),
+        ("max_length", "^max_length: no option of this name here; write max_new_tokens"),
+        ("do_sample", "^do_sample: .*a temperature above 0 draws"),
+    ],
+)
+def test_an_unknown_option_is_told(name: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        decoding_config({name: 5})
+
+
+def test_what_is_called_otherwise_elsewhere_is_no_option_here() -> None:
+    assert not set(ELSEWHERE) & ({*DecodingConfig.__dataclass_fields__} | {*OF_THE_CALL})
