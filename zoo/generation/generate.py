@@ -282,8 +282,9 @@ class Running:
 
     def logits(self) -> Tensor:
         """(B, V) the logits of what comes next in each row."""
-        with one_thread(self._is_small and self._places.tokens_BT.shape[1] == 1):
-            if self._is_recorded and self._hooks == RemovableHandle.next_id:
+        is_step = self._places.tokens_BT.shape[1] == 1
+        with one_thread(self._is_small and is_step):
+            if is_step and self._is_recorded and self._hooks == RemovableHandle.next_id:
                 return self._step(*self._places)
             return self._compute(*self._places)
 

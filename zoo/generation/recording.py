@@ -152,15 +152,17 @@ class Recorder(TorchFunctionMode):
         )
 
     def _take_down(self, function: Any, args: Sequence[Any], kwargs: dict[str, Any], result: Any) -> None:
-        name = getattr(function, "__name__", "")
-        is_tensor, is_in_place = isinstance(result, Tensor), name in IN_PLACE
+        name, is_tensor = getattr(function, "__name__", ""), isinstance(result, Tensor)
+        if name in ABOUT_SHAPES and not is_tensor:
+            return
+        is_in_place = name in IN_PLACE
         if is_in_place or (name in PURE and (is_tensor or _is_all_tensors(result))):
             if is_tensor and not is_in_place and any(result is argument for argument in args):
                 self._refused |= bool(kwargs.get("inplace"))  # else it has done nothing
             else:
                 self._refused |= _autocast() != self._autocast or not _has_fixed_shape(name, args, kwargs)
                 self._add(function, args, kwargs, result)
-        elif name not in ABOUT_SHAPES:
+        else:
             self._refused |= _has_tensor([*args, *kwargs.values()]) or _has_tensor(result)
 
     def _add(self, function: Any, args: Sequence[Any], kwargs: dict[str, Any], result: Any) -> None:
@@ -249,8 +251,12 @@ def _is_same(one: Any, other: Any) -> bool:
     return one is other or (not isinstance(one, Tensor) and type(one) is type(other) and bool(one == other))
 
 
+TRIES = 3
+"""So many calls are watched until two in a row do the same; the first may do what is done only once."""
+
+
 class Repeated:
-    """A function of tensors that is called again and again; from the fourth time in the same shapes on, a recording.
+    """A function of tensors that is called again and again; where two calls in a row did the same, a recording.
 
     Args:
         function: called with what was given to the call; None stays None. All else that it reads must lie in tensors
@@ -266,7 +272,7 @@ class Repeated:
         self._key: tuple[Any, ...] = ()
         self._recorder: Recorder | None = None
         self._recording: Recording | None = None
-        self._is_refused = False
+        self._tries_left = TRIES
 
     def __call__(self, *inputs: Tensor | None) -> Tensor:
         """What the function gives for these inputs."""
@@ -275,9 +281,9 @@ class Repeated:
         if key != self._key:
             self.forget()
             self._key = key
-        elif self._recording is not None:
+        if self._recording is not None:
             return self._recording(*tensors)
-        elif not self._is_refused and not torch.is_grad_enabled():
+        if self._tries_left and not torch.is_grad_enabled():
             return self._watched(inputs, tensors)
         return self._function(*inputs)
 
@@ -286,9 +292,9 @@ class Repeated:
         with recording(), self._recorder:
             output = self._function(*inputs)
         made = self._recorder.recording(output)
-        if earlier is not None and made is not None and self._recorder.did_the_same_as(earlier):
+        if made is not None and earlier is not None and self._recorder.did_the_same_as(earlier):
             self._recording = made
-        self._is_refused = made is None or (earlier is not None and self._recording is None)
-        if earlier is not None or self._is_refused:
+        self._tries_left = 0 if made is None or self._recording else self._tries_left - 1
+        if not self._tries_left:
             self._recorder = None
         return output

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from zoo.errors import DataError
@@ -128,7 +129,7 @@ class Embedding(nn.Embedding):
 
     def forward(self, index: Tensor) -> Tensor:
         """Rows of the table: (…) int64 → (…, embedding_dim)."""
-        return nn.functional.embedding(index, self.weight, self.padding_idx)
+        return torch.embedding(self.weight, index, -1 if self.padding_idx is None else self.padding_idx)
 
     def check(self, index: Tensor, noun: str, remedy: str, first: int = 0) -> None:
         """Raises DataError where an index lies outside the table.
