@@ -101,6 +101,55 @@ def test_every_architecture_comes_back(name: str, tmp_path: Path) -> None:
     assert same(again.model, model)
 
 
+LEFT_OUT = {
+    "_name_or_path": "the folder itself",
+    "activation_function": "swish is silu",
+    "classifier_dropout": "null there means the dropout of the hidden states, which is written",
+    "global_attn_every_n_layers": "the sort of each layer is written",
+    "head_dim": "null there means an equal share of the width, which is written",
+    "max_window_layers": "read where there is a sliding window",
+    "n_inner": "null there means four times the width, which is written",
+    "n_positions": "never read by T5; our length stands there",
+    "rope_parameters": "numbers that are left out are written, and a share of a width as the whole number that it is",
+    "seq_length": "never read by BLOOM; our length stands there",
+}
+"""Fields that transformers reads otherwise from a folder that was opened and written again, and why."""
+
+
+@pytest.mark.parametrize("name", FIRST.values())
+def test_what_transformers_reads_of_a_config_comes_back(name: str, tmp_path: Path) -> None:
+    case, source, again = CASES[name], tmp_path / "source", tmp_path / "again"
+    zoo.export(our_config(name).build(), source, architecture=case.architecture)
+    ids = {"bos_token_id": 5, "eos_token_id": 6, "pad_token_id": 3, "problem_type": "multi_label_classification"}
+    written = {**case.config.to_dict(), **ids, "id2label": {"0": "a", "1": "b"}, "label2id": {"a": 0, "b": 1}}
+    written |= {"architectures": [case.model_class.__name__], "dtype": "float32"}
+    (source / "config.json").write_text(json.dumps(written))
+    for said in ({"bos_token_id": 5, "pad_token_id": 3, "eos_token_id": [6, 7]}, {"eos_token_id": 6}, {}):
+        (source / "generation_config.json").write_text(json.dumps(said))
+        target = again / str(len(said))
+        zoo.export(zoo.load(source), target)
+        ours, theirs = (transformers.AutoConfig.from_pretrained(place).to_dict() for place in (target, source))
+        differing = {field for field in {*ours, *theirs} if ours.get(field) != theirs.get(field)}
+        assert differing <= {*LEFT_OUT}, {field: (theirs.get(field), ours.get(field)) for field in differing}
+        if (target / "generation_config.json").exists():
+            assert json.loads((target / "generation_config.json").read_text()).items() >= said.items()
+
+
+def test_a_classifier_without_a_tokenizer_takes_batches_again(tmp_path: Path) -> None:
+    config = transformers.GPT2Config(
+        vocab_size=40, n_embd=16, n_layer=1, n_head=2, n_positions=32, bos_token_id=1, eos_token_id=2, pad_token_id=3
+    )
+    theirs = transformers.GPT2ForSequenceClassification(config).eval()
+    theirs.save_pretrained(tmp_path / "source")
+    zoo.export(tmp_path / "source", tmp_path / "again")
+    zoo.save(zoo.load(tmp_path / "source"), tmp_path / "ours")
+    zoo.export(tmp_path / "ours", tmp_path / "later")
+    tokens = torch.tensor([[5, 6, 7, 8], [9, 10, 3, 3]])
+    for place in ("again", "later"):
+        model = transformers.GPT2ForSequenceClassification.from_pretrained(tmp_path / place)
+        torch.testing.assert_close(model(tokens).logits, theirs(tokens).logits)
+
+
 def same(one: Model, other: Model) -> bool:
     other_state = other.state_dict()
     return all(torch.equal(tensor, other_state[name]) for name, tensor in one.state_dict().items())

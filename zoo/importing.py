@@ -62,7 +62,8 @@ def _with_tokenizer(model: Pretrained, place: Path) -> Pretrained:
     """The model with a tokenizer, and with what the tokenizer's folder says of ends and conversations."""
     beside = conventions_in(place if place.is_dir() else place.parent)
     own = model.conventions
-    used = own._replace(stop=own.stop or beside.stop, template=own.template or beside.template)
+    ends = own if own.stop or not own.end_stops else beside
+    used = own._replace(stop=ends.stop, end_stops=ends.end_stops, template=own.template or beside.template)
     whole = Pretrained(model.model, open_tokenizer(place), used)
     whole.architecture, whole.source = model.architecture, model.source
     return whole

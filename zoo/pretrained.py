@@ -354,7 +354,7 @@ class Pretrained:
 
     def _roles(self) -> TokenRoles:
         tokenizer, conventions = self.tokenizer, self.conventions
-        end = (tokenizer.roles["end"],) if "end" in tokenizer.roles else ()
+        end = (tokenizer.roles["end"],) if conventions.end_stops and "end" in tokenizer.roles else ()
         # Nothing sees the padding of one stack, so without a token for it any will do.
         padding = tokenizer.roles.get("padding", 0)
         if self.config.kind == "encoder_decoder" and conventions.start is None:

@@ -11,6 +11,7 @@ from zoo.checkpoint.folder import write_folder
 from zoo.checkpoint.model import PAGE_NAME, save_model
 from zoo.errors import ConfigError
 from zoo.interop.export import SHARD_BYTES, find_architecture, write_transformers
+from zoo.interop.folder import CONFIG_NAME, GENERATION_NAME
 from zoo.loading import load
 from zoo.models.base import Model
 from zoo.pretrained import Pretrained
@@ -89,9 +90,9 @@ def export(
 
     def write(temporary: Path) -> None:
         nonlocal opened
-        ids = _ids(held)
-        config = write_transformers(held.model, ids, temporary, name, shard_bytes=shard_bytes, told=told)
-        opened = config["architectures"][0]
+        ids, carried = _ids(held), (held.conventions.carried or {}).get(CONFIG_NAME)
+        options: dict[str, Any] = {"shard_bytes": shard_bytes, "carried": carried, "told": told}
+        opened = write_transformers(held.model, ids, temporary, name, **options)["architectures"][0]
         if held._tokenizer is not None:
             has_segments = held.config.embedding.num_segments > 0
             write_for_transformers(held._tokenizer, temporary, held.config.kind, _fields(held), has_segments)
@@ -114,11 +115,15 @@ def _ids(model: Pretrained) -> dict[str, Any]:
     """What transformers calls the ids that generation asks for."""
     roles = {} if model._tokenizer is None else model._tokenizer.roles
     used, is_pair = model.conventions, model.config.kind == "encoder_decoder"
-    ends = list(dict.fromkeys([*([roles["end"]] if "end" in roles else []), *used.stop]))
+    end = [roles["end"]] if used.end_stops and "end" in roles else []
+    ends = list(dict.fromkeys([*end, *used.stop]))
+    special = {"bos_token_id": roles.get("begin"), "pad_token_id": roles.get("padding")}
+    if used.carried is not None:  # a foreign folder said them, or that there are none
+        special = dict(used.carried.get(GENERATION_NAME, used.carried.get(CONFIG_NAME, {})))
     found = {
-        "bos_token_id": roles.get("begin"),
+        "bos_token_id": special.get("bos_token_id"),
         "eos_token_id": ends[0] if len(ends) == 1 else ends or None,
-        "pad_token_id": roles.get("padding"),
+        "pad_token_id": special.get("pad_token_id"),
         "decoder_start_token_id": (roles.get("padding") if used.start is None else used.start) if is_pair else None,
         "forced_bos_token_id": used.prefix[0] if is_pair and len(used.prefix) == 1 else None,
         "forced_eos_token_id": used.last[0] if len(used.last) == 1 else [*used.last] or None,

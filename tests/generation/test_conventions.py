@@ -28,6 +28,14 @@ def test_more_tokens_may_end_a_text() -> None:
     assert stopped.tokens == free.tokens[: free.tokens.index(free.tokens[3])]
 
 
+def test_the_end_token_need_not_end_a_text() -> None:
+    plain = with_conventions("decoder")
+    end = plain.tokenizer.role("end")
+    assert plain._roles().stop == (end,)
+    assert with_conventions("decoder", stop=(5,))._roles().stop == (end, 5)
+    assert with_conventions("decoder", stop=(5,), end_stops=False)._roles().stop == (5,)
+
+
 def test_an_output_may_begin_with_other_tokens() -> None:
     model = with_conventions("encoder_decoder", start=7, prefix=(9,))
     written = model.generate("The dog", max_new_tokens=5, details=True)
@@ -107,6 +115,8 @@ FULL = Conventions(
     True,
     ChatTemplate("{{ eos_token }}", {"eos_token": "</s>"}),
     {"num_beams": 4},
+    False,
+    {"config.json": {"bos_token_id": None, "pad_token_id": 3}},
 )
 
 
@@ -128,6 +138,8 @@ def test_they_are_plain_data_and_back(conventions: Conventions) -> None:
         {"last": [-1]},
         {"barred": [[]]},
         {"barred_first": ["a"]},
+        {"end_stops": 1},
+        {"carried": {"config.json": 3}},
     ],
     ids=str,
 )

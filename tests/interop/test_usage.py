@@ -35,12 +35,42 @@ def test_what_ends_a_text_may_be_several_ids(tmp_path: Path) -> None:
     assert conventions(tmp_path, generation_config_json={"eos_token_id": [7, 9]}).stop == (7, 9)
 
 
+def test_what_ends_a_text_is_said_by_one_file(tmp_path: Path) -> None:
+    """As in transformers: generation_config.json, or config.json where there is none, and no tokenizer."""
+    found = conventions(tmp_path, config_json={"eos_token_id": 2})
+    assert (found.stop, found.end_stops) == ((2,), False)
+    found = conventions(tmp_path, generation_config_json={"bos_token_id": 1})
+    assert (found.stop, found.end_stops) == ((), False)
+    theirs = transformers.GenerationConfig.from_pretrained(tmp_path)
+    assert (theirs.eos_token_id, theirs.bos_token_id) == (None, 1)
+    (tmp_path / "generation_config.json").unlink()
+    theirs = transformers.GenerationConfig.from_pretrained(tmp_path, config_file_name="config.json")
+    assert theirs.eos_token_id == 2
+
+
+def test_an_output_begins_as_the_same_file_says(tmp_path: Path) -> None:
+    config = {"is_encoder_decoder": True, "decoder_start_token_id": 2, "bos_token_id": 3}
+    assert conventions(tmp_path, config_json=config).start == 2
+    assert conventions(tmp_path, generation_config_json={"bos_token_id": 5}).start == 5
+    assert conventions(tmp_path, generation_config_json={}).start == 2  # transformers would refuse
+
+
+def test_ids_that_nothing_reads_are_carried(tmp_path: Path) -> None:
+    config = {"bos_token_id": None, "pad_token_id": 3, "n_layer": 2}
+    found = conventions(tmp_path, config_json=config, generation_config_json={"pad_token_id": 4, "top_p": 0.5})
+    assert found.carried == {
+        "config.json": {"bos_token_id": None, "pad_token_id": 3},
+        "generation_config.json": {"pad_token_id": 4},
+    }
+
+
 def test_what_an_output_begins_with(tmp_path: Path) -> None:
     ids = {"decoder_start_token_id": 2, "forced_bos_token_id": 0}
     found = conventions(tmp_path, config_json={"is_encoder_decoder": True, **ids})
     assert (found.start, found.prefix) == (2, (0,))
     # of a decoder, theirs forces the token only behind a prompt of one: told, not followed
-    assert conventions(tmp_path, config_json=ids) == Conventions(suggestions={"forced_bos_token_id": 0})
+    found = conventions(tmp_path, config_json=ids)
+    assert found._replace(carried=None) == Conventions(suggestions={"forced_bos_token_id": 0})
 
 
 def test_what_is_never_written_and_what_ends_the_longest_texts(tmp_path: Path) -> None:

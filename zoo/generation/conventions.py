@@ -14,7 +14,7 @@ class Conventions(NamedTuple):
     """How a model is meant to be used, as its folder says; the defaults are those of models that were trained here.
 
     Attributes:
-        stop: ids that end a text, beside the tokenizer's `end` token.
+        stop: ids that end a text, beside the tokenizer's `end` token where `end_stops`.
         start: what an encoder-decoder's output begins with; None: its padding token.
         prefix: ids that an encoder-decoder's output is made to begin with, behind `start` (BART: <s>).
         last: ids of which one ends an output that gets as long as it may (BART: </s>); (): whichever comes.
@@ -24,6 +24,9 @@ class Conventions(NamedTuple):
         normalize: whether its vectors have length 1, unless it is told.
         template: how a conversation is written as a text; None: it was not trained on conversations.
         suggestions: settings of generation that its maker suggests, by transformers' names; kept, never applied.
+        end_stops: whether the tokenizer's `end` token ends a text, beside `stop`.
+        carried: what the files of its foreign folder say that nothing here reads, such as the ids of special tokens:
+            file → field → value, written again when the model goes out.
     """
 
     stop: tuple[int, ...] = ()
@@ -36,6 +39,8 @@ class Conventions(NamedTuple):
     normalize: bool = False
     template: ChatTemplate | None = None
     suggestions: Mapping[str, Any] | None = None
+    end_stops: bool = True
+    carried: Mapping[str, Mapping[str, Any]] | None = None
 
     @classmethod
     def of(cls, usage: Mapping[str, Any], place: str) -> Conventions:
@@ -62,6 +67,9 @@ class Conventions(NamedTuple):
             and isinstance(given.get("normalize", False), bool)
             and isinstance(given.get("template"), ChatTemplate | None)
             and isinstance(given.get("suggestions"), Mapping | None)
+            and isinstance(given.get("end_stops", True), bool)
+            and isinstance(given.get("carried"), Mapping | None)
+            and all(isinstance(fields, Mapping) for fields in (given.get("carried") or {}).values())
         )
         if not fits:
             raise DataError(f"{place} is damaged: it must hold some of {', '.join(cls._fields)}")

@@ -100,7 +100,11 @@ def write_attention(config: ModelConfig) -> Mapped:
     assert isinstance(positions, RotaryConfig)
     heads = config.attention_heads
     shared = attention.widths(heads).shared
-    return {"qk_rope_head_dim": shared, "qk_nope_head_dim": heads.head_dim - shared}
+    return {
+        "num_key_value_heads": heads.num_heads,  # 128 there where it is left out, whatever the heads are
+        "qk_rope_head_dim": shared,
+        "qk_nope_head_dim": heads.head_dim - shared,
+    }
 
 
 # --------------------------------------------------------------------------------------------------------- feed-forward

@@ -19,9 +19,9 @@ from zoo.checkpoint.disk import ensure_space
 from zoo.checkpoint.tensors import save_tensors
 from zoo.config import flatten, to_mapping
 from zoo.errors import ConfigError
-from zoo.interop.base import ARCHITECTURES, Architecture, Mapped
+from zoo.interop.base import ARCHITECTURES, LABELS, Architecture, Mapped
 from zoo.interop.configs import write_config
-from zoo.interop.folder import CONFIG_NAME, INDEX_NAME, WEIGHTS_NAME
+from zoo.interop.folder import CONFIG_NAME, GENERATION_NAME, INDEX_NAME, WEIGHTS_NAME
 from zoo.interop.suggestions import SUGGESTIONS
 from zoo.interop.weights import Plan, fit, plan_of, same_numbers
 from zoo.models import Model, ModelConfig
@@ -31,7 +31,6 @@ SHARD_BYTES = 5 << 30
 """The most that one file of weights holds, as transformers has it."""
 MAX_NAMED = 5
 """Of architectures that do not take a model, how many an error names with the reason."""
-GENERATION_NAME = "generation_config.json"
 
 
 def find_architecture(config: ModelConfig, asked: str | None = None, preferred: str | None = None) -> str:
@@ -82,6 +81,7 @@ def write_transformers(
     architecture: str,
     *,
     shard_bytes: int = SHARD_BYTES,
+    carried: Mapping[str, Any] | None = None,
     told: Callable[[int, int], None] | None = None,
 ) -> Mapped:
     """Fills a folder with the config and the weights of a model, and the ids that generation asks for.
@@ -92,6 +92,8 @@ def write_transformers(
         folder: exists, and is empty.
         architecture: one that takes the model.
         shard_bytes: the most that a file of weights holds.
+        carried: fields of the config.json that the model came from, for those that its architecture does not say
+            itself; None: it came from none, and `ids` fill config.json, too.
         told: hears how many bytes of how many are written.
 
     Returns:
@@ -104,7 +106,9 @@ def write_transformers(
     written = write_config(architecture, model.config)
     types = {str(parameter.dtype).removeprefix("torch.") for parameter in model.parameters()}
     taken = {*written, *SUGGESTIONS}  # what is only suggested stands in generation_config.json alone
-    said = {name: id for name, id in ids.items() if name in table.harmless and name not in taken}
+    legal = table.harmless | LABELS
+    source = ids if carried is None else carried
+    said = {name: value for name, value in source.items() if name in legal and name not in taken}
     config = {**written, **said, **({"dtype": types.pop()} if len(types) == 1 else {})}
     _write_json(folder / CONFIG_NAME, config)
     if model.config.kind != "encoder" and "language_model" in model.config.heads:

@@ -31,6 +31,7 @@ from zoo.models.base import collector_paused
 from zoo.registry import unknown_name
 
 CONFIG_NAME = "config.json"
+GENERATION_NAME = "generation_config.json"
 WEIGHTS_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
 WHOLE = (WEIGHTS_NAME, INDEX_NAME)

@@ -20,7 +20,7 @@ from typing import Any
 from zoo.checkpoint.disk import read_json
 from zoo.errors import CheckpointError
 from zoo.interop.base import ARCHITECTURES
-from zoo.interop.folder import plain_file
+from zoo.interop.folder import CONFIG_NAME, GENERATION_NAME, plain_file
 from zoo.interop.suggestions import suggested
 
 MAX_BYTES = 16 << 20
@@ -32,6 +32,14 @@ POOLING_MODES = {
 """sentence-transformers' name of a pooling → ours."""
 FORCED_END = {"bart": 2, "marian": 0}
 """forced_eos_token_id where neither file has it, as transformers' config classes say."""
+CARRIED: Mapping[str, tuple[str, ...]] = {
+    CONFIG_NAME: (
+        *("bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id", "cls_token_id", "decoder_start_token_id"),
+        *("forced_bos_token_id", "forced_eos_token_id", "id2label", "label2id", "problem_type"),
+    ),
+    GENERATION_NAME: ("bos_token_id", "pad_token_id"),
+}
+"""Fields of each file that transformers reads and our models have no place for, all or some of them."""
 PLAIN_MODULES = ("Transformer", "Pooling", "Normalize")
 TEMPLATE_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
@@ -46,17 +54,18 @@ def read_usage(folder: Path) -> dict[str, Any]:
 
 
 def _ends(folder: Path) -> dict[str, Any]:
-    config = _object(folder, "config.json")
-    generation = _object(folder, "generation_config.json")
-    said = {**config, **generation}
-    alone = (folder / "generation_config.json").is_file()
+    config = _object(folder, CONFIG_NAME)
+    generation = _object(folder, GENERATION_NAME)
+    alone = (folder / GENERATION_NAME).is_file()
     forced = generation if alone else _of_older_files(config)
     suggestions = {} if _kind(config) == "encoder" else suggested(forced, alone=alone)
     usage: dict[str, Any] = {}
-    if stop := _ids(said.get("eos_token_id"), folder, "eos_token_id"):
+    if stop := _ids(forced.get("eos_token_id"), folder, "eos_token_id"):
         usage["stop"] = stop
+    if alone or stop:
+        usage["end_stops"] = False  # transformers' generate looks at no tokenizer
     if config.get("is_encoder_decoder", _kind(config) == "encoder_decoder"):
-        if start := _ids(said.get("decoder_start_token_id"), folder, "decoder_start_token_id"):
+        if start := _start(forced, config, folder):
             usage["start"] = start[0]
         if prefix := _ids(forced.get("forced_bos_token_id"), folder, "forced_bos_token_id"):
             usage["prefix"] = prefix
@@ -70,7 +79,30 @@ def _ends(folder: Path) -> dict[str, Any]:
         usage["barred_first"] = first
     if suggestions:
         usage["suggestions"] = suggestions
+    files = {CONFIG_NAME: config, GENERATION_NAME: generation}
+    if there := {name: said for name, said in files.items() if (folder / name).is_file()}:
+        usage["carried"] = _carried(there)
     return usage
+
+
+def _start(forced: Mapping[str, Any], config: Mapping[str, Any], folder: Path) -> list[int]:
+    """What an output begins with: as in transformers, `bos_token_id` where the file that generation reads has no other.
+
+    Where that file has neither, which transformers refuses, config.json says it.
+    """
+    for said, name in (
+        (forced, "decoder_start_token_id"),
+        (forced, "bos_token_id"),
+        (config, "decoder_start_token_id"),
+    ):
+        if start := _ids(said.get(name), folder, name):
+            return start
+    return []
+
+
+def _carried(files: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Of each file what nothing here reads and `zoo.export` writes again; null is kept, since it is not a default."""
+    return {file: {name: said[name] for name in CARRIED[file] if name in said} for file, said in files.items()}
 
 
 def _kind(config: Mapping[str, Any]) -> str | None:
