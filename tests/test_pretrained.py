@@ -7,7 +7,7 @@ import torch
 
 from tests.generation.tiny import pretrained, tiny
 from tests.generation.vocabularies import tokenizer_of
-from zoo.errors import ConfigError, DataError, ZooError
+from zoo.errors import ConfigError, DataError, TextError, ZooError
 from zoo.generation.generate import Continuation
 from zoo.generation.sample import SamplingConfig
 from zoo.models import Model
@@ -133,6 +133,27 @@ def test_the_new_text_is_spelt_as_it_stands_behind_the_prompt(monkeypatch: pytes
             lambda: pretrained("decoder").generate("The", top_k=5),
             ConfigError,
             "top_k: 5 has no effect at temperature 0",
+        ),
+        (lambda: pretrained("decoder").generate(None), ConfigError, "^prompt: None is neither a text nor a list"),
+        (lambda: pretrained("decoder").generate([1, 2]), ConfigError, "^prompt.0: 1 is not a text"),
+        (lambda: pretrained("decoder").stream(["a", 2]), ConfigError, "^prompt.1: 2 is not a text"),
+        (lambda: pretrained("decoder").generate("a", prefix=["a"]), ConfigError, r"^prefix: \['a'\] is not a text"),
+        (lambda: pretrained("decoder").score(None), ConfigError, "^text: None is neither"),
+        (lambda: pretrained("decoder").embed(3), ConfigError, "^text: 3 is neither"),
+        (lambda: pretrained("encoder").fill(["a"]), ConfigError, r"^text: \['a'\] is not a text; fill takes one"),
+        (lambda: pretrained("decoder").generate(["The", "x" * 25]), TextError, "^text 1: the text has 25 tokens"),
+        (lambda: pretrained("decoder").score(["The", ""]), TextError, "^text 1: '' has no tokens"),
+        (lambda: pretrained("decoder").embed(["The", "x" * 25]), TextError, "^text 1: the text has 25 tokens"),
+        (
+            lambda: Pretrained(tiny("decoder")).generate("a"),
+            ZooError,
+            "or with: zoo import <folder> <new folder> --tok",
+        ),
+        (lambda: pretrained("decoder").generate("a", stop=["x", 3]), ConfigError, "^stop.1: 3 is not text"),
+        (
+            lambda: pretrained("decoder").generate("a", temperature=1, top_k=999),
+            ConfigError,
+            "^top_k: 999 must be in 1",
         ),
         (lambda: pretrained("encoder").fill("The dog"), DataError, r"write \[MASK\]"),
         *(

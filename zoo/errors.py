@@ -45,6 +45,20 @@ class DataError(ZooError):
     """A corpus, a token store or a tokenizer is missing, empty, damaged or does not fit what is asked of it."""
 
 
+class TextError(DataError):
+    """One of several texts cannot be taken.
+
+    Args:
+        reason: what is wrong, as one sentence.
+        number: which of them, from 0.
+    """
+
+    def __init__(self, reason: str, number: int) -> None:
+        super().__init__(f"text {number}: {reason}")
+        self.reason = reason
+        self.number = number
+
+
 class CheckpointError(ZooError):
     """A checkpoint or a run folder is missing, damaged, or belongs to something else."""
 

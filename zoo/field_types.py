@@ -29,6 +29,7 @@ def check_value(kind: Any, value: Any, metadata: Mapping[str, Any]) -> None:
         metadata: of the field; its `minimum`, `maximum`, `above`, `below` bound numbers and the numbers of a list.
     """
     if not fits_type(kind, value):
+        _check_entries(kind, value)
         raise ConfigError(f"{quoted(value)} is not {describe_type(kind)}{_meant_list(kind, value)}")
     if isinstance(value, tuple):
         for index, entry in enumerate(value):
@@ -45,6 +46,17 @@ def check_value(kind: Any, value: Any, metadata: Mapping[str, Any]) -> None:
             limit = metadata.get(bound)
             if limit is not None and not holds(value, limit):
                 raise ConfigError(f"{quoted(value)} must be {words} {limit}")
+
+
+def _check_entries(kind: Any, value: Any) -> None:
+    """Raises ConfigError with the number of the entry where some entries of a list are fine and others are not."""
+    arms = typing.get_args(kind) if typing.get_origin(kind) in (types.UnionType, typing.Union) else (kind,)
+    lists = [typing.get_args(arm) for arm in arms if typing.get_origin(arm) is tuple]
+    if len(lists) == 1 and lists[0][-1] is Ellipsis and isinstance(value, tuple):
+        wrong = [index for index, entry in enumerate(value) if not fits_type(lists[0][0], entry)]
+        if 0 < len(wrong) < len(value):
+            told = f"{quoted(value[wrong[0]])} is not {describe_type(lists[0][0])}; wanted: {describe_type(kind)}"
+            raise ConfigError(told, str(wrong[0]))
 
 
 def _meant_list(kind: Any, value: Any) -> str:

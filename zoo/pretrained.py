@@ -9,9 +9,10 @@ from typing import Any, Literal, overload
 
 from torch import Tensor
 
-from zoo.errors import ConfigError, DataError, ZooError
+from zoo.errors import ConfigError, DataError, ZooError, quoted
 from zoo.generation.chat import Message
 from zoo.generation.conventions import Conventions
+from zoo.generation.counts import as_texts, of_text
 from zoo.generation.decoding import DecodingConfig
 from zoo.generation.embed import embed
 from zoo.generation.fill import Filled, fill_masks, fill_spans
@@ -80,7 +81,10 @@ class Pretrained:
     def tokenizer(self) -> Tokenizer:
         """The tokenizer; raises ZooError where there is none."""
         if self._tokenizer is None:
-            raise ZooError("this model has no tokenizer with it; give it one with zoo.Pretrained(model, tokenizer)")
+            raise ZooError(
+                "this model has no tokenizer with it; give it one with zoo.Pretrained(model, tokenizer), or with: zoo "
+                f"import {self.source or '<folder>'} <new folder> --tokenizer <folder of the tokenizer>"
+            )
         return self._tokenizer
 
     def __call__(self, **inputs: Any) -> dict[str, Tensor]:
@@ -104,6 +108,8 @@ class Pretrained:
             ConfigError: a wrong number.
         """
         self._require("fill")
+        if not isinstance(text, str):
+            raise ConfigError(f"{quoted(text)} is not a text; fill takes one at a time", "text")
         if self.config.kind == "encoder":
             if max_new_tokens is not None:
                 raise ConfigError("an encoder fills each mask with one token; leave it out", "max_new_tokens")
@@ -166,9 +172,9 @@ class Pretrained:
                 not know, or is too long. ConfigError: a wrong setting, or two that do not go together.
         """
         self._require("generate")
-        texts = [prompt] if isinstance(prompt, str) else list(prompt)
+        texts = as_texts(prompt, "prompt")
         config = self._decoding(options, prefix)
-        tokens = [prompt_tokens(self.config.kind, self.tokenizer, text) for text in texts]
+        tokens = self._prompts(texts)
         found = self._writer().write(tokens, config, max_new_tokens, batch_size, scored=details)
         chosen = [[one if details else one.text for one in of_prompt] for of_prompt in found]
         results = [of_prompt[0] if config.num_return is None else of_prompt for of_prompt in chosen]
@@ -189,7 +195,7 @@ class Pretrained:
         """
         self._require("generate")
         config = self._decoding(options, prefix)
-        tokens = [prompt_tokens(self.config.kind, self.tokenizer, text) for text in prompts]
+        tokens = self._prompts(as_texts(prompts, "prompts"))
         return self._writer().write(tokens, config, max_new_tokens, batch_size)
 
     @overload
@@ -226,8 +232,8 @@ class Pretrained:
         """
         self._require("generate")
         config = self._decoding(options, prefix)
-        texts = [prompt] if isinstance(prompt, str) else list(prompt)
-        tokens = [prompt_tokens(self.config.kind, self.tokenizer, text) for text in texts]
+        texts = as_texts(prompt, "prompt")
+        tokens = self._prompts(texts)
         pieces = self._writer().stream(tokens, config, max_new_tokens, batch_size, kept)
         return (piece.text for piece in pieces if piece.text) if isinstance(prompt, str) else pieces
 
@@ -269,13 +275,16 @@ class Pretrained:
         """
         self._require("score")
         one = isinstance(text, str)
-        texts = [text] if isinstance(text, str) else list(text)
+        texts = as_texts(text, "text")
         behind: list[str | None] = [None] * len(texts)
         if continuation is not None:
-            behind = [continuation] if isinstance(continuation, str) else list(continuation)
+            behind = [*as_texts(continuation, "continuation")]
         if len(behind) != len(texts):
             raise ConfigError(f"{len(behind)} for {len(texts)} texts; give one for each", "continuation")
-        rows = [scored_row(self.config.kind, self.tokenizer, *pair) for pair in zip(texts, behind, strict=True)]
+        rows = []
+        for number, pair in enumerate(zip(texts, behind, strict=True)):
+            with of_text(number, len(texts)):
+                rows.append(scored_row(self.config.kind, self.tokenizer, *pair))
         scores = score_texts(self.model, self.tokenizer, self._roles(), rows, self.conventions.prefix)
         return scores[0] if one else scores
 
@@ -300,7 +309,7 @@ class Pretrained:
         kind, tokenizer = self.config.kind, self.tokenizer
         pooling = self.conventions.pooling if pooling is None else pooling
         normalize = self.conventions.normalize if normalize is None else normalize
-        texts = [text] if isinstance(text, str) else list(text)
+        texts = as_texts(text, "text")
         rows = [framed(kind, tokenizer, tokens.tolist()) for tokens in tokenizer.encode_batch(texts)]
         if empty := [number for number, row in enumerate(rows) if not row]:
             raise DataError(f"text {empty[0]} is empty, so there is nothing to embed")
@@ -338,9 +347,18 @@ class Pretrained:
         room = room_behind(self.model, len(prompt_tokens(self.config.kind, self.tokenizer, prompt)))
         return None if room is None else room.left
 
+    def _prompts(self, texts: Sequence[str]) -> list[list[int]]:
+        tokens = []
+        for number, text in enumerate(texts):
+            with of_text(number, len(texts)):
+                tokens.append(prompt_tokens(self.config.kind, self.tokenizer, text))
+        return tokens
+
     def _decoding(self, options: dict[str, Any], prefix: str) -> DecodingConfig:
         """The config of these options, with the prefix as tokens behind what the model's output always begins with."""
         config = decoding_config(options)
+        if not isinstance(prefix, str):
+            raise ConfigError(f"{quoted(prefix)} is not a text", "prefix")
         if prefix and config.prefix_tokens:
             raise ConfigError(
                 f"{list(config.prefix_tokens)} and prefix={prefix!r} say it twice; give one", "prefix_tokens"

@@ -15,7 +15,10 @@ def test_learned_positions_run_out_behind_a_decoders_prompt() -> None:
     assert room_behind(model, 20) == Room(LENGTH, 20)
     assert new_token_limits(model, [20, 1], None) == [5, LENGTH]  # the last token is never read
     assert new_token_limits(model, [20], 5) == [5]
-    with pytest.raises(DataError, match="max_new_tokens=6, but only 5 are left: row 0 has taken 20 of the model's 24"):
+    with pytest.raises(
+        DataError,
+        match="max_new_tokens=6, but only 5 are left: 20 of the model's 24 learned positions are taken, and the last",
+    ):
         new_token_limits(model, [20], 6)
     with pytest.raises(DataError, match="the text has 25 tokens and the model has 24"):
         room_behind(model, LENGTH + 1)
@@ -35,7 +38,7 @@ def test_other_positions_do_not_run_out() -> None:
 
 
 def test_what_cannot_be_gone_on_from_is_refused() -> None:
-    with pytest.raises(DataError, match="prompt 1 is empty"):
+    with pytest.raises(DataError, match=r"^text 1: the prompt is empty"):
         new_token_limits(tiny("decoder"), [3, 0], None)
     with pytest.raises(ZooError, match="'encoder' cannot write texts"):
         room_behind(tiny("encoder"), 3)

@@ -100,6 +100,8 @@ def check_tokens(config: DecodingConfig, roles: TokenRoles, max_new_tokens: int 
         if max_new_tokens is not None and length > max_new_tokens:
             what = "" if name == "min_new_tokens" else " tokens"
             raise ConfigError(f"{length}{what} exceeds max_new_tokens={max_new_tokens}", name)
+    if config.top_k is not None and config.top_k > roles.vocab_size:
+        raise ConfigError(f"{config.top_k} must be in 1 … {roles.vocab_size}, the tokens of the vocabulary", "top_k")
     for name in ("prefix_tokens", "stop_tokens"):
         strangers = [token for token in getattr(config, name) if token >= roles.vocab_size]
         if strangers:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from zoo.generation.batching import batches_by_length
+from zoo.generation.counts import of_text
 from zoo.generation.finite import check_numbers
 from zoo.generation.generate import padded
 from zoo.generation.room import check_length
@@ -59,8 +60,9 @@ def embed(model: Model, rows: Sequence[Sequence[int]], padding: int, pooling: st
     """
     pool, backbone = POOLINGS[pooling], model.backbone
     stack: Any = backbone.encoder if isinstance(backbone, EncoderDecoder) else backbone.stack
-    for row in rows:
-        check_length(len(row), stack.positions.num_positions)
+    for number, row in enumerate(rows):
+        with of_text(number, len(rows)):
+            check_length(len(row), stack.positions.num_positions)
     found = torch.zeros(len(rows), stack.config.dim, dtype=torch.promote_types(_dtype(model), torch.float32))
     device = backbone.tokens.weight.device
     for numbers in batches_by_length([len(row) for row in rows]):

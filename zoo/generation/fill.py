@@ -154,7 +154,9 @@ def sort_spans(written: Continuation, sentinels: Sequence[int]) -> dict[int, Con
 def _count_sentinels(tokenizer: Tokenizer, tokens: Sequence[int], text: str) -> int:
     """How many blanks the text has; DataError where they are not <extra_id_0>, <extra_id_1>, … in this order."""
     if not tokenizer.sentinels:
-        raise DataError("the tokenizer has no sentinel tokens (<extra_id_0>, …), so no blank can be named")
+        raise DataError(
+            "the tokenizer has no sentinel tokens (<extra_id_0>, …), so no blank can be named; use generate"
+        )
     found = [token for token in tokens if token in set(tokenizer.sentinels)]
     spelt = [tokenizer.token(token) for token in found]
     if not found:

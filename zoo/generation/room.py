@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from zoo.errors import DataError, ZooError
-from zoo.generation.counts import check_count
+from zoo.generation.counts import check_count, of_text
 from zoo.models.base import Model
 from zoo.models.decoder import Decoder
 from zoo.models.encoder_decoder import EncoderDecoder
@@ -20,18 +20,24 @@ def new_token_limits(model: Model, prompt_lengths: Sequence[int], max_new_tokens
     if max_new_tokens is not None:
         check_count(max_new_tokens, "max_new_tokens")
     limits = []
-    for row, length in enumerate(prompt_lengths):
-        if length == 0:
-            raise DataError(f"prompt {row} is empty: there is nothing to go on from")
-        room = room_behind(model, length)
-        if room is not None and max_new_tokens is not None and max_new_tokens > room.left:
-            raise DataError(
-                f"max_new_tokens={max_new_tokens}, but only {room.left} are left: row {row} has taken {room.taken} of "
-                f"the model's {room.positions} learned positions; ask for at most {room.left}, or shorten the prompt "
-                "of a decoder"
-            )
-        limits.append(max_new_tokens or min(DEFAULT_NEW_TOKENS, DEFAULT_NEW_TOKENS if room is None else room.left))
+    for number, length in enumerate(prompt_lengths):
+        with of_text(number, len(prompt_lengths)):
+            limits.append(_limit(model, length, max_new_tokens))
     return limits
+
+
+def _limit(model: Model, length: int, max_new_tokens: int | None) -> int:
+    """How many tokens may be written behind a prompt of this length."""
+    if length == 0:
+        raise DataError("the prompt is empty: there is nothing to go on from")
+    room = room_behind(model, length)
+    if room is not None and max_new_tokens is not None and max_new_tokens > room.left:
+        raise DataError(
+            f"max_new_tokens={max_new_tokens}, but only {room.left} are left: {room.taken} of the model's "
+            f"{room.positions} learned positions are taken, and the last token needs none; ask for at most "
+            f"{room.left}, or shorten the prompt of a decoder"
+        )
+    return max_new_tokens or min(DEFAULT_NEW_TOKENS, DEFAULT_NEW_TOKENS if room is None else room.left)
 
 
 class Room(NamedTuple):
