@@ -89,6 +89,15 @@ def test_what_cannot_be_fetched_is_told(hub: ModuleType) -> None:
         zoo.load("hub:owner/gone", revision="v2")
 
 
+def test_how_names_are_formed_is_told(hub: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(CheckpointError, match="models of the hub are named hub:owner/name"):
+        zoo.load("hub:gpt2")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError) as caught:
+        zoo.load("runs/gone")
+    assert "hub:" not in str(caught.value)
+
+
 def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(ConfigError, match=r"pip install 'transformer-zoo\[hub\]'"):

@@ -4,6 +4,7 @@ import json
 import shutil
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -211,7 +212,9 @@ def test_a_folder_of_transformers_opens(tmp_path: Path) -> None:
     assert model.source == folder
     assert {parameter.dtype for parameter in model.model.parameters()} == {torch.bfloat16}
     assert isinstance(model.generate("the fox", max_new_tokens=3), str)
-    with pytest.raises(CheckpointError, match="is a Hugging Face folder, with one set of weights"):
+    with pytest.raises(
+        CheckpointError, match=r"is a Hugging Face folder, with one set of weights; leave out weights='ema'$"
+    ):
         zoo.load(folder, weights="ema")
 
 
@@ -228,9 +231,58 @@ def test_what_has_no_config_or_only_pickles_is_told(tmp_path: Path) -> None:
         zoo.load(folder)
     (folder / "model.safetensors").unlink()
     (folder / "ckpt.pt").write_bytes(b"")
-    for place in (folder, folder / "ckpt.pt"):
-        with pytest.raises(CheckpointError, match=r"pickles \(ckpt\.pt\).*zoo import .*--unsafe-format .*nanogpt"):
-            zoo.load(place)
+    with pytest.raises(CheckpointError, match=r"pickles \(ckpt\.pt\).*zoo import .*--unsafe-format .*nanogpt"):
+        zoo.load(folder)
+    with pytest.raises(
+        CheckpointError, match=r"is a pickle.*zoo import .*/ckpt\.pt <new folder> --unsafe-format nanogpt"
+    ):
+        zoo.load(folder / "ckpt.pt")
+    (folder / "notes.txt").write_text("")
+    with pytest.raises(CheckpointError, match=r"notes.txt is a file; name a run .* or a Hugging Face folder$"):
+        zoo.load(folder / "notes.txt")
+
+
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("model.gguf", r"has no model\.safetensors \(found: config\.json, .*model\.gguf.*GGUF does not open here"),
+        ("adapter_config.json", r"is an adapter .*merge_and_unload"),
+        ("notes", r"has no model\.safetensors \(found: config\.json"),
+    ],
+)
+def test_a_folder_without_weights_says_what_is_there(name: str, words: str, tmp_path: Path) -> None:
+    folder = foreign(tmp_path / "theirs")
+    (folder / "model.safetensors").unlink()
+    (folder / name).write_text("{}")
+    with pytest.raises(CheckpointError, match=words):
+        zoo.load(folder)
+
+
+def changed(folder: Path, name: str = "config.json", **fields: Any) -> Path:
+    """A foreign folder with other fields in a JSON file of it; null: without them."""
+    said = {**json.loads((folder / name).read_text()), **fields}
+    (folder / name).write_text(json.dumps({key: value for key, value in said.items() if value is not None}))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "fields, words",
+    [
+        ({"model_type": None}, r"config\.json has no model_type"),
+        ({"quantization_config": {"bits": 4}}, r"quantized weights do not open here; take the model from before"),
+        ({"n_head": 5}, r"n_head: 5 heads do not divide .*num_heads"),
+        ({"strange": 5}, r"strange: .* not known here .*take it out of config\.json"),
+    ],
+)
+def test_what_is_wrong_is_named_as_in_the_config(fields: dict[str, Any], words: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=words):
+        zoo.load(changed(foreign(tmp_path / "theirs"), **fields))
+
+
+def test_an_end_that_the_model_lacks_is_warned_of(tmp_path: Path) -> None:
+    folder = changed(foreign(tmp_path / "theirs"), "generation_config.json", eos_token_id=99999)
+    with pytest.warns(UserWarning, match=r"eos_token_id is 99999, but the model has only the 400 ids"):
+        zoo.load(folder)
 
 
 def test_a_folder_that_brings_code_is_refused_and_nothing_of_it_runs(tmp_path: Path) -> None:

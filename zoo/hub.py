@@ -27,7 +27,12 @@ def is_hub_name(name: str | Path) -> bool:
 
 def on_the_hub(place: Path) -> str:
     """The end of an error about a folder that is missing: what to write if a model of the hub is meant, or ""."""
-    is_name = len(place.parts) == 2 and _NAME.fullmatch(place.as_posix()) and not place.parent.exists()
+    is_name = (
+        len(place.parts) == 2
+        and place.parts[0] != "runs"
+        and _NAME.fullmatch(place.as_posix())
+        and not place.parent.exists()
+    )
     return f"; for the model of the Hugging Face hub write {PREFIX}{place.as_posix()}" if is_name else ""
 
 
@@ -62,7 +67,9 @@ def fetch(name: str, revision: str | None = None) -> Path:
     except (OSError, ValueError, huggingface_hub.errors.HfHubHTTPError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         at = f" at the revision {revision}" if revision else ""
+        owner = "" if "/" in owned else f"; models of the hub are named {PREFIX}owner/name"
         raise CheckpointError(
-            f"cannot fetch {name}{at}: {reason:.400}. Without a network, name a folder on this machine instead"
+            f"cannot fetch {name}{at}: {reason.rstrip('.'):.400}{owner}. "
+            "Without a network, name a folder on this machine instead"
         ) from None
     return Path(folder)

@@ -22,7 +22,14 @@ from zoo.checkpoint.standing import read_standing
 from zoo.errors import CheckpointError, ConfigError, ZooError
 from zoo.generation.conventions import Conventions
 from zoo.hub import fetch, is_hub_name, on_the_hub
-from zoo.interop.folder import architecture_of, is_foreign, load_foreign, other_weights, read_foreign_config
+from zoo.interop.folder import (
+    architecture_of,
+    is_foreign,
+    load_foreign,
+    other_weights,
+    pickle_file,
+    read_foreign_config,
+)
 from zoo.interop.suggestions import told
 from zoo.interop.usage import read_usage
 from zoo.pretrained import Pretrained, check_vocabulary
@@ -105,7 +112,19 @@ def _load_foreign(folder: Path, device: str, dtype: torch.dtype | None) -> Pretr
     pretrained = Pretrained(load_foreign(folder, device, dtype), tokenizer, conventions_in(folder))
     pretrained.architecture, pretrained.source = architecture_of(folder), folder
     warn_of_settings(pretrained, folder)
+    warn_of_ids(pretrained, folder)
     return pretrained
+
+
+def warn_of_ids(model: Pretrained, folder: Path) -> None:
+    """Warns where a foreign folder ends texts with an id that its model never writes."""
+    size = model.config.vocab_size or 0
+    if beyond := [id for id in model.conventions.stop if id >= size]:
+        warnings.warn(
+            f"{folder}: eos_token_id is {', '.join(map(str, beyond))}, but the model has only the {size:,} ids below "
+            f"{size}, so this never ends a text; mend generation_config.json or config.json",
+            stacklevel=4,
+        )
 
 
 def warn_of_settings(model: Pretrained, folder: Path) -> None:
@@ -144,14 +163,19 @@ def model_folder(folder: Path, weights: str = "raw", which: str = "newest", cont
         raise ConfigError(unknown_name("checkpoint", which, WHICH), "which")
     if not folder.is_dir():
         what = "a file" if folder.exists() else f"missing{nearest_folder(folder) or on_the_hub(folder)}"
-        other = other_weights(folder.parent) if folder.is_file() and folder.suffix != ".safetensors" else ""
         raise CheckpointError(
-            f"{folder} is {what}; name a run folder (runs/…), a checkpoint in it or a model folder{other}"
+            f"{folder} is {what}; name a run folder (runs/…), a checkpoint in it, a model folder or a Hugging Face "
+            f"folder{pickle_file(folder)}"
         )
     if is_foreign(folder):
         if which != "newest" or weights != "raw":
+            given = [
+                f"{name}={said!r}"
+                for name, said, own in (("which", which, "newest"), ("weights", weights, "raw"))
+                if said != own
+            ]
             raise CheckpointError(
-                f"{folder} is a Hugging Face folder, with one set of weights; leave out which, weights"
+                f"{folder} is a Hugging Face folder, with one set of weights; leave out {' and '.join(given)}"
             )
         return folder
     if (folder / "checkpoints").is_dir():

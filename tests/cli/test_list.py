@@ -59,7 +59,12 @@ def test_what_a_config_is_about(tmp_path: Path) -> None:
     assert about(tmp_path / "b.yaml") == ""
 
 
+def test_the_beginning_of_names_is_told_as_a_pattern(command: Command) -> None:
+    assert 'write zoo list "bert*"' in command("list", "bert").err
+
+
 def test_architectures(command: Command) -> None:
+    assert max(map(len, command("list", "--architectures").out.splitlines())) <= 130
     told = command("list", "--architectures").out
     assert all(name in told for name in ARCHITECTURES)
     some = command("list", "--architectures", "gpt*").out

@@ -48,6 +48,12 @@ def test_a_given_config_is_a_base_like_any_other() -> None:
     assert config.num_layers == 1
 
 
+@pytest.mark.parametrize("seed", ["x", 1.5, None, True, -1])
+def test_a_seed_that_is_none_is_refused(seed: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^seed: "):
+        create_model(PLAIN, seed=seed)
+
+
 def test_seeds() -> None:
     one, same, other = (create_model(PLAIN, seed=seed).backbone.tokens.weight for seed in (0, 0, 1))
     assert torch.equal(one, same)

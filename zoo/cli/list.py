@@ -24,6 +24,10 @@ EXAMPLES = examples(
 )
 
 
+WIDE = 130
+"""Columns of the table of architectures, whose lists of classes would not end."""
+
+
 def run(
     pattern: Annotated[str, typer.Argument(metavar="pattern", help='names to show, for example "bert*"')] = "*",
     choices: Annotated[
@@ -57,7 +61,12 @@ def _list_names(pattern: str) -> None:
     shipped = shipped_configs()
     configs = [(name, about(path)) for name, path in shipped.items() if fnmatchcase(name, pattern)]
     if not presets and not configs:
-        raise ConfigError(unknown_name("name", pattern, {*PRESETS, *shipped}))
+        begun = any(name.startswith(pattern) for name in (*PRESETS, *shipped))
+        raise ConfigError(
+            f'{pattern!r} is the beginning of names; write zoo list "{pattern}*"'
+            if begun
+            else unknown_name("name", pattern, {*PRESETS, *shipped})
+        )
     if presets:
         table("models (model.preset=…)\n", ("name", "family", "parameters", "published", "source"), presets)
     if presets and configs:
@@ -86,7 +95,7 @@ def _list_architectures(pattern: str) -> None:
     ]
     if not shown:
         raise ConfigError(unknown_name("architecture", pattern, {one.name for one in found}))
-    table("", ("architecture", "opens", "classes", "heads"), shown)
+    table("", ("architecture", "opens", "classes", "heads"), shown, WIDE)
 
 
 def _list_choices(pattern: str) -> None:

@@ -13,13 +13,14 @@ ENDLESS = 10_000
 """Columns where stdout is no terminal: nothing is wrapped or cut, so that other programs can read it."""
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], width: int = ENDLESS) -> None:
     """Prints a table; columns that hold numbers only are set to the right.
 
     Args:
         title: a line above it, "" for none.
         columns: names of the columns.
         rows: cells; numbers are printed with thousands separators, None as nothing.
+        width: columns at most where stdout is no terminal; cells that are longer are folded.
     """
     from rich import box
     from rich.console import Console
@@ -36,7 +37,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
         drawn.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         drawn.add_row(*(Text(cell_text(cell)) for cell in row))
-    console = Console(width=None if terminal else ENDLESS, highlight=False)
+    console = Console(width=None if terminal else width, highlight=False)
     with console.capture() as capture:
         console.print(drawn)
     if title:

@@ -41,7 +41,9 @@ def run(
         list[str] | None, typer.Option(help="a file of text, a document a line, to measure it on; repeatable")
     ] = None,
 ) -> None:
-    """Show a tokenizer: its vocabulary, special tokens and steps, and the tokens of a text.
+    """Show a tokenizer, and the tokens of a text.
+
+    That is its vocabulary, special tokens and steps, and of a text the pieces with their ids.
 
     With --file: tokens per word, bytes per token, how many characters it has no token for, and whether text comes
     back. Special tokens that are written out in a text, as [MASK], become their ids, as in a prompt.

@@ -66,7 +66,13 @@ def read_config(architecture: str, config: Mapping[str, Any], tensors: Container
         _put(settings, "heads.language_model.tied", True)
     if "decoder" in settings:
         settings["decoder"] = _what_differs(settings["decoder"], settings)
-    model = build(ModelConfig, settings)
+    try:
+        model = build(ModelConfig, settings)
+    except ConfigError as error:  # of several fields together, by our name of one of them
+        named = next((field.name for field in table.fields if error.key in field.ours), None)
+        if named is None or named == error.key:
+            raise
+        raise ConfigError(f"{error.reason} ({named} is {error.key} here)", named) from None
     assert isinstance(model, ModelConfig)
     return model
 
@@ -137,6 +143,7 @@ def _unread(table: Architecture, theirs: Mapped) -> list[ConfigError]:
                 errors.append(ConfigError(told, name))
         elif name not in read and name.split(".")[0] not in table.harmless | LABELS:
             told = f"{table.name} has a field that is not known here and may change the model: {quoted(value)}"
+            told += "; where you know that it does not, take it out of config.json"
             errors.append(ConfigError(told, name))
     return errors
 

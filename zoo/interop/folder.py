@@ -44,6 +44,7 @@ of peft, and transformers' variants of the whole (model.fp16.safetensors, model.
 SHARD = "*-[0-9]*-of-[0-9]*.safetensors"
 """What says by its name that it is a part, and so belongs to an index."""
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+ADAPTER_NAME = "adapter_config.json"
 MAX_CONFIG_BYTES = 1 << 20
 MAX_INDEX_BYTES = 64 << 20
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
@@ -255,12 +256,32 @@ def _is_aside(path: Path) -> bool:
 def other_weights(folder: Path) -> str:
     """The end of an error about a folder without safetensors: what it has instead, and what opens that."""
     pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
+    if (folder / ADAPTER_NAME).is_file():
+        return (
+            f"; it is an adapter ({ADAPTER_NAME}) without the model that it changes, and adapters do not open here: "
+            "merge it into its model with peft (merge_and_unload), and save that"
+        )
     if not pickles:
-        return ""
+        others = sorted(path.name for path in folder.glob("*.gguf"))
+        gguf = f"; {listed(others)}: GGUF does not open here, fetch the safetensors of the model" if others else ""
+        found = listed(sorted(path.name for path in folder.iterdir())) if folder.is_dir() else ""
+        return f" (found: {found or 'nothing'}){gguf}" if (folder / CONFIG_NAME).is_file() else gguf
     return (
         f"; its weights are pickles ({listed(pickles)}), which can run code when they are opened, so this never opens "
         f"them. Where you trust their source: zoo import {folder} <new folder> --unsafe-format pytorch, or nanogpt, "
         "llama2c, meta"
+    )
+
+
+def pickle_file(path: Path) -> str:
+    """The end of an error about a file that stands where a folder should: what opens it where it is a pickle, or ""."""
+    if not path.is_file() or not any(path.match(pattern) for pattern in PICKLES):
+        return ""
+    if (path.parent / CONFIG_NAME).is_file() and path.name.startswith("pytorch_model"):
+        return other_weights(path.parent)
+    return (
+        "; it is a pickle, which can run code when it is opened, so this never opens it. Where you trust its source: "
+        f"zoo import {path} <new folder> --unsafe-format nanogpt, or llama2c"
     )
 
 
@@ -307,6 +328,16 @@ def _config_in(folder: Path) -> tuple[str, dict[str, Any]]:
         raise ConfigError(
             f"{path}: auto_map: the model is built by Python code in its folder ({name}), which never runs here; only "
             "architectures of transformers itself open (zoo list --architectures)"
+        )
+    if not isinstance(config, dict) or name is None:
+        raise ConfigError(
+            f'{path} has no model_type, which names the architecture; add it, for example {{"model_type": "gpt2"}} '
+            "(zoo list --architectures)"
+        )
+    if config.get("quantization_config"):
+        raise ConfigError(
+            f"{path}: quantization_config: quantized weights do not open here; take the model from before it was "
+            "quantized, with weights in F64, F32, F16 or BF16"
         )
     if not isinstance(name, str) or name not in ARCHITECTURES:
         raise ConfigError(f"{path}: {unknown_name('architecture', str(name), ARCHITECTURES)}")

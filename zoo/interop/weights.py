@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from zoo.checkpoint.model import listed
 from zoo.errors import CheckpointError
 from zoo.interop.base import ARCHITECTURES, Architecture, Rule, is_base_model
 from zoo.interop.configs import read_config, write_config
@@ -279,7 +280,7 @@ def fit(
         ],
     }
     if any(problems.values()):
-        found = "; ".join(f"{what}: {_listed(names)}" for what, names in problems.items() if names)
+        found = "; ".join(f"{what}: {listed(names)}" for what, names in problems.items() if names)
         raise CheckpointError(f"{refusal}: {found}")
     return given
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from zoo.config import Config, Source, load_config, setting, to_mapping
 from zoo.errors import ConfigError
+from zoo.field_types import check_value
 from zoo.models.base import Model, ModelConfig
 
 
@@ -43,12 +44,16 @@ def create_model(model: str | ModelConfig | dict[str, Any], *, seed: int = 0, **
 
     Args:
         model: a name of `list_models()`, a ModelConfig, or plain data with a `kind`.
-        seed: the same seed gives the same weights; the global random stream is not used.
+        seed: a whole number from 0 on; the same gives the same weights. The global random stream is not used.
         changes: fields of ModelConfig to change, groups as plain data or config objects.
 
     Raises:
         ConfigError: an unknown name or field, a wrong value, or choices that do not go together.
     """
+    try:
+        check_value(int, seed, {"minimum": 0})
+    except ConfigError as error:
+        raise error.under("seed") from None
     return model_config(model, **changes).build(seed)
 
 
