@@ -28,7 +28,7 @@ def test_folders_and_pickles_come_in(command: Command, tmp_path: Path) -> None:
 
 
 def test_what_the_maker_suggests_for_generation_is_told(command: Command, tmp_path: Path) -> None:
-    config = transformers.GPT2Config(n_layer=1, n_head=2, n_embd=16, n_positions=32, vocab_size=40)
+    config = transformers.GPT2Config(n_layer=1, n_head=2, n_embd=16, n_positions=32, vocab_size=40, eos_token_id=0)
     model = transformers.GPT2LMHeadModel(config)
     model.generation_config.update(do_sample=True, temperature=0.6, top_p=1.0, top_h=0.3)
     model.save_pretrained(tmp_path / "theirs")

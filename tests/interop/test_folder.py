@@ -246,7 +246,7 @@ def test_pickles_and_what_opens_them_are_named(model: Model, tmp_path: Path) -> 
     "content, error, told",
     [
         ('{"model_type": "gptt2"}', ConfigError, "unknown architecture 'gptt2'; did you mean 'gpt2'"),
-        ("{}", ConfigError, "unknown architecture 'None'"),
+        ("{}", ConfigError, "has no model_type"),
         ('{"model_type": "gpt2", "n_embd": 16, "hat": 1}', ConfigError, r"config.json: hat: "),
         (
             '{"model_type": "gpt2", "auto_map": {"AutoModel": "code.Model"}}',
@@ -254,7 +254,7 @@ def test_pickles_and_what_opens_them_are_named(model: Model, tmp_path: Path) -> 
             "auto_map: .* never runs here",
         ),
         ("[", CheckpointError, "damaged"),
-        ("[]", ConfigError, "unknown architecture"),
+        ("[]", ConfigError, "has no model_type"),
     ],
 )
 def test_configs_that_are_refused(content: str, error: type[ZooError], told: str, model: Model, tmp_path: Path) -> None:
