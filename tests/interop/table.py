@@ -57,7 +57,8 @@ CLOSING = """
   the pooler and the pair classifier): they are left out, and `zoo.interop.left_out` names them. Anything else that is
   missing, left over or of another shape is an error that lists all of it.
 - **Labels**: `id2label` becomes the `labels` of the head and is written again. `problem_type` chooses a loss in
-  transformers; here the objective does.
+  transformers. Ours is that of `single_label_classification`, which is written; `regression` (also what one class
+  without a `problem_type` means there) and `multi_label_classification` are refused by its name.
 - **Decoders that classify** read the last token that is no padding. transformers finds it by `pad_token_id`, we by the
   padding of the batch: give the config a `pad_token_id` before transformers classifies more than one row.
 - **BART and T5 classify** at the end token of the input, which the decoder reads once more and one place later: give

@@ -36,6 +36,9 @@ PYTHIA = {  # config.json of EleutherAI/pythia-160m
 }
 
 
+SMALL = {"hidden_size": 32, "num_attention_heads": 2, "num_hidden_layers": 2, "intermediate_size": 64}
+
+
 def test_fused_projections_are_cut_head_by_head() -> None:
     fused = oracle("gpt_neox").state_dict()["gpt_neox.layers.1.attention.query_key_value.weight"]
     for index, part in enumerate(("query", "key", "value")):
@@ -47,6 +50,38 @@ def test_published_config() -> None:
     config = read_config("gpt_neox", PYTHIA)
     assert (config.block.kind, config.positions.width, config.positions.theta) == ("parallel", 16, 10_000.0)  # type: ignore[attr-defined]
     assert write_config("gpt_neox", config)["rope_parameters"] == GPTNeoXConfig(**PYTHIA).rope_parameters
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"rotary_emb_base": 20_000.0, "rope_theta": 20_000.0},  # as transformers 4.5x wrote both
+        {"rotary_pct": 0.5, "partial_rotary_factor": 0.5},
+        {"rope_theta": 10_000, "partial_rotary_factor": None},
+        {"rope_parameters": {"rope_theta": 500.0, "partial_rotary_factor": 1.0}},
+        {"rotary_pct": 0.5, "rope_scaling": {"rope_type": "linear", "factor": 2.0}},
+    ],
+)
+def test_what_rotates_is_read_as_theirs_does(given: dict[str, Any]) -> None:
+    ours, theirs = read_config("gpt_neox", {**SMALL, **given}), GPTNeoXConfig(**SMALL, **given).rope_parameters
+    assert write_config("gpt_neox", ours)["rope_parameters"] == theirs
+
+
+@pytest.mark.parametrize(
+    "given, key, holds",
+    [
+        ({"rotary_emb_base": 20_000, "rope_theta": 500.0}, "rope_theta", "20000"),
+        ({"rope_theta": 500.0}, "rope_theta", "10000.0"),
+        ({"partial_rotary_factor": 0.5}, "partial_rotary_factor", "0.25"),
+        ({"rope_parameters": {"rope_theta": 300.0}, "rope_theta": 500.0}, "rope_theta", "300.0"),
+        ({"rope_parameters": {"rope_theta": 300.0}, "rotary_emb_base": 500.0}, "rotary_emb_base", "300.0"),
+    ],
+)
+def test_what_theirs_never_reads_may_only_repeat_what_holds(given: dict[str, Any], key: str, holds: str) -> None:
+    with pytest.raises(ConfigError, match=holds) as caught:
+        read_config("gpt_neox", {**SMALL, **given})
+    assert caught.value.key == key
 
 
 def test_one_norm_for_both_has_no_place() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from zoo.errors import ConfigError
 from zoo.interop import read_config, write_config
-from zoo.interop.labels import read_labels, write_labels
+from zoo.interop.labels import SINGLE, read_labels, write_labels
 from zoo.models.create import model_config
 
 
@@ -22,6 +22,33 @@ def test_classes_that_are_refused(changes: dict[str, object], key: str) -> None:
     with pytest.raises(ConfigError) as caught:
         read_config("bert", {"architectures": ["BertForSequenceClassification"], **changes})
     assert caught.value.key == key
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"problem_type": "regression"},
+        {"problem_type": "multi_label_classification"},
+        {"problem_type": 3},
+        {"num_labels": 1},
+        {"id2label": {"0": "score"}, "problem_type": None},
+    ],
+)
+@pytest.mark.parametrize("name, of", [("bert", "Bert"), ("llama", "Llama"), ("bart", "Bart")])
+def test_another_loss_than_ours_is_refused(name: str, of: str, changes: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=f"it must be '{SINGLE}'") as caught:
+        read_config(name, {"architectures": [f"{of}ForSequenceClassification"], **changes})
+    assert caught.value.key == "problem_type"
+    assert read_config(name, {"architectures": [f"{of}Model"], **changes})  # which reads none of them
+
+
+def test_our_loss_is_said() -> None:
+    given = {"architectures": ["BertForSequenceClassification"], "num_labels": 1, "problem_type": SINGLE}
+    written = write_config("bert", read_config("bert", given))
+    assert (written["problem_type"], [*written["id2label"]]) == (SINGLE, ["0"])
+    assert "problem_type" not in write_config(
+        "bert", read_config("bert", {"architectures": ["BertForTokenClassification"]})
+    )
 
 
 def test_spans_have_a_begin_and_an_end() -> None:

@@ -200,7 +200,7 @@ BOOKKEEPING = frozenset({
     "attn_implementation",
     "bos_token_id", "chunk_size_feed_forward", "decoder_start_token_id", "dtype", "eos_token_id", "finetuning_task",
     "gradient_checkpointing", "initializer_factor", "initializer_range", "language", "name", "output_attentions",
-    "output_hidden_states", "output_past", "problem_type", "return_dict", "sep_token_id", "task_specific_params",
+    "output_hidden_states", "output_past", "return_dict", "sep_token_id", "task_specific_params",
     "tf_legacy_loss", "tokenizer_class", "torch_dtype", "torchscript", "total_flos", "transformers_version",
     "unsloth_fixed", "unsloth_version", "use_bfloat16", "use_cache",
 })
@@ -215,7 +215,7 @@ GENERATION = frozenset({
 HARMLESS = BOOKKEEPING | GENERATION
 """Fields that any foreign config may have and that do not change what a model computes."""
 
-LABELS = frozenset({"id2label", "label2id", "num_labels"})
+LABELS = frozenset({"id2label", "label2id", "num_labels", "problem_type"})
 """Fields that any foreign config may have and that only heads with classes read (`labels.py`)."""
 
 REQUIRED: Mapping[str, tuple[Any, ...]] = {

@@ -6,6 +6,7 @@ side by side, each with a norm of its own, unless `use_parallel_residual` is off
 
 from __future__ import annotations
 
+from zoo.errors import ConfigError, quoted
 from zoo.interop.base import (
     ACTIVATION_NAMES,
     ARCHITECTURES,
@@ -21,8 +22,8 @@ from zoo.interop.base import (
 )
 from zoo.interop.labels import OF_DECODERS, TOKEN_DROPOUT
 from zoo.interop.layouts import ByHead
+from zoo.interop.rope import ROPE, rope
 from zoo.interop.rope import modernize as with_rope_parameters
-from zoo.interop.rope import rope
 from zoo.models import ModelConfig
 
 BLOCK = "backbone.stack.blocks.{layer}"
@@ -51,12 +52,35 @@ def weights(config: ModelConfig) -> tuple[Rule, ...]:
     )
 
 
+OLDER = {"rotary_pct": "partial_rotary_factor", "rotary_emb_base": "rope_theta"}
+"""Names of older files → names in `rope_parameters`."""
+
+USUAL = {"partial_rotary_factor": 0.25, "rope_theta": 10_000.0}
+"""What holds where nothing is given."""
+
+
 def modernize(config: Mapped) -> Mapped:
-    """`rotary_pct` and `rotary_emb_base` of older files, as `rope_parameters`."""
-    for older, name in {"rotary_pct": "partial_rotary_factor", "rotary_emb_base": "rope_theta"}.items():
-        if older in config:
-            config.setdefault(name, config.pop(older))
-    return with_rope_parameters(config)
+    """`rotary_pct` and `rotary_emb_base` of older files, as `rope_parameters`.
+
+    Other architectures read `partial_rotary_factor` and `rope_theta` beside `rope_parameters`; this one never does, so
+    they may only repeat what holds anyway (versions of transformers wrote them beside the older names).
+    """
+    older = {name: config.pop(name) for name in OLDER if name in config}
+    idle = {name: config.pop(name) for name in USUAL if name in config}
+    config = with_rope_parameters(config)
+    rope = config.get(ROPE, {})
+    for said, name in OLDER.items():
+        if said in older and rope.setdefault(name, older[said]) != older[said]:
+            raise ConfigError(f"{quoted(older[said])} contradicts {ROPE}.{name}={quoted(rope[name])}", said)
+    for name, value in idle.items():
+        holds = rope.get(name, USUAL[name])
+        if value not in (None, holds):
+            said = next(said for said, meant in OLDER.items() if meant == name)
+            told = (
+                f"{quoted(value)} is not read by gpt_neox, where {quoted(holds)} holds; say it as {said}, or remove it"
+            )
+            raise ConfigError(told, name)
+    return {**config, ROPE: rope} if rope else config
 
 
 GPT_NEOX = Architecture(
@@ -106,7 +130,7 @@ GPT_NEOX = Architecture(
         "pad_token_id",  # has no special row
     },
     weights=weights,
-    together=(rope(partial=0.25), TOKEN_DROPOUT),
+    together=(rope(USUAL["rope_theta"], partial=USUAL["partial_rotary_factor"]), TOKEN_DROPOUT),
     ignored=(
         "gpt_neox.layers.{layer}.attention.bias",  # causal masks
         "gpt_neox.layers.{layer}.attention.masked_bias",

@@ -27,6 +27,10 @@ TOKENS: Mapped = {"kind": "token_classification"}
 """How decoders label tokens: a matrix and a bias on each."""
 SPAN: Mapped = {"kind": "span_extraction", "dropout": 0.0}
 """How decoders mark begin and end: likewise, and nothing is dropped."""
+
+SINGLE = "single_label_classification"
+"""The one `problem_type` whose loss is ours: one class of several is right, by cross-entropy."""
+
 OF_DECODERS: Mapped = {"sequence_classification": LAST_TOKEN, "token_classification": TOKENS, "span_extraction": SPAN}
 
 
@@ -38,13 +42,16 @@ def read_labels(kind: str, config: Mapping[str, Any]) -> Mapped:
         config: the foreign config.
 
     Raises:
-        ConfigError: `id2label` is no list of distinct names from 0 on, or contradicts `num_labels`.
+        ConfigError: `id2label` is no list of distinct names from 0 on, or contradicts `num_labels`, or the head was not
+            made to choose one class.
     """
     head = HeadConfig.choice(kind)
     if not issubclass(head, LabelledConfig | SpanExtractionConfig):
         return {}
     labels = _labels(config)
     count = labels if isinstance(labels, int) else len(labels)
+    if kind == "sequence_classification":
+        _refuse_other_problems(config.get("problem_type"), count)
     if issubclass(head, LabelledConfig):
         return {"labels": count if isinstance(labels, int) or labels == [*default_names(count)] else labels}
     if count != 2:
@@ -52,12 +59,31 @@ def read_labels(kind: str, config: Mapping[str, Any]) -> Mapped:
     return {}
 
 
+def _refuse_other_problems(problem_type: Any, count: int) -> None:
+    """Raises ConfigError where transformers trains by another loss, and reads the logits by another function."""
+    way_out = f"its logits are the same under {SINGLE!r}: write that there to open it for its logits alone"
+    if problem_type not in (None, SINGLE):
+        raise ConfigError(
+            f"{quoted(problem_type)} is not covered; our loss is cross-entropy over classes of which one is right; "
+            f"it must be {SINGLE!r} or null ({way_out})",
+            "problem_type",
+        )
+    if problem_type is None and count == 1:
+        raise ConfigError(
+            f"is not said, and one class (num_labels, id2label) means regression then, which is not covered; it must "
+            f"be {SINGLE!r} ({way_out})",
+            "problem_type",
+        )
+
+
 def write_labels(config: ModelConfig) -> Mapped:
     """The fields that say what the classes of our model are; none where it has no head with classes."""
     for head in config.heads.values():
         if isinstance(head, LabelledConfig):
             names = head.label_names
+            problem = {"problem_type": SINGLE} if head.kind == "sequence_classification" else {}
             return {
+                **problem,
                 "id2label": {str(number): name for number, name in enumerate(names)},
                 "label2id": {name: number for number, name in enumerate(names)},
             }
