@@ -247,7 +247,7 @@ def test_what_has_no_config_or_only_pickles_is_told(tmp_path: Path) -> None:
     [
         ("model.gguf", r"has no model\.safetensors \(found: config\.json, .*model\.gguf.*GGUF does not open here"),
         ("adapter_config.json", r"is an adapter .*merge_and_unload"),
-        ("notes", r"has no model\.safetensors \(found: config\.json"),
+        ("notes", r"has no model\.safetensors \(found: config\.json, .*fetch the model's safetensors too"),
     ],
 )
 def test_a_folder_without_weights_says_what_is_there(name: str, words: str, tmp_path: Path) -> None:

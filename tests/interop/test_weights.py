@@ -31,6 +31,14 @@ def test_ours_come_back(architecture: str) -> None:
     assert all(torch.equal(again[name], ours[name]) for name in ours)
 
 
+def test_very_many_that_do_not_fit_are_cut() -> None:
+    weights, config = foreign("gpt2")
+    extra = {f"extra{number}": torch.zeros(1) for number in range(500)}
+    with pytest.raises(CheckpointError, match=r"extra19 and 480 more$") as caught:
+        to_zoo("gpt2", weights | dict(sorted(extra.items(), key=lambda one: int(one[0][5:]))), config)
+    assert len(str(caught.value)) < 1000
+
+
 @pytest.mark.parametrize("architecture", PRESETS)
 def test_each_weight_has_one_place(architecture: str) -> None:
     plan = plan_of(ARCHITECTURES[architecture], tiny(architecture).config)

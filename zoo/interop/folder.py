@@ -263,9 +263,11 @@ def other_weights(folder: Path) -> str:
         )
     if not pickles:
         others = sorted(path.name for path in folder.glob("*.gguf"))
-        gguf = f"; {listed(others)}: GGUF does not open here, fetch the safetensors of the model" if others else ""
-        found = listed(sorted(path.name for path in folder.iterdir())) if folder.is_dir() else ""
-        return f" (found: {found or 'nothing'}){gguf}" if (folder / CONFIG_NAME).is_file() else gguf
+        gguf = f"; GGUF does not open here ({listed(others)})" if others else ""
+        found = listed(sorted(path.name for path in folder.glob("*")))
+        if not (folder / CONFIG_NAME).is_file():
+            return gguf
+        return f" (found: {found}){gguf}; fetch the model's safetensors too, all of them"
     return (
         f"; its weights are pickles ({listed(pickles)}), which can run code when they are opened, so this never opens "
         f"them. Where you trust their source: zoo import {folder} <new folder> --unsafe-format pytorch, or nanogpt, "
