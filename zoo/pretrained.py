@@ -258,7 +258,8 @@ class Pretrained:
 
         Args:
             text: one text, or several. Special tokens written out are recognised.
-            continuation: where given, only this is scored, behind `text`; as many as there are texts. An
+            continuation: where given, only this is scored, behind `text`; as many as there are texts (a token
+                that is partly of both counts to the continuation, with all its bytes). An
                 encoder-decoder needs it: `text` is what it reads.
 
         Returns:

@@ -10,7 +10,7 @@ import pytest
 import zoo
 from tests.cli.tiny import Command
 from tests.generation.tiny import pretrained
-from zoo.cli.chat import Conversation
+from zoo.cli.chat import HELP, Conversation
 from zoo.generation.chat import ChatTemplate
 from zoo.generation.conventions import Conventions
 from zoo.pretrained import Pretrained
@@ -43,9 +43,9 @@ def by_hand(model: Pretrained, first: str, *asked: str) -> list[str]:
 
 
 def test_turns_follow_the_template(folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO("Hello\n\nWho?\n/reset\nWho?\n/quit\nnobody hears this\n"))
+    monkeypatch.setattr("sys.stdin", io.StringIO("Hello\n\nWho?\n/foo\n/reset\nWho?\n/quit\nnobody hears this\n"))
     status, out, err = command("chat", folder, "--max-new-tokens", "6", "--system", "Be brief")
-    assert (status, err) == (0, "")
+    assert (status, err) == (0, f"no command /foo; {HELP}\n")
     model = zoo.load(folder)
     expected = [*by_hand(model, "s:Be brief\n", "Hello", "Who?"), *by_hand(model, "s:Be brief\n", "Who?")]
     assert out == "".join(f"{answer}\n" for answer in expected)

@@ -64,6 +64,30 @@ def test_several_prompts_and_several_texts(workshop: Workshop, command: Command)
     assert out == "\n".join(texts)
 
 
+@pytest.mark.parametrize("how", [(), ("--num-beams", "2"), ("--output", "-")])
+def test_a_wrong_prompt_of_a_file_is_told_by_its_line(
+    workshop: Workshop, command: Command, tmp_path: Path, how: tuple[str, ...]
+) -> None:
+    (tmp_path / "prompts.txt").write_text("a\n\n" + "x" * 60, encoding="utf-8")
+    status, out, err = command("generate", "runs/tiny-decoder", "--file", tmp_path / "prompts.txt", *how)
+    assert (status, out) == (1, "")
+    assert f"{tmp_path / 'prompts.txt'}, line 3: the text has 60 tokens" in err
+
+
+def test_wrong_options_are_told_before_a_model_is_opened(workshop: Workshop, command: Command, tmp_path: Path) -> None:
+    (tmp_path / "there").touch()
+    for arguments, message in (
+        (("--temperature", "-1"), "temperature: -1.0 must be at least 0"),
+        (("--max-new-tokens", "0"), "max_new_tokens: 0 must be"),
+        (("--cache", "foo"), "unknown cache 'foo'"),
+        (("--output", tmp_path / "there"), "there exists already"),
+        (("--stop-tokens", "the"), "'the' is not a whole number"),
+    ):
+        status, _, err = command("generate", "absent", "a", *arguments)
+        assert status == 2
+        assert message in err
+
+
 def test_texts_are_shown_in_order_and_each_as_soon_as_it_is_its_turn(capsys: pytest.CaptureFixture[str]) -> None:
     shown = []
 
@@ -100,12 +124,17 @@ def test_prompts_from_a_file_and_texts_into_one(
     prompts = ["Return a", "The length", "What is"]
     lines = prompts if name.endswith("txt") else [json.dumps({"question": prompt, "n": 1}) for prompt in prompts]
     (tmp_path / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
-    arguments = ("--file", tmp_path / name, "--field", "question", "--output", tmp_path / "out.jsonl")
+    field = ("--field", "question") if name.endswith("jsonl") else ()
+    arguments = ("--file", tmp_path / name, *field, "--output", tmp_path / "out.jsonl")
     options = {"temperature": 1.0, "seed": 2, "max_new_tokens": 5}
-    assert command("generate", "runs/tiny-decoder", *arguments, *as_arguments(options)).status == 0
+    status, _, err = command("generate", "runs/tiny-decoder", *arguments, *as_arguments(options))
+    assert (status, err) == (0, f"note: wrote {tmp_path / 'out.jsonl'}, 3 lines\n")
     records = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
     expected = load("runs/tiny-decoder").generate(prompts, details=True, **options)
-    assert records == [{"prompt": prompt, **one._asdict()} for prompt, one in zip(prompts, expected, strict=True)]
+    assert records == [
+        {"line": line, "prompt": prompt, **one._asdict()}
+        for line, (prompt, one) in enumerate(zip(prompts, expected, strict=True), start=1)
+    ]
     again = command("generate", "runs/tiny-decoder", *arguments)
     assert again.status == 2
     assert "out.jsonl exists already" in again.err

@@ -13,7 +13,8 @@ TEXTS = ["Return a list of words.", "The length", "x"]
 
 def test_a_table_of_what_texts_are_worth(workshop: Workshop, command: Command) -> None:
     status, out, err = command("score", "runs/tiny-decoder", *TEXTS)
-    assert (status, err) == (0, "")
+    assert status == 0
+    assert err.startswith("note: 'x' is one token")
     scores = load("runs/tiny-decoder").score(TEXTS)
     rows = [line.split() for line in out.splitlines() if line.strip()][-3:]
     for row, score in zip(rows[:2], scores, strict=False):
@@ -47,6 +48,15 @@ def test_a_continuation_on_the_command_line(workshop: Workshop, command: Command
     assert json.loads(out)["tokens"] == load("runs/tiny-decoder").score("Return a", " list").tokens
 
 
+def test_a_table_says_what_a_continuation_stands_behind_and_what_is_pseudo(
+    workshop: Workshop, command: Command
+) -> None:
+    out = command("score", "runs/tiny-encoder", "a list", "a text", "--continuation", " of").out
+    assert out.split()[0] == "behind"
+    assert "pseudo-perplexity" in out
+    assert [line.split()[:2] for line in out.splitlines()[-2:]] == [["a", "list"], ["a", "text"]]
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -54,6 +64,8 @@ def test_a_continuation_on_the_command_line(workshop: Workshop, command: Command
         (("runs/tiny-decoder",), "no text: write one"),
         (("runs/tiny-decoder", "a", "--continuation-field", "b"), "continuation_field: 'b' names a field of a --file"),
         (("runs/tiny-decoder", ""), "'' has no tokens"),
+        (("runs/tiny-decoder", "-"), "'-' is no text; to read from stdin, write --file -"),
+        (("runs/tiny-decoder", "a", "--field", "b"), "field: 'b' names a field of a --file, of which there is none"),
     ],
 )
 def test_mistakes_are_one_line(workshop: Workshop, command: Command, arguments: tuple[str, ...], message: str) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from zoo.cli.screen import cell_text, is_number, note, table, written
+from zoo.cli.screen import cell_text, is_number, note, table, visible, written
 
 
 def test_table_is_plain_where_stdout_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,3 +52,11 @@ def test_note_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_written_as_on_the_command_line(value: object, text: str) -> None:
     assert written(value) == text
+
+
+def test_a_terminal_gets_no_control_characters_of_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "a\x1b[2J\tb\n\x07é\xa0"
+    monkeypatch.setattr("sys.stdout.isatty", lambda: False, raising=False)
+    assert visible(text) == text
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert visible(text) == "a\\x1b[2J\tb\n\\x07é\xa0"

@@ -29,7 +29,7 @@ def test_lines_and_fields(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         ("a.jsonl", '{"a": "x"}', r"line 1: no text in field 'b' \(fields: a\)"),
         ("a.jsonl", '{"a": "x", "b": "y"}\n{"a"', "line 2: no JSON"),
         ("a.jsonl", "[]", "a JSON object is wanted"),
-        ("a.jsonl", '{"a": "x", "b": 3}', "no text in field 'b'"),
+        ("a.jsonl", '\n{"a": "x", "b": 3}', "line 2: field 'b' is 3, not a text"),
     ],
 )
 def test_mistakes_name_the_line(name: str, content: str, message: str, tmp_path: Path) -> None:
@@ -40,17 +40,22 @@ def test_mistakes_name_the_line(name: str, content: str, message: str, tmp_path:
 
 def test_bytes_that_are_no_text_and_absent_files(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"\xff\xfe")
-    for name in ("a.txt", "absent.txt"):
-        with pytest.raises(DataError, match="cannot read"):
+    for name, told in (
+        ("a.txt", r"not valid UTF-8 \(byte 0xff at offset 0\); .*iconv"),
+        ("absent.txt", "No such file"),
+    ):
+        with pytest.raises(DataError, match=f"cannot read .*{told}"):
             read_records(str(tmp_path / name), "a")
 
 
 def test_one_source_of_texts() -> None:
-    assert texts_from(["a"], None, "prompt", "prompt") == ["a"]
+    assert texts_from(["a"], None, None, "prompt") == ["a"]
+    with pytest.raises(ConfigError, match="of which there is none"):
+        texts_from(["a"], None, "prompt", "prompt")
     with pytest.raises(ConfigError, match="no prompt: write one"):
-        texts_from([], None, "prompt", "prompt")
+        texts_from([], None, None, "prompt")
     with pytest.raises(ConfigError, match="give one of the two"):
-        texts_from(["a"], "x", "prompt", "prompt")
+        texts_from(["a"], "x", None, "prompt")
 
 
 def test_records_are_written_at_once_into_a_new_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -64,3 +69,23 @@ def test_records_are_written_at_once_into_a_new_file(tmp_path: Path, capsys: pyt
     for name, message in ((path, "exists already"), (tmp_path / "absent" / "x", "cannot be made")):
         with pytest.raises(ConfigError, match=message), json_lines(str(name)):
             pass
+
+
+def test_lines_of_text_have_no_field(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"field: 'b' names a field of \.jsonl"):
+        texts_from(None, str(tmp_path / "a.txt"), "b", "prompt")
+
+
+def test_what_broke_off_leaves_no_empty_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def break_off(done: int) -> None:
+        with json_lines(str(tmp_path / "out")) as lines:
+            for _ in range(done):
+                lines.write({})
+            raise DataError("no")
+
+    for done in (0, 1):
+        with pytest.raises(DataError):
+            break_off(done)
+        assert (tmp_path / "out").exists() == bool(done)
+    assert "has what was done so far, 1 lines" in capsys.readouterr().err

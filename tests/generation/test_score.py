@@ -67,6 +67,14 @@ def test_a_whole_text_of_a_decoder_is_scored_from_its_second_token_on() -> None:
     assert math.isnan(scores[1].bits_per_byte)
 
 
+def test_a_token_that_is_partly_of_the_text_counts_with_all_its_bytes() -> None:
+    model = pretrained("decoder", "gpt", positions="rotary")
+    score = model.score("The d", "og")
+    assert len(model.tokenizer.decode(score.tokens)) > len("og")  # " dog" is one token
+    assert score.num_bytes == len(model.tokenizer.decode(score.tokens))
+    assert model.score("The", " dog").num_bytes == len(" dog")
+
+
 def test_the_first_token_is_scored_behind_what_the_file_puts_before_a_text() -> None:
     tokenizer = foreign("gpt", ["<|endoftext|>"], [])
     model = Pretrained(tiny("decoder", vocab_size=tokenizer.vocab_size, positions="rotary").float(), tokenizer)

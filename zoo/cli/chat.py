@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +11,7 @@ import typer
 
 from zoo.cli import decoding_options as options
 from zoo.cli.arguments import ModelFolder, Weights, Which, examples, whole_number
-from zoo.cli.screen import note
+from zoo.cli.screen import note, visible
 from zoo.errors import DataError
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ class Conversation:
                 return
             if said.strip() == "/reset":
                 self.messages = list(self._first)
+            elif re.fullmatch(r"/[a-z]+", said.strip()):
+                note(f"no command {said.strip()}; {HELP}")
             elif said.strip():
                 self.answer(said, show)
 
@@ -113,7 +116,7 @@ class Conversation:
         try:
             for piece in pieces:
                 answer += piece
-                show(piece)
+                show(visible(piece))
         except KeyboardInterrupt:
             show(" …")
         show("\n")

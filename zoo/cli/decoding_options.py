@@ -69,3 +69,13 @@ def given_options(context: typer.Context, names: tuple[str, ...]) -> dict[str, A
     if "early_stopping" in options:
         options["early_stopping"] = WORDS.get(options["early_stopping"], options["early_stopping"])
     return {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
+
+
+def check_options(given: dict[str, Any], max_new_tokens: int | None) -> None:
+    """Raises ConfigError where options are wrong by themselves, which takes no model to see."""
+    from zoo.generation.counts import check_count
+    from zoo.generation.options import decoding_config
+
+    decoding_config(given)
+    if max_new_tokens is not None:
+        check_count(max_new_tokens, "max_new_tokens")

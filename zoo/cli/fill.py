@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from zoo.cli.arguments import ModelFolder, Weights, Which, examples, whole_number
-from zoo.cli.screen import table
-from zoo.cli.text_file import Field, File, Output, json_lines, texts_from
+from zoo.cli.screen import note, table, visible
+from zoo.cli.text_file import Field, File, Output, check_output, json_lines, texts_from
 
 EXAMPLES = examples(
     'zoo fill runs/bert-nano "Return a [MASK] of the list."',
@@ -29,7 +29,7 @@ def run(
         typer.Option(parser=whole_number, metavar="number", help="candidates for each [MASK]; 5 where nobody says"),
     ] = None,
     file: File = None,
-    field: Field = "text",
+    field: Field = None,
     output: Output = None,
     weights: Weights = "raw",
     which: Which = "newest",
@@ -42,20 +42,29 @@ def run(
     from zoo.loading import load
 
     texts = texts_from(text, file, field, "text")
+    check_output(output)
     model = load(folder, which=which, weights=weights)
     if output is not None:
+        found = []  # all of them before the file is made: a wrong text leaves none behind
+        for number, one in enumerate(texts):
+            with texts.telling(number):
+                found.append(model.fill(one, top=top))
         with json_lines(output) as lines:
-            for one in texts:
-                filled = model.fill(one, top=top)
+            for number, (one, filled) in enumerate(zip(texts, found, strict=True)):
                 blanks = [[candidate._asdict() for candidate in blank] for blank in filled.blanks]
-                lines.write({"text": one, "filled": filled.text, "blanks": blanks})
+                lines.write({**texts.place(number), "text": one, "filled": filled.text, "blanks": blanks})
         return
     for place, one in enumerate(texts):
-        filled = model.fill(one, top=top)
-        print(("\n" if place else "") + f"{filled.text}\n")
+        with texts.telling(place):
+            filled = model.fill(one, top=top)
+        print(("\n" if place else "") + visible(f"{filled.text}\n"))
         rows = [
             (number, candidate.text, candidate.probability)
             for number, blank in enumerate(filled.blanks, start=1)
             for candidate in blank
         ]
-        table("", ("blank", "filled with", "probability"), rows)
+        for number, blank in enumerate(filled.blanks, start=1):
+            if not blank:
+                note(f"note: nothing was written into blank {number}")
+        if rows:
+            table("", ("blank", "filled with", "probability"), rows)

@@ -9,7 +9,8 @@ import typer
 
 from zoo.cli import decoding_options as options
 from zoo.cli.arguments import ModelFolder, Weights, Which, examples
-from zoo.cli.text_file import Field, File, Output, json_lines, texts_from
+from zoo.cli.screen import visible
+from zoo.cli.text_file import Field, File, Output, Texts, check_output, json_lines, texts_from
 from zoo.errors import ZooError
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def run(
     prefix_tokens: options.PrefixTokens = None,
     cache: options.Cache = None,
     file: File = None,
-    field: Field = "prompt",
+    field: Field = None,
     output: Output = None,
     weights: Weights = "raw",
     which: Which = "newest",
@@ -72,34 +73,41 @@ def run(
 
     A decoder (GPT) goes on with the prompt, an encoder-decoder (T5) answers to it. Greedy unless a temperature is
     given. Texts appear in the order of their prompts, each while it is written where none is chosen among several. With
-    --output, a line of JSON for each text: prompt, text, tokens, log_probabilities, score, finished.
+    --output, a line of JSON for each text: prompt, text, tokens, log_probabilities (one
+    more than tokens where a token ended the text), score, finished.
     """
+    prompts = texts_from(prompt, file, field, "prompt")
+    check_output(output)
+    given = options.given_options(context, DECODING)
+    options.check_options(given, max_new_tokens)
     from zoo.loading import load
 
-    prompts = texts_from(prompt, file, field, "prompt")
-    given = options.given_options(context, DECODING)
     decoding = {"max_new_tokens": max_new_tokens, "prefix": prefix, **given}
     write(load(folder, which=which, weights=weights), prompts, decoding, output)
 
 
-def write(model: Pretrained, prompts: list[str], decoding: dict[str, Any], output: str | None) -> None:
+def write(model: Pretrained, prompts: Texts, decoding: dict[str, Any], output: str | None) -> None:
     """Writes texts to the screen, piece by piece where that can be, or as JSON Lines into `output`."""
     if output is not None:
-        found = model.generations(prompts, **decoding)
+        with prompts.telling():
+            found = model.generations(prompts, **decoding)
         with json_lines(output) as lines:
-            for prompt, texts in zip(prompts, found, strict=True):
+            for number, (prompt, texts) in enumerate(zip(prompts, found, strict=True)):
                 for one in texts:
-                    lines.write({"prompt": prompt, **one._asdict()})
+                    lines.write({**prompts.place(number), "prompt": prompt, **one._asdict()})
         return
     if not {"num_beams", "best_of", "num_return"} & set(decoding):
         begins = prompts if model.config.kind == "decoder" else [""] * len(prompts)
-        show_in_order(begins, model.stream(prompts, **decoding))
+        with prompts.telling():
+            pieces = model.stream(prompts, **decoding)
+        show_in_order(begins, pieces)
         return
-    found = model.generations(prompts, **decoding)
+    with prompts.telling():
+        found = model.generations(prompts, **decoding)
     for number, (prompt, texts) in enumerate(zip(prompts, found, strict=True)):
         print("\n" if number else "", end="")
         for one in texts:
-            print((prompt if model.config.kind == "decoder" else "") + one.text, flush=True)
+            print(visible((prompt if model.config.kind == "decoder" else "") + one.text), flush=True)
 
 
 def show_in_order(begins: Sequence[str], pieces: Iterable[Piece]) -> None:
@@ -116,7 +124,7 @@ def show_in_order(begins: Sequence[str], pieces: Iterable[Piece]) -> None:
         held[piece.prompt].append(piece.text)
         ended[piece.prompt] = piece.last
         while turn < len(begins):
-            print("".join(held[turn]), end="", flush=True)
+            print(visible("".join(held[turn])), end="", flush=True)
             held[turn].clear()
             if not ended[turn]:
                 break

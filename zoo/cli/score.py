@@ -8,7 +8,7 @@ import typer
 
 from zoo.cli.arguments import ModelFolder, Weights, Which, examples
 from zoo.cli.screen import table
-from zoo.cli.text_file import Field, File, Output, json_lines, read_records, texts_from
+from zoo.cli.text_file import Field, File, Output, Texts, check_output, json_lines, read_records, texts_from
 from zoo.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def run(
     ] = None,
     continuation: Annotated[str | None, typer.Option(metavar="text", help="score only this, behind the text")] = None,
     file: File = None,
-    field: Field = "text",
+    field: Field = None,
     continuation_field: Annotated[
         str | None, typer.Option(metavar="name", help="of .jsonl: the field with the continuation, which is scored")
     ] = None,
@@ -41,7 +41,8 @@ def run(
     """Say how likely texts are.
 
     The log-likelihood of each text (natural logarithm), its mean over tokens, the perplexity, and bits per byte, which
-    compares models with different tokenizers. The first token of a decoder's (GPT) text is scored only where the
+    compares models with different tokenizers. A token that is partly of a --continuation counts to it, with all its
+    bytes. The first token of a decoder's (GPT) text is scored only where the
     tokenizer puts one before a text. An encoder's (BERT) is the pseudo-log-likelihood: each token is named
     from all others. An encoder-decoder (T5) scores a continuation only. With --output, a line of JSON for each text,
     with the log-probability of every token.
@@ -49,23 +50,36 @@ def run(
     from zoo.loading import load
 
     texts, behind = _texts(text, continuation, file, field, continuation_field)
+    check_output(output)
     model = load(folder, which=which, weights=weights)
-    scores = model.score(texts, behind)
+    with texts.telling():
+        scores = model.score(texts, behind)
     if output is None:
-        rows = [(_shown(score.text), len(score.tokens), *_numbers(score).values()) for score in scores]
-        table("", ("text", "tokens", "log-likelihood", "per token", "perplexity", "bits per byte"), rows)
+        fronts: list[tuple[str, ...]] = [() if behind is None else (_shown(one),) for one in texts]
+        rows = [
+            (*front, _shown(score.text), len(score.tokens), *_numbers(score).values())
+            for front, score in zip(fronts, scores, strict=True)
+        ]
+        names = ("log-likelihood", "per token", "perplexity", "bits per byte")
+        pseudo = "pseudo-" if model.config.kind == "encoder" else ""
+        column = () if behind is None else ("behind",)
+        table("", (*column, "text", "tokens", *(f"{pseudo}{name}" for name in names)), rows)
         return
     with json_lines(output) as lines:
-        for before, score in zip(texts, scores, strict=True):
+        for number, (before, score) in enumerate(zip(texts, scores, strict=True)):
             given = {"text": score.text} if behind is None else {"text": before, "continuation": score.text}
             pieces = [model.tokenizer.token(token) for token in score.tokens]
             tokens = {"tokens": score.tokens, "pieces": pieces, "log_probabilities": score.log_probabilities}
-            lines.write({**given, **_numbers(score), **tokens})
+            lines.write({**texts.place(number), **given, **_numbers(score), **tokens})
 
 
 def _texts(
-    text: list[str] | None, continuation: str | None, file: str | None, field: str, continuation_field: str | None
-) -> tuple[list[str], list[str] | None]:
+    text: list[str] | None,
+    continuation: str | None,
+    file: str | None,
+    field: str | None,
+    continuation_field: str | None,
+) -> tuple[Texts, list[str] | None]:
     """What is read, and what is scored behind it; None: what is read is scored."""
     if continuation_field is not None:
         if file is None or continuation is not None:
@@ -74,8 +88,10 @@ def _texts(
                 "text is a --continuation",
                 "continuation_field",
             )
+        field = field or "text"
         records = read_records(file, field, continuation_field)
-        return [record[field] for record in records], [record[continuation_field] for record in records]
+        texts = Texts([record[field] for record in records], file, [record.line for record in records])
+        return texts, [record[continuation_field] for record in records]
     texts = texts_from(text, file, field, "text")
     return texts, None if continuation is None else [continuation] * len(texts)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -79,3 +80,13 @@ def note(text: str) -> None:
     """Prints a line on stderr, the end of the line with it: between two writes a signal may come with its own line."""
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
+
+
+def visible(text: str) -> str:
+    """A model's text as a terminal may show it: control characters, which would steer it, are spelt out.
+
+    Where stdout is no terminal the text stays as it is, for other programs to read.
+    """
+    if not sys.stdout.isatty():
+        return text
+    return "".join(ascii(one)[1:-1] if unicodedata.category(one) == "Cc" and one not in "\n\t" else one for one in text)

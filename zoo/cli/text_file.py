@@ -6,47 +6,111 @@ import contextlib
 import json
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Annotated, Any
 
 import typer
 
-from zoo.errors import ConfigError, DataError
+from zoo.cli.screen import note
+from zoo.errors import ConfigError, DataError, TextError, quoted
 
 File = Annotated[
     str | None,
-    typer.Option("--file", metavar="file", help="read from a file instead, a text a line or .jsonl; - is stdin"),
+    typer.Option(
+        "--file", metavar="file", help="read from a file, a text a line (blank ones are left out) or .jsonl; - is stdin"
+    ),
 ]
-Field = Annotated[str, typer.Option(metavar="name", help="of .jsonl: the field with the text")]
+Field = Annotated[
+    str | None,
+    typer.Option(metavar="name", help="of .jsonl: the field with the text; where nobody says, as the argument"),
+]
 Output = Annotated[
-    str | None, typer.Option("--output", metavar="file", help="write JSON Lines into a new file; - is stdout")
+    str | None,
+    typer.Option(
+        "--output",
+        metavar="file",
+        help="write JSON Lines into a new file, each with the line of its --file; - is stdout",
+    ),
 ]
 
 
-def read_records(file: str, *fields: str) -> list[dict[str, str]]:
+class Record(dict[str, str]):
+    """Texts by the name of their field.
+
+    Args:
+        fields: the texts.
+        line: where they stand in the file, from 1.
+    """
+
+    def __init__(self, fields: dict[str, str], line: int) -> None:
+        super().__init__(fields)
+        self.line = line
+
+
+class Texts(list[str]):
+    """Texts, and where each was read.
+
+    Args:
+        texts: they.
+        file: its name; None: the command line.
+        lines: of the file, one for each text.
+    """
+
+    def __init__(self, texts: Iterable[str], file: str | None = None, lines: Sequence[int] = ()) -> None:
+        super().__init__(texts)
+        self._file, self._lines = file, lines
+
+    def place(self, number: int) -> dict[str, int]:
+        """What the record of an answer says about where its text stands: its line in a file."""
+        return {"line": self._lines[number]} if self._lines else {}
+
+    @contextlib.contextmanager
+    def telling(self, number: int | None = None) -> Iterator[None]:
+        """What is wrong with a text of a file, or with the one of this number, is told with file and line."""
+        try:
+            yield
+        except DataError as error:
+            at = error.number if isinstance(error, TextError) else 0 if len(self) == 1 else number
+            if at is None or not self._lines:
+                raise
+            reason = error.reason if isinstance(error, TextError) else error
+            raise DataError(f"{self._file}, line {self._lines[at]}: {reason}") from None
+
+
+def read_records(file: str, *fields: str, named: bool = False) -> list[Record]:
     """The texts of a file.
 
     Args:
         file: its name; one that ends in .jsonl has a JSON object a line; - is stdin, lines of text, or of JSON where
             the first line is an object.
         fields: names of the fields with texts; a line of text has the first only.
+        named: whether somebody asked for the first by its name, which lines of text do not have.
 
     Raises:
         DataError: the file cannot be read, has no line, or a line lacks a field.
     """
     try:
         text = sys.stdin.read() if file == "-" else Path(file).expanduser().read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {file}: {getattr(error, 'strerror', None) or error}") from None
-    lines = [line for line in text.split("\n") if line.strip()]
+    except OSError as error:
+        raise DataError(f"cannot read {file}: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"cannot read {file}: it is not valid UTF-8 (byte 0x{error.object[error.start]:02x} at offset "
+            f"{error.start}); convert it, for example: iconv -f latin1 -t utf-8 {file}"
+        ) from None
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
     if not lines:
         raise DataError(f"{file} has no line with a text")
-    if not file.endswith(".jsonl") and not (file == "-" and lines[0].startswith("{")):
+    if not file.endswith(".jsonl") and not (file == "-" and lines[0][1].startswith("{")):
         if len(fields) > 1:
             raise DataError(f"{file} has a text a line; for {' and '.join(fields)} it must be .jsonl")
-        return [{fields[0]: line.rstrip("\r")} for line in lines]
-    return [_record(file, number, line, fields) for number, line in enumerate(lines, start=1)]
+        if named:
+            raise ConfigError(
+                f"{fields[0]!r} names a field of .jsonl, and {file} has a text a line; leave it out", "field"
+            )
+        return [Record({fields[0]: line.rstrip("\r")}, number) for number, line in lines]
+    return [Record(_record(file, number, line, fields), number) for number, line in lines]
 
 
 def _record(file: str, number: int, line: str, fields: tuple[str, ...]) -> dict[str, str]:
@@ -57,21 +121,37 @@ def _record(file: str, number: int, line: str, fields: tuple[str, ...]) -> dict[
     if not isinstance(content, dict):
         raise DataError(f'{file}, line {number}: a JSON object is wanted, {{"{fields[0]}": "…"}}')
     for field in fields:
-        if not isinstance(content.get(field), str):
+        if field in content and not isinstance(content[field], str):
+            raise DataError(f"{file}, line {number}: field {field!r} is {quoted(content[field])}, not a text")
+        if field not in content:
             known = ", ".join(map(str, content)) or "none"
             raise DataError(f"{file}, line {number}: no text in field {field!r} (fields: {known})")
     return {field: content[field] for field in fields}
 
 
-def texts_from(texts: list[str] | None, file: str | None, field: str, noun: str) -> list[str]:
-    """The texts of the command line, or of the file; raises ConfigError where both are given, or neither."""
+def texts_from(texts: list[str] | None, file: str | None, field: str | None, noun: str) -> Texts:
+    """The texts of the command line, or of the file; raises ConfigError where both are given, or neither.
+
+    The field of a .jsonl is called as `noun`, unless `field` says its name.
+    """
     if texts and file is not None:
         raise ConfigError(f"{file!r} beside a {noun} on the command line; give one of the two", "file")
     if file is not None:
-        return [record[field] for record in read_records(file, field)]
+        records = read_records(file, field or noun, named=field is not None)
+        return Texts([record[field or noun] for record in records], file, [record.line for record in records])
+    if field is not None:
+        raise ConfigError(f"{field!r} names a field of a --file, of which there is none; leave it out", "field")
     if not texts:
         raise ConfigError(f"no {noun}: write one, or --file with many (- is stdin)")
-    return texts
+    if texts == ["-"]:
+        raise ConfigError(f"'-' is no {noun}; to read from stdin, write --file -")
+    return Texts(texts)
+
+
+def check_output(file: str | None) -> None:
+    """Raises ConfigError where `json_lines` could not make the file, as far as one can see before any work is done."""
+    if file not in (None, "-") and Path(file).expanduser().exists():
+        raise ConfigError(f"{file} exists already; name a new file", "output")
 
 
 @contextlib.contextmanager
@@ -80,14 +160,24 @@ def json_lines(file: str) -> Iterator[JsonLines]:
     if file == "-":
         yield JsonLines(sys.stdout)
         return
+    path = Path(file).expanduser()
     try:
-        stream = Path(file).expanduser().open("x", encoding="utf-8")
+        stream = path.open("x", encoding="utf-8")
     except FileExistsError:
         raise ConfigError(f"{file} exists already; name a new file", "output") from None
     except OSError as error:
         raise ConfigError(f"{file} cannot be made: {error.strerror}", "output") from None
     with stream:
-        yield JsonLines(stream)
+        lines = JsonLines(stream)
+        try:
+            yield lines
+        except BaseException:
+            if lines.count:
+                note(f"note: {file} has what was done so far, {lines.count} lines")
+            else:
+                path.unlink(missing_ok=True)  # it would only be in the way of the next try
+            raise
+    note(f"note: wrote {file}, {lines.count} lines")
 
 
 class JsonLines:
@@ -99,10 +189,12 @@ class JsonLines:
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
+        self.count = 0
 
     def write(self, record: dict[str, Any]) -> None:
         """One line; numbers that JSON has no word for (the logarithm of 0) become null."""
         print(json.dumps(_finite(record), ensure_ascii=False), file=self._stream, flush=True)
+        self.count += 1
 
 
 def _finite(value: Any) -> Any:

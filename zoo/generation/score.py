@@ -41,7 +41,7 @@ class TextScore(NamedTuple):
         text: what was scored.
         tokens: the ids that were scored.
         log_probabilities: of each of them, natural logarithm.
-        num_bytes: of the scored text in UTF-8.
+        num_bytes: of what the scored tokens spell, in UTF-8.
     """
 
     text: str
@@ -172,12 +172,13 @@ class TextRow(NamedTuple):
 
     Attributes:
         text: the part of it that is scored, as it was given.
-        unscored: a text whose bytes are not among those of the scored tokens, though they are in `text`.
+        num_bytes: of the scored tokens: of `text`, without a first token that is not scored, and with what a token that
+            reaches into a continuation has of the text before.
         row: as tokens.
     """
 
     text: str
-    unscored: str
+    num_bytes: int
     row: ScoreRow
 
 
@@ -195,25 +196,26 @@ def scored_row(kind: str, tokenizer: Tokenizer, text: str, continuation: str | N
         _check_text(tokens, scored)
         output = [*tokens, tokenizer.role("end")]
         prompt = tuple(prompt_tokens(kind, tokenizer, text))
-        return TextRow(scored, "", ScoreRow(output, 0, len(output), prompt))
-    given = 0
+        return TextRow(scored, len(scored.encode()), ScoreRow(output, 0, len(output), prompt))
+    given, num_bytes = 0, len(scored.encode())
     if continuation is not None:  # a token that reaches into the continuation belongs to it
-        alike = zip(_tokens(tokenizer, text), tokens, strict=False)
+        alone = _tokens(tokenizer, text)
+        alike = zip(alone, tokens, strict=False)
         given = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], alike))
+        num_bytes += len(tokenizer.decode(alone).encode()) - len(tokenizer.decode(alone[:given]).encode())
     _check_text(tokens[given:], scored)
     whole = framed(kind, tokenizer, tokens)
     front = len(whole) - len(tokens) - len(frame_of(kind, tokenizer, tokens).after)
     first = front + given
-    unscored = ""
     if kind == "decoder" and first == 0:
-        first, unscored = 1, tokenizer.decode(tokens[:1])
+        first, num_bytes = 1, num_bytes - len(tokenizer.decode(tokens[:1]).encode())
         if len(tokens) == 1:
             warnings.warn(
                 f"{quoted(text)} is one token, so nothing of it is scored: a decoder's first token stands behind none, "
                 "where its tokenizer puts none before a text",
                 stacklevel=4,
             )
-    return TextRow(scored, unscored, ScoreRow(whole, first, front + len(tokens)))
+    return TextRow(scored, num_bytes, ScoreRow(whole, first, front + len(tokens)))
 
 
 def score_texts(
@@ -231,7 +233,7 @@ def score_texts(
             text.text,
             row.tokens[row.first : row.last],
             values,
-            len(text.text.encode()) - len(text.unscored.encode()),
+            text.num_bytes,
         )
         for text, row, values in zip(texts, rows, found, strict=True)
     ]
