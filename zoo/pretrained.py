@@ -116,7 +116,8 @@ class Pretrained:
             return fill_masks(self.model, self.tokenizer, text, 5 if top is None else top)
         if top is not None:
             raise ConfigError("an encoder-decoder writes one text into each blank; leave it out", "top")
-        return fill_spans(self.model, self.tokenizer, text, max_new_tokens)
+        prefix = self.conventions.prefix
+        return fill_spans(self.model, self.tokenizer, text, max_new_tokens, self._roles(), prefix)
 
     @overload
     def generate(self, prompt: str, *, num_return: None = None, details: Literal[False] = False, **options: Any) -> str:
@@ -289,7 +290,14 @@ class Pretrained:
         scores = score_texts(self.model, self.tokenizer, self._roles(), rows, self.conventions.prefix)
         return scores[0] if one else scores
 
-    def embed(self, text: str | Sequence[str], *, pooling: str | None = None, normalize: bool | None = None) -> Tensor:
+    def embed(
+        self,
+        text: str | Sequence[str],
+        *,
+        pooling: str | None = None,
+        normalize: bool | None = None,
+        prompt: str | None = None,
+    ) -> Tensor:
         """One vector for each text: the last hidden states of its tokens, pooled.
 
             bert.embed(["A cat.", "A dog."], normalize=True) @ bert.embed("A pet.", normalize=True)
@@ -298,6 +306,7 @@ class Pretrained:
             text: one text, or several. An encoder-decoder's encoder reads it.
             pooling: "mean" of all tokens, the "first" ([CLS]) or the "last"; None: as the folder says, or "mean".
             normalize: whether each vector gets the length 1; None: as the folder says, or not.
+            prompt: what is put before each text; None: as the folder says, or nothing.
 
         Returns:
             (D,) for one text, (N, D) for several, float32, on the CPU.
@@ -310,7 +319,8 @@ class Pretrained:
         kind, tokenizer = self.config.kind, self.tokenizer
         pooling = self.conventions.pooling if pooling is None else pooling
         normalize = self.conventions.normalize if normalize is None else normalize
-        texts = as_texts(text, "text")
+        front = self.conventions.prompt if prompt is None else prompt
+        texts = [f"{front}{one}" for one in as_texts(text, "text")]
         rows = [framed(kind, tokenizer, tokens.tolist()) for tokens in tokenizer.encode_batch(texts)]
         if empty := [number for number, row in enumerate(rows) if not row]:
             raise DataError(f"text {empty[0]} is empty, so there is nothing to embed")

@@ -10,8 +10,10 @@ import torch
 import zoo
 from tests.generation.tiny import pretrained
 from zoo.errors import DataError, ZooError
+from zoo.generation import fill
 from zoo.generation.chat import ChatTemplate
 from zoo.generation.conventions import Conventions
+from zoo.generation.generate import Continuation
 from zoo.pretrained import Pretrained
 
 
@@ -34,6 +36,29 @@ def test_the_end_token_need_not_end_a_text() -> None:
     assert plain._roles().stop == (end,)
     assert with_conventions("decoder", stop=(5,))._roles().stop == (end, 5)
     assert with_conventions("decoder", stop=(5,), end_stops=False)._roles().stop == (5,)
+
+
+def test_a_prompt_stands_before_each_text_that_is_embedded() -> None:
+    asked, plain = with_conventions("encoder", prompt="The "), with_conventions("encoder")
+    assert torch.equal(asked.embed("dog"), plain.embed("The dog"))
+    assert torch.equal(asked.embed(["dog"], prompt=""), plain.embed(["dog"]))
+    assert torch.equal(plain.embed("dog", prompt="The "), plain.embed("The dog"))
+
+
+def test_blanks_are_filled_as_texts_are_generated(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+
+    def generate(model: Any, prompts: Any, roles: Any, **options: Any) -> list[Continuation]:
+        seen.append((roles, options["sampling"].prefix_tokens))
+        return [Continuation([], [])]
+
+    monkeypatch.setattr(fill, "generate", generate)
+    model = with_conventions("encoder_decoder", start=7, prefix=(8,), barred=((9,),), barred_first=(4,), stop=(11,))
+    model.fill("the <extra_id_0>")
+    ((roles, prefix),) = seen
+    expected = model._roles()
+    assert roles == expected._replace(stop=(*expected.stop, model.tokenizer.sentinels[1]), num_forced=1)
+    assert prefix == (8,)
 
 
 def test_an_output_may_begin_with_other_tokens() -> None:
@@ -117,6 +142,7 @@ FULL = Conventions(
     {"num_beams": 4},
     False,
     {"config.json": {"bos_token_id": None, "pad_token_id": 3}},
+    "query: ",
 )
 
 

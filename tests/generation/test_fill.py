@@ -189,3 +189,16 @@ def test_limits_hold_for_spans() -> None:
         fill_spans(encoder_decoder(positions="learned"), T5, "the cat " * 20 + "<extra_id_0>")
     with pytest.raises(DataError, match="no sentinel tokens"):
         fill_spans(tiny("encoder_decoder", vocab_size=BERT.vocab_size), BERT, "a <extra_id_0>")
+
+
+def test_masks_are_read_in_the_frame_of_the_tokenizer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tokenizer's file says what stands around a text; candidates are those of the whole row."""
+    before, after = (BERT.role("separate"),) * 2, (BERT.role("classify"),)
+    monkeypatch.setattr(type(BERT), "frame", property(lambda _: (before, after)))
+    model, text = encoder(), "the [MASK] sees"
+    tokens = [*before, *BERT.prompt(text).tolist(), *after]
+    with torch.inference_mode():
+        logits = model(tokens=torch.tensor([tokens]))["language_model"][0, :, : BERT.vocab_size]
+    ids = logits[tokens.index(BERT.role("mask"))].index_fill(0, torch.as_tensor(BERT.special_ids), -math.inf).topk(3)
+    (blank,) = fill_masks(model, BERT, text, top=3).blanks
+    assert [candidate.text for candidate in blank] == [BERT.decode([id]) for id in ids.indices.tolist()]

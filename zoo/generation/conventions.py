@@ -22,6 +22,7 @@ class Conventions(NamedTuple):
         barred_first: ids that are not written first, behind what an output is made to begin with.
         pooling: how `embed` makes one vector of a text, unless it is told.
         normalize: whether its vectors have length 1, unless it is told.
+        prompt: what `embed` puts before each text, unless it is told.
         template: how a conversation is written as a text; None: it was not trained on conversations.
         suggestions: settings of generation that its maker suggests, by transformers' names; kept, never applied.
         end_stops: whether the tokenizer's `end` token ends a text, beside `stop`.
@@ -41,6 +42,7 @@ class Conventions(NamedTuple):
     suggestions: Mapping[str, Any] | None = None
     end_stops: bool = True
     carried: Mapping[str, Mapping[str, Any]] | None = None
+    prompt: str = ""
 
     @classmethod
     def of(cls, usage: Mapping[str, Any], place: str) -> Conventions:
@@ -64,6 +66,7 @@ class Conventions(NamedTuple):
             all(type(id) is int and id >= 0 for id in ids)
             and all(given["barred"])
             and isinstance(given.get("pooling", ""), str)
+            and isinstance(given.get("prompt", ""), str)
             and isinstance(given.get("normalize", False), bool)
             and isinstance(given.get("template"), ChatTemplate | None)
             and isinstance(given.get("suggestions"), Mapping | None)

@@ -18,7 +18,9 @@ from zoo.errors import ConfigError, DataError
 from zoo.generation.counts import check_count
 from zoo.generation.finite import check_numbers
 from zoo.generation.generate import Continuation, TokenRoles, generate, language_model_head
+from zoo.generation.prompts import frame_of, framed
 from zoo.generation.room import check_length
+from zoo.generation.sample import SamplingConfig
 from zoo.models.base import Model
 from zoo.models.encoder import Encoder
 from zoo.tokenizer.tokenizer import Tokenizer
@@ -75,11 +77,12 @@ def fill_masks(model: Model, tokenizer: Tokenizer, text: str, top: int = 5) -> F
     masked = [place for place, token in enumerate(tokens) if token == mask]
     if not masked:
         raise DataError(f"no blank in {text!r}: write {tokenizer.token(mask)} where a token is to be filled in")
-    framed = [tokenizer.role("classify"), *tokens, tokenizer.role("separate")]
-    check_length(len(framed), backbone.stack.positions.num_positions)
+    front, behind = frame_of("encoder", tokenizer, tokens)
+    whole = [*front, *tokens, *behind]
+    check_length(len(whole), backbone.stack.positions.num_positions)
 
-    hidden_BTD = backbone(torch.tensor([framed], device=backbone.tokens.weight.device))
-    places_N = torch.tensor([place + 1 for place in masked], device=hidden_BTD.device)
+    hidden_BTD = backbone(torch.tensor([whole], device=backbone.tokens.weight.device))
+    places_N = torch.tensor([len(front) + place for place in masked], device=hidden_BTD.device)
     logits_NV = head(hidden_BTD[0, places_N])[:, : tokenizer.vocab_size]
     check_numbers(logits_NV, "logits")
     probabilities_NV = logits_NV.double().softmax(dim=-1)
@@ -95,7 +98,14 @@ def fill_masks(model: Model, tokenizer: Tokenizer, text: str, top: int = 5) -> F
     return Filled(tokenizer.decode(tokens, skip_special=False), tuple(blanks))
 
 
-def fill_spans(model: Model, tokenizer: Tokenizer, text: str, max_new_tokens: int | None = None) -> Filled:
+def fill_spans(
+    model: Model,
+    tokenizer: Tokenizer,
+    text: str,
+    max_new_tokens: int | None = None,
+    roles: TokenRoles | None = None,
+    prefix: tuple[int, ...] = (),
+) -> Filled:
     """What an encoder-decoder writes, greedily, into the blanks of a text.
 
     Args:
@@ -103,16 +113,22 @@ def fill_spans(model: Model, tokenizer: Tokenizer, text: str, max_new_tokens: in
         tokenizer: its tokenizer.
         text: with sentinels written out: <extra_id_0> for the first blank, <extra_id_1> for the second, …
         max_new_tokens: tokens of all blanks and their sentinels together, at most; None: as in `generate_steps`.
+        roles: padding, start, stop, what is never written; None: as the tokenizer has them.
+        prefix: ids that the output is made to begin with.
 
     Raises:
         DataError: no sentinel in the text, or not these in this order; more tokens than learned positions.
     """
     tokens = tokenizer.prompt(text).tolist()
     count = _count_sentinels(tokenizer, tokens, text)
-    end = tokenizer.role("end")
+    if roles is None:
+        roles = TokenRoles(tokenizer.vocab_size, tokenizer.role("padding"), (tokenizer.role("end"),))
     # Training knows no sentinel after the last blank's text: whatever came behind one would fill no blank.
-    roles = TokenRoles(tokenizer.vocab_size, tokenizer.role("padding"), (end, *tokenizer.sentinels[count : count + 1]))
-    (written,) = generate(model, [[*tokens, end]], roles, max_new_tokens=max_new_tokens)
+    stop = (*roles.stop, *tokenizer.sentinels[count : count + 1])
+    roles = roles._replace(stop=stop, num_forced=len(prefix))
+    whole = framed("encoder_decoder", tokenizer, tokens)
+    sampling = SamplingConfig(prefix_tokens=prefix)
+    (written,) = generate(model, [whole], roles, max_new_tokens=max_new_tokens, sampling=sampling)
     spans = sort_spans(written, tokenizer.sentinels)
 
     special = set(tokenizer.special_ids.tolist())

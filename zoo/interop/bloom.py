@@ -103,7 +103,7 @@ BLOOM = Architecture(
         "bias_dropout_fusion",
         "masked_softmax_fusion",
         "offset_alibi",  # never read
-        "pad_token_id",  # has no special row
+        "pad_token_id",  # has no special row; a classifier there ends a text by it, ours by documents (docs/folders.md)
         "pretraining_tp",  # the same product, cut into slices
         "skip_bias_add",  # never read
         "slow_but_exact",

@@ -93,7 +93,7 @@ GPT2 = Architecture(
     harmless=HARMLESS
     | {
         "n_ctx",  # never read
-        "pad_token_id",  # has no special row
+        "pad_token_id",  # has no special row; a classifier there ends a text by it, ours by documents (docs/folders.md)
         "reorder_and_upcast_attn",  # rounding only
         "summary_activation",  # of a head for multiple choice, like the next ones
         "summary_first_dropout",

@@ -127,7 +127,7 @@ GPT_NEOX = Architecture(
     },
     harmless=HARMLESS
     | {
-        "pad_token_id",  # has no special row
+        "pad_token_id",  # has no special row; a classifier there ends a text by it, ours by documents (docs/folders.md)
     },
     weights=weights,
     together=(rope(USUAL["rope_theta"], partial=USUAL["partial_rotary_factor"]), TOKEN_DROPOUT),

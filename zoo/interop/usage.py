@@ -4,7 +4,8 @@
                                                         forced_eos_token_id, bad_words_ids, suppress_tokens,
                                                         begin_suppress_tokens
     chat_template.jinja, tokenizer_config.json          the chat template and the special tokens that it may name
-    modules.json, 1_Pooling/config.json                 how sentence-transformers makes one vector of a text
+    modules.json, the config.json of its pooling,       how sentence-transformers makes one vector of a text
+    config_sentence_transformers.json
 
 What comes back is plain data, for `zoo.generation.conventions.Conventions`. Other settings of generation (temperature,
 lengths, beams) are what the maker suggests (`suggestions.py`): they are kept, and nobody who calls `generate` here has
@@ -141,16 +142,50 @@ def _ids(value: Any, folder: Path, name: str) -> list[int]:
 
 
 def _pooling(folder: Path) -> dict[str, Any]:
+    """How sentence-transformers makes a vector: what its modules are, and the prompt that it puts before each text."""
     modules = _content(folder, "modules.json")
     if not isinstance(modules, list):
         return {}
-    kinds = [str(module.get("type")).rpartition(".")[2] for module in modules if isinstance(module, Mapping)]
-    config = _object(folder, "1_Pooling/config.json")
+    found = [module for module in modules if isinstance(module, Mapping)]
+    kinds = [str(module.get("type")).rpartition(".")[2] for module in found]
+    config: dict[str, Any] = {}
+    for kind, module in zip(kinds, found, strict=True):
+        if kind == "Pooling":
+            config = _module_config(folder, module.get("path"))
     modes = [name for name, chosen in config.items() if name.startswith("pooling_mode_") and chosen is True]
     names = [POOLING_MODES.get(mode, mode.removeprefix("pooling_mode_")) for mode in modes]
     names += [kind for kind in kinds if kind not in PLAIN_MODULES]
+    prompt = _default_prompt(folder)
+    if prompt and config.get("include_prompt") is False:
+        names.append("include_prompt=false")
     # What we cannot do keeps its name, so that `embed` refuses it by that name.
-    return {"normalize": "Normalize" in kinds, **({"pooling": " + ".join(names)} if names else {})}
+    usage = {"normalize": "Normalize" in kinds, **({"pooling": " + ".join(names)} if names else {})}
+    return {**usage, **({"prompt": prompt} if prompt else {})}
+
+
+def _module_config(folder: Path, path: Any) -> dict[str, Any]:
+    """The config of a module of modules.json, which lies in a folder in the model's own."""
+    if not isinstance(path, str) or path in ("", ".", "..") or Path(path).name != path:
+        raise CheckpointError(f"{folder / 'modules.json'} is damaged: path must be a folder beside it, not {path!r}")
+    if not (folder / path / CONFIG_NAME).is_file():
+        raise CheckpointError(
+            f"{folder / path / CONFIG_NAME} is missing: modules.json says that it holds how vectors are pooled; fetch "
+            "the folder again"
+        )
+    return _object(folder, f"{path}/{CONFIG_NAME}")
+
+
+def _default_prompt(folder: Path) -> str:
+    """What sentence-transformers puts before each text unasked; "" is nothing."""
+    name = "config_sentence_transformers.json"
+    config = _object(folder, name)
+    chosen, prompts = config.get("default_prompt_name"), config.get("prompts")
+    if chosen is None:
+        return ""
+    prompt = prompts.get(chosen) if isinstance(prompts, Mapping) and isinstance(chosen, str) else None
+    if not isinstance(prompt, str):
+        raise CheckpointError(f"{folder / name} is damaged: prompts has no {chosen!r}, which default_prompt_name says")
+    return prompt
 
 
 def _template(folder: Path) -> dict[str, Any]:
