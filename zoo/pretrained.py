@@ -382,18 +382,7 @@ class Pretrained:
         return Writer(self.model, self.tokenizer, self._roles(), self.config.kind == "decoder")
 
     def _roles(self) -> TokenRoles:
-        tokenizer, conventions = self.tokenizer, self.conventions
-        end = (tokenizer.roles["end"],) if conventions.end_stops and "end" in tokenizer.roles else ()
-        # Nothing sees the padding of one stack, so without a token for it any will do.
-        padding = tokenizer.roles.get("padding", 0)
-        if self.config.kind == "encoder_decoder" and conventions.start is None:
-            padding = tokenizer.role("padding")
-        stop = tuple(dict.fromkeys((*end, *conventions.stop)))
-        size = tokenizer.vocab_size  # no id from there on is ever written
-        last = tuple(id for id in conventions.last if id < size)
-        barred = tuple(run for run in conventions.barred if max(run) < size)
-        first = tuple(id for id in conventions.barred_first if id < size)
-        return TokenRoles(size, padding, stop, conventions.start, last, barred, first)
+        return self.conventions.roles(self.tokenizer, self.config.kind)
 
     def _require(self, ability: str) -> None:
         """Raises ZooError, with what can be done instead, where the family cannot do it."""

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from zoo.errors import DataError
 from zoo.generation.chat import ChatTemplate
+from zoo.generation.generate import TokenRoles
+from zoo.tokenizer.tokenizer import Tokenizer
 
 
 class Conventions(NamedTuple):
@@ -77,6 +79,24 @@ class Conventions(NamedTuple):
         if not fits:
             raise DataError(f"{place} is damaged: it must hold some of {', '.join(cls._fields)}")
         return cls(**given)
+
+    def roles(self, tokenizer: Tokenizer, kind: str) -> TokenRoles:
+        """What the ids of a model of this family are for where it writes, by its tokenizer and these conventions.
+
+        Raises:
+            ZooError: nothing says what the output of an encoder-decoder begins with.
+        """
+        end = (tokenizer.roles["end"],) if self.end_stops and "end" in tokenizer.roles else ()
+        # Nothing sees the padding of one stack, so without a token for it any will do.
+        padding = tokenizer.roles.get("padding", 0)
+        if kind == "encoder_decoder" and self.start is None:
+            padding = tokenizer.role("padding")
+        stop = tuple(dict.fromkeys((*end, *self.stop)))
+        size = tokenizer.vocab_size  # no id from there on is ever written
+        last = tuple(id for id in self.last if id < size)
+        barred = tuple(run for run in self.barred if max(run) < size)
+        first = tuple(id for id in self.barred_first if id < size)
+        return TokenRoles(size, padding, stop, self.start, last, barred, first)
 
     def as_data(self) -> dict[str, Any]:
         """What differs from the defaults, as plain data."""
