@@ -15,6 +15,7 @@ from zoo.generation.conventions import Conventions
 from zoo.generation.counts import as_texts, of_text
 from zoo.generation.decoding import DecodingConfig
 from zoo.generation.embed import embed
+from zoo.generation.ends import check_ends
 from zoo.generation.fill import Filled, fill_masks, fill_spans
 from zoo.generation.generate import TokenRoles
 from zoo.generation.kept import Kept
@@ -89,6 +90,7 @@ class Pretrained:
 
     def __call__(self, **inputs: Any) -> dict[str, Tensor]:
         """Tensors in, logits by name of the head out; the inputs are those of the backbone's forward."""
+        check_ends(self.config, self.conventions, inputs)
         logits: dict[str, Tensor] = self.model(**inputs)
         return logits
 

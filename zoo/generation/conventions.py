@@ -84,7 +84,7 @@ class Conventions(NamedTuple):
         """What the ids of a model of this family are for where it writes, by its tokenizer and these conventions.
 
         Raises:
-            ZooError: nothing says what the output of an encoder-decoder begins with.
+            DataError: nothing says what the output of an encoder-decoder begins with.
         """
         end = (tokenizer.roles["end"],) if self.end_stops and "end" in tokenizer.roles else ()
         # Nothing sees the padding of one stack, so without a token for it any will do.

@@ -33,6 +33,8 @@ POOLING_MODES = {
 """sentence-transformers' name of a pooling → ours."""
 FORCED_END = {"bart": 2, "marian": 0}
 """forced_eos_token_id where neither file has it, as transformers' config classes say."""
+ENDS = {"bart": 2, "mt5": 1, "t5": 1}
+"""eos_token_id where config.json has none, of the architectures whose classifiers read the place of that token."""
 CARRIED: Mapping[str, tuple[str, ...]] = {
     CONFIG_NAME: (
         *("bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id", "cls_token_id", "decoder_start_token_id"),
@@ -81,6 +83,8 @@ def _ends(folder: Path) -> dict[str, Any]:
     if suggestions:
         usage["suggestions"] = suggestions
     files = {CONFIG_NAME: config, GENERATION_NAME: generation}
+    if config.get("model_type") in ENDS:
+        config.setdefault("eos_token_id", ENDS[config["model_type"]])
     if there := {name: said for name, said in files.items() if (folder / name).is_file()}:
         usage["carried"] = _carried(there)
     return usage
