@@ -293,3 +293,8 @@ def test_a_folder_that_brings_code_is_refused_and_nothing_of_it_runs(tmp_path: P
     with pytest.raises(ConfigError, match=r"auto_map: .* never runs here"):
         zoo.load(folder)
     assert not (tmp_path / "mark").exists()
+
+
+def test_what_is_no_path_is_told() -> None:
+    with pytest.raises(ConfigError, match=r"^folder: None is not the path of a folder"):
+        zoo.load(None)  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ from zoo.checkpoint.model import (
     read_card,
 )
 from zoo.checkpoint.standing import read_standing
-from zoo.errors import CheckpointError, ConfigError, ZooError
+from zoo.errors import CheckpointError, ConfigError, ZooError, quoted
 from zoo.generation.conventions import Conventions
 from zoo.hub import fetch, is_hub_name, on_the_hub
 from zoo.interop.folder import (
@@ -81,6 +81,8 @@ def load(
     """
     if dtype is not None and dtype not in DTYPES:
         raise ConfigError(unknown_name("dtype", dtype, DTYPES), "dtype")
+    if not isinstance(folder, str | Path):
+        raise ConfigError(f"{quoted(folder)} is not the path of a folder", "folder")
     check_device(device)
     wanted = None if dtype is None else DTYPES[dtype]
     if is_hub_name(folder):

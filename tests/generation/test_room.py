@@ -1,8 +1,10 @@
 """How many tokens a text may get, and what is said where they do not fit."""
 
+import warnings
+
 import pytest
 
-from tests.generation.tiny import tiny
+from tests.generation.tiny import pretrained, tiny
 from zoo.errors import DataError, ZooError
 from zoo.generation.room import DEFAULT_NEW_TOKENS, Room, check_length, new_token_limits, room_behind
 
@@ -35,6 +37,21 @@ def test_other_positions_do_not_run_out() -> None:
     assert room_behind(model, 1000) is None
     assert new_token_limits(model, [1000, 3], None) == [DEFAULT_NEW_TOKENS] * 2
     check_length(1000, None)
+
+
+def test_what_goes_beyond_the_length_of_rotary_positions_is_a_warning() -> None:
+    told = r"made for texts of at most 24 tokens \(max_length\), and this goes beyond"
+    model = pretrained("decoder", positions="rotary")
+    with pytest.warns(UserWarning, match=told):
+        model.generate("The dog", max_new_tokens=LENGTH)
+    with pytest.warns(UserWarning, match=told):
+        model.score("The dog sees the cat in the park")
+    with pytest.warns(UserWarning, match=told):
+        pretrained("encoder", positions="rotary").embed("the " * LENGTH)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.generate("The", max_new_tokens=LENGTH - 2)
+        pretrained("decoder", positions="alibi").generate("The dog", max_new_tokens=LENGTH)
 
 
 def test_what_cannot_be_gone_on_from_is_refused() -> None:

@@ -16,7 +16,7 @@ from zoo.generation.batching import batches_by_length
 from zoo.generation.counts import of_text
 from zoo.generation.finite import check_numbers
 from zoo.generation.generate import padded
-from zoo.generation.room import check_length
+from zoo.generation.room import check_length, warn_past_length
 from zoo.models.base import Model
 from zoo.models.encoder_decoder import EncoderDecoder
 from zoo.registry import Registry
@@ -63,6 +63,7 @@ def embed(model: Model, rows: Sequence[Sequence[int]], padding: int, pooling: st
     for number, row in enumerate(rows):
         with of_text(number, len(rows)):
             check_length(len(row), stack.positions.num_positions)
+        warn_past_length(stack, len(row))
     found = torch.zeros(len(rows), stack.config.dim, dtype=torch.promote_types(_dtype(model), torch.float32))
     device = backbone.tokens.weight.device
     for numbers in batches_by_length([len(row) for row in rows]):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from zoo.errors import DataError, ZooError
 from zoo.generation.counts import check_count, of_text
@@ -31,6 +32,8 @@ def _limit(model: Model, length: int, max_new_tokens: int | None) -> int:
     if length == 0:
         raise DataError("the prompt is empty: there is nothing to go on from")
     room = room_behind(model, length)
+    if isinstance(model.backbone, Decoder):
+        warn_past_length(model.backbone.stack, length + (max_new_tokens or 1) - 1)
     if room is not None and max_new_tokens is not None and max_new_tokens > room.left:
         raise DataError(
             f"max_new_tokens={max_new_tokens}, but only {room.left} are left: {room.taken} of the model's "
@@ -73,6 +76,20 @@ def room_behind(model: Model, prompt_length: int) -> Room | None:
         raise ZooError(f"model {model.config.kind!r} cannot write texts; a decoder or an encoder_decoder can")
     check_length(prompt_length, inputs)
     return None if outputs is None else Room(outputs, taken)
+
+
+def warn_past_length(stack: Any, length: int) -> None:
+    """Warns, once, where a text is longer than rotary positions were made for: they go on, but nothing learned them.
+
+    ALiBi and relative positions are meant to go on; of learned ones, `check_length` refuses it.
+    """
+    config = stack.config
+    if config.positions.kind == "rotary" and length > config.max_length:
+        warnings.warn(
+            f"the model was made for texts of at most {config.max_length} tokens (max_length), and this goes beyond: "
+            "its rotary positions have no end, but what it says there may be worth little",
+            stacklevel=2,
+        )
 
 
 def check_length(length: int, limit: int | None) -> None:

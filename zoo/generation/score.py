@@ -23,7 +23,7 @@ from zoo.generation.counts import of_text
 from zoo.generation.finite import check_numbers
 from zoo.generation.generate import TokenRoles, language_model_head, padded
 from zoo.generation.prompts import frame_of, framed, prompt_tokens
-from zoo.generation.room import check_length
+from zoo.generation.room import check_length, warn_past_length
 from zoo.models.base import Model, SelfBackbone
 from zoo.models.encoder_decoder import EncoderDecoder
 from zoo.tokenizer.tokenizer import Tokenizer
@@ -108,6 +108,7 @@ def score_rows(model: Model, rows: Sequence[ScoreRow], roles: TokenRoles, mask: 
             else:
                 assert isinstance(backbone, SelfBackbone)
                 check_length(len(row.tokens) - (mask is None), backbone.stack.positions.num_positions)
+                warn_past_length(backbone.stack, len(row.tokens) - (mask is None))
     found: list[list[float]] = [[0.0] * (row.last - row.first) for row in rows]
     for batch in _batches(rows, mask):
         hidden_ND = torch.cat(_hidden(model, rows, batch, roles.padding, mask))
