@@ -80,6 +80,22 @@ def test_types_stay_or_are_changed(model: Model, tmp_path: Path) -> None:
     assert {tensor.dtype for tensor in load_foreign(folder, dtype=torch.float32).parameters()} == {torch.float32}
 
 
+@pytest.mark.parametrize("field", ["dtype", "torch_dtype"])
+def test_another_type_than_the_config_says_is_told(field: str, model: Model, tmp_path: Path) -> None:
+    """transformers' from_pretrained turns the weights into what config.json says."""
+    folder = write_foreign(tmp_path / "foreign", model)
+    config = json.loads((folder / "config.json").read_text())
+    config.pop("dtype", None)
+    (folder / "config.json").write_text(json.dumps({**config, field: "bfloat16"}))
+    with pytest.warns(UserWarning, match="stay float32, as they are stored; transformers turns them into the bfloat16"):
+        assert {tensor.dtype for tensor in load_foreign(folder).parameters()} == {torch.float32}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_foreign(folder, dtype=torch.bfloat16)
+        (folder / "config.json").write_text(json.dumps({**config, field: "float32"}))
+        load_foreign(folder)
+
+
 def test_all_that_does_not_fit_is_said_at_once(model: Model, tmp_path: Path) -> None:
     folder = write_foreign(tmp_path / "foreign", model)
     tensors = load_tensors(folder / "model.safetensors")

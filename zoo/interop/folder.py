@@ -49,6 +49,8 @@ MAX_CONFIG_BYTES = 1 << 20
 MAX_INDEX_BYTES = 64 << 20
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 """What weights may be stored as."""
+TYPE_NAMES = {str(one).removeprefix("torch."): one for one in FLOATS}
+"""The `dtype` (formerly `torch_dtype`) of a config.json."""
 
 
 def is_foreign(folder: Path) -> bool:
@@ -92,9 +94,13 @@ def load_foreign(folder: Path, device: str | torch.device = "cpu", dtype: torch.
         with torch.device("meta"):
             model = config.build_unset()
         places = {one: shared for shared in weights_of(model) for one in shared.names}
+        stored_as = set()
         for names, tensor in _streamed(folder, name, config):
+            stored_as.add(tensor.dtype)
             put(places[names[0]], tensor.to(device, dtype or tensor.dtype))
     _tell_unread(folder)
+    if dtype is None:
+        _tell_other_type(folder, stored_as)
     return model.eval()
 
 
@@ -246,6 +252,19 @@ def _tell_unread(folder: Path) -> None:
         warnings.warn(
             f"{folder}: not read: {listed(names)}; the model is what {own}, without adapters that lie beside it",
             stacklevel=2,
+        )
+
+
+def _tell_other_type(folder: Path, stored_as: set[torch.dtype]) -> None:
+    """Warns where config.json says a type that no weight has: transformers turns them into it."""
+    config = _config_in(folder)[1]
+    said = config.get("dtype") or config.get("torch_dtype")
+    if isinstance(said, str) and said in TYPE_NAMES and TYPE_NAMES[said] not in stored_as:
+        held = ", ".join(sorted(str(one).removeprefix("torch.") for one in stored_as))
+        warnings.warn(
+            f"{folder}: the weights stay {held}, as they are stored; transformers turns them into the {said} that "
+            f"{CONFIG_NAME} says, and so does dtype={said!r} here",
+            stacklevel=3,
         )
 
 
