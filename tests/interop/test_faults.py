@@ -1,13 +1,16 @@
 """Everything that is wrong with a foreign config is told at once, by its names, and as an error of ours."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from zoo.config import to_mapping
 from zoo.errors import ConfigError
-from zoo.interop import ARCHITECTURES, read_config
+from zoo.interop import ARCHITECTURES, faults, read_config
+from zoo.interop.base import LABELS
 from zoo.interop.faults import MOST_TOLD, find_slot
+from zoo.interop.kinds import GROUPS, KINDS
 
 BAD: list[Any] = [None, "x", -1, 0, 1.5, [1], {"a": 1}, 10**30, float("nan")]
 
@@ -79,6 +82,68 @@ def test_whatever_stands_in_a_field_the_error_is_ours(architecture: str) -> None
             (config.setdefault(group, {}) if group and "." not in group else config)[last] = bad
         assert refused(architecture, **config)
         assert refused(architecture, unknown=bad, rope_scaling=bad)
+
+
+def readings(architecture: str) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    """Each field that is read or that older files have, each thing that none may hold, and the config with both."""
+    table = ARCHITECTURES[architecture]
+    read = [field.name for field in table.fields] + [name for group in table.together for name in group.names]
+    for name in dict.fromkeys(
+        [*read, *(name.split(".")[0] for name in read), *KINDS, *GROUPS, *LABELS, "architectures"]
+    ):
+        for bad in BAD:
+            groups = name.split(".")
+            config = bad
+            for group in reversed(groups):
+                config = {group: config}
+            if name.startswith("rope_parameters.") and groups[-1] not in ("rope_type", "factor"):
+                config["rope_parameters"] |= {"rope_type": "yarn", "factor": 2.0}
+            yield name, bad, config
+
+
+def assert_nothing_is_computed_with_nonsense(architecture: str, step: int, patch: pytest.MonkeyPatch) -> None:
+    """Without the net for what arithmetic raises, each reading is a model or an error of ours."""
+    patch.setattr(faults, "UNREADABLE", ())
+    for name, bad, config in [*readings(architecture)][::step]:
+        try:
+            read_config(architecture, config)
+        except ConfigError:
+            continue
+        except Exception as error:
+            pytest.fail(f"{name}={bad!r}: {error!r}")
+
+
+ONE_IN = 4
+"""Of the readings; it has no factor in common with len(BAD), so that every field and every value has its turn."""
+
+
+@pytest.mark.parametrize("architecture", [*dict(ARCHITECTURES.items())])
+def test_no_field_is_computed_with_unchecked(architecture: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert_nothing_is_computed_with_nonsense(architecture, ONE_IN, monkeypatch)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", [*dict(ARCHITECTURES.items())])
+def test_no_value_of_any_field_is_computed_with_unchecked(architecture: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert_nothing_is_computed_with_nonsense(architecture, 1, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "architecture, config, told",
+    [
+        (
+            "llama",
+            {"rope_scaling": "x"},
+            "rope_scaling: 'x' is no group of fields; it must be {name: value, …} or null",
+        ),
+        ("gemma2", {"query_pre_attn_scalar": 0}, "query_pre_attn_scalar: 0 must be above 0"),
+        ("bart", {"architectures": 3}, "architectures: 3 is no list of classes"),
+        ("gpt_neox", {"rotary_pct": "x"}, "rotary_pct: 'x' is not a number or null"),
+        ("qwen3", {"rope_parameters": {"rope_type": [1]}}, "rope_parameters.rope_type: [1] is not text or null"),
+    ],
+)
+def test_what_is_computed_with_is_told_by_its_name(architecture: str, config: dict[str, Any], told: str) -> None:
+    assert refused(architecture, **config) == told
 
 
 @pytest.mark.parametrize("architecture", [*dict(ARCHITECTURES.items())])

@@ -37,7 +37,7 @@ def read_config(architecture: str, config: Mapping[str, Any], tensors: Container
     """
     table, faults = ARCHITECTURES[architecture], Faults()
     config = faults.modernized(table, config)
-    theirs = flatten(config)
+    theirs = faults.sound(flatten(config))
     faults.errors += _unread(table, theirs)
     settings = copy.deepcopy(table.constant)
     heads = faults.take((), _heads, table, config.get("architectures"), tensors)
@@ -119,8 +119,6 @@ def _heads(table: Architecture, classes: Any, tensors: Container[str] | None) ->
     """Which of our heads the foreign class has that the config names, but for a pooler that its files lack."""
     if not classes:
         return next(iter(table.classes.values()))
-    if not isinstance(classes, list | tuple) or not all(isinstance(name, str) for name in classes):
-        raise ConfigError(f"{quoted(classes)} is no list of classes", "architectures")
     for name in (table.renamed.get(name, name) for name in classes):
         if name in table.classes:
             heads, pooler = table.classes[name], f"{table.pooler}.weight"

@@ -18,6 +18,7 @@ from zoo.config import Config, build
 from zoo.errors import ConfigError, cut
 from zoo.field_types import check_value
 from zoo.interop.base import Architecture, Field, Mapped
+from zoo.interop.kinds import check_kinds
 from zoo.models import ModelConfig
 from zoo.registry import Choice
 
@@ -48,8 +49,8 @@ class Faults:
         return otherwise
 
     def modernized(self, table: Architecture, config: Mapping[str, Any]) -> Mapped:
-        """The config in today's spelling, without the fields that contradict others."""
-        given = dict(config)
+        """The config in today's spelling, without the fields that hold nonsense or contradict others."""
+        given = self.sound(config)
         while True:
             try:
                 return table.modernize(copy.deepcopy(given))
@@ -61,6 +62,12 @@ class Faults:
             except UNREADABLE as error:
                 self.errors.append(ConfigError(f"this is no config of {table.name}: {error}"))
                 self.refuse(table.name)
+
+    def sound(self, fields: Mapping[str, Any]) -> Mapped:
+        """The fields without those that hold what they never should."""
+        wrong = check_kinds(dict(fields))
+        self.errors += wrong
+        return {name: value for name, value in fields.items() if name not in {error.key for error in wrong}}
 
     def read_group(self, names: tuple[str, ...], read: Callable[[Mapped], Mapped], theirs: Mapped) -> Mapped:
         """The settings that several fields stand for together; none where they make no sense."""

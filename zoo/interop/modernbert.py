@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, quoted
 from zoo.interop.base import (
     ACTIVATION_NAMES,
     ARCHITECTURES,
@@ -101,7 +101,11 @@ def write_layers(config: ModelConfig) -> Mapped:
 
 def modernize(config: Mapped) -> Mapped:
     """The two bases of older files, as `rope_parameters`."""
-    rope = {kind: dict(parameters) for kind, parameters in (config.pop("rope_parameters", None) or {}).items()}
+    given = config.pop("rope_parameters", None) or {}
+    if wrong := [kind for kind, parameters in given.items() if not isinstance(parameters, dict)]:
+        told = f"{quoted(given[wrong[0]])} is no group of fields for {wrong[0]}; it must be {{rope_theta: value, …}}"
+        raise ConfigError(told, "rope_parameters")
+    rope = {kind: dict(parameters) for kind, parameters in given.items()}
     for older, kind in {"global_rope_theta": FULL, "local_rope_theta": SLIDING}.items():
         theta = config.pop(older, None)
         if theta is not None and rope.setdefault(kind, {}).setdefault("rope_theta", theta) != theta:
