@@ -10,7 +10,7 @@ import pytest
 
 from zoo import errors
 from zoo.config import build
-from zoo.errors import MOST_SHOWN, ConfigError, ZooError, cut, quoted
+from zoo.errors import MOST_SHOWN, ConfigError, TextError, ZooError, cut, quoted
 from zoo.training.config import RunConfig
 
 KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if kind.__module__ == errors.__name__]
@@ -51,6 +51,11 @@ def test_errors_cross_processes(kind: type[ZooError]) -> None:
 def test_config_error_crosses_processes_with_its_key() -> None:
     copy = pickle.loads(pickle.dumps(ConfigError("is wrong", "model.dim")))
     assert (str(copy), copy.key, copy.reason) == ("model.dim: is wrong", "model.dim", "is wrong")
+
+
+def test_text_error_crosses_processes_with_its_number() -> None:
+    copy = pickle.loads(pickle.dumps(TextError("is empty", 3)))
+    assert (str(copy), copy.number, copy.reason) == ("text 3: is empty", 3, "is empty")
 
 
 def test_what_a_message_quotes_is_cut_in_its_middle() -> None:

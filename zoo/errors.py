@@ -50,13 +50,16 @@ class TextError(DataError):
 
     Args:
         reason: what is wrong, as one sentence.
-        number: which of them, from 0.
+        number: which of them, from 0; None: there is one only.
     """
 
-    def __init__(self, reason: str, number: int) -> None:
-        super().__init__(f"text {number}: {reason}")
+    def __init__(self, reason: str, number: int | None = None) -> None:
+        super().__init__(reason if number is None else f"text {number}: {reason}")
         self.reason = reason
         self.number = number
+
+    def __reduce__(self) -> tuple[type["TextError"], tuple[str, int | None]]:
+        return type(self), (self.reason, self.number)
 
 
 class CheckpointError(ZooError):
