@@ -28,7 +28,7 @@ def talker(**changes: Any) -> Pretrained:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    zoo.save(talker(), tmp_path / "model")
+    zoo.save(talker(max_length=256), tmp_path / "model")  # no conversation here gets longer
     return tmp_path / "model"
 
 
