@@ -118,8 +118,7 @@ class Pretrained:
             return fill_masks(self.model, self.tokenizer, text, 5 if top is None else top)
         if top is not None:
             raise ConfigError("an encoder-decoder writes one text into each blank; leave it out", "top")
-        prefix = self.conventions.prefix
-        return fill_spans(self.model, self.tokenizer, text, max_new_tokens, self._roles(), prefix)
+        return fill_spans(self.model, self.tokenizer, text, max_new_tokens, self._roles(), self.conventions.prefix)
 
     @overload
     def generate(self, prompt: str, *, num_return: None = None, details: Literal[False] = False, **options: Any) -> str:
