@@ -17,24 +17,24 @@ A recording is made only where it must be right:
 
 from __future__ import annotations
 
-import functools
 import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from zoo.generation.replay import IN_PLACE, Operation, calls, calls_as_they_were
 from zoo.nn.watched import recording
 
 PURE = frozenset(
     """
     __and__ __eq__ __ge__ __get__ __getitem__ __gt__ __invert__ __le__ __lt__ __ne__ __or__ __rpow__ __rsub__ abs
-    add amax amin arange argmax argsort baddbmm bmm cat ceil chunk clamp clone contiguous cos cumsum detach div
+    add addmv amax amin arange argmax argsort baddbmm bmm cat ceil chunk clamp clone contiguous cos cumsum detach div
     double dropout einsum elu embedding eq erf exp expand expand_as flatten flip float floor full full_like gather
     ge gelu gt index_select layer_norm le leaky_relu lerp linear log log_softmax logsumexp long lt masked_fill
-    matmul max maximum mean min minimum mish mm mul narrow ne neg new_full new_ones new_zeros norm ones ones_like
+    matmul max maximum mean min minimum mish mm mul mv narrow ne neg new_full new_ones new_zeros norm ones ones_like
     pad permute pow reciprocal relu repeat_interleave reshape rms_norm roll rsqrt scaled_dot_product_attention
     select sigmoid sign silu sin softmax softplus split sqrt square squeeze stack sub sum tanh tensor to topk
     transpose tril triu type_as unbind unflatten unsqueeze view view_as where zeros zeros_like
@@ -42,47 +42,16 @@ PURE = frozenset(
 )
 """Names of operations that write over nothing and whose results have shapes that follow from those of their arguments;
 `__get__` is an attribute. One that gives back its own argument has done nothing (dropout in evaluation)."""
-IN_PLACE = frozenset(
-    """
-    __setitem__ add_ clamp_ copy_ div_ fill_ index_add_ index_copy_ masked_fill_ mul_ sub_
-    """.split()  # noqa: SIM905  (a list would have a line for each)
-)
-"""Names of operations that write over their first argument."""
 ABOUT_SHAPES = frozenset(
     """
     __get__ __len__ dim element_size is_contiguous is_floating_point numel size stride
     """.split()  # noqa: SIM905  (a list would have a line for each)
 )
 """Names of operations that tell of shapes, dtypes and devices, on which a recording relies."""
-PLAIN = (int, float, bool, str, type(None), type(...), torch.dtype, torch.device, torch.layout, torch.memory_format)
+PLAIN = frozenset(
+    (int, float, bool, str, type(None), type(...), torch.dtype, torch.device, torch.layout, torch.memory_format)
+)
 """Types of arguments that stay as they are."""
-
-
-class Operation(NamedTuple):
-    """One call.
-
-    Attributes:
-        function: what is called.
-        registers: of its arguments.
-        names: of the last ones of them.
-        constants: arguments with a name that are not tensors.
-        result: register of what it returns.
-    """
-
-    function: Callable[..., Any]
-    registers: tuple[int, ...]
-    names: tuple[str, ...] = ()
-    constants: Mapping[str, Any] = {}
-    result: int = 0
-
-    def call(self) -> tuple[Callable[..., Any], Callable[[list[Any]], Iterable[Any]], int]:
-        """The function, what takes its arguments out of all registers, and the register of the result."""
-        function = functools.partial(self.function, **self.constants) if self.constants else self.function
-        if self.names:
-            function = functools.partial(_by_name, function, self.names)
-        if len(self.registers) == 1:
-            return function, operator.itemgetter(slice(self.registers[0], self.registers[0] + 1)), self.result
-        return function, operator.itemgetter(*self.registers) if self.registers else _nothing, self.result
 
 
 class Recording:
@@ -96,7 +65,8 @@ class Recording:
     """
 
     def __init__(self, operations: list[Operation], registers: list[Any], inputs: list[int], output: int) -> None:
-        self.calls = [operation.call() for operation in operations]
+        is_plain = not _autocast()[0]  # in which `out` says in which dtype
+        self.calls = calls(operations, registers, inputs, output) if is_plain else calls_as_they_were(operations)
         self.registers, self._inputs, self._output = registers, inputs, output
 
     def __call__(self, *inputs: Tensor) -> Tensor:
@@ -131,17 +101,23 @@ class Recorder(TorchFunctionMode):
         self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Calls the function, and takes it down."""
-        result = function(*args, **(kwargs or {}))
-        if not torch.compiler.is_compiling() and not self._refused:  # what is compiled is not watched
-            self._take_down(function, args, kwargs or {}, result)
+        result = function(*args, **kwargs) if kwargs else function(*args)
+        name, is_tensor = getattr(function, "__name__", ""), isinstance(result, Tensor)
+        if (name in ABOUT_SHAPES and not is_tensor) or self._refused or torch.compiler.is_compiling():
+            return result  # what is compiled is not watched
+        if name in IN_PLACE or (name in PURE and (is_tensor or _is_all_tensors(result))):
+            self._take_down(function, name, args, kwargs or {}, result)
+        else:
+            self._refused = _has_tensor([*args, *(kwargs or {}).values()]) or _has_tensor(result)
         return result
 
-    def recording(self, output: Tensor) -> Recording | None:
-        """What was done, where all of it can be done again; None elsewhere."""
-        register = self._known.get(id(output))
-        if self._refused or register is None:
-            return None
-        return Recording(self._operations, self._registers, self._inputs, register)
+    def is_whole(self, output: Tensor) -> bool:
+        """Whether all of what was done can be done again."""
+        return not self._refused and id(output) in self._known
+
+    def recording(self, output: Tensor) -> Recording:
+        """What was done."""
+        return Recording(self._operations, self._registers, self._inputs, self._known[id(output)])
 
     def did_the_same_as(self, other: Recorder) -> bool:
         """Whether both did the same operations, with the very same tensors where these were not inputs or results."""
@@ -151,68 +127,64 @@ class Recorder(TorchFunctionMode):
             and all(_is_same(self._registers[place], other._registers[place]) for place in self._constants)
         )
 
-    def _take_down(self, function: Any, args: Sequence[Any], kwargs: dict[str, Any], result: Any) -> None:
-        name, is_tensor = getattr(function, "__name__", ""), isinstance(result, Tensor)
-        if name in ABOUT_SHAPES and not is_tensor:
+    def _take_down(self, function: Any, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> None:
+        if name not in IN_PLACE and _is_among(result, args):
+            self._refused = bool(kwargs.get("inplace"))  # else it has done nothing
             return
-        is_in_place = name in IN_PLACE
-        if is_in_place or (name in PURE and (is_tensor or _is_all_tensors(result))):
-            if is_tensor and not is_in_place and any(result is argument for argument in args):
-                self._refused |= bool(kwargs.get("inplace"))  # else it has done nothing
+        if _autocast() != self._autocast or (name in SHAPED_BY and not SHAPED_BY[name](args, kwargs)):
+            self._refused = True
+            return
+        registers = list(map(self._argument, args))
+        constants: dict[str, Any] = {}
+        names: list[str] = []
+        for key, value in kwargs.items():
+            if _has_tensor(value):
+                names.append(key)
+                registers.append(self._argument(value))
             else:
-                self._refused |= _autocast() != self._autocast or not _has_fixed_shape(name, args, kwargs)
-                self._add(function, args, kwargs, result)
-        else:
-            self._refused |= _has_tensor([*args, *kwargs.values()]) or _has_tensor(result)
-
-    def _add(self, function: Any, args: Sequence[Any], kwargs: dict[str, Any], result: Any) -> None:
-        constants = {name: value for name, value in kwargs.items() if not _has_tensor(value)}
-        self._refused |= not all(map(_is_plain, constants.values()))
-        named = {name: value for name, value in kwargs.items() if name not in constants}
-        registers = tuple(self._argument(argument) for argument in (*args, *named.values()))
+                constants[key] = value
+                self._refused |= not _is_plain(value)
         whole = self._result(result)
-        self._operations.append(Operation(function, registers, tuple(named), constants, whole))
+        self._operations.append(Operation(function, tuple(registers), tuple(names), constants, whole))
         if isinstance(result, (tuple, list)):
             for index, part in enumerate(result):
                 taken = (whole, self._argument(index))
                 self._operations.append(Operation(operator.getitem, taken, result=self._result(part)))
 
     def _new(self, value: Any) -> int:
+        register = len(self._registers)
         self._registers.append(value)
         if isinstance(value, Tensor):
-            self._known[id(value)] = len(self._registers) - 1
-        return len(self._registers) - 1
+            self._known[id(value)] = register
+        return register
 
     def _result(self, value: Any) -> int:
         """Where a result lies: in a register of its own, or where it is what an operation wrote over."""
-        known = self._known.get(id(value)) if isinstance(value, Tensor) else None
+        known = self._known.get(id(value))
         return self._new(value) if known is None else known
 
     def _argument(self, value: Any) -> int:
         """Where an argument lies."""
-        if isinstance(value, Tensor) and id(value) in self._known:
-            return self._known[id(value)]
+        known = self._known.get(id(value))  # what is known is alive, so that nothing else has its id
+        if known is not None:
+            return known
         if type(value) in (tuple, list) and _has_tensor(value):
             registers, result = tuple(map(self._argument, value)), self._new(None)
-            self._operations.append(Operation(_list, registers, result=result))
+            together = _tuple if isinstance(value, tuple) else _list  # an index with a list means another thing
+            self._operations.append(Operation(together, registers, result=result))
             return result
-        self._refused |= not (isinstance(value, Tensor) or _is_plain(value))
-        self._constants.append(self._new(value))
-        return self._constants[-1]
-
-
-def _by_name(function: Any, names: tuple[str, ...], *arguments: Any) -> Any:
-    """A call whose last arguments have these names."""
-    count = len(arguments) - len(names)
-    return function(*arguments[:count], **dict(zip(names, arguments[count:], strict=True)))
+        self._refused |= not (_is_plain(value) or isinstance(value, Tensor))
+        register = self._new(value)
+        self._constants.append(register)
+        return register
 
 
 def _list(*items: Any) -> list[Any]:
     return list(items)
 
 
-def _nothing(registers: list[Any]) -> tuple[()]:
-    return ()
+def _tuple(*items: Any) -> tuple[Any, ...]:
+    return items
 
 
 def _autocast() -> tuple[bool, torch.dtype]:
@@ -220,20 +192,48 @@ def _autocast() -> tuple[bool, torch.dtype]:
     return torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
 
 
-def _has_fixed_shape(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-    """Whether the shape of a result follows from shapes, where that depends on how an operation is called."""
-    if name in ("__getitem__", "__setitem__"):
-        indices = args[1] if isinstance(args[1], (tuple, list)) else [args[1]]
-        return not any(isinstance(index, Tensor) and index.dtype in (torch.bool, torch.uint8) for index in indices)
-    if name == "where":
-        return len(args) + len(kwargs) == 3
-    if name in ("arange", "full", "ones", "zeros"):
-        return not _has_tensor([*args, *kwargs.values()])
-    return name != "repeat_interleave" or not _has_tensor([*args[1:], *kwargs.values()])
+def _is_among(result: Any, args: Sequence[Any]) -> bool:
+    return any(result is argument for argument in args)
+
+
+def _has_no_mask(args: Sequence[Any], _: Mapping[str, Any]) -> bool:
+    """Whether no index of `x[indices]` is a mask, which has as many places as its numbers say."""
+    indices = args[1] if isinstance(args[1], (tuple, list)) else [args[1]]
+    return not any(isinstance(index, Tensor) and index.dtype in (torch.bool, torch.uint8) for index in indices)
+
+
+def _has_three(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether `where` is given what to choose from; without, it gives the places where a mask is true."""
+    return len(args) + len(kwargs) == 3
+
+
+def _has_no_tensor(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    return not _has_tensor([*args, *kwargs.values()])
+
+
+def _has_one_tensor(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    return _has_no_tensor(args[1:], kwargs)
+
+
+SHAPED_BY: Mapping[str, Callable[[Sequence[Any], Mapping[str, Any]], bool]] = {
+    "__getitem__": _has_no_mask,
+    "__setitem__": _has_no_mask,
+    "where": _has_three,
+    "arange": _has_no_tensor,
+    "full": _has_no_tensor,
+    "ones": _has_no_tensor,
+    "zeros": _has_no_tensor,
+    "repeat_interleave": _has_one_tensor,
+}
+"""Name → whether the shape of a result follows from shapes, where that depends on how the operation is called."""
 
 
 def _is_all_tensors(value: Any) -> bool:
     return isinstance(value, (tuple, list)) and bool(value) and all(isinstance(part, Tensor) for part in value)
+
+
+def _layout(tensor: Tensor) -> tuple[Any, ...]:
+    return tensor.shape, tensor.stride(), tensor.dtype
 
 
 def _has_tensor(value: Any) -> bool:
@@ -241,9 +241,11 @@ def _has_tensor(value: Any) -> bool:
 
 
 def _is_plain(value: Any) -> bool:
+    if type(value) in PLAIN:
+        return True
     if isinstance(value, slice):
         return all(isinstance(part, (int, type(None))) for part in (value.start, value.stop, value.step))
-    return isinstance(value, PLAIN) or (isinstance(value, (tuple, list)) and all(map(_is_plain, value)))
+    return isinstance(value, (tuple, list)) and all(map(_is_plain, value))
 
 
 def _is_same(one: Any, other: Any) -> bool:
@@ -277,7 +279,11 @@ class Repeated:
     def __call__(self, *inputs: Tensor | None) -> Tensor:
         """What the function gives for these inputs."""
         tensors = [tensor for tensor in inputs if tensor is not None]
-        key = (_autocast(), *(None if tensor is None else (tensor.shape, tensor.dtype) for tensor in inputs))
+        key = (
+            _autocast(),
+            torch.is_inference_mode_enabled(),
+            *(None if tensor is None else _layout(tensor) for tensor in inputs),
+        )
         if key != self._key:
             self.forget()
             self._key = key
@@ -291,10 +297,10 @@ class Repeated:
         earlier, self._recorder = self._recorder, Recorder(tensors)
         with recording(), self._recorder:
             output = self._function(*inputs)
-        made = self._recorder.recording(output)
-        if made is not None and earlier is not None and self._recorder.did_the_same_as(earlier):
-            self._recording = made
-        self._tries_left = 0 if made is None or self._recording else self._tries_left - 1
+        is_whole = self._recorder.is_whole(output)
+        if is_whole and earlier is not None and self._recorder.did_the_same_as(earlier):
+            self._recording = self._recorder.recording(output)
+        self._tries_left = 0 if self._recording or not is_whole else self._tries_left - 1
         if not self._tries_left:
             self._recorder = None
         return output
