@@ -128,6 +128,30 @@ def with_router_biases(model: Any) -> None:
             bias.copy_(0.3 * torch.randn(bias.shape, generator=generator, dtype=bias.dtype))
 
 
+def layers_of_modernbert(types: str) -> ModernBertConfig:
+    """A small ModernBERT with these layers: `s` slides, `f` sees all."""
+    return ModernBertConfig(
+        vocab_size=VOCAB,
+        hidden_size=12,
+        num_hidden_layers=len(types),
+        num_attention_heads=3,
+        intermediate_size=17,
+        max_position_embeddings=17,
+        local_attention=4,
+        norm_eps=1e-3,
+        layer_types=["sliding_attention" if kind == "s" else "full_attention" for kind in types],
+        pad_token_id=PADDING,
+        bos_token_id=None,
+        eos_token_id=None,
+        cls_token_id=None,
+        sep_token_id=None,
+        rope_parameters={
+            "full_attention": {"rope_type": "default", "rope_theta": 500.0},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 50.0},
+        },
+    )
+
+
 CASES = {
     "bert": Case(
         "bert",
@@ -280,6 +304,11 @@ CASES = {
             sep_token_id=None,
         ),
     ),
+    "modernbert, irregular from a sliding first layer on": Case(
+        "modernbert", ModernBertForMaskedLM, layers_of_modernbert("sfssf")
+    ),
+    "modernbert, only the first layer slides": Case("modernbert", ModernBertForMaskedLM, layers_of_modernbert("sff")),
+    "modernbert, all layers slide": Case("modernbert", ModernBertForMaskedLM, layers_of_modernbert("ss")),
     "gpt2": Case(
         "gpt2",
         GPT2LMHeadModel,

@@ -121,3 +121,16 @@ def test_layers_that_are_all_local() -> None:
     assert (config.attention.window, config.positions) == (64, RotaryConfig(theta=10_000.0))
     assert list(config.layers) == ["0"]
     assert write_config("modernbert", config)["layer_types"] == ["sliding_attention"] * 22
+
+
+@pytest.mark.parametrize("types", ["sfssf", "sff", "sfsf", "ssf", "fsf", "fsffs", "sssss", "f", "s"])
+def test_whichever_layers_slide(types: str) -> None:
+    """Window, base and the norm that the first layer lacks are independent of one another, there and back."""
+    kinds = ["sliding_attention" if kind == "s" else "full_attention" for kind in types]
+    config = read_config("modernbert", {"num_hidden_layers": len(types), "layer_types": kinds})
+    layers = config.layer_configs()
+    assert [layer.attention.window for layer in layers] == [64 if kind == "s" else None for kind in types]
+    thetas = [layer.positions.theta for layer in layers]  # type: ignore[attr-defined]
+    assert thetas == [10_000.0 if kind == "s" else 160_000.0 for kind in types]
+    assert [layer.attention_placement for layer in layers] == ["none", *[None] * (len(types) - 1)]
+    assert write_config("modernbert", config)["layer_types"] == kinds

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from zoo.config import merged
 from zoo.errors import ConfigError, quoted
 from zoo.interop.base import (
     ACTIVATION_NAMES,
@@ -70,14 +71,12 @@ def read_layers(theirs: Mapped) -> Mapped:
     thetas = {kind: theirs.get(ROPE[kind], THETA[kind]) for kind in THETA}
     window = {"attention": {"window": theirs.get("local_attention", 128) // 2}}
     rotation = {"positions": {"theta": thetas[SLIDING]}} if thetas[SLIDING] != thetas[FULL] else {}
-    without_norm = {"0": {"attention_placement": "none"}}
+    without_norm = {"attention_placement": "none"}
+    first = {"layers": {"0": without_norm}} if num_layers > 1 else without_norm
     if all(local):
-        return {
-            "positions.theta": thetas[SLIDING],
-            "attention.window": window["attention"]["window"],
-            "layers": without_norm,
-        }
-    return {"positions.theta": thetas[FULL], "layers": changes_for(local, window | rotation) | without_norm}
+        return {"positions.theta": thetas[SLIDING], "attention.window": window["attention"]["window"], **first}
+    # Both may speak of layer 0 alone.
+    return {"positions.theta": thetas[FULL], **merged({"layers": changes_for(local, window | rotation)}, first)}
 
 
 def write_layers(config: ModelConfig) -> Mapped:
