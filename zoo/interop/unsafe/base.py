@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from zoo.errors import CheckpointError
+from zoo.errors import CheckpointError, ConfigError
 from zoo.models import Model, ModelConfig
 from zoo.registry import Registry
 from zoo.tokenizer.tokenizer import Tokenizer
@@ -75,6 +75,15 @@ def whole_numbers(said: Any, names: tuple[str, ...], path: Path) -> dict[str, in
     if wrong:
         raise CheckpointError(f"{path} does not say how large its model is: {', '.join(wrong)}")
     return {name: found[name] for name in names}
+
+
+def refuse_unknown(said: Mapping[str, Any], known: tuple[str, ...], where: str) -> None:
+    """Raises ConfigError with the settings that are not read here: they may change what the model computes."""
+    if unknown := [f"{key}={value!r:.40}" for key, value in said.items() if key not in known]:
+        raise ConfigError(
+            f"{where}: {', '.join(unknown)}: not known here, and may change what the model computes (known: "
+            f"{', '.join(known)}); if it does not in this model, take it out of there"
+        )
 
 
 def plain_weights(said: Any, path: Path) -> dict[str, Tensor]:

@@ -2,21 +2,21 @@
 tokenizer.bin.
 
     version 0   7 int32 (dim, inner width, layers, heads, key heads, vocabulary, length), float32 tensors, tables of
-    angles;
-                a negative vocabulary: the output layer has weights of its own, at the end
+                angles; a negative vocabulary: the output layer has weights of its own, at the end
     version 1   "ak42", int32 version, the same 7 int32, one byte: whether the output layer is the token table;
                 at byte 256 float32 tensors
-    version 2   as 1, with the size of groups behind that byte; norms in float32, the rest in int8 with a float32 scale
-    for
-                each group, all scales behind all int8 (read as float32)
+    version 2   as 1, with the size of groups behind that byte; norms in float32, then each other tensor in int8, with
+                its float32 scales, one for each group, right behind it
 
-    tokenizer.bin   uint32 length of the longest token, then for each id float32 score, uint32 length, the bytes
+    tokenizer.bin   uint32 length of the longest token, then for each id float32 score, uint32 length, the bytes;
+                    the tokens of single bytes, from id 3, are spelled <0x0A>, or as the character in files of July 2023
 
 All are little-endian. The model is a Llama whose rotated channels stand in pairs.
 """
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +29,15 @@ from torch import Tensor
 
 from zoo.errors import CheckpointError, DataError
 from zoo.interop.configs import read_config
-from zoo.interop.unsafe.base import UNSAFE, Read, plain_weights, read_pickle, the_file, whole_numbers
+from zoo.interop.unsafe.base import (
+    UNSAFE,
+    Read,
+    plain_weights,
+    read_pickle,
+    refuse_unknown,
+    the_file,
+    whole_numbers,
+)
 from zoo.interop.unsafe.meta import as_llama
 from zoo.tokenizer.foreign import find_tokenizer
 from zoo.tokenizer.framing import Frame, put_frame
@@ -40,9 +48,15 @@ from zoo.tokenizer.tokenizer import Tokenizer
 MAGIC = 0x616B3432
 NUMBERS = ("dim", "hidden_dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size", "max_seq_len")
 PT_NUMBERS = ("dim", "n_layers", "n_heads", "max_seq_len")
+PT_KNOWN = (*PT_NUMBERS, "n_kv_heads", "norm_eps", "vocab_size", "hidden_dim", "multiple_of", "dropout")
+"""The model_args of a ckpt.pt. Shapes of the weights say the vocabulary and the inner width; dropout is a choice of a
+run, and that of transformers' Llama has fewer places."""
 DATA_START = 256
 TOKENIZER_NAME = "tokenizer.bin"
 _NORMAL, _UNKNOWN, _CONTROL, _BYTE = 1, 2, 3, 6
+_BYTES = [f"<0x{byte:02X}>".encode() for byte in range(256)]
+_BYTES_AT_FIRST = [chr(byte).encode() for byte in range(256)]
+"""How tokens of single bytes are spelled, in order."""
 
 
 class Header(NamedTuple):
@@ -73,7 +87,7 @@ def read_llama2c(place: Path) -> Read:
         "num_hidden_layers": sizes["n_layers"],
         "num_attention_heads": sizes["n_heads"],
         "num_key_value_heads": sizes.get("n_kv_heads") or sizes["n_heads"],
-        "rms_norm_eps": 1e-5,
+        "rms_norm_eps": sizes.get("norm_eps", 1e-5),
         "max_position_embeddings": sizes["max_seq_len"],
     }
     ours, read = as_llama(weights, config, path)
@@ -90,17 +104,15 @@ def _model_file(place: Path) -> Path:
     return the_file(place, "model.bin", "ckpt.pt")
 
 
-def _from_pickle(path: Path) -> tuple[dict[str, Tensor], dict[str, int]]:
+def _from_pickle(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     said = read_pickle(path)
     if not isinstance(said, dict) or not {"model", "model_args"} <= {*said}:
         raise CheckpointError(f"{path} is no checkpoint of llama2.c: it must hold model and model_args")
-    sizes = whole_numbers(said["model_args"], PT_NUMBERS, path)
-    kv_heads = said["model_args"].get("n_kv_heads")
-    weights = plain_weights(said["model"], path)
-    output = weights.get("output.weight")
-    if output is not None and torch.equal(output, weights.get("tok_embeddings.weight", output.new_empty(0))):
-        del weights["output.weight"]
-    return weights, {**sizes, **({"n_kv_heads": kv_heads} if kv_heads else {})}
+    sizes: dict[str, Any] = {**whole_numbers(said["model_args"], PT_NUMBERS, path)}
+    refuse_unknown(said["model_args"], PT_KNOWN, f"{path}: model_args")
+    if said["model_args"].get("n_kv_heads") is not None:  # None: as many as n_heads
+        sizes |= whole_numbers(said["model_args"], ("n_kv_heads",), path)
+    return plain_weights(said["model"], path), sizes | {"norm_eps": said["model_args"].get("norm_eps", 1e-5)}
 
 
 # ----------------------------------------------------------------------------------------------------------------- .bin
@@ -180,38 +192,46 @@ def layout(header: Header) -> Iterator[tuple[str, tuple[int, ...]]]:
         yield "output.weight", table[1]
 
 
-def _from_bin(path: Path) -> tuple[dict[str, Tensor], dict[str, int]]:
+def _from_bin(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     header = read_header(path)
-    tensors = list(layout(header))
-    counts = [int(np.prod(shape)) for _, shape in tensors]
-    is_whole = [header.version < 2 or len(shape) == 1 for _, shape in tensors]
-    if any(count % header.group for count, whole in zip(counts, is_whole, strict=True) if not whole):
+    # Version 2 has groups in all tensors but the norms.
+    tensors = [(name, shape, header.group if len(shape) > 1 else 0) for name, shape in layout(header)]
+    if any(group and math.prod(shape) % group for _, shape, group in tensors):
         raise CheckpointError(f"{path}: groups of {header.group} do not divide its tensors")
-    start = DATA_START if header.version else 28
-    needed = start + sum(
-        4 * count if whole else count + 4 * (count // header.group)
-        for count, whole in zip(counts, is_whole, strict=True)
-    )
+    start = DATA_START if header.version else struct.calcsize("<7i")
+    needed = start + sum(_num_bytes(math.prod(shape), group) for _, shape, group in tensors)
     size = path.stat().st_size
     if size != needed:
         raise CheckpointError(f"{path} has {size:,} bytes; what its header says takes {needed:,}: it is cut or damaged")
     data = np.memmap(path, dtype=np.uint8, mode="r")
-    scales = start + sum(4 * count if whole else count for count, whole in zip(counts, is_whole, strict=True))
     weights = {}
-    for (name, shape), count, whole in zip(tensors, counts, is_whole, strict=True):
-        width = 4 * count if whole else count
-        raw, start = data[start : start + width], start + width
-        if whole:
-            numbers = (
-                raw.view("<f4").astype(np.float32) if raw.ctypes.data % 4 == 0 else np.frombuffer(raw.tobytes(), "<f4")
-            )
-        else:
-            end = scales + 4 * (count // header.group)
-            scale = np.frombuffer(data[scales:end].tobytes(), "<f4")
-            numbers, scales = (raw.view(np.int8).reshape(-1, header.group) * scale[:, None]).astype(np.float32), end
+    for name, shape, group in tensors:
+        end = start + _num_bytes(math.prod(shape), group)
         if name:
-            weights[name] = torch.from_numpy(np.array(numbers, dtype=np.float32)).reshape(shape)
+            weights[name] = torch.from_numpy(_numbers(data[start:end], group, f"{path}: {name}")).reshape(shape)
+        start = end
     return weights, header.sizes
+
+
+def _num_bytes(count: int, group: int) -> int:
+    """Of so many numbers: float32, or with a group int8 and a float32 scale for each group."""
+    return count + 4 * (count // group) if group else 4 * count
+
+
+def _numbers(raw: np.ndarray, group: int, what: str) -> np.ndarray:
+    """The float32 numbers in these bytes, in memory of their own."""
+    if not group:
+        return np.frombuffer(raw.tobytes(), "<f4").astype(np.float32)
+    count = raw.size * group // (group + 4)
+    scales = np.frombuffer(raw[count:].tobytes(), "<f4")
+    # Bytes read as what they are not have negative "scales", also where lengths agree (drafts of August 2023 had all
+    # scales of a file at its end).
+    if not ((scales >= 0) & (scales < np.inf)).all():
+        raise CheckpointError(
+            f"{what}: its scales are not all finite and 0 or more, so this is not version 2 as export.py of llama2.c "
+            "writes it; export the model again"
+        )
+    return (raw[:count].view(np.int8).reshape(-1, group) * scales[:, None]).astype(np.float32).reshape(-1)
 
 
 # ------------------------------------------------------------------------------------------------------------ tokenizer
@@ -229,7 +249,7 @@ def read_tokenizer(path: Path, vocab_size: int) -> Tokenizer:
     """
     pieces, scores = _tokens(path, vocab_size)
     spelt = []
-    has_bytes = len(pieces) >= 259 and all(pieces[3 + byte] == chr(byte).encode() for byte in range(256))
+    has_bytes = pieces[3:259] in (_BYTES, _BYTES_AT_FIRST)
     for id, (piece, score) in enumerate(zip(pieces, scores, strict=True)):
         text, kind = piece.decode("utf-8", errors="replace").replace(" ", SPACE), _NORMAL
         if id < 3:

@@ -17,7 +17,15 @@ from torch import Tensor
 
 from zoo.errors import CheckpointError, ConfigError
 from zoo.interop.configs import read_config
-from zoo.interop.unsafe.base import UNSAFE, Read, plain_weights, read_pickle, refuse_difference, whole_numbers
+from zoo.interop.unsafe.base import (
+    UNSAFE,
+    Read,
+    plain_weights,
+    read_pickle,
+    refuse_difference,
+    refuse_unknown,
+    whole_numbers,
+)
 from zoo.interop.weights import to_zoo
 from zoo.tokenizer.foreign import find_tokenizer
 from zoo.tokenizer.tiktoken import END_OF_TURN
@@ -67,7 +75,8 @@ def read_meta(place: Path) -> Read:
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"cannot read {path}: {error}") from None
     sizes = whole_numbers(said, SIZES, path)
-    _refuse_unknown(said, path)
+    refuse_unknown(said, (*READ, *TOLD_BY_WEIGHTS, *WITHOUT_EFFECT), str(path))
+    kv_heads = {} if said.get("n_kv_heads") is None else whole_numbers(said, ("n_kv_heads",), path)
     parts = [plain_weights(read_pickle(rank), rank) for rank in ranks]
     weights = joined(parts, sizes["dim"], place)
     tokenizer = find_tokenizer(place)
@@ -75,7 +84,7 @@ def read_meta(place: Path) -> Read:
         "hidden_size": sizes["dim"],
         "num_hidden_layers": sizes["n_layers"],
         "num_attention_heads": sizes["n_heads"],
-        "num_key_value_heads": said.get("n_kv_heads") or sizes["n_heads"],
+        "num_key_value_heads": kv_heads.get("n_kv_heads", sizes["n_heads"]),
         "rms_norm_eps": said.get("norm_eps", 1e-5),
         **rotation(said, path),
     }
@@ -89,6 +98,8 @@ def read_meta(place: Path) -> Read:
 def rotation(said: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """How positions rotate, and how many there are, as transformers says it."""
     theta = said.get("rope_theta", 10_000.0)
+    if type(theta) not in (int, float):
+        raise ConfigError(f"{path}: rope_theta={theta!r:.40} must be a number")
     if not said.get("use_scaled_rope"):
         if idle := [name for name in (FACTOR, HIGH_FACTOR) if said.get(name) is not None]:
             raise ConfigError(f"{path}: {', '.join(idle)}: nothing reads it where use_scaled_rope is not true")
@@ -111,16 +122,6 @@ def rotation(said: Mapping[str, Any], path: Path) -> dict[str, Any]:
     return {"rope_theta": theta, "rope_scaling": scaling, "max_position_embeddings": length}
 
 
-def _refuse_unknown(said: Mapping[str, Any], path: Path) -> None:
-    """Raises ConfigError where params.json says what is not read here: it may change what the model computes."""
-    known = (*READ, *TOLD_BY_WEIGHTS, *WITHOUT_EFFECT)
-    if unknown := [f"{key}={value!r:.40}" for key, value in said.items() if key not in known]:
-        raise ConfigError(
-            f"{path}: {', '.join(unknown)}: not known here, and may change what the model computes (known: "
-            f"{', '.join(known)}); if it does not in this model, take it out of the file"
-        )
-
-
 def joined(parts: list[dict[str, Tensor]], dim: int, place: Path) -> dict[str, Tensor]:
     """The weights of all ranks as one."""
     if any(part.keys() != parts[0].keys() for part in parts):
@@ -133,10 +134,13 @@ def joined(parts: list[dict[str, Tensor]], dim: int, place: Path) -> dict[str, T
         module = name.removesuffix(".weight").split(".", 2)[-1]
         if len(parts) == 1 or first.ndim == 1:
             weights[name] = first
-        elif module in BY_COLUMNS or (name == "tok_embeddings.weight" and first.shape[1] != dim):
-            weights[name] = torch.cat(tensors, dim=1)
-        else:
-            weights[name] = torch.cat(tensors, dim=0)
+            continue
+        by_columns = module in BY_COLUMNS or (name == "tok_embeddings.weight" and first.shape[-1:] != (dim,))
+        try:
+            weights[name] = torch.cat(tensors, dim=int(by_columns))
+        except (RuntimeError, IndexError):
+            shapes = ", ".join(str(tuple(tensor.shape)) for tensor in tensors)
+            raise CheckpointError(f"{place}: the parts of {name} do not fit together: {shapes}") from None
     return weights
 
 
@@ -149,9 +153,9 @@ def as_llama(
         weights: by Meta's names. place: where they are from.
         config: what transformers says, without the vocabulary and the inner width, which the weights know.
     """
-    named = {"tok_embeddings.weight", "layers.0.feed_forward.w1.weight"} - {*weights}
-    if named:
-        raise CheckpointError(f"{place} holds no Llama: it lacks {', '.join(sorted(named))}")
+    matrices = {name for name, tensor in weights.items() if tensor.ndim == 2}
+    if named := {"tok_embeddings.weight", "layers.0.feed_forward.w1.weight"} - matrices:
+        raise CheckpointError(f"{place} holds no Llama: it lacks the matrices {', '.join(sorted(named))}")
     vocabulary, width = weights["tok_embeddings.weight"].shape
     inner = len(weights["layers.0.feed_forward.w1.weight"])
     heads, kv_heads = config["num_attention_heads"], config["num_key_value_heads"]
