@@ -153,8 +153,8 @@ class Pretrained:
         Args:
             prompt: one text, or several, which are worked on side by side. Special tokens written out are recognised. A
                 decoder's may be empty where its tokenizer has a `begin` token.
-            max_new_tokens: tokens to write at most; None: 64, or fewer where learned positions run out. A text also
-                ends with the `end` token.
+            max_new_tokens: tokens to write at most; None: 64 behind the prefix, or as many as `min_new_tokens`, or
+                fewer where learned positions run out. A text also ends with the `end` token.
             prefix: what the output begins with.
             details: whether a text comes with its tokens, their log-probabilities, its score and why it ended.
             batch_size: prompts that are worked on side by side, or fewer where the beams or drawn texts of so many

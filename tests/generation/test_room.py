@@ -1,12 +1,20 @@
 """How many tokens a text may get, and what is said where they do not fit."""
 
 import warnings
+from typing import Any
 
 import pytest
 
 from tests.generation.tiny import pretrained, tiny
-from zoo.errors import DataError, ZooError
-from zoo.generation.room import DEFAULT_NEW_TOKENS, Room, check_length, new_token_limits, room_behind
+from zoo.errors import ConfigError, DataError, ZooError
+from zoo.generation.room import (
+    DEFAULT_NEW_TOKENS,
+    MOST_NEW_TOKENS,
+    Room,
+    check_length,
+    new_token_limits,
+    room_behind,
+)
 
 LENGTH = 24
 """Learned positions of a tiny model."""
@@ -37,6 +45,58 @@ def test_other_positions_do_not_run_out() -> None:
     assert room_behind(model, 1000) is None
     assert new_token_limits(model, [1000, 3], None) == [DEFAULT_NEW_TOKENS] * 2
     check_length(1000, None)
+
+
+def test_where_nobody_says_there_is_room_for_what_is_asked_for_besides() -> None:
+    model = tiny("decoder", positions="rotary")
+    assert new_token_limits(model, [3], None, forced=100) == [100 + DEFAULT_NEW_TOKENS]
+    assert new_token_limits(model, [3], None, least=100) == [100]
+    assert new_token_limits(model, [3], None, forced=2, least=3) == [2 + DEFAULT_NEW_TOKENS]
+    assert new_token_limits(model, [3], 5, forced=2, least=3) == [5]  # what somebody says, counts
+    learned = tiny("decoder", positions="learned")
+    assert new_token_limits(learned, [20], None, forced=5, least=5) == [5]
+
+
+OPTIONS: list[dict[str, Any]] = [{"min_new_tokens": 80}, {"prefix": "x" * 80}, {"prefix": "x" * 70, "num_beams": 2}]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: next(iter(options)))
+def test_a_text_is_as_long_as_is_asked_for_where_nobody_says_how_long(options: dict[str, Any]) -> None:
+    model = pretrained("decoder", positions="alibi")
+    text = model.generate("The dog", details=True, **options)
+    least = options.get("min_new_tokens", 0) or len(options["prefix"])
+    assert len(text.tokens) >= least
+    assert text.text.startswith(options.get("prefix", ""))
+    assert "".join(model.stream("The", **OPTIONS[0])) == model.generate("The", **OPTIONS[0])
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"min_new_tokens": 20}, "min_new_tokens=20, but only 3 are left: 22 of .* 24 learned .*ask for at most 3, or"),
+        ({"prefix": "Answer:"}, "the prefix has 7 tokens, but only 3 are left: 22 of"),
+        ({"prefix": "Answer:", "num_beams": 2}, "the prefix has 7 tokens, but only 3 are left: 22 of"),
+    ],
+    ids=str,
+)
+def test_what_learned_positions_have_no_room_for_is_refused(options: dict[str, Any], message: str) -> None:
+    model = pretrained("decoder", positions="learned")
+    with pytest.raises(DataError, match=message):
+        model.generate("The dog sees the park!", **options)
+    with pytest.raises(DataError, match=rf"^text 1: {message}"):
+        model.generate(["The", "The dog sees the park!"], **options)
+    if "num_beams" not in options:
+        with pytest.raises(DataError, match=message):
+            model.stream("The dog sees the park!", **options)
+
+
+def test_no_text_is_longer_than_a_number_can_say() -> None:
+    model = tiny("decoder", positions="rotary")
+    assert new_token_limits(model, [3], MOST_NEW_TOKENS) == [MOST_NEW_TOKENS]
+    with pytest.raises(ConfigError, match=r"^max_new_tokens: 10000.* must be at most 2147483647"):
+        new_token_limits(model, [3], 10**30)
+    with pytest.raises(ConfigError, match=r"^min_new_tokens: 10000.* must be at most"):
+        new_token_limits(model, [3], None, least=10**30)
 
 
 def test_what_goes_beyond_the_length_of_rotary_positions_is_a_warning() -> None:

@@ -17,7 +17,7 @@ def _number(text: str) -> Any:
     return typer.Option(parser=number, metavar="number", help=text)
 
 
-MaxNewTokens = Annotated[int | None, _whole("tokens to write at most; 64 where nobody says")]
+MaxNewTokens = Annotated[int | None, _whole("tokens to write at most; 64 behind the prefix where nobody says")]
 Prefix = Annotated[str, typer.Option(metavar="text", help="what the output begins with")]
 Temperature = Annotated[
     float | None, _number("0: always the likeliest token, as where nobody says; above: draw, wilder the higher")

@@ -22,9 +22,8 @@ from torch import Tensor
 from zoo.config import Config, setting
 from zoo.errors import ZooError
 from zoo.generation.cache import CacheConfig, GrowingCacheConfig
-from zoo.generation.generate import Continuation, Running, TokenRoles
+from zoo.generation.generate import Continuation, Running, TokenRoles, limits_of
 from zoo.generation.penalties import obey
-from zoo.generation.room import new_token_limits
 from zoo.generation.sample import Steps, check_choice
 from zoo.generation.stop import BeamWatch
 from zoo.models.base import Model
@@ -84,7 +83,7 @@ def beam_search(
     Raises:
         DataError, ConfigError: as `generate_steps`. ZooError: no text can be finished, or logits are not numbers.
     """
-    limits = new_token_limits(model, [len(prompt) for prompt in prompts], max_new_tokens)
+    limits = limits_of(model, prompts, roles, max_new_tokens)
     if not prompts:
         return []
     running = Running(model, prompts, roles, cache or GrowingCacheConfig(), max(limits))

@@ -87,9 +87,9 @@ class DecodingConfig(SamplingConfig, BeamConfig):
 
 
 def asked_roles(roles: TokenRoles, config: DecodingConfig) -> TokenRoles:
-    """The roles with the config's stop tokens beside the tokenizer's, and as many forced tokens as its prefix has."""
+    """The roles with the config's stop tokens beside the tokenizer's, its prefix and its least length."""
     stop = tuple(dict.fromkeys((*roles.stop, *config.stop_tokens)))
-    return roles._replace(stop=stop, num_forced=len(config.prefix_tokens))
+    return roles._replace(stop=stop, num_forced=len(config.prefix_tokens), num_least=config.min_new_tokens)
 
 
 def check_tokens(config: DecodingConfig, roles: TokenRoles, max_new_tokens: int | None) -> None:

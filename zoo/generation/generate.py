@@ -59,6 +59,7 @@ class TokenRoles(NamedTuple):
         barred: runs of ids that are never written.
         barred_first: ids that are not written first, behind what is forced.
         num_forced: how many tokens are forced at the beginning.
+        num_least: how many are written before a row may end, so many of which there must be room for.
     """
 
     vocab_size: int
@@ -69,6 +70,7 @@ class TokenRoles(NamedTuple):
     barred: tuple[tuple[int, ...], ...] = ()
     barred_first: tuple[int, ...] = ()
     num_forced: int = 0
+    num_least: int = 0
 
 
 class Step(NamedTuple):
@@ -189,8 +191,8 @@ def generate_steps(
         prompts: ids of each row's prompt, at least one each; an encoder-decoder reads them with its encoder.
         roles: padding, and what ends a row.
         choose: picks a token of each row, for example a `Sampler`.
-        max_new_tokens: tokens a row gets at most, the one that ends it included; None: DEFAULT_NEW_TOKENS, or fewer for
-            a row whose learned positions run out.
+        max_new_tokens: tokens a row gets at most, the one that ends it included; None: DEFAULT_NEW_TOKENS behind those
+            that are forced, more where `roles.num_least` asks for it, or fewer where learned positions run out.
         samples: rows of each prompt, one after the other; they share what is computed of it.
         watch: ends rows for other reasons than a token of `roles.stop`.
         cache: how keys and values of earlier places are kept; None: what is fastest. The results are the same.
@@ -201,9 +203,17 @@ def generate_steps(
         ZooError: a model that cannot write. ConfigError: a cache that is too short.
     """
     language_model_head(model)
-    limits = new_token_limits(model, [len(prompt) for prompt in prompts], max_new_tokens)
+    limits = limits_of(model, prompts, roles, max_new_tokens)
     begun = functools.partial(start or Running, model, prompts, roles, cache, max(limits, default=0))
     return _steps(prompts, begun, choose, _Ends(limits, samples, watch))
+
+
+def limits_of(
+    model: Model, prompts: Sequence[Sequence[int]], roles: TokenRoles, max_new_tokens: int | None
+) -> list[int]:
+    """How many tokens each row may get (`new_token_limits`), from what its roles force and ask for."""
+    lengths = [len(prompt) for prompt in prompts]
+    return new_token_limits(model, lengths, max_new_tokens, forced=roles.num_forced, least=roles.num_least)
 
 
 def language_model_head(model: Model) -> nn.Module:

@@ -6,41 +6,66 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from zoo.errors import DataError, ZooError
+from zoo.errors import ConfigError, DataError, ZooError
 from zoo.generation.counts import check_count, of_text
 from zoo.models.base import Model
 from zoo.models.decoder import Decoder
 from zoo.models.encoder_decoder import EncoderDecoder
 
 DEFAULT_NEW_TOKENS = 64
-"""How many tokens are written where nobody says, or fewer where learned positions run out."""
+"""How many tokens are written behind a prefix where nobody says, or fewer where learned positions run out."""
+MOST_NEW_TOKENS = 2**31 - 1
+"""How many may be asked for. It is a bound and no reservation: what grows takes memory as it is needed."""
 
 
-def new_token_limits(model: Model, prompt_lengths: Sequence[int], max_new_tokens: int | None) -> list[int]:
-    """How many tokens each row may get; raises as `generate_steps` says."""
+def new_token_limits(
+    model: Model, prompt_lengths: Sequence[int], max_new_tokens: int | None, *, forced: int = 0, least: int = 0
+) -> list[int]:
+    """How many tokens each row may get.
+
+    Args:
+        model, max_new_tokens: as in `generate_steps`.
+        prompt_lengths: tokens of each prompt.
+        forced: how many tokens are forced at the beginning.
+        least: how many are written before a row may end.
+
+    Raises:
+        ConfigError: more tokens than may be asked for. DataError, ZooError: as `generate_steps`.
+    """
     if max_new_tokens is not None:
         check_count(max_new_tokens, "max_new_tokens")
+    for name, value in (("max_new_tokens", max_new_tokens or 0), ("min_new_tokens", least)):
+        if value > MOST_NEW_TOKENS:
+            raise ConfigError(f"{value} must be at most {MOST_NEW_TOKENS}; no text is longer", name)
     limits = []
     for number, length in enumerate(prompt_lengths):
         with of_text(number, len(prompt_lengths)):
-            limits.append(_limit(model, length, max_new_tokens))
+            limits.append(_limit(model, length, max_new_tokens, forced, least))
     return limits
 
 
-def _limit(model: Model, length: int, max_new_tokens: int | None) -> int:
+def _limit(model: Model, length: int, max_new_tokens: int | None, forced: int, least: int) -> int:
     """How many tokens may be written behind a prompt of this length."""
     if length == 0:
         raise DataError("the prompt is empty: there is nothing to go on from")
     room = room_behind(model, length)
     if isinstance(model.backbone, Decoder):
-        warn_past_length(model.backbone.stack, length + (max_new_tokens or 1) - 1)
-    if room is not None and max_new_tokens is not None and max_new_tokens > room.left:
-        raise DataError(
-            f"max_new_tokens={max_new_tokens}, but only {room.left} are left: {room.taken} of the model's "
-            f"{room.positions} learned positions are taken, and the last token needs none; ask for at most "
-            f"{room.left}, or shorten the prompt of a decoder"
-        )
-    return max_new_tokens or min(DEFAULT_NEW_TOKENS, DEFAULT_NEW_TOKENS if room is None else room.left)
+        warn_past_length(model.backbone.stack, length + (max_new_tokens or max(forced, least, 1)) - 1)
+    if room is not None:
+        wanted = {
+            f"max_new_tokens={max_new_tokens}": max_new_tokens or 0,
+            f"min_new_tokens={least}": least,
+            f"the prefix has {forced} tokens": forced,
+        }
+        for told, count in wanted.items():
+            if count > room.left:
+                raise DataError(
+                    f"{told}, but only {room.left} are left: {room.taken} of the model's {room.positions} learned "
+                    f"positions are taken, and the last token needs none; ask for at most {room.left}, or shorten the "
+                    "prompt of a decoder"
+                )
+    usual = max(forced + DEFAULT_NEW_TOKENS, least)
+    return max_new_tokens or (usual if room is None else min(usual, room.left))
 
 
 class Room(NamedTuple):

@@ -16,10 +16,10 @@ from zoo.generation.generate import (
     TokenRoles,
     generate_steps,
     language_model_head,
+    limits_of,
     writing_stack,
 )
 from zoo.generation.kept import Continued, Kept
-from zoo.generation.room import new_token_limits
 from zoo.generation.rows import prompts_at_once
 from zoo.generation.sample import Sampler
 from zoo.generation.stop import StoppingStream, StopWatch
@@ -201,10 +201,11 @@ class Writer(NamedTuple):
     ) -> list[int]:
         """How many tokens each prompt may get; raises where anything that was asked for does not fit."""
         check_count(batch_size, "batch_size")
-        check_tokens(config, asked_roles(self.roles, config), max_new_tokens)
+        roles = asked_roles(self.roles, config)
+        check_tokens(config, roles, max_new_tokens)
         language_model_head(self.model)
         self._check_cache(config)
-        return new_token_limits(self.model, [len(prompt) for prompt in prompts], max_new_tokens)
+        return limits_of(self.model, prompts, roles, max_new_tokens)
 
     def _check_cache(self, config: DecodingConfig) -> None:
         """Raises ConfigError where the cache that was asked for would do nothing."""
