@@ -339,6 +339,38 @@ def test_who_wants_to_see_every_forward_sees_it(replays: list[int]) -> None:
     assert not replays
 
 
+class Counting(nn.Module):
+    """Somebody's own module, which counts in Python."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner, self.count = inner, 0
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        self.count += 1
+        scaled: Tensor = self.inner(hidden) * (0 if self.count % 5 == 0 else 1)
+        return scaled
+
+
+def test_what_may_count_in_python_is_called_each_time(replays: list[int]) -> None:
+    model = tiny("decoder")
+    feed_forward = model.backbone.stack.blocks[0].feed_forward
+    feed_forward.sublayer = counting = Counting(feed_forward.sublayer)
+    logits_of(model, (3,), max_new_tokens=NEW)
+    assert counting.count == NEW
+    assert not replays
+
+
+def test_another_forward_is_called_each_time(replays: list[int]) -> None:
+    model, seen = tiny("decoder"), []
+    head = model.heads["language_model"]
+    forward = head.forward
+    head.forward = lambda hidden: seen.append(len(hidden)) or forward(hidden)
+    logits_of(model, (3,), max_new_tokens=NEW)
+    assert len(seen) == NEW
+    assert not replays
+
+
 def test_a_hook_that_comes_late_sees_the_rest(replays: list[int]) -> None:
     model, seen = tiny("decoder"), []
 

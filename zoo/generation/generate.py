@@ -47,6 +47,10 @@ Reason = Literal["end", "stop", "length"]
 """Why a text ended: a token that ends texts, a stop string, or as many tokens as it might have."""
 
 
+KNOWN_PACKAGES = frozenset(("torch", "zoo"))
+"""Whose modules keep nothing from one forward to the next but what lies in their tensors and in caches."""
+
+
 class TokenRoles(NamedTuple):
     """What the loop has to know of a tokenizer.
 
@@ -329,13 +333,21 @@ class Running:
 
 
 def _is_observed(model: Model) -> bool:
-    """Whether somebody watches the modules of a model at work, or torch compiles some of it."""
+    """Whether more happens in a forward than its operations.
+
+    Somebody watches the modules or has put another forward in; torch compiles some of it; or some module is neither
+    torch's nor ours, and may count in Python.
+    """
     stack = writing_stack(model)
     return (
         bool(_has_any_global_hook())
         or any(KERNELS[sort.kernel].is_compiled for sort in stack.sorts)
         or any(
-            module._forward_hooks or module._forward_pre_hooks or module._compiled_call_impl is not None
+            module._forward_hooks
+            or module._forward_pre_hooks
+            or module._compiled_call_impl is not None
+            or "forward" in module.__dict__
+            or type(module).__module__.partition(".")[0] not in KNOWN_PACKAGES
             for module in model.modules()
         )
     )
