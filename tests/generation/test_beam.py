@@ -12,8 +12,9 @@ from torch import Tensor
 from tests.generation.tiny import PADDING, VOCAB_SIZE, prompts_of, row, tiny
 from tests.interop.cases import as_saved
 from zoo.errors import ConfigError, DataError, ZooError
-from zoo.generation.beam import BeamConfig, Hypothesis, beam_search
+from zoo.generation.beam import BeamConfig, Hypothesis, _Finished, beam_search
 from zoo.generation.generate import TokenRoles, generate
+from zoo.generation.room import MOST_NEW_TOKENS
 from zoo.generation.sample import SamplingConfig
 from zoo.generation.stop import BeamWatch, StoppingStream
 from zoo.generation.stream import TextStream
@@ -303,6 +304,12 @@ def test_scores_are_the_model_s_own(family: str) -> None:
             expected = log_probability(model, prompt, (*continuation.tokens, *([3] if ended else [])))
             assert continuation.log_probabilities == pytest.approx(expected, abs=1e-10)
             assert score == pytest.approx(sum(expected) / len(expected), abs=1e-10)
+
+
+@pytest.mark.parametrize("length_penalty", [20.0, -20.0])
+def test_scores_are_numbers_at_the_bounds_of_the_length_penalty(length_penalty: float) -> None:
+    finished = _Finished(BeamConfig(num_beams=2, length_penalty=length_penalty), MOST_NEW_TOKENS)
+    assert all(-math.inf < finished.score(total, MOST_NEW_TOKENS) < 0 for total in (-1e-9, -1e12))
 
 
 def test_one_beam_is_greedy() -> None:

@@ -75,6 +75,8 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"num_beams": 10**6}, "num_beams", "1000000 is more than 1024"),
     ({"num_beams": 3, "top_k": 5}, "top_k", "temperature 0"),
     ({"length_penalty": 2.0}, "length_penalty", "num_beams=1"),
+    ({"length_penalty": 1000.0, "num_beams": 2}, "length_penalty", "at most 20"),
+    ({"length_penalty": -1000.0, "num_beams": 2}, "length_penalty", "at least -20"),
     ({"early_stopping": True}, "early_stopping", "num_beams=1"),
     ({"best_of": 3}, "best_of", "temperature"),
     ({"best_of": 2, "num_return": 3, "temperature": 1.0}, "best_of", "num_return=3"),

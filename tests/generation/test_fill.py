@@ -11,7 +11,8 @@ from tests.generation.vocabularies import tokenizer_of
 from zoo.errors import ConfigError, DataError
 from zoo.generation import fill
 from zoo.generation.fill import Candidate, Filled, fill_masks, fill_spans, sort_spans
-from zoo.generation.generate import Continuation
+from zoo.generation.generate import Continuation, TokenRoles
+from zoo.generation.room import MOST_NEW_TOKENS
 from zoo.models import Model
 
 BERT, T5 = tokenizer_of("bert"), tokenizer_of("t5")
@@ -185,6 +186,16 @@ def test_blanks_that_training_does_not_know_are_refused(text: str, message: str)
 def test_limits_hold_for_spans() -> None:
     with pytest.raises(DataError, match="only 24 are left"):
         fill_spans(encoder_decoder(positions="learned"), T5, "a <extra_id_0>", max_new_tokens=25)
+    ending_at_once = TokenRoles(T5.vocab_size, 0, stop=tuple(range(T5.vocab_size)))
+    fill_spans(
+        encoder_decoder(positions="relative"),
+        T5,
+        "a <extra_id_0>",
+        roles=ending_at_once,
+        max_new_tokens=MOST_NEW_TOKENS,
+    )
+    with pytest.raises(ConfigError, match=r"^max_new_tokens: 1000000000000 must be at most"):
+        fill_spans(encoder_decoder(), T5, "a <extra_id_0>", max_new_tokens=10**12)
     with pytest.raises(DataError, match="learned positions; shorten the text"):
         fill_spans(encoder_decoder(positions="learned"), T5, "the cat " * 20 + "<extra_id_0>")
     with pytest.raises(DataError, match="no sentinel tokens"):

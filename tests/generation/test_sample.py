@@ -113,6 +113,8 @@ def test_a_tiny_temperature_is_greedy(temperature: float) -> None:
         ({"temperature": 1.0, "min_p": 1.5}, "min_p"),
         ({"temperature": 1.0, "typical_p": 1.0}, "typical_p"),
         ({"repetition_penalty": 0.0}, "repetition_penalty"),
+        ({"repetition_penalty": 1e-39}, "repetition_penalty"),
+        ({"repetition_penalty": 1e38}, "repetition_penalty"),
         ({"frequency_penalty": 2.5}, "frequency_penalty"),
         ({"presence_penalty": -2.5}, "presence_penalty"),
         ({"no_repeat_ngram_size": 0}, "no_repeat_ngram_size"),
@@ -130,6 +132,21 @@ def test_wrong_settings_are_refused_by_name(settings: dict[str, Any], key: str) 
 def test_logits_that_are_not_numbers_are_refused(temperature: float) -> None:
     with pytest.raises(ZooError, match="NaN"):
         Sampler(SamplingConfig(temperature=temperature), [0])(torch.tensor([[0.0, math.nan]]), nothing(1))
+    with pytest.raises(ZooError, match="infinite"):
+        Sampler(SamplingConfig(temperature=temperature), [0])(torch.tensor([[0.0, math.inf]]), nothing(1))
+
+
+@pytest.mark.parametrize("penalty", [0.001, 1000.0])
+def test_the_bounds_of_the_repetition_penalty_leave_numbers(penalty: float) -> None:
+    config, history = SamplingConfig(repetition_penalty=penalty), begin([[0, 1]], (), torch.device("cpu"))
+    assert config.penalties(torch.tensor([[3e4, -3e4, 0.0]]), history).isfinite().all()
+
+
+def test_samples_and_prompts_are_told_apart() -> None:
+    """The second text of the first prompt is drawn with other numbers than the first text of the second."""
+    config, flat = SamplingConfig(temperature=1.0, seed=3), torch.zeros(4, 100_000)
+    rows = [Row(0, 1), Row(1, 0), Row(1, 1), Row(0, 2)]
+    assert len(set(Sampler(config, rows)(flat, nothing(4)).tolist())) == 4
 
 
 def test_samples_of_one_prompt_draw_different_numbers_and_the_first_is_the_only_one() -> None:

@@ -35,7 +35,11 @@ class BeamConfig(Config):
 
     num_beams: int = setting(1, "beginnings of a text that are carried on side by side; 1: no beam search", minimum=1)
     length_penalty: float = setting(
-        1.0, "exponent of the length by which a beam's score is divided: above 0 favours long texts, below 0 short ones"
+        1.0,
+        "exponent of the length that a beam's score is divided by: above 0 favours long texts, below 0 short ones. The "
+        "length alone decides long before the bounds; behind them its power would be no number",
+        minimum=-20,
+        maximum=20,
     )
     early_stopping: bool | Literal["never"] = setting(
         False,

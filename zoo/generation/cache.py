@@ -22,6 +22,9 @@ from zoo.nn.attention import LayerCache
 from zoo.nn.stack import Keys
 from zoo.registry import Choice
 
+MOST_RESERVED = 4096
+"""Places that memory is laid out for before they are there; a text that may become longer takes more as it does."""
+
 
 class Cache:
     """A cache (`zoo.nn.stack.StackCache`) whose rows can be put in another order; the base of the kinds.
@@ -74,6 +77,14 @@ class CacheConfig(Config, Choice, noun="cache"):
     def check(self, windows: Sequence[int | None]) -> None:
         """Raises ConfigError where it would do nothing for layers with these windows that `growing` does not."""
 
+    def reserved(self, num_places: int) -> int:
+        """Of so many places that there may be, for how many memory is laid out before they are there."""
+        return min(num_places, MOST_RESERVED)
+
+    def held(self, window: int | None, num_places: int) -> int:
+        """Of so many places, how many a layer holds that sees `window` places back; None: it sees all."""
+        return num_places
+
     def build(self, windows: Sequence[int | None], num_places: int | None = None) -> Cache:
         """An empty cache.
 
@@ -89,11 +100,11 @@ class CacheConfig(Config, Choice, noun="cache"):
 
 @dataclass(frozen=True, kw_only=True)
 class GrowingCacheConfig(CacheConfig, kind="growing"):
-    """All places, in memory that is laid out at once where their number is known, and doubles where it is not."""
+    """All places, in memory that is laid out at once where they are known and not too many, and doubles behind."""
 
     def build(self, windows: Sequence[int | None], num_places: int | None = None) -> Cache:
         """The cache."""
-        return GrowingCache(num_places)
+        return GrowingCache(None if num_places is None else self.reserved(num_places))
 
 
 class GrowingCache(Cache):

@@ -2,6 +2,10 @@
 
 Each text that is drawn, and each beam, is a row with keys and values of its own. What they take is estimated before
 anything is computed, so that a number that cannot fit is an error with its name and not the end of the process.
+
+Rows that somebody asks for (beams, drawn texts) are counted at their longest. A single one is counted with what it
+takes in any case: what its cache lays out at once, and all tokens where nothing ends it earlier. So a `max_new_tokens`
+far beyond the memory stays possible with a cache that grows: it is a bound, and most texts end before it.
 """
 
 from __future__ import annotations
@@ -9,8 +13,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from zoo.errors import ConfigError
-from zoo.generation.decoding import DecodingConfig
-from zoo.generation.generate import writing_stack
+from zoo.generation.cache import CacheConfig, GrowingCacheConfig
+from zoo.generation.decoding import DecodingConfig, asked_roles
+from zoo.generation.generate import TokenRoles, writing_stack
 from zoo.memory import memory_of
 from zoo.models.base import Model
 from zoo.models.encoder_decoder import EncoderDecoder
@@ -21,18 +26,32 @@ CHOICE_BYTES = 32
 """Of each token of the vocabulary and row: log-probabilities, penalties and sums, in float64 at most."""
 
 
-def row_bytes(model: Model, prompt_length: int, num_new: int) -> int:
-    """Bytes of a row at its longest: keys and values of all places and layers, and what a token is chosen from."""
-    weight = model.backbone.tokens.weight
-    layers = [layer.attention_heads for layer in writing_stack(model).config.layer_configs()]
-    place = sum(2 * heads.num_kv_heads * heads.head_dim for heads in layers) * weight.element_size()
+def row_bytes(model: Model, prompt_length: int, num_new: int, cache: CacheConfig | None = None) -> int:
+    """Bytes of a row at its longest: keys and values of all places and layers, and what a token is chosen from.
+
+    Args:
+        model: that writes.
+        prompt_length, num_new: tokens of the prompt, and those behind it.
+        cache: how keys and values are kept; None: all of them.
+    """
+    weight, stack, cache = model.backbone.tokens.weight, writing_stack(model), cache or GrowingCacheConfig()
     # An encoder-decoder begins its output with one token, and keeps keys and values of its input's places beside it.
     places = prompt_length + num_new + isinstance(model.backbone, EncoderDecoder)
-    return place * places + weight.shape[0] * CHOICE_BYTES
+    layers = zip(stack.config.layer_configs(), stack.windows, strict=True)
+    numbers = sum(
+        2 * layer.attention_heads.num_kv_heads * layer.attention_heads.head_dim * cache.held(window, places)
+        for layer, window in layers
+    )
+    return numbers * weight.element_size() + weight.shape[0] * CHOICE_BYTES
 
 
 def prompts_at_once(
-    model: Model, prompt_lengths: Sequence[int], limits: Sequence[int], config: DecodingConfig, batch_size: int
+    model: Model,
+    prompt_lengths: Sequence[int],
+    limits: Sequence[int],
+    config: DecodingConfig,
+    roles: TokenRoles,
+    batch_size: int,
 ) -> int:
     """How many prompts are worked on side by side: `batch_size`, or as many as there is memory for.
 
@@ -40,25 +59,55 @@ def prompts_at_once(
         model: that writes.
         prompt_lengths: tokens of each prompt.
         limits: tokens that each may get.
-        config: how many rows a prompt has.
+        config: how many rows a prompt has, and how their keys and values are kept.
+        roles: what ends a row.
         batch_size: prompts at most.
 
     Raises:
         ConfigError: the rows of one prompt alone take more memory than the device has.
     """
-    rows = max(config.num_beams, config.samples)
-    if rows == 1 or not prompt_lengths:
+    if not prompt_lengths:
         return batch_size
     memory = memory_of(model.backbone.tokens.weight.device.type)
-    each = max(row_bytes(model, length, limit) for length, limit in zip(prompt_lengths, limits, strict=True))
-    if rows * each > memory:
+    rows = max(config.num_beams, config.samples)
+    pairs = list(zip(prompt_lengths, limits, strict=True))
+    if rows == 1:
+        each = max(_single_row(model, *pair, config, asked_roles(roles, config), memory) for pair in pairs)
+    else:
+        each = rows * max(row_bytes(model, *pair, config.cache) for pair in pairs)
+    if each > memory:
         name = "num_beams" if config.num_beams > 1 else "num_return" if config.best_of is None else "best_of"
+        most = memory // (each // rows)
         raise ConfigError(
-            f"{rows} rows side by side take about {_in_gb(rows * each)} GB, and there are {_in_gb(memory)}; take at "
-            f"most {memory // each}, or a lower max_new_tokens",
+            f"{rows} rows side by side take about {_in_gb(each)} GB, and there are {_in_gb(memory)}; take "
+            + (f"at most {most}, or a lower max_new_tokens" if most else "a lower max_new_tokens: not even one fits"),
             name,
         )
-    return max(1, min(batch_size, int(SHARE * memory) // (rows * each)))
+    return max(1, min(batch_size, int(SHARE * memory) // each))
+
+
+def _single_row(
+    model: Model, prompt_length: int, limit: int, config: DecodingConfig, roles: TokenRoles, memory: int
+) -> int:
+    """Bytes that the only row of a prompt takes in any case; raises ConfigError where they do not fit."""
+    cache = config.cache or GrowingCacheConfig()
+    is_ended = bool(roles.stop or config.stop)
+    surely = min(limit, max(roles.num_least, roles.num_forced, 1)) if is_ended else limit
+    written = row_bytes(model, prompt_length, surely, cache)
+    laid = row_bytes(model, 0, cache.reserved(prompt_length + limit), cache)
+    there_are = f"and there are {_in_gb(memory)}"
+    if written > memory:
+        told = f"{surely} tokens behind a prompt of {prompt_length} take about {_in_gb(written)} GB, {there_are}"
+        name = "min_new_tokens" if is_ended and surely == roles.num_least else "max_new_tokens"
+        raise ConfigError(f"{told}; ask for fewer" + ("" if is_ended else ": nothing ends a text earlier"), name)
+    if laid > memory:
+        raise ConfigError(
+            f"a {cache.kind} one for {cache.reserved(prompt_length + limit)} places takes about {_in_gb(laid)} GB at "
+            f"once, {there_are}; take a lower max_new_tokens (and length), or leave it out: a growing one takes memory "
+            "as the text becomes longer",
+            "cache",
+        )
+    return max(written, laid)
 
 
 def _in_gb(size: int) -> str:

@@ -76,7 +76,11 @@ class SamplingConfig(Config):
         None, "the most typical tokens are left in until they have this share; null: all", above=0, below=1
     )
     repetition_penalty: float = setting(
-        1.0, "divides what a token of the prompt or the output has for it, multiplies what it has against it", above=0
+        1.0,
+        "divides what a token of the prompt or the output has for it, multiplies what it has against it; behind the "
+        "bounds logits would be no numbers any more",
+        minimum=0.001,
+        maximum=1000,
     )
     frequency_penalty: float = setting(
         0.0, "taken from a token's logit for each time that it was written", minimum=-2, maximum=2
@@ -168,9 +172,14 @@ class Sampler:
 
 
 def check_choice(largest_B: Tensor, history: History) -> None:
-    """Raises ZooError where the largest logit of a row is not a number, or −∞ in a row that goes on."""
+    """Raises ZooError where the largest logit of a row is not a number or ∞, or −∞ in a row that goes on."""
     if not math.isfinite(float(largest_B.sum())):  # one number to look at; of a sum that overflows, all of them
         check_numbers(largest_B, "logits")
+        if largest_B.isposinf().any():
+            raise ZooError(
+                "the model's logits are infinite, so no token can be chosen: its weights are damaged, or too large for "
+                "its dtype"
+            )
         if (largest_B.isneginf() & history.live_B).any():
             raise ZooError(
                 f"no token may come next after {history.num_new}: all are barred; raise no_repeat_ngram_size, or lower "

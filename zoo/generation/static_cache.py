@@ -36,6 +36,10 @@ class StaticCacheConfig(CacheConfig, kind="static"):
         minimum=1,
     )
 
+    def reserved(self, num_places: int) -> int:
+        """All places of the buffers."""
+        return self.length or num_places
+
     def build(self, windows: Sequence[int | None], num_places: int | None = None) -> Cache:
         """The cache; raises ConfigError where it is too short."""
         if self.length is not None and num_places is not None and num_places > self.length:

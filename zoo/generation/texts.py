@@ -91,7 +91,7 @@ class Writer(NamedTuple):
         input raises at once, before anything is computed.
         """
         limits = self._check(prompts, config, max_new_tokens, batch_size)
-        size = prompts_at_once(self.model, [len(prompt) for prompt in prompts], limits, config, batch_size)
+        size = self._at_once(prompts, limits, config, batch_size)
 
         def texts() -> Iterator[list[Generated]]:
             for first in range(0, len(prompts), size):
@@ -148,11 +148,12 @@ class Writer(NamedTuple):
         if kept is not None and (len(prompts) != 1 or not self.goes_on or config.cache is not None):
             raise ConfigError("it goes with one prompt of a decoder, and without a cache; leave it out", "kept")
         limits = self._check(prompts, config, max_new_tokens, batch_size)
+        size = self._at_once(prompts, limits, config, batch_size)
         start = None if kept is None else functools.partial(Continued, kept)
 
         def pieces() -> Iterator[Piece]:
-            for first in range(0, len(prompts), batch_size):
-                numbers = range(first, min(first + batch_size, len(prompts)))
+            for first in range(0, len(prompts), size):
+                numbers = range(first, min(first + size, len(prompts)))
                 yield from self._pieces(prompts, numbers, config, max_new_tokens, limits, start)
 
         return pieces()
@@ -206,6 +207,13 @@ class Writer(NamedTuple):
         language_model_head(self.model)
         self._check_cache(config)
         return limits_of(self.model, prompts, roles, max_new_tokens)
+
+    def _at_once(
+        self, prompts: Sequence[Sequence[int]], limits: Sequence[int], config: DecodingConfig, batch_size: int
+    ) -> int:
+        """How many prompts go side by side; raises ConfigError where there is not memory enough for one."""
+        lengths = [len(prompt) for prompt in prompts]
+        return prompts_at_once(self.model, lengths, limits, config, self.roles, batch_size)
 
     def _check_cache(self, config: DecodingConfig) -> None:
         """Raises ConfigError where the cache that was asked for would do nothing."""
