@@ -22,9 +22,11 @@ from typing import Any
 import tokenizers
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 
-from zoo.errors import DataError
+from zoo.errors import DataError, quoted
+from zoo.tokenizer.classes import GENERIC, class_of
 from zoo.tokenizer.framing import FRAMES, family_of, frame_of, put_frame
 from zoo.tokenizer.library import guarded
+from zoo.tokenizer.pipelines import PIPELINES, Pipeline
 from zoo.tokenizer.sentencepiece import SHIFTED, read_marian, read_sentencepiece, shifted
 from zoo.tokenizer.special_files import NAMES, read_object, read_special_tokens, spelling
 from zoo.tokenizer.special_tokens import FOREIGN_CONFIG, NUM_SENTINELS, SpecialTokens
@@ -88,12 +90,30 @@ def _from_pairs(file: Path) -> Tokenizer:
         if not space or not one or not other or " " in other:
             raise DataError(f"{merges_file}: pair {number} must be two pieces with a space between, not {line!r:.60}")
         merges.append((one, other))
+    parts = _pairs_pipeline(file)
     with guarded(f"read the tokenizer {vocabulary_file}", DataError):
         library = tokenizers.Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
-    spaced = _config(file.parent).get("add_prefix_space") is True
-    library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=spaced, use_regex=True)
-    library.decoder = decoders.ByteLevel()
+    if parts.normalizer is not None:
+        library.normalizer = parts.normalizer
+    library.pre_tokenizer, library.decoder = parts.pre_tokenizer, parts.decoder
     return _finished(library, file)
+
+
+def _pairs_pipeline(file: Path) -> Pipeline:
+    """What stands around byte-level pairs, which their two files do not say: the class of the folder does."""
+    config, model_config = _config(file.parent), _model_config(file.parent)
+    kind = class_of(config, model_config)
+    named = config.get("tokenizer_class") or model_config.get("tokenizer_class") or model_config.get("model_type")
+    if kind == GENERIC and named is None:
+        kind = "gpt2"  # the two files alone are GPT-2's
+    known = [one for one, pipeline in PIPELINES.items() if pipeline({}).model == "BPE"]
+    if kind not in known:
+        raise DataError(
+            f"{file.parent}: vocab.json and merges.txt do not say how a text is cut before its pairs are joined, and "
+            f"{quoted(named)} is none of the families where that is known ({', '.join(known)}); fetch its "
+            "tokenizer.json, which says it"
+        )
+    return PIPELINES[kind](config)
 
 
 def _from_vocabulary(file: Path) -> Tokenizer:
@@ -184,7 +204,7 @@ def _finished(library: tokenizers.Tokenizer, file: Path) -> Tokenizer:
     folder = file.parent
     config, family = _config(folder), _family(folder)
     _add_tokens(library, folder, config)
-    special = read_special_tokens(folder, library.get_vocab(with_added_tokens=True))
+    special = read_special_tokens(folder, library.get_vocab(with_added_tokens=True), older=True)
     told = {spelling(config.get(name)): config.get(name) for name in NAMES}
     for token in special.front:
         flags = told.get(token)
@@ -216,8 +236,12 @@ def _config(folder: Path) -> dict[str, Any]:
     return read_object(folder / FOREIGN_CONFIG)
 
 
+def _model_config(folder: Path) -> dict[str, Any]:
+    return read_object(folder / "config.json")
+
+
 def _family(folder: Path) -> str:
-    family = family_of(_config(folder), read_object(folder / "config.json"))
+    family = family_of(_config(folder), _model_config(folder))
     return "llama" if not family and (folder / "params.json").is_file() else family  # Meta's own folders
 
 

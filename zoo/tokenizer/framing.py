@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import tokenizers
 from tokenizers import processors
 
+from zoo.tokenizer.classes import stem_of
 from zoo.tokenizer.special_tokens import SpecialTokens
 
 
@@ -45,10 +46,7 @@ FRAMES: Mapping[str, Frame] = {
 def family_of(tokenizer_config: Mapping[str, Any], model_config: Mapping[str, Any]) -> str:
     """The family of a folder by its tokenizer_config.json, or else its config.json; "" where neither says."""
     name = tokenizer_config.get("tokenizer_class") or model_config.get("tokenizer_class")
-    if not isinstance(name, str) or name.startswith(("PreTrained", "Tokenizers")):
-        name = model_config.get("model_type") or ""
-    stem = str(name).removesuffix("Fast").removesuffix("Tokenizer")
-    return "".join(character for character in stem.lower() if character.isalnum())
+    return stem_of(name) or stem_of(model_config.get("model_type"))
 
 
 def frame_of(family: str, tokenizer_config: Mapping[str, Any]) -> Frame:

@@ -4,18 +4,19 @@
     tokenizer_config.json, special_tokens_map.json      the tokens by name
     generation_config.json, config.json                 their ids, where those are silent
 
-Where no file names a token, a vocabulary that has every special token of a family is of that family.
+Where they name none for a role, the tokenizer's class (classes.py) decides, or the family that the vocabulary shows.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from zoo.errors import DataError
-from zoo.tokenizer.special_tokens import FAMILIES, FILE_NAME, FOREIGN_CONFIG, ROLES, SpecialTokens
+from zoo.tokenizer.classes import TOKENS, class_of, shown_tokens
+from zoo.tokenizer.special_tokens import FILE_NAME, FOREIGN_CONFIG, ROLES, SpecialTokens
 
 NAMES = {
     "pad_token": "padding",
@@ -28,38 +29,18 @@ NAMES = {
 }
 """What they call each role."""
 MAX_BYTES = 16 << 20
-KNOWN = (
-    *FAMILIES.values(),
-    {
-        "begin": "<s>",
-        "padding": "<pad>",
-        "end": "</s>",
-        "unknown": "<unk>",
-        "classify": "<s>",
-        "separate": "</s>",
-        "mask": "<mask>",
-    },
-    {
-        "padding": "<pad>",
-        "unknown": "<unk>",
-        "begin": "[CLS]",
-        "end": "[SEP]",
-        "classify": "[CLS]",
-        "separate": "[SEP]",
-        "mask": "[MASK]",
-    },
-    {"begin": "<s>", "end": "</s>", "unknown": "<unk>"},
-    {"begin": "<bos>", "end": "<eos>", "unknown": "<unk>", "padding": "<pad>"},
-)
-"""The special tokens of families: BERT's, GPT-2's, T5's, RoBERTa's, ALBERT's, Llama's, Gemma's."""
 
 
-def read_special_tokens(folder: Path, known: Mapping[str, int]) -> SpecialTokens:
+def read_special_tokens(folder: Path, known: Mapping[str, int], older: bool = False) -> SpecialTokens:
     """The special tokens of the tokenizer in a folder.
+
+    A role that no file names has the token that the tokenizer's class takes for granted. Where the class is the generic
+    one, only what is named counts, or else what the vocabulary shows.
 
     Args:
         folder: of the tokenizer's files. A folder of ours says them in special_tokens.json.
         known: its vocabulary, token → id.
+        older: whether it is in files that are older than tokenizer.json, whose text needs the roles of its family.
 
     Raises:
         DataError: a file is damaged, or names a token that the vocabulary lacks.
@@ -67,18 +48,14 @@ def read_special_tokens(folder: Path, known: Mapping[str, int]) -> SpecialTokens
     own = folder / FILE_NAME
     if own.is_file():
         return _own(own, read_object(own), known)
+    config, model_config = read_object(folder / FOREIGN_CONFIG), read_object(folder / "config.json")
     named = _by_name(folder / FOREIGN_CONFIG, known) | _by_name(folder / "special_tokens_map.json", known)
-    # RoBERTa's tokens hold T5's: of the families that fit, the one with the most tokens is meant.
-    families = sorted((family for family in KNOWN if all(token in known for token in family.values())), key=len)
-    roles = named or dict(families[-1] if families else {})
-    spelt = {id: token for token, id in known.items()}
-    # Of the two, generation_config.json is the younger.
-    for settings in (read_object(folder / "generation_config.json"), read_object(folder / "config.json")):
-        for name, role in NAMES.items():
-            ids = settings.get(f"{name}_id")
-            tokens = [spelt[id] for id in (ids if isinstance(ids, list) else [ids]) if type(id) is int and id in spelt]
-            if tokens:
-                roles.setdefault(role, tokens[0])
+    taken = {role: token for role, token in TOKENS.get(class_of(config, model_config), {}).items() if token in known}
+    shown = shown_tokens(known) if taken or older or not named else {}
+    ids = _by_id((read_object(folder / "generation_config.json"), model_config), known)
+    # The first that has a role decides. A class knows better than the ids of a model's config, a guess does not.
+    first_to_last = (named, taken, ids, shown) if taken else (named, shown, ids)
+    roles = {role: token for found in reversed(first_to_last) for role, token in found.items()}
     return SpecialTokens(roles, _sentinels(known))
 
 
@@ -113,6 +90,19 @@ def _by_name(path: Path, known: Mapping[str, int]) -> dict[str, str]:
         if token is None or token not in known:
             raise DataError(f"{path} says {name} is {token!r}, which the vocabulary beside it lacks")
         roles[role] = token
+    return roles
+
+
+def _by_id(files: Iterable[Mapping[str, Any]], known: Mapping[str, int]) -> dict[str, str]:
+    """The roles that ids in the configs of a model have, the first file before the later ones: the youngest first."""
+    spelt = {id: token for token, id in known.items()}
+    roles: dict[str, str] = {}
+    for settings in files:
+        for name, role in NAMES.items():
+            ids = settings.get(f"{name}_id")
+            tokens = [spelt[id] for id in (ids if isinstance(ids, list) else [ids]) if type(id) is int and id in spelt]
+            if tokens:
+                roles.setdefault(role, tokens[0])
     return roles
 
 
