@@ -196,6 +196,33 @@ def test_all_steps_together_are_transformers_processors_in_their_order() -> None
     assert (actual == 0).any()
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(
+    "settings, theirs",
+    [
+        ({"repetition_penalty": 1.01}, transformers.RepetitionPenaltyLogitsProcessor(1.01)),
+        ({"repetition_penalty": 1.05}, transformers.RepetitionPenaltyLogitsProcessor(1.05)),
+        ({"presence_penalty": 0.02}, None),
+        ({"frequency_penalty": 0.05}, None),
+    ],
+    ids=str,
+)
+def test_penalties_on_coarse_logits_are_those_of_transformers(
+    settings: dict[str, float], theirs: Any, dtype: torch.dtype
+) -> None:
+    """transformers penalizes a copy in float32 (`generation/utils.py`); it has no presence and frequency penalty."""
+    logits = (15 + 3 * torch.randn(400, 500)).to(dtype)
+    likeliest = logits.topk(1, dim=-1).indices
+    history = begin([[]] * 400, (), torch.device("cpu")).extended(likeliest[:, 0], torch.ones(400, dtype=torch.bool))
+    exact = logits.float()
+    if theirs is None:
+        expected = exact.scatter_add(1, likeliest, torch.full((400, 1), -sum(settings.values())))
+    else:
+        expected = theirs(likeliest, exact.clone())
+    assert Sampler(SamplingConfig(**settings), range(400))(logits, history).tolist() == expected.argmax(-1).tolist()
+    assert (expected.argmax(-1) != logits.argmax(-1)).any()
+
+
 def test_every_step_has_a_field_and_every_field_but_the_seed_a_step() -> None:
     assert {*PENALTIES, *LIMITS, "seed"} == set(SamplingConfig.__dataclass_fields__)
     config = SamplingConfig()

@@ -127,7 +127,9 @@ class Steps:
         self.active = [(table[name], value) for name, value in values.items() if value != defaults[name]]
 
     def __call__(self, logits_BV: Tensor, history: History) -> Tensor:
-        """(B, V) → (B, V)."""
+        """(B, V) → (B, V); what a step changes is in float32 or better, where a small penalty is not rounded away."""
+        if self.active:
+            logits_BV = logits_BV.to(torch.promote_types(logits_BV.dtype, torch.float32))
         for step, value in self.active:
             logits_BV = step(logits_BV, value, history)
         return logits_BV
