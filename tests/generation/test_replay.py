@@ -126,6 +126,78 @@ def test_views_and_constants_are_made_once() -> None:
     assert len(repeated._recording.calls) == 3  # what is taken of x, the sum, and flip
 
 
+def written_meanwhile(x: Tensor) -> Tensor:
+    fresh = x.flip(0)
+    seen = fresh.transpose(0, 1)[1:]
+    fresh.mul_(2)
+    return seen.flip(0)
+
+
+def written_through_a_view(x: Tensor) -> Tensor:
+    fresh = x.flip(0)
+    fresh[1:].transpose(0, 1).mul_(3)
+    return fresh.flip(1)
+
+
+def of_a_part(x: Tensor) -> Tensor:
+    first, second = x.flip(0).chunk(2, dim=1)
+    return torch.cat((second.T[:, None], first.T[:, None]), dim=1).flip(0)
+
+
+def of_an_input(x: Tensor) -> Tensor:
+    return x[1:].T.reshape(-1).unflatten(0, (4, 2)).flip(0)
+
+
+def of_a_whole_input(x: Tensor) -> Tensor:
+    return x.T.unsqueeze(0).flip(0)
+
+
+def needed_twice(x: Tensor) -> Tensor:
+    turned = x.flip(0).T
+    return turned.flip(0) * turned.flip(1)
+
+
+def never_needed(x: Tensor) -> Tensor:
+    fresh = x.flip(0)
+    fresh.transpose(0, 1)[2:].unsqueeze(0)
+    return fresh.sum(0)
+
+
+def handed_out(x: Tensor) -> Tensor:
+    return x.flip(0).transpose(0, 1)[1:3]
+
+
+CALLS: dict[Callable[[Tensor], Tensor], int] = {
+    written_meanwhile: 4,
+    written_through_a_view: 4,
+    of_a_part: 10,  # of the second part, which begins within its memory, the views one by one
+    of_an_input: 5,
+    of_a_whole_input: 3,
+    needed_twice: 5,
+    never_needed: 2,
+    handed_out: 2,
+}
+
+
+@pytest.mark.parametrize("function, calls", CALLS.items(), ids=lambda value: getattr(value, "__name__", ""))
+def test_views_of_what_does_not_stay_are_made_when_they_are_needed(
+    function: Callable[[Tensor], Tensor], calls: int
+) -> None:
+    repeated = Repeated(function)
+    inputs = [x.clone() for x in numbers()] + numbers()  # at the beginning of their memory, and within
+    outputs = [repeated(x) for x in inputs]
+    assert repeated._recording is not None
+    assert all(torch.equal(output, function(x)) for x, output in zip(inputs, outputs, strict=True))
+    assert len(repeated._recording.calls) == calls
+
+
+def test_inputs_of_other_strides_begin_anew() -> None:
+    repeated = Repeated(lambda x: x.exp().T[1:].flip(0))
+    for x in numbers(8):
+        for laid_out in (x, x.T.contiguous().T, x):
+            assert torch.equal(repeated(laid_out), laid_out.exp().T[1:].flip(0))
+
+
 def test_numbers_of_constants_may_change() -> None:
     """Weights are trained further, buffers filled: what was taken of them is a view, never a copy."""
     weight = nn.Parameter(WEIGHT.clone(), requires_grad=False)

@@ -75,7 +75,7 @@ class Recording:
         for register, tensor in zip(self._inputs, inputs, strict=True):
             registers[register] = tensor
         for function, arguments, result in self.calls:
-            registers[result] = function(*arguments(registers))
+            registers[result] = function() if arguments is None else function(*arguments(registers))
         output: Tensor = registers[self._output]
         return output
 

@@ -4,7 +4,8 @@ A list of operations says where their arguments and results lie (`recording.py` 
 again:
 
 - a result can be written where it was written the first time (`out=`), so that its tensor stays;
-- a view of a tensor that stays is the same view each time, whatever the numbers in it are;
+- a view of a tensor that stays is the same view each time, whatever the numbers in it are; a view of a view of one that
+  does not is made in one step;
 - what is made of constants alone, such as `arange(8)`, is the same each time if nothing writes over it.
 
 All numbers are the same, bit for bit: the same kernels write to tensors of the same shapes and strides. One product has
@@ -60,8 +61,8 @@ INTO: Mapping[str, Callable[..., Any]] = {
 the same order and by the same names."""
 
 
-Call = tuple[Callable[..., Any], Callable[[list[Any]], Iterable[Any]], int]
-"""A function, what takes its arguments out of the registers, and the register of the result."""
+Call = tuple[Callable[..., Any], Callable[[list[Any]], Iterable[Any]] | None, int]
+"""A function, what takes its arguments out of the registers (None: it has none), and the register of the result."""
 
 
 class Operation(NamedTuple):
@@ -97,7 +98,7 @@ class Operation(NamedTuple):
         function = functools.partial(_by_name, function, self.names) if self.names else function
         if len(self.registers) == 1:
             return function, operator.itemgetter(slice(self.registers[0], self.registers[0] + 1)), self.result
-        return function, operator.itemgetter(*self.registers) if self.registers else _nothing, self.result
+        return function, operator.itemgetter(*self.registers) if self.registers else None, self.result
 
 
 def calls_as_they_were(operations: Iterable[Operation]) -> list[Call]:
@@ -119,11 +120,15 @@ def calls(operations: Iterable[Operation], registers: list[Any], inputs: Iterabl
     plan = _Plan(operations, registers, inputs, output)
     for operation in operations:
         plan.add(operation)
+    plan.need(output)
     return plan.calls
 
 
 class _Plan:
     """What is called, as far as the operations have been gone through.
+
+    A view of a tensor that does not stay is put off until something needs it, and then made in one step, of however
+    many views it is a view.
 
     Args: as of `calls`.
     """
@@ -138,68 +143,99 @@ class _Plan:
         self._written = {_memory(registers[operation.registers[0]]) for operation in writing}
         made = {operation.result for operation in operations if not operation.writes_over}
         self._stays = set(range(len(registers))) - made - set(inputs)
+        self._fresh: set[int] = set()  # of tensors that are made anew each time, in memory of their own
+        self._put_off: dict[int, int] = {}  # view that nothing has needed yet → the fresh tensor that it shows
 
     def add(self, operation: Operation) -> None:
         """Another operation."""
         result, arguments = self._registers[operation.result], [self._registers[each] for each in operation.registers]
+        is_view = _is_view(operation, result, arguments)
         all_stay = self._stays.issuperset(operation.registers)
-        memory, into = _memory(result), INTO.get(operation.name)
-        if all_stay and (_is_view(operation, result, arguments) or self._is_constant(operation, memory, arguments)):
+        if all_stay and (is_view or self._is_constant(operation, result, arguments)):
             self._stays.add(operation.result)
-        elif into is None or memory is None or memory == self._handed_out:
-            self.calls.append(operation.call(operation.function))
+        elif is_view and (base := self._base(operation.registers[0])) is not None:
+            self._put_off[operation.result] = base
         else:
-            call = operation.call(functools.partial(into, out=result))
-            bound = (functools.partial(call[0], *arguments), _nothing, operation.result)
-            self.calls.append(bound if all_stay else call)
-            self._stays.add(operation.result)
+            for register in operation.registers:
+                self.need(register)
+            self._call(operation, result, arguments)
 
-    def _is_constant(self, operation: Operation, memory: int | None, arguments: Sequence[Any]) -> bool:
+    def need(self, register: int) -> None:
+        """Makes a view that has been put off."""
+        base = self._put_off.pop(register, None)
+        if base is not None:
+            view = self._registers[register]
+            where = [_new(self._registers, part) for part in (view.size(), view.stride(), view.storage_offset())]
+            operation = Operation(Tensor.as_strided, (base, *where), result=register)
+            self.calls.append(operation.call(operation.function))
+
+    def _call(self, operation: Operation, result: Any, arguments: Sequence[Any]) -> None:
+        memory, into = _memory(result), INTO.get(operation.name)
+        if into is None or memory is None or memory == self._handed_out:
+            self.calls.append(operation.call(operation.function))
+            if memory not in (None, *map(_memory, arguments)) and result.storage_offset() == 0:
+                self._fresh.add(operation.result)
+            return
+        call = operation.call(functools.partial(into, out=result))
+        bound = (functools.partial(call[0], *arguments), None, operation.result)
+        self.calls.append(bound if self._stays.issuperset(operation.registers) else call)
+        self._stays.add(operation.result)
+
+    def _base(self, register: int) -> int | None:
+        return register if register in self._fresh else self._put_off.get(register)
+
+    def _is_constant(self, operation: Operation, result: Any, arguments: Sequence[Any]) -> bool:
         """Whether a result is made of constants alone and nothing writes over it."""
+        memory = _memory(result)
         is_written = operation.writes_over or memory in self._written or memory == self._handed_out
         return memory is not None and not is_written and not any(map(_has_tensor, arguments))
 
 
 def _with_vectors(operations: Iterable[Operation], registers: list[Any]) -> Iterator[Operation]:
-    """The operations, with products of one row and a small weight as those of a vector.
+    """The operations, with what is done to a single row done to it as a vector.
 
     Of a weight of 128 × 128, `linear` takes 4.1 µs and `addmv` 3.1. BLAS sums up in the same order in both; where
     it did not, so that a bit of what was recorded differs, `linear` stays. The new tensors lie in registers behind the
     others.
     """
     vectors: dict[int, int] = {}  # register of a row → that of the row as a vector
-
-    def new(value: Any) -> int:
-        registers.append(value)
-        return len(registers) - 1
-
     for operation in operations:
-        product = _vector_product(operation, [registers[register] for register in operation.registers])
-        result = registers[operation.result]
-        if product is None or not torch.equal(product, result.view(-1)):
+        function, places = _on_vector(operation, [registers[place] for place in operation.registers])
+        if function is None:
             yield operation
             continue
-        row, weight, *others = operation.registers
-        bias = [register for register in others if registers[register] is not None]
+        row, result = operation.registers[0], registers[operation.result]
+        vector = registers[row].view(-1)
+        made = function(*(vector if place == row else registers[place] for place in places))
+        if not torch.equal(made, result.view(-1)):
+            yield operation
+            continue
         if row not in vectors:
-            vectors[row] = new(registers[row].view(-1))
-            yield Operation(Tensor.view, (row, new(-1)), result=vectors[row])
-        function = torch.addmv if bias else torch.mv
-        vector = new(result.view(-1))
-        yield Operation(function, (*bias, weight, vectors[row]), result=vector)
-        yield Operation(Tensor.view, (vector, *map(new, result.shape)), result=operation.result)
+            vectors[row] = _new(registers, vector)
+            yield Operation(Tensor.view, (row, _new(registers, -1)), result=vectors[row])
+        vectors[operation.result] = written = _new(registers, result.view(-1))
+        yield Operation(function, tuple(vectors[row] if place == row else place for place in places), result=written)
+        yield Operation(Tensor.view, (written, _new(registers, result.shape)), result=operation.result)
 
 
-def _vector_product(operation: Operation, arguments: Sequence[Any]) -> Tensor | None:
-    """(O,) what `linear` gives for one row, as the product of a small weight and a vector; None for all else."""
-    if operation.name != "linear" or operation.names or len(arguments) not in (2, 3):
-        return None
-    rows, weight_OI, *bias = arguments
-    is_row = rows.numel() == rows.shape[-1] and rows.stride(-1) == 1
-    if not is_row or weight_OI.numel() >= SMALLEST or weight_OI.dtype not in (torch.float32, torch.float64):
-        return None
-    row_I = rows.view(-1)
-    return torch.addmv(bias[0], weight_OI, row_I) if bias and bias[0] is not None else torch.mv(weight_OI, row_I)
+def _on_vector(operation: Operation, arguments: Sequence[Any]) -> tuple[Callable[..., Any] | None, Sequence[int]]:
+    """What does the same to a vector, and the registers of its arguments, that of the row for the vector; or None."""
+    if operation.name not in ("linear", "layer_norm") or operation.names or operation.constants:
+        return None, ()
+    rows, places = arguments[0], operation.registers
+    is_row = rows.numel() == rows.shape[-1] and rows.stride(-1) == 1 and rows.dtype in (torch.float32, torch.float64)
+    if not is_row or operation.name == "layer_norm":
+        return operation.function if is_row else None, places
+    if arguments[1].numel() >= SMALLEST:
+        return None, ()
+    bias = [place for place, argument in zip(places[2:], arguments[2:], strict=True) if argument is not None]
+    return torch.addmv if bias else torch.mv, (*bias, places[1], places[0])
+
+
+def _new(registers: list[Any], value: Any) -> int:
+    """A register that holds the value."""
+    registers.append(value)
+    return len(registers) - 1
 
 
 def _memory(value: Any) -> int | None:
@@ -225,7 +261,3 @@ def _by_name(function: Any, names: tuple[str, ...], *arguments: Any) -> Any:
     """A call whose last arguments have these names."""
     count = len(arguments) - len(names)
     return function(*arguments[:count], **dict(zip(names, arguments[count:], strict=True)))
-
-
-def _nothing(registers: list[Any]) -> tuple[()]:
-    return ()

@@ -33,7 +33,7 @@ class SDPAKernel(Kernel):
         if visible is None:
             return Prepared(bias)
         if bias is None:
-            return Prepared(torch.zeros_like(visible, dtype=request.demand().dtype).masked_fill_(~visible, -math.inf))
+            return Prepared(torch.where(visible, 0.0, -math.inf).to(request.demand().dtype))
         return Prepared(torch.where(visible, bias, -math.inf))
 
     def attend(self, q_BHTK: Tensor, k_BGSK: Tensor, v_BGSK: Tensor, prepared: Prepared, scoring: Scoring) -> Tensor:
