@@ -233,5 +233,7 @@ def check_device(device: str) -> None:
     kind, _, index = device.partition(":")
     if kind not in ("cpu", "cuda") or (index and not index.isdecimal()):
         raise ConfigError(f"{device!r} is no device (legal: cpu, cuda, cuda:1, …)", "device")
-    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
-        raise ConfigError(f"{device!r} is not there: torch sees {torch.cuda.device_count()} CUDA devices", "device")
+    count = torch.cuda.device_count()
+    if kind == "cuda" and int(index or 0) >= count:
+        there = ", ".join(["cpu", *(f"cuda:{number}" for number in range(count))])
+        raise ConfigError(f"{device!r} is not there: torch sees {count} CUDA devices (there is: {there})", "device")

@@ -83,7 +83,7 @@ def test_wrong_options_are_told_before_a_model_is_opened(workshop: Workshop, com
         (("--output", tmp_path / "there"), "there exists already"),
         (("--stop-tokens", "the"), "'the' is not a whole number"),
     ):
-        status, _, err = command("generate", "absent", "a", *arguments)
+        status, _, err = command("generate", tmp_path, "a", *arguments)
         assert status == 2
         assert message in err
 

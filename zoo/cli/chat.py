@@ -11,6 +11,7 @@ import typer
 
 from zoo.cli import decoding_options as options
 from zoo.cli.arguments import ModelFolder, Weights, Which, examples, whole_number
+from zoo.cli.opening import Device, Dtype, check_folder, open_model
 from zoo.cli.screen import note, visible
 from zoo.errors import DataError
 
@@ -45,6 +46,8 @@ def run(
     stop: options.Stop = None,
     weights: Weights = "raw",
     which: Which = "newest",
+    device: Device = None,
+    dtype: Dtype = None,
 ) -> None:
     """Talk with a model.
 
@@ -52,9 +55,8 @@ def run(
     tokenizer_config.json. Ctrl-C stops an answer, which stays as far as it came; /reset begins the conversation anew;
     /quit, the end of the input, or Ctrl-C at the prompt ends it.
     """
-    from zoo.loading import load
-
-    model = load(folder, which=which, weights=weights)
+    check_folder(folder)
+    model = open_model(folder, which, weights, device, dtype)
     decoding = {"max_new_tokens": max_new_tokens, **options.given_options(context, DECODING)}
     first = [{"role": "system", "content": system}] if system else []
     model.conversation([*first, {"role": "user", "content": "?"}])  # a folder without a template says so at once

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from zoo.cli.arguments import ModelFolder, Weights, Which, examples, whole_number
+from zoo.cli.opening import Device, Dtype, check_folder, open_model
 from zoo.cli.screen import note, table, visible
 from zoo.cli.text_file import Field, File, Output, check_output, json_lines, texts_from
 
@@ -33,17 +34,18 @@ def run(
     output: Output = None,
     weights: Weights = "raw",
     which: Which = "newest",
+    device: Device = None,
+    dtype: Dtype = None,
 ) -> None:
     """Fill the blanks of a text.
 
     An encoder (BERT) names candidates for each mask, an encoder-decoder (T5) writes a text into each blank. With
     --output, a line of JSON for each text: text, filled, and for each blank its candidates with their probabilities.
     """
-    from zoo.loading import load
-
+    check_folder(folder)
     texts = texts_from(text, file, field, "text")
     check_output(output)
-    model = load(folder, which=which, weights=weights)
+    model = open_model(folder, which, weights, device, dtype)
     if output is not None:
         found = []  # all of them before the file is made: a wrong text leaves none behind
         for number, one in enumerate(texts):

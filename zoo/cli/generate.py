@@ -9,6 +9,7 @@ import typer
 
 from zoo.cli import decoding_options as options
 from zoo.cli.arguments import ModelFolder, Weights, Which, examples
+from zoo.cli.opening import Device, Dtype, check_folder, open_model
 from zoo.cli.screen import visible
 from zoo.cli.text_file import Field, File, Output, Texts, check_output, json_lines, texts_from
 from zoo.errors import ZooError
@@ -68,6 +69,8 @@ def run(
     output: Output = None,
     weights: Weights = "raw",
     which: Which = "newest",
+    device: Device = None,
+    dtype: Dtype = None,
 ) -> None:
     """Go on with a text, or answer to it.
 
@@ -76,14 +79,13 @@ def run(
     --output, a line of JSON for each text: prompt, text, tokens, log_probabilities (one
     more than tokens where a token ended the text), score, finished.
     """
+    check_folder(folder)
     prompts = texts_from(prompt, file, field, "prompt")
     check_output(output)
     given = options.given_options(context, DECODING)
     options.check_options(given, max_new_tokens)
-    from zoo.loading import load
-
     decoding = {"max_new_tokens": max_new_tokens, "prefix": prefix, **given}
-    write(load(folder, which=which, weights=weights), prompts, decoding, output)
+    write(open_model(folder, which, weights, device, dtype), prompts, decoding, output)
 
 
 def write(model: Pretrained, prompts: Texts, decoding: dict[str, Any], output: str | None) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zoo.cli.arguments import ModelFolder, Weights, Which, examples
+from zoo.cli.opening import Device, Dtype, check_folder, open_model
 from zoo.cli.screen import table
 from zoo.cli.text_file import Field, File, Output, Texts, check_output, json_lines, read_records, texts_from
 from zoo.errors import ConfigError
@@ -37,6 +38,8 @@ def run(
     output: Output = None,
     weights: Weights = "raw",
     which: Which = "newest",
+    device: Device = None,
+    dtype: Dtype = None,
 ) -> None:
     """Say how likely texts are.
 
@@ -47,11 +50,10 @@ def run(
     from all others. An encoder-decoder (T5) scores a continuation only. With --output, a line of JSON for each text,
     with the log-probability of every token.
     """
-    from zoo.loading import load
-
+    check_folder(folder)
     texts, behind = _texts(text, continuation, file, field, continuation_field)
     check_output(output)
-    model = load(folder, which=which, weights=weights)
+    model = open_model(folder, which, weights, device, dtype)
     with texts.telling():
         scores = model.score(texts, behind)
     if output is None:
