@@ -153,6 +153,7 @@ class Letters:
     """A tokenizer of which every token is one character."""
 
     special_ids = torch.tensor([], dtype=torch.int64)
+    byte_values: dict[int, int] = {}  # noqa: RUF012
 
     def decode(self, tokens: list[int]) -> str:
         return "".join(chr(97 + token) for token in tokens)

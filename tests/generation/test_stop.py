@@ -1,11 +1,12 @@
 """Stop strings: the text is cut before the first, streamed or not, and nothing of it is ever shown."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.generation.vocabularies import tokenizer_of
+from tests.generation.vocabularies import LLAMA, VOCABULARIES, tokenizer_of
 from zoo.generation.stop import BeamWatch, StoppingStream, StopWatch
 from zoo.generation.stream import TextStream
 
@@ -35,13 +36,53 @@ def test_byte_by_byte_the_first_string_that_is_whole_cuts(text: str, stops: list
     assert ("".join(pieces), stopped) == (expected, bool(ends))
 
 
-@pytest.mark.parametrize("name", ["gpt", "t5", "bytes"])
+@pytest.mark.parametrize("name", [name for name in VOCABULARIES if name != "bert"])
 def test_no_piece_shows_any_of_it(name: str) -> None:
     text = "The dog sees the cat in the park."
     for stop in ("the cat", "cat in", " park.", "sees"):
         pieces, stopped = pieces_of(name, text, [stop])
         assert stopped
         assert "".join(pieces) == text[: text.index(stop)]
+
+
+@pytest.mark.parametrize("name", ["gpt", "bytes", LLAMA, "t5 with bytes"])
+def test_a_character_in_bytes_stops_with_its_last_byte(name: str) -> None:
+    text = "The dog sees 日本😀 in the park."
+    tokenizer = tokenizer_of(name)
+    for stop in ("本", "日本😀", "s 日", "😀 in", "本😀 in the"):
+        pieces, stopped = pieces_of(name, text, [stop])
+        assert stopped
+        assert "".join(pieces) == text[: text.index(stop)]
+        tokens = tokenizer.encode(text).tolist()
+        first = next(n for n in range(len(tokens)) if stop in tokenizer.decode(tokens[:n]))
+        assert pieces[first:] == [""] * (len(pieces) - first)
+        stream = StoppingStream(TextStream(tokenizer), [stop])
+        assert [bool(stream.push(token)) or stream.is_stopped for token in tokens[:first]][-1]
+        assert stream.is_stopped
+    assert pieces_of(name, text, ["zzz"]) == (pieces_of(name, text, [])[0], False)
+
+
+@pytest.mark.parametrize("name", VOCABULARIES)
+def test_a_stop_string_cuts_any_tokens_and_changes_nothing_else(name: str) -> None:
+    tokenizer, random = tokenizer_of(name), np.random.default_rng(1)
+    known = [tokenizer.encode(text).tolist() for text in ("dog", "ï", "日本")]
+    for _ in range(100):
+        tokens = random.integers(tokenizer.vocab_size, size=8).tolist()
+        for place in random.integers(9, size=3):
+            tokens[place:place] = known[random.integers(3)]
+        stops = ["日本", "og", "ï", "zzz"]
+        stream = StoppingStream(TextStream(tokenizer), stops)
+        text, read = "", list[int]()
+        for token in tokens:
+            text += stream.push(token)
+            read.append(token)
+            if stream.is_stopped:
+                break
+        text, whole = text + stream.finish(), tokenizer.decode(read)
+        assert stream.is_stopped == any(stop in whole for stop in stops)
+        assert whole.startswith(text)
+        assert not any(stop in text for stop in stops)
+        assert text == min((whole[: whole.index(stop)] for stop in stops if stop in whole), key=len, default=whole)
 
 
 def test_rows_are_watched_each_by_itself() -> None:

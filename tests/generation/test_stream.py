@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.generation.vocabularies import SETTINGS, tokenizer_of
+from tests.generation.vocabularies import LLAMA, VOCABULARIES, tokenizer_of
 from zoo.generation.stream import TextStream, text_of
 from zoo.tokenizer.tokenizer import Tokenizer
 
@@ -22,7 +22,7 @@ def pieces_of(tokenizer: Tokenizer, tokens: list[int], before: list[int]) -> lis
     return [*(stream.push(token) for token in tokens), stream.finish()]
 
 
-@pytest.mark.parametrize("name", ["gpt", "bytes", "t5", "bert"])
+@pytest.mark.parametrize("name", [name for name in VOCABULARIES if name != "characters"])
 @pytest.mark.parametrize("text", TEXTS)
 def test_pieces_are_the_whole_wherever_the_prompt_ends(name: str, text: str) -> None:
     tokenizer = tokenizer_of(name)
@@ -48,17 +48,53 @@ def test_bytes_that_are_no_text_come_out_as_in_the_whole(tokens: list[int]) -> N
     assert "".join(pieces_of(tokenizer, tokens, [])) == tokenizer.decode(tokens)
 
 
-@pytest.mark.parametrize("name", list(SETTINGS))
-def test_any_tokens_come_out_as_in_the_whole(name: str) -> None:
+@pytest.mark.parametrize("name", VOCABULARIES)
+def test_any_tokens_behind_any_others_come_out_as_in_the_whole(name: str) -> None:
+    """Of the whole vocabulary, and of its bytes, whole characters and parts of them."""
     tokenizer, random = tokenizer_of(name), np.random.default_rng(0)
-    ordinary = np.setdiff1d(np.arange(tokenizer.vocab_size), tokenizer.special_ids)
-    prompt = tokenizer.encode("The cat").tolist()
-    for _ in range(20):
-        tokens = random.choice(ordinary, size=60).tolist()
-        assert "".join(pieces_of(tokenizer, tokens, prompt)) == text_of(tokenizer, tokens, prompt)
+    characters = [tokenizer.encode(one).tolist() for one in ("😀", "é", "本", "dog")] if name != "characters" else [[5]]
+    characters += [[byte] for byte in tokenizer.byte_values]
+    for _ in range(150):
+        tokens = random.integers(tokenizer.vocab_size, size=random.integers(25)).tolist()
+        for place in random.integers(len(tokens) + 1, size=4):
+            tokens[place:place] = characters[random.integers(len(characters))]
+        cut = random.integers(len(tokens))
+        for before, behind in (([], tokens), (tokens[:cut], tokens[cut:])):
+            pieces = pieces_of(tokenizer, behind, before)
+            assert "".join(pieces) == text_of(tokenizer, behind, before)
+            if not before:
+                assert "".join(pieces) == tokenizer.decode(behind)
 
 
-@pytest.mark.parametrize("name", ["gpt", "bytes", "t5", "bert"])
+@pytest.mark.parametrize("name", [LLAMA, "t5 with bytes"])
+def test_bytes_by_themselves_wait_for_the_end_of_their_run(name: str) -> None:
+    tokenizer = tokenizer_of(name)
+    ids = {byte: id for id, byte in tokenizer.byte_values.items()}
+    run, word = [ids[byte] for byte in "日😀".encode()], tokenizer.encode("x dog").tolist()[-1]
+    assert pieces_of(tokenizer, [word, *run, word], []) == ["dog", *[""] * 7, "日😀 dog", ""]
+    assert pieces_of(tokenizer, [word, *run], []) == ["dog", *[""] * 7, "日😀"]
+    assert pieces_of(tokenizer, [word, *run, ids[0xFF], word], []) == ["dog", *[""] * 8, "�" * 8 + " dog", ""]
+
+
+@pytest.mark.parametrize("name", [LLAMA, "t5 with bytes"])
+def test_bytes_cannot_spoil_the_characters_of_a_prompt(name: str) -> None:
+    tokenizer = tokenizer_of(name)
+    ids = {byte: id for id, byte in tokenizer.byte_values.items()}
+    whole, word = [ids[byte] for byte in "本".encode()], tokenizer.encode("x dog").tolist()[-1]
+    for prompt in (whole, [word, *whole], [word] * 200 + whole, [word, *whole * 80]):
+        assert pieces_of(tokenizer, [ids[0xFF], word], prompt) == ["", "� dog", ""]
+        assert pieces_of(tokenizer, [word], prompt) == [" dog", ""]
+        assert pieces_of(tokenizer, [*whole, word], prompt) == ["", "", "", "本 dog", ""]
+    assert pieces_of(tokenizer, [whole[2], word], [word, *whole[:2]]) == ["", "本 dog", ""]
+
+
+def test_a_run_of_bytes_that_is_longer_than_what_is_remembered_stays_whole() -> None:
+    tokenizer = tokenizer_of(LLAMA)
+    text = "The dog sees " * 50 + "日😀" * 100 + " it."
+    assert "".join(pieces_of(tokenizer, tokenizer.encode(text).tolist(), [])) == text
+
+
+@pytest.mark.parametrize("name", [name for name in VOCABULARIES if name != "characters"])
 def test_long_texts_stay_exact(name: str) -> None:
     tokenizer = tokenizer_of(name)
     tokens = tokenizer.encode("The naïve 😀 dog sees 日本語. " * 60).tolist()
@@ -66,7 +102,7 @@ def test_long_texts_stay_exact(name: str) -> None:
     assert "".join(pieces_of(tokenizer, tokens, [])) == tokenizer.decode(tokens)
 
 
-@pytest.mark.parametrize("name", ["gpt", "t5", "bert"])
+@pytest.mark.parametrize("name", [name for name in VOCABULARIES if name not in ("bytes", "characters")])
 def test_special_tokens_are_silent(name: str) -> None:
     tokenizer = tokenizer_of(name)
     tokens = tokenizer.encode("the dog").tolist()

@@ -1,19 +1,27 @@
 """Texts, whole and streamed: the same, cut at stop strings, chosen among several."""
 
+import itertools
 from typing import Any
 
 import pytest
+import torch
 
 from tests.generation.tiny import pretrained
+from tests.generation.vocabularies import LLAMA, tokenizer_of
 from zoo.errors import ConfigError, DataError
 from zoo.generation.cache import CacheConfig
+from zoo.pretrained import Pretrained
 
 LONG: dict[str, Any] = {"temperature": 1.5, "seed": 2, "max_new_tokens": 20}
 
 
-@pytest.mark.parametrize("kind", ["decoder", "encoder_decoder"])
-def test_stop_strings_cut_a_text_and_its_stream_alike(kind: str) -> None:
-    model = pretrained(kind, positions="rotary")
+PAIRS = [("decoder", "bytes"), ("decoder", LLAMA), ("encoder_decoder", "t5"), ("encoder_decoder", "t5 with bytes")]
+"""Families, and vocabularies that spell characters in bytes each in its own way."""
+
+
+@pytest.mark.parametrize("kind, vocabulary", PAIRS)
+def test_stop_strings_cut_a_text_and_its_stream_alike(kind: str, vocabulary: str) -> None:
+    model = pretrained(kind, vocabulary, positions="rotary")
     free = model.generate("The dog", **LONG)
     for start in (1, 6, 11):
         stop = free[start : start + 2]
@@ -24,9 +32,9 @@ def test_stop_strings_cut_a_text_and_its_stream_alike(kind: str) -> None:
     assert model.generate("The dog", stop="\0", **LONG) == free
 
 
-@pytest.mark.parametrize("kind", ["decoder", "encoder_decoder"])
-def test_stop_strings_cut_the_texts_of_beams(kind: str) -> None:
-    model, prompts = pretrained(kind, positions="rotary"), ["The dog", "A"]
+@pytest.mark.parametrize("kind, vocabulary", PAIRS)
+def test_stop_strings_cut_the_texts_of_beams(kind: str, vocabulary: str) -> None:
+    model, prompts = pretrained(kind, vocabulary, positions="rotary"), ["The dog", "A"]
     options: dict[str, Any] = {"num_beams": 3, "max_new_tokens": 12}
     stop = [text[1:3] for text in model.generate(prompts, **options) if len(text) > 2]
     found = model.generate(prompts, num_return=3, stop=stop, details=True, **options)
@@ -38,6 +46,40 @@ def test_stop_strings_cut_the_texts_of_beams(kind: str) -> None:
         assert any(string in whole for string in stop) == (one.finished == "stop")
     alone = model.generate(prompts[1], num_return=3, stop=stop, **options)
     assert [one.text for one in found[1]] == alone
+
+
+def dictated(model: Pretrained, tokens: list[int]) -> None:
+    """Makes a model write these tokens, one at each call, whatever it reads."""
+    left = itertools.chain(tokens, itertools.repeat(tokens[-1]))
+
+    def dictate(_: Any, __: Any, logits: torch.Tensor) -> torch.Tensor:
+        return torch.zeros_like(logits).index_fill(-1, torch.tensor([next(left)]), 9.0)
+
+    model.model.heads["language_model"].register_forward_hook(dictate)
+
+
+@pytest.mark.parametrize("name", [LLAMA, "t5 with bytes", "gpt", "bytes"])
+def test_characters_in_bytes_are_written_whole_and_stop_with_their_last_byte(name: str) -> None:
+    def written(**options: Any) -> Any:
+        model = pretrained("decoder", name, positions="rotary", max_length=64)
+        dictated(model, tokens)
+        one = model.generate("a", max_new_tokens=len(tokens), details=True, **options)
+        if "num_beams" not in options:
+            dictated(streaming := pretrained("decoder", name, positions="rotary", max_length=64), tokens)
+            pieces = list(streaming.stream("a", max_new_tokens=len(tokens), **options))
+            assert "".join(pieces) == one.text
+            assert not any("�" in piece for piece in pieces)
+        return one
+
+    tokenizer = tokenizer_of(name)
+    ids = {byte: id for id, byte in tokenizer.byte_values.items()}
+    tokens = [ids[byte] for byte in "日本😀".encode()] if ids else tokenizer.encode("日本😀").tolist()
+    for beams in ({}, {"num_beams": 2}):
+        assert written(**beams).text == written(stop="zzz", **beams).text == "日本😀"
+        assert written(stop="zzz", **beams).finished == "length"
+        stopped = written(stop=["本", "😀"], **beams)
+        assert (stopped.text, stopped.finished) == ("日", "stop")
+        assert tokenizer.decode(stopped.tokens) == "日本"
 
 
 def test_a_text_stops_alone() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from zoo.errors import ConfigError, DataError
+from zoo.tokenizer.special_tokens import SpecialTokens
 from zoo.tokenizer.tokenizer import Tokenizer
 from zoo.tokenizer.train import (
     ByteLevelBPEConfig,
@@ -92,6 +93,23 @@ def test_special_tokens_are_left_out_of_text_unless_asked_for(tokenizer: Tokeniz
     ids = [*tokenizer.encode("One"), 0, *tokenizer.encode(" two")]
     assert tokenizer.decode(ids) == "One two"
     assert tokenizer.decode(np.array(ids), skip_special=False) == "One<|endoftext|> two"
+
+
+def test_a_token_with_a_role_is_special_though_its_file_does_not_mark_it(tokenizer: Tokenizer) -> None:
+    foreign = Tokenizer(tokenizer.definition, SpecialTokens({"padding": "!"}))
+    ids = foreign.encode("Oh!").tolist()
+    assert foreign.decode(ids) == "Oh"
+    assert foreign.decode(ids, skip_special=False) == "Oh!"
+
+
+def test_bytes_of_their_own_are_those_that_decoding_joins(tokenizer: Tokenizer) -> None:
+    with_bytes = UnigramConfig(vocab_size=400, byte_fallback=True).train(TEXTS)
+    assert sorted(with_bytes.byte_values.values()) == list(range(256))
+    assert all(with_bytes.token(id) == f"<0x{byte:02X}>" for id, byte in with_bytes.byte_values.items())
+    assert tokenizer.byte_values == {}
+    told = tokenizer.with_tokens(["<0x41>"])  # which its decoder leaves as it is
+    assert told.byte_values == {}
+    assert told.decode([told.vocab_size - 1]) == "<0x41>"
 
 
 def test_a_lone_surrogate_is_a_data_error(tokenizer: Tokenizer) -> None:

@@ -31,10 +31,12 @@ class StoppingStream:
         """The text that is settled with this token, "" where there is none."""
         if self.is_stopped:
             return ""
-        piece = self._cut(self._stream.push(token))
-        settled = len(piece) - self._beginning(piece)
-        self._held = piece[settled:]
-        return piece[:settled]
+        text = self._held + self._stream.push(token)
+        piece = self._cut(text + self._stream.ahead if self._stops else text)
+        if not self.is_stopped:
+            settled = len(text) - self._beginning(text)
+            piece, self._held = text[:settled], text[settled:]
+        return piece
 
     def branch(self) -> StoppingStream:
         """Another stream that goes on from here by itself."""
@@ -44,20 +46,18 @@ class StoppingStream:
 
     def finish(self) -> str:
         """What was held back, where no stop string came of it."""
-        return "" if self.is_stopped else self._cut(self._stream.finish())
+        return "" if self.is_stopped else self._cut(self._held + self._stream.finish())
 
-    def _cut(self, piece: str) -> str:
-        piece, self._held = self._held + piece, ""
-        found = [piece.find(stop) for stop in self._stops if stop in piece]
+    def _cut(self, text: str) -> str:
+        """What of a text stands before the first stop string, which ends the stream."""
+        found = [text.find(stop) for stop in self._stops if stop in text]
         self.is_stopped = bool(found)
-        return piece[: min(found)] if found else piece
+        return text[: min(found)] if found else text
 
-    def _beginning(self, piece: str) -> int:
-        """How many characters at the end of a piece are the beginning of a stop string, at most; 0 behind one."""
-        if self.is_stopped:
-            return 0
-        lengths = range(min(len(piece), max(map(len, self._stops), default=0)), 0, -1)
-        return next((n for n in lengths if any(stop.startswith(piece[-n:]) for stop in self._stops)), 0)
+    def _beginning(self, text: str) -> int:
+        """How many characters at the end of a text are the beginning of a stop string, at most."""
+        lengths = range(min(len(text), max(map(len, self._stops), default=0)), 0, -1)
+        return next((n for n in lengths if any(stop.startswith(text[-n:]) for stop in self._stops)), 0)
 
 
 class StopWatch:

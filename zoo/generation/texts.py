@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from zoo.errors import ConfigError
+from zoo.generation.beam import Hypothesis
 from zoo.generation.counts import check_count
 from zoo.generation.decoding import DecodingConfig, asked_roles, check_tokens, decode
 from zoo.generation.generate import (
-    Continuation,
     Reason,
     Running,
     TokenRoles,
@@ -118,10 +118,7 @@ class Writer(NamedTuple):
             scored=scored,
         )
         return [
-            [
-                Generated(self._text(one.row, prompt, config.stop), *one.row[:2], one.score, one.row.reason)
-                for one in texts
-            ]
+            [self._generated(one, prompt, config.stop) for one in texts]
             for prompt, texts in zip(prompts, found, strict=True)
         ]
 
@@ -223,11 +220,15 @@ class Writer(NamedTuple):
     def _stream(self, prompt: Sequence[int], stops: Sequence[str]) -> StoppingStream:
         return StoppingStream(TextStream(self.tokenizer, self._context(prompt)), stops)
 
-    def _text(self, row: Continuation, prompt: Sequence[int], stops: Sequence[str]) -> str:
+    def _generated(self, one: Hypothesis, prompt: Sequence[int], stops: Sequence[str]) -> Generated:
+        tokens, log_probabilities, reason = one.row
         if not stops:
-            return text_of(self.tokenizer, row.tokens, self._context(prompt))
+            text = text_of(self.tokenizer, tokens, self._context(prompt))
+            return Generated(text, tokens, log_probabilities, one.score, reason)
         stream = self._stream(prompt, stops)
-        return "".join([*(stream.push(token) for token in row.tokens), stream.finish()])
+        text = "".join([*(stream.push(token) for token in tokens), stream.finish()])
+        # What is held back to the last may be a stop string, too.
+        return Generated(text, tokens, log_probabilities, one.score, "stop" if stream.is_stopped else reason)
 
     def _context(self, prompt: Sequence[int]) -> Sequence[int]:
         """What the new text stands behind: a decoder's prompt; an encoder-decoder's output stands by itself."""

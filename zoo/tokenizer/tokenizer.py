@@ -10,7 +10,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from zoo.tokenizer.special_files import read_special_tokens
 from zoo.tokenizer.special_tokens import FILE_NAME, ROLES, SpecialTokens, families_with
 
 LIBRARY_FILE_NAME = "tokenizer.json"
+_BYTE_TOKEN = re.compile("<0x([0-9A-Fa-f]{2})>")
 
 
 class Tokenizer:
@@ -55,6 +57,7 @@ class Tokenizer:
         added = library.get_added_tokens_decoder()
         marked = {id for id, token in added.items() if token.special}
         self.special_ids = np.array(sorted({*marked, *self.roles.values(), *self.sentinels}), dtype=np.int64)
+        self._silent = frozenset(self.special_ids.tolist())
         self._encoder = JoiningEncoder(library, definition, special.boundaries, self.roles.get("unknown"))
         self._alphabet = frozenset(token for token in vocabulary if len(token) == 1) if special.closed else None
         # Of the text as it is saved: the library does not always read back the very float that it wrote.
@@ -144,6 +147,8 @@ class Tokenizer:
         numbers = [int(id) for id in ids]
         for id in numbers:
             self._check_id(id)
+        if skip_special:  # the library knows of those that its file marks, and not that another plays a role
+            numbers = [id for id in numbers if id not in self._silent]
         with guarded("decode", DataError):
             text: str = self._library.decode(numbers, skip_special_tokens=skip_special)
         return text
@@ -158,6 +163,20 @@ class Tokenizer:
     def decoder(self) -> object:
         """The library's decoder, which says how the spelling of tokens becomes text; None: by itself."""
         return self._library.decoder
+
+    @functools.cached_property
+    def byte_values(self) -> Mapping[int, int]:
+        """Id → byte, of the tokens that are one byte each (<0xE3>) and become characters in runs; {}: it has none.
+
+        Of a run of them that is no valid UTF-8 as a whole, each becomes "�" (byte fallback).
+        """
+        with guarded("decode", DataError):
+            joins = self._library.decoder is not None and "é" in self._library.decoder.decode(["<0xC3>", "<0xA9>"])
+        if not joins:
+            return {}
+        vocabulary = self._library.get_vocab(with_added_tokens=True)
+        found = {id: _BYTE_TOKEN.fullmatch(token) for token, id in vocabulary.items() if id not in self._silent}
+        return {id: int(match[1], 16) for id, match in found.items() if match is not None}
 
     def role(self, name: str) -> int:
         """The id of the token that plays the role `name`; DataError where this tokenizer has none."""
