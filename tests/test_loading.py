@@ -17,9 +17,10 @@ from zoo.checkpoint.folder import write_folder
 from zoo.checkpoint.model import TRAINING_FORMAT, save_model
 from zoo.checkpoint.tensors import save_tree
 from zoo.errors import CheckpointError, ConfigError, ZooError
+from zoo.generation.abilities import ABILITIES
 from zoo.loading import model_folder
 from zoo.models import Model
-from zoo.pretrained import ABILITIES, Pretrained
+from zoo.pretrained import Pretrained
 
 
 def save_step(run: Path, step: int, model: Pretrained) -> Path:

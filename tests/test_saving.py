@@ -19,10 +19,11 @@ from tests.interop.parity import oracle, our_config, our_weights
 from tests.tokenizer.families import FAMILIES
 from zoo.checkpoint.model import read_card
 from zoo.errors import CheckpointError, ConfigError
+from zoo.generation.abilities import ABILITIES
 from zoo.interop import ARCHITECTURES
 from zoo.interop.folder import weight_files
 from zoo.models import Model
-from zoo.pretrained import ABILITIES, Pretrained
+from zoo.pretrained import Pretrained
 
 TEXTS = ["The dog sees", "A cat in the park."]
 

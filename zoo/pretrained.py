@@ -10,29 +10,23 @@ from typing import Any, Literal, overload
 from torch import Tensor
 
 from zoo.errors import ConfigError, DataError, ZooError, quoted
+from zoo.generation.abilities import require
 from zoo.generation.chat import Message
 from zoo.generation.conventions import Conventions
 from zoo.generation.counts import as_texts, of_text
 from zoo.generation.decoding import DecodingConfig
-from zoo.generation.embed import embed
+from zoo.generation.embed import embed, rows_to_embed
 from zoo.generation.ends import check_ends
 from zoo.generation.fill import Filled, fill_masks, fill_spans
 from zoo.generation.generate import TokenRoles
 from zoo.generation.kept import Kept
 from zoo.generation.options import decoding_config
-from zoo.generation.prompts import framed, prompt_tokens
+from zoo.generation.prompts import prompt_tokens
 from zoo.generation.room import room_behind
 from zoo.generation.score import TextScore, score_texts, scored_row
 from zoo.generation.texts import Generated, Piece, Writer
 from zoo.models.base import Model, ModelConfig
 from zoo.tokenizer.tokenizer import Tokenizer
-
-ABILITIES: dict[str, tuple[str, ...]] = {
-    "encoder": ("fill", "score", "embed"),
-    "decoder": ("generate", "score", "embed"),
-    "encoder_decoder": ("fill", "generate", "score", "embed"),
-}
-"""What each family can do with text: names of methods of `Pretrained`."""
 
 
 def check_vocabulary(tokenizer: Tokenizer | None, vocab_size: int) -> None:
@@ -109,7 +103,7 @@ class Pretrained:
             ZooError: a decoder cannot fill. DataError: the text has no blank or is too long.
             ConfigError: a wrong number.
         """
-        self._require("fill")
+        require(self.config.kind, "fill")
         if not isinstance(text, str):
             raise ConfigError(f"{quoted(text)} is not a text; fill takes one at a time", "text")
         if self.config.kind == "encoder":
@@ -173,7 +167,7 @@ class Pretrained:
             ZooError: an encoder cannot generate. DataError: a prompt is empty, has characters that the tokenizer does
                 not know, or is too long. ConfigError: a wrong setting, or two that do not go together.
         """
-        self._require("generate")
+        require(self.config.kind, "generate")
         texts = as_texts(prompt, "prompt")
         config = self._decoding(options, prefix)
         tokens = self._prompts(texts)
@@ -195,7 +189,7 @@ class Pretrained:
 
         Wrong input of any prompt raises at once, before anything is computed.
         """
-        self._require("generate")
+        require(self.config.kind, "generate")
         config = self._decoding(options, prefix)
         tokens = self._prompts(as_texts(prompts, "prompts"))
         return self._writer().write(tokens, config, max_new_tokens, batch_size)
@@ -232,7 +226,7 @@ class Pretrained:
         With `kept`, a `zoo.generation.kept.Kept` that earlier calls had too, a decoder does not read again what its
         one prompt has in common with what they read and wrote, where the prompt begins with all of that.
         """
-        self._require("generate")
+        require(self.config.kind, "generate")
         config = self._decoding(options, prefix)
         texts = as_texts(prompt, "prompt")
         tokens = self._prompts(texts)
@@ -276,7 +270,7 @@ class Pretrained:
             ConfigError: another number of continuations than of texts, or an encoder-decoder has none.
             ZooError: the model has no language model head.
         """
-        self._require("score")
+        require(self.config.kind, "score")
         one = isinstance(text, str)
         texts = as_texts(text, "text")
         behind: list[str | None] = [None] * len(texts)
@@ -298,6 +292,7 @@ class Pretrained:
         pooling: str | None = None,
         normalize: bool | None = None,
         prompt: str | None = None,
+        max_length: int | None = None,
     ) -> Tensor:
         """One vector for each text: the last hidden states of its tokens, pooled.
 
@@ -308,21 +303,25 @@ class Pretrained:
             pooling: "mean" of all tokens, the "first" ([CLS]) or the "last"; None: as the folder says, or "mean".
             normalize: whether each vector gets the length 1; None: as the folder says, or not.
             prompt: what is put before each text; None: as the folder says, or nothing.
+            max_length: how many tokens of a text are read, special ones included: of a longer text the rest is left
+                out, with a warning; None: as the folder says, or all of them.
 
         Returns:
-            (D,) for one text, (N, D) for several, float32, on the CPU.
+            (D,) for one text, (N, D) for several, float32, on the CPU. An empty text has the vector of the special
+            tokens around it.
 
         Raises:
-            DataError: a text is empty or too long, or has characters that the tokenizer does not know.
-            ConfigError: an unknown pooling.
+            DataError: a text has characters that the tokenizer does not know, is longer than learned positions, or is
+                empty where no special token stands around it.
+            ConfigError: an unknown pooling, or a wrong number.
         """
-        self._require("embed")
+        require(self.config.kind, "embed")
         kind, tokenizer = self.config.kind, self.tokenizer
         pooling = self.conventions.pooling if pooling is None else pooling
         normalize = self.conventions.normalize if normalize is None else normalize
         front = self.conventions.prompt if prompt is None else prompt
-        texts = [f"{front}{one}" for one in as_texts(text, "text")]
-        rows = [framed(kind, tokenizer, tokens.tolist()) for tokens in tokenizer.encode_batch(texts)]
+        most = self.conventions.max_length if max_length is None else max_length
+        rows = rows_to_embed(kind, tokenizer, [f"{front}{one}" for one in as_texts(text, "text")], most)
         if empty := [number for number, row in enumerate(rows) if not row]:
             raise DataError(f"text {empty[0]} is empty, so there is nothing to embed")
         vectors_ND = embed(self.model, rows, self._roles().padding, pooling, normalize=normalize)
@@ -341,7 +340,7 @@ class Pretrained:
             ZooError: the model has no chat template, or its family cannot generate.
             DataError: the template refuses the conversation.
         """
-        self._require("generate")
+        require(self.config.kind, "generate")
         if self.conventions.template is None:
             raise ZooError(
                 "the model has no chat template: its folder has neither chat_template.jinja nor a chat_template in "
@@ -355,7 +354,7 @@ class Pretrained:
         Raises:
             ZooError: an encoder cannot generate. DataError: as `generate`.
         """
-        self._require("generate")
+        require(self.config.kind, "generate")
         room = room_behind(self.model, len(prompt_tokens(self.config.kind, self.tokenizer, prompt)))
         return None if room is None else room.left
 
@@ -384,16 +383,3 @@ class Pretrained:
 
     def _roles(self) -> TokenRoles:
         return self.conventions.roles(self.tokenizer, self.config.kind)
-
-    def _require(self, ability: str) -> None:
-        """Raises ZooError, with what can be done instead, where the family cannot do it."""
-        kind = self.config.kind
-        able = ABILITIES.get(kind, ())
-        if ability not in able:
-            others = " or ".join(f"an {name}" if name[0] in "aeiou" else f"a {name}" for name in _families(ability))
-            instead = f"use {' or '.join(able)}" if able else "it takes and gives tensors"
-            raise ZooError(f"model {kind!r} cannot {ability}; {instead}, or load {others}")
-
-
-def _families(ability: str) -> list[str]:
-    return [family for family, abilities in ABILITIES.items() if ability in abilities]

@@ -16,6 +16,7 @@ from torch import Tensor
 from tests.generation.test_generate import layout
 from tests.generation.tiny import PADDING, VOCAB_SIZE, pretrained, prompts_of, tiny
 from zoo.generation import windowed_cache
+from zoo.generation.abilities import ABILITIES
 from zoo.generation.cache import CacheConfig
 from zoo.generation.decoding import DecodingConfig, decode
 from zoo.generation.embed import POOLINGS
@@ -24,7 +25,6 @@ from zoo.generation.history import History, begin
 from zoo.generation.sample import Row, Sampler
 from zoo.models import Model
 from zoo.nn.positions import PositionsConfig
-from zoo.pretrained import ABILITIES
 
 POSITIONS = sorted(PositionsConfig.choices)
 CACHES = sorted(CacheConfig.choices)

@@ -5,12 +5,14 @@ from typing import Any
 import pytest
 import torch
 
+from tests.generation.test_prompts import foreign
 from tests.generation.tiny import pretrained
 from zoo.errors import ConfigError, DataError
-from zoo.generation.embed import POOLINGS
-from zoo.generation.prompts import framed
+from zoo.generation.abilities import ABILITIES
+from zoo.generation.embed import POOLINGS, embed, rows_to_embed
+from zoo.generation.prompts import frame_of, framed
 from zoo.nn.positions import PositionsConfig
-from zoo.pretrained import ABILITIES, Pretrained
+from zoo.pretrained import Pretrained
 
 TEXTS = ["The dog", "A", "The cat sees the dog", "The dog"]
 
@@ -48,6 +50,43 @@ def test_poolings_are_what_they_are_called(kind: str) -> None:
     assert torch.equal(model.embed(TEXTS[0]), model.embed(TEXTS[0], pooling="mean"))
     normal = model.embed(TEXTS, normalize=True)
     torch.testing.assert_close(normal.norm(dim=-1), torch.ones(4))
+
+
+@pytest.mark.parametrize("kind", ABILITIES)
+def test_long_texts_lose_their_end_with_one_warning(kind: str) -> None:
+    """The special tokens around them stay, also where learned positions would not hold the whole text."""
+    model = pretrained(kind, positions="learned")
+    long, short = "The dog sees the cat " * 9, "A"
+    before, after = frame_of(kind, model.tokenizer, [])
+    cut = [*before, *model.tokenizer.encode(long).tolist()[: 20 - len(before) - len(after)], *after]
+    with pytest.warns(UserWarning, match="^2 of 3 texts have more than the 20 tokens") as told:
+        vectors = model.embed([long, short, long], pooling="last", max_length=20)
+    assert len(told) == 1
+    assert vectors.shape == (3, 16)
+    expected = embed(model.model, [cut], 0, "last", normalize=False)[0]
+    torch.testing.assert_close(vectors[0], expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(vectors[1], model.embed(short, pooling="last"), rtol=1e-5, atol=1e-5)
+    model.conventions = model.conventions._replace(max_length=20)
+    with pytest.warns(UserWarning, match="^the text has more than the 20 tokens"):
+        assert torch.equal(model.embed(long, pooling="last"), model.embed(long, pooling="last", max_length=20))
+    with pytest.raises(DataError, match="learned positions"):
+        model.embed(long, max_length=1000)
+    for wrong in (0, 2.0, True):
+        with pytest.raises(ConfigError, match=r"max_length: .* must be at least 1"):
+            model.embed(long, max_length=wrong)  # type: ignore[arg-type]
+
+
+def test_special_tokens_need_room() -> None:
+    with pytest.raises(ConfigError, match="max_length: 2 leaves no token to a text beside the 2 special ones"):
+        pretrained("encoder").embed("The dog", max_length=2)
+
+
+def test_what_a_file_puts_behind_a_text_is_read_too() -> None:
+    """As by transformers: embedding models that are decoders are pooled at an end token."""
+    tokenizer = foreign("gpt", ["<|endoftext|>"], ["<|endoftext|>"])
+    end = tokenizer.role("end")
+    rows = rows_to_embed("decoder", tokenizer, ["The dog", ""], None)
+    assert rows == [[end, *tokenizer.encode("The dog").tolist(), end], [end, end]]
 
 
 def test_vectors_can_be_trained_on_and_wrong_input_is_refused() -> None:

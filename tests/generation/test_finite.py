@@ -7,7 +7,8 @@ import torch
 
 from tests.generation.tiny import pretrained
 from zoo.errors import ZooError
-from zoo.pretrained import ABILITIES, Pretrained
+from zoo.generation.abilities import ABILITIES
+from zoo.pretrained import Pretrained
 
 VERBS: dict[str, Callable[[Pretrained], object]] = {
     "fill": lambda model: model.fill("The [MASK] <extra_id_0>" if model.config.kind == "encoder" else "<extra_id_0>"),

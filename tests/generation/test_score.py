@@ -9,8 +9,9 @@ import torch
 from tests.generation.test_prompts import foreign
 from tests.generation.tiny import pretrained, tiny
 from zoo.errors import ConfigError, DataError, ZooError
+from zoo.generation.abilities import ABILITIES
 from zoo.generation.score import TextScore
-from zoo.pretrained import ABILITIES, Pretrained
+from zoo.pretrained import Pretrained
 
 TEXTS = ["The dog sees", "A", "The cat sees the dog", "The dog sees"]
 

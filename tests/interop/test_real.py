@@ -57,6 +57,22 @@ def test_its_vectors_are_those_of_transformers(folder: Path) -> None:
     assert likeness[0, 1] > likeness[0, 2]  # the dog and the cat, and not the bank
 
 
+def test_texts_are_cut_where_sentence_transformers_cuts_them(folder: Path, tmp_path: Path) -> None:
+    """At the 256 tokens of sentence_bert_config.json, though the model has 512 positions; longer ones do not fail."""
+    texts = ["The dog sees the cat in the green park. " * 80, "Why?"]
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    inputs = tokenizer(texts, padding=True, truncation=True, max_length=256, return_tensors="pt")
+    with torch.no_grad():
+        hidden = transformers.AutoModel.from_pretrained(folder, dtype=torch.float32).eval()(**inputs).last_hidden_state
+    real = inputs["attention_mask"][..., None]
+    expected = torch.nn.functional.normalize((hidden * real).sum(1) / real.sum(1), dim=1)
+    model = zoo.load(folder)
+    with pytest.warns(UserWarning, match=r"^1 of 2 texts have more than the 256 tokens .* up to 802"):
+        torch.testing.assert_close(model.embed(texts), expected, rtol=1e-4, atol=2e-5)
+    zoo.save(model, tmp_path / "ours")
+    assert zoo.load(tmp_path / "ours").conventions.max_length == 256
+
+
 def test_to_fill_is_refused_since_it_has_no_head(folder: Path) -> None:
     with pytest.raises(ZooError, match="no head 'language_model'"):
         zoo.load(folder).fill("The [MASK] sees the cat.")

@@ -105,43 +105,6 @@ def test_what_the_first_files_leave_to_their_classes(tmp_path: Path) -> None:
     assert transformers.MarianConfig().forced_eos_token_id == 0
 
 
-@pytest.mark.parametrize(
-    "mode, pooling",
-    [
-        ("mean_tokens", "mean"),
-        ("cls_token", "first"),
-        ("lasttoken", "last"),
-        ("max_tokens", "max_tokens"),
-    ],
-)
-def test_sentence_transformers_pooling(mode: str, pooling: str, tmp_path: Path) -> None:
-    kinds = ["Transformer", "Pooling", "Normalize"]
-    modules = [{"type": f"sentence_transformers.models.{kind}", "path": f"1_{kind}"} for kind in kinds]
-    modes = {"word_embedding_dimension": 8, "pooling_mode_mean_tokens": False, f"pooling_mode_{mode}": True}
-    found = conventions(tmp_path, modules_json=modules, **{"1_Pooling__config_json": modes})
-    assert (found.pooling, found.normalize) == (pooling, True)
-    dense = [{"type": f"sentence_transformers.models.{kind}"} for kind in ("Transformer", "Dense")]
-    found = conventions(tmp_path, modules_json=dense)
-    assert (found.pooling, found.normalize) == ("Dense", False)
-
-
-def test_a_pooling_lies_where_modules_say(tmp_path: Path) -> None:
-    modules = [{"type": "sentence_transformers.models.Pooling", "path": "2_Pooling"}]
-    with pytest.raises(CheckpointError, match=r"2_Pooling/config\.json is missing"):
-        conventions(tmp_path, modules_json=modules, **{"1_Pooling__config_json": {"pooling_mode_lasttoken": True}})
-    modes = {"pooling_mode_cls_token": True, "include_prompt": False}
-    assert conventions(tmp_path, **{"2_Pooling__config_json": modes}).pooling == "first"
-    for path in ("../2_Pooling", "/2_Pooling", None):
-        with pytest.raises(CheckpointError, match="path must be a folder beside it"):
-            conventions(tmp_path, modules_json=[{**modules[0], "path": path}])
-    said = {"prompts": {"query": "query: ", "text": ""}, "default_prompt_name": "query"}
-    found = conventions(tmp_path, modules_json=modules, config_sentence_transformers_json=said)
-    assert (found.prompt, found.pooling) == ("query: ", "first + include_prompt=false")
-    said["default_prompt_name"] = "other"
-    with pytest.raises(CheckpointError, match="prompts has no 'other'"):
-        conventions(tmp_path, config_sentence_transformers_json=said)
-
-
 def test_templates_wherever_they_stand(tmp_path: Path) -> None:
     config = {"eos_token": "</s>", "bos_token": {"content": "<s>", "lstrip": False}, "chat_template": "one"}
     tokens = {"bos_token": "<s>", "eos_token": "</s>"}
@@ -161,7 +124,6 @@ def test_templates_wherever_they_stand(tmp_path: Path) -> None:
         {"generation_config_json": []},
         {"generation_config_json": "{"},
         {"tokenizer_config_json": "["},
-        {"1_Pooling__config_json": "[]", "modules_json": [{"type": "Pooling", "path": "1_Pooling"}]},
     ],
     ids=str,
 )

@@ -25,6 +25,7 @@ class Conventions(NamedTuple):
         pooling: how `embed` makes one vector of a text, unless it is told.
         normalize: whether its vectors have length 1, unless it is told.
         prompt: what `embed` puts before each text, unless it is told.
+        max_length: how many tokens of a text `embed` reads, special ones included, unless it is told; None: all.
         template: how a conversation is written as a text; None: it was not trained on conversations.
         suggestions: settings of generation that its maker suggests, by transformers' names; kept, never applied.
         end_stops: whether the tokenizer's `end` token ends a text, beside `stop`.
@@ -45,6 +46,7 @@ class Conventions(NamedTuple):
     end_stops: bool = True
     carried: Mapping[str, Mapping[str, Any]] | None = None
     prompt: str = ""
+    max_length: int | None = None
 
     @classmethod
     def of(cls, usage: Mapping[str, Any], place: str) -> Conventions:
@@ -70,6 +72,7 @@ class Conventions(NamedTuple):
             and isinstance(given.get("pooling", ""), str)
             and isinstance(given.get("prompt", ""), str)
             and isinstance(given.get("normalize", False), bool)
+            and (given.get("max_length") is None or (type(given["max_length"]) is int and given["max_length"] >= 1))
             and isinstance(given.get("template"), ChatTemplate | None)
             and isinstance(given.get("suggestions"), Mapping | None)
             and isinstance(given.get("end_stops", True), bool)

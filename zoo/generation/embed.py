@@ -1,25 +1,30 @@
 """One vector for each text: the hidden states of its tokens, pooled.
 
-Of an encoder-decoder it is the encoder that reads the text. The special tokens around a text count as its tokens, as
-in sentence-transformers (Reimers & Gurevych 2019, arXiv:1908.10084). A new way of pooling is a function and a row.
+Of an encoder-decoder it is the encoder that reads the text. The special tokens around a text count as its tokens, and
+a text that is longer than a model should read loses its end, as in sentence-transformers (Reimers & Gurevych 2019,
+arXiv:1908.10084). A new way of pooling is a function and a row.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from zoo.errors import ConfigError
 from zoo.generation.batching import batches_by_length
-from zoo.generation.counts import of_text
+from zoo.generation.counts import check_count, of_text
 from zoo.generation.finite import check_numbers
 from zoo.generation.generate import padded
+from zoo.generation.prompts import frame_of
 from zoo.generation.room import check_length, warn_past_length
 from zoo.models.base import Model
 from zoo.models.encoder_decoder import EncoderDecoder
 from zoo.registry import Registry
+from zoo.tokenizer.tokenizer import Tokenizer
 
 Pooling = Callable[[Tensor, Tensor], Tensor]
 """Hidden states (B, T, D) and which of them belong to the text (B, T) bool, padding on the right → (B, D)."""
@@ -41,6 +46,43 @@ def last_of_all(hidden_BTD: Tensor, real_BT: Tensor) -> Tensor:
 
 
 POOLINGS: Registry[Pooling] = Registry("pooling", {"mean": mean_of_all, "first": first_of_all, "last": last_of_all})
+
+
+def rows_to_embed(kind: str, tokenizer: Tokenizer, texts: Sequence[str], max_length: int | None) -> list[list[int]]:
+    """The ids of each text with the special tokens around it; those of an empty text may be none.
+
+    A text of more than `max_length` ids, special ones included, loses what is too much at its end, with one warning
+    that counts such texts.
+
+    Raises:
+        ConfigError: so few ids that the special ones leave no room. DataError: a text has characters that the tokenizer
+            does not know.
+    """
+    if max_length is not None:
+        check_count(max_length, "max_length")
+    rows, lengths_cut = [], []
+    for tokens in tokenizer.encode_batch(texts):
+        before, after = frame_of(kind, tokenizer, tokens.tolist(), goes_on=False)
+        length = len(before) + len(tokens) + len(after)
+        if max_length is not None and length > max_length:
+            room = max_length - len(before) - len(after)
+            if room < 1:
+                raise ConfigError(
+                    f"{max_length} leaves no token to a text beside the {len(before) + len(after)} special ones; take "
+                    "more",
+                    "max_length",
+                )
+            tokens = tokens[:room]
+            lengths_cut.append(length)
+        rows.append([*before, *tokens.tolist(), *after])
+    if lengths_cut:
+        which = "the text has" if len(texts) == 1 else f"{len(lengths_cut)} of {len(texts)} texts have"
+        warnings.warn(
+            f"{which} more than the {max_length} tokens that embed reads of each (max_length), up to "
+            f"{max(lengths_cut)}: the rest is left out",
+            stacklevel=3,
+        )
+    return rows
 
 
 @torch.no_grad()  # not inference mode: what comes back may be trained on

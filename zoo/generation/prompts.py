@@ -20,13 +20,14 @@ class Frame(NamedTuple):
     after: tuple[int, ...]
 
 
-def frame_of(kind: str, tokenizer: Tokenizer, tokens: Sequence[int]) -> Frame:
+def frame_of(kind: str, tokenizer: Tokenizer, tokens: Sequence[int], *, goes_on: bool = True) -> Frame:
     """What belongs before and after the tokens of a text and is not written out in it.
 
     Args:
-        kind: of the model; behind a decoder's text, which may be gone on with, stands nothing.
+        kind: of the model.
         tokenizer: of the model.
         tokens: of the text.
+        goes_on: whether a decoder's text may be gone on with, so that nothing stands behind it.
     """
     before, after = tokenizer.frame
     if not before and not after and kind == "encoder":
@@ -35,7 +36,7 @@ def frame_of(kind: str, tokenizer: Tokenizer, tokens: Sequence[int]) -> Frame:
         after = (tokenizer.role("end"),)
     if tuple(tokens[: len(before)]) == before:
         before = ()  # written out in the text already, as chat templates do
-    return Frame(before, () if kind == "decoder" else after)
+    return Frame(before, () if kind == "decoder" and goes_on else after)
 
 
 def framed(kind: str, tokenizer: Tokenizer, tokens: Sequence[int]) -> list[int]:

@@ -4,8 +4,7 @@
                                                         forced_eos_token_id, bad_words_ids, suppress_tokens,
                                                         begin_suppress_tokens
     chat_template.jinja, tokenizer_config.json          the chat template and the special tokens that it may name
-    modules.json, the config.json of its pooling,       how sentence-transformers makes one vector of a text
-    config_sentence_transformers.json
+    modules.json and what belongs to it                 how a vector is made of a text (`sentence_transformers.py`)
 
 What comes back is plain data, for `zoo.generation.conventions.Conventions`. Other settings of generation (temperature,
 lengths, beams) are what the maker suggests (`suggestions.py`): they are kept, and nobody who calls `generate` here has
@@ -18,19 +17,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from zoo.checkpoint.disk import read_json
+from zoo.checkpoint.disk import read_json_object
 from zoo.errors import CheckpointError
 from zoo.interop.base import ARCHITECTURES
 from zoo.interop.folder import CONFIG_NAME, GENERATION_NAME, plain_file
+from zoo.interop.sentence_transformers import read_sentence_transformers
 from zoo.interop.suggestions import suggested
 
 MAX_BYTES = 16 << 20
-POOLING_MODES = {
-    "pooling_mode_mean_tokens": "mean",
-    "pooling_mode_cls_token": "first",
-    "pooling_mode_lasttoken": "last",
-}
-"""sentence-transformers' name of a pooling → ours."""
 FORCED_END = {"bart": 2, "marian": 0}
 """forced_eos_token_id where neither file has it, as transformers' config classes say."""
 ENDS = {"bart": 2, "mt5": 1, "t5": 1}
@@ -43,7 +37,6 @@ CARRIED: Mapping[str, tuple[str, ...]] = {
     GENERATION_NAME: ("bos_token_id", "pad_token_id"),
 }
 """Fields of each file that transformers reads and our models have no place for, all or some of them."""
-PLAIN_MODULES = ("Transformer", "Pooling", "Normalize")
 TEMPLATE_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 
@@ -53,7 +46,7 @@ def read_usage(folder: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: one of the files is damaged.
     """
-    return {**_ends(folder), **_pooling(folder), **_template(folder)}
+    return {**_ends(folder), **read_sentence_transformers(folder), **_template(folder)}
 
 
 def _ends(folder: Path) -> dict[str, Any]:
@@ -145,53 +138,6 @@ def _ids(value: Any, folder: Path, name: str) -> list[int]:
     return ids
 
 
-def _pooling(folder: Path) -> dict[str, Any]:
-    """How sentence-transformers makes a vector: what its modules are, and the prompt that it puts before each text."""
-    modules = _content(folder, "modules.json")
-    if not isinstance(modules, list):
-        return {}
-    found = [module for module in modules if isinstance(module, Mapping)]
-    kinds = [str(module.get("type")).rpartition(".")[2] for module in found]
-    config: dict[str, Any] = {}
-    for kind, module in zip(kinds, found, strict=True):
-        if kind == "Pooling":
-            config = _module_config(folder, module.get("path"))
-    modes = [name for name, chosen in config.items() if name.startswith("pooling_mode_") and chosen is True]
-    names = [POOLING_MODES.get(mode, mode.removeprefix("pooling_mode_")) for mode in modes]
-    names += [kind for kind in kinds if kind not in PLAIN_MODULES]
-    prompt = _default_prompt(folder)
-    if prompt and config.get("include_prompt") is False:
-        names.append("include_prompt=false")
-    # What we cannot do keeps its name, so that `embed` refuses it by that name.
-    usage = {"normalize": "Normalize" in kinds, **({"pooling": " + ".join(names)} if names else {})}
-    return {**usage, **({"prompt": prompt} if prompt else {})}
-
-
-def _module_config(folder: Path, path: Any) -> dict[str, Any]:
-    """The config of a module of modules.json, which lies in a folder in the model's own."""
-    if not isinstance(path, str) or path in ("", ".", "..") or Path(path).name != path:
-        raise CheckpointError(f"{folder / 'modules.json'} is damaged: path must be a folder beside it, not {path!r}")
-    if not (folder / path / CONFIG_NAME).is_file():
-        raise CheckpointError(
-            f"{folder / path / CONFIG_NAME} is missing: modules.json says that it holds how vectors are pooled; fetch "
-            "the folder again"
-        )
-    return _object(folder, f"{path}/{CONFIG_NAME}")
-
-
-def _default_prompt(folder: Path) -> str:
-    """What sentence-transformers puts before each text unasked; "" is nothing."""
-    name = "config_sentence_transformers.json"
-    config = _object(folder, name)
-    chosen, prompts = config.get("default_prompt_name"), config.get("prompts")
-    if chosen is None:
-        return ""
-    prompt = prompts.get(chosen) if isinstance(prompts, Mapping) and isinstance(chosen, str) else None
-    if not isinstance(prompt, str):
-        raise CheckpointError(f"{folder / name} is damaged: prompts has no {chosen!r}, which default_prompt_name says")
-    return prompt
-
-
 def _template(folder: Path) -> dict[str, Any]:
     config = _object(folder, "tokenizer_config.json")
     source = config.get("chat_template")
@@ -219,12 +165,4 @@ def _spelling(token: Any) -> str | None:
 
 
 def _object(folder: Path, name: str) -> dict[str, Any]:
-    found = _content(folder, name)
-    if found is not None and not isinstance(found, dict):
-        raise CheckpointError(f"{folder / name} is damaged: it must hold a JSON object")
-    return found or {}
-
-
-def _content(folder: Path, name: str) -> Any:
-    """The content of a JSON file of the folder; None where it is missing."""
-    return read_json(plain_file(folder, name), MAX_BYTES) if (folder / name).is_file() else None
+    return read_json_object(plain_file(folder, name), MAX_BYTES)
