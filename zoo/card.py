@@ -6,7 +6,7 @@ a model is saved or exported from there, and goes along from then on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -130,6 +130,7 @@ def page(name: str, model: Model, tokenizer: Tokenizer | None, facts: Facts, ope
     parts = [
         f"---\nlibrary_name: {library}\ntags:\n- zoo\n- {model.config.kind.replace('_', '-')}\n---\n\n# {name}\n",
         _section("Architecture", _architecture(model, facts)),
+        _differences(facts.get("differences", ())),
         _section("Tokenizer", _tokenizer(tokenizer)),
         _section("Data", _data(facts.get("data", {}))),
         _section("Training", _training(facts.get("training", {}))),
@@ -137,6 +138,12 @@ def page(name: str, model: Model, tokenizer: Tokenizer | None, facts: Facts, ope
         f"## How to open it\n\n{_how(opened, tokenizer is not None)}",
     ]
     return "\n".join(part for part in parts if part)
+
+
+def _differences(told: Sequence[str]) -> str:
+    """What is put otherwise here than in the model that was exported."""
+    lines = "\n".join(f"- {difference}" for difference in told)
+    return f"### Put otherwise than it was trained, with the same outputs\n\n{lines}\n" if told else ""
 
 
 def _section(title: str, rows: Mapping[str, object]) -> str:

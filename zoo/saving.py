@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 from zoo.card import Facts, Opened, gather, page
 from zoo.checkpoint.folder import write_folder
 from zoo.checkpoint.model import PAGE_NAME, save_model
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, quoted
+from zoo.interop.attempt import Attempt
 from zoo.interop.export import SHARD_BYTES, find_architecture, write_transformers
 from zoo.interop.folder import CONFIG_NAME, GENERATION_NAME
 from zoo.loading import load
@@ -35,7 +37,7 @@ def save(model: Pretrained | Model, folder: str | Path, tokenizer: Tokenizer | N
 
     Raises:
         CheckpointError: the folder exists or cannot be written.
-        ConfigError: `model` has a tokenizer already.
+        ConfigError: `model` is none, or has a tokenizer already.
     """
     held, target = _held(model, tokenizer), Path(folder).expanduser()
     facts = facts_of(held)
@@ -74,35 +76,37 @@ def export(
     Returns:
         The class of transformers that opens the folder.
 
+    Warns of what is put otherwise than in the model and no output depends on (`Attempt.differences`), as the card does.
+
     Raises:
-        ConfigError: no architecture takes the model (each near one with the reason), or not the one that is asked for.
+        ConfigError: no architecture takes the model (with all that stands in the way of the nearest), or not the one
+            that is asked for; `model` is none, or `shard_bytes` is no number of bytes.
         CheckpointError: the folder exists or cannot be written, or there is no model to export.
     """
     if format not in FORMATS:
         raise ConfigError(unknown_name("format", format, FORMATS), "format")
-    if isinstance(model, str | Path):
-        held = load(model, which=which, weights=weights)
-    else:
-        held = _held(model, tokenizer)
-    name = find_architecture(held.config, architecture, held.architecture)
+    if type(shard_bytes) is not int or shard_bytes < 1:
+        raise ConfigError(f"{quoted(shard_bytes)} is no number of bytes; give a whole one, as 5 << 30", "shard_bytes")
+    held = _opened(model, tokenizer, which, weights)
+    written = find_architecture(held.config, architecture, held.architecture)
     target = Path(folder).expanduser()
-    opened = ""
+    options: dict[str, Any] = {"shard_bytes": shard_bytes, "told": told}
+    write_folder(target, lambda temporary: _fill(temporary, target.name, held, written, options), format=EXPORT_FORMAT)
+    for difference in written.differences():
+        warnings.warn(f"{folder}: {difference}", stacklevel=2)
+    return written.opened
 
-    def write(temporary: Path) -> None:
-        nonlocal opened
-        ids, carried = _ids(held), (held.conventions.carried or {}).get(CONFIG_NAME)
-        options: dict[str, Any] = {"shard_bytes": shard_bytes, "carried": carried, "told": told}
-        opened = write_transformers(held.model, ids, temporary, name, **options)["architectures"][0]
-        if held._tokenizer is not None:
-            has_segments = held.config.embedding.num_segments > 0
-            write_for_transformers(held._tokenizer, temporary, held.config.kind, _fields(held), has_segments)
-        how = Opened("model = zoo.load(folder)", opened)
-        facts = {**facts_of(held), "architecture": name}
-        text = page(target.name, held.model, held._tokenizer, facts, how)
-        (temporary / PAGE_NAME).write_text(text, encoding="utf-8")
 
-    write_folder(target, write, format=EXPORT_FORMAT)
-    return opened
+def _fill(folder: Path, name: str, held: Pretrained, written: Attempt, options: dict[str, Any]) -> None:
+    """Writes what transformers opens into an empty folder, and the card of that name."""
+    carried = (held.conventions.carried or {}).get(CONFIG_NAME)
+    write_transformers(held.model, _ids(held), folder, written, carried=carried, **options)
+    if held._tokenizer is not None:
+        has_segments = held.config.embedding.num_segments > 0
+        write_for_transformers(held._tokenizer, folder, held.config.kind, _fields(held), has_segments)
+    how = Opened("model = zoo.load(folder)", written.opened)
+    facts = {**facts_of(held), "architecture": written.architecture, "differences": written.differences()}
+    (folder / PAGE_NAME).write_text(page(name, held.model, held._tokenizer, facts, how), encoding="utf-8")
 
 
 def facts_of(model: Pretrained) -> Facts:
@@ -142,12 +146,25 @@ def _fields(model: Pretrained) -> dict[str, Any]:
     return fields if template is None else {**fields, "chat_template": template.source}
 
 
+def _opened(
+    model: Pretrained | Model | str | Path, tokenizer: Tokenizer | None, which: str, weights: str
+) -> Pretrained:
+    """The model that is given, or lies in the folder that is."""
+    if isinstance(model, str | Path):
+        model = load(model, which=which, weights=weights)
+    elif (which, weights) != ("newest", "raw"):
+        raise ConfigError("which and weights choose a checkpoint of a run; give its folder to use them", "which")
+    return _held(model, tokenizer)
+
+
 def _held(model: Pretrained | Model, tokenizer: Tokenizer | None) -> Pretrained:
-    if not isinstance(model, Pretrained):
+    if not isinstance(model, Pretrained | Model):
+        raise ConfigError(f"{quoted(model)} is no model; give a Model, or what zoo.load(folder) returns", "model")
+    if isinstance(model, Model):
         was_training = model.training
         held = Pretrained(model, tokenizer)
         model.train(was_training)
         return held
     if tokenizer is not None:
-        raise ConfigError("the model has one with it; give zoo.save its `.model` to save another", "tokenizer")
+        raise ConfigError("the model has one with it; give its `.model` beside another", "tokenizer")
     return model

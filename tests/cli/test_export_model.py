@@ -30,3 +30,14 @@ def test_what_cannot_be_exported_is_told(workshop: Workshop, command: Command, t
     assert "unknown format 'onnx'" in command("export", run, tmp_path / "out", "--format", "onnx").err
     assert "bert has no" in command("export", run, tmp_path / "out", "--architecture", "bert").err
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_put_otherwise_is_told(workshop: Workshop, command: Command, tmp_path: Path) -> None:
+    model = zoo.create_model("gpt2", vocab_size=50, vocab_multiple=64, dim=16, num_layers=1, num_heads=2, max_length=16)
+    zoo.save(model, tmp_path / "model")
+    told = command("export", str(tmp_path / "model"), str(tmp_path / "out"))
+    assert told.status == 0
+    assert "note: " in told.err
+    assert "/out: the 14 spare rows of the token table (vocab_multiple) are left out" in told.err
+    opened = transformers.GPT2LMHeadModel.from_pretrained(tmp_path / "out")
+    assert opened.lm_head.weight.shape == (50, 16)

@@ -107,6 +107,12 @@ def with_a_bias_and_sinusoids(model: Any) -> None:
         del model.final_logits_bias
         generator = torch.Generator().manual_seed(2)
         model.final_logits_bias = nn.Parameter(torch.randn(bias.shape, generator=generator, dtype=bias.dtype))
+    with_sinusoids(model)
+
+
+@torch.no_grad()
+def with_sinusoids(model: Any) -> None:
+    """Marian's table in float64; theirs is rounded to float32 whatever the weights are."""
     for module in model.modules():
         if isinstance(module, MarianSinusoidalPositionalEmbedding):
             length, dim = module.weight.shape

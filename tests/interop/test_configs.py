@@ -64,10 +64,10 @@ def test_initialization_and_kernel_are_no_matter() -> None:
 
 
 def test_another_family() -> None:
-    with pytest.raises(ConfigError, match="gpt2 has no model with exactly"):
-        write_config("gpt2", model_config("bert-nano"))
-    with pytest.raises(ConfigError):
-        write_config("gpt2", model_config("t5-nano"))
+    """Nothing else is told then: everything about a decoder is otherwise than about an encoder."""
+    for name, kind in (("bert-nano", "encoder"), ("t5-nano", "encoder_decoder")):
+        with pytest.raises(ConfigError, match=f"^kind: gpt2 has no place for '{kind}'; there it is 'decoder'$"):
+            write_config("gpt2", model_config(name))
 
 
 def test_errors_name_the_field_and_its_values() -> None:

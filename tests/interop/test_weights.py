@@ -1,12 +1,15 @@
 """Weights both ways: nothing is lost, and everything that does not fit is named at once."""
 
+import dataclasses
+
 import pytest
 import torch
 from torch import Tensor
 
 from zoo.errors import CheckpointError, ConfigError
 from zoo.interop import ARCHITECTURES, from_zoo, read_config, to_zoo, write_config
-from zoo.interop.weights import plan_of
+from zoo.interop.attempt import attempt
+from zoo.interop.weights import changed_weights, plan_of
 from zoo.models import Model
 from zoo.models.create import create_model
 
@@ -84,6 +87,38 @@ def test_ours_are_checked_as_well() -> None:
         CheckpointError, match=r"missing: backbone\.stack\.norm\.weight; left over: backbone\.stack\.extra"
     ):
         from_zoo("gpt2", weights, model.config)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_of_a_changed_config_spare_rows_go_and_zeros_come(tied: bool) -> None:
+    changes = {"vocab_multiple": 8, "norm": {"bias": False}, "attention": {"key_bias": False}}
+    model = create_model("gpt-nano", **TINY, **changes, heads={"language_model": {"tied": tied}}).bfloat16()
+    weights, config = model.state_dict(), attempt("gpt2", model.config).config
+    found = changed_weights(weights, model.config, config)
+    expected = config.build_unset().bfloat16()
+    expected.load_state_dict(found)  # all that it needs, and nothing else
+    for name, tensor in found.items():
+        assert tensor.dtype == torch.bfloat16
+        if name in weights:
+            assert torch.equal(tensor, weights[name][: len(tensor)])
+        else:
+            assert name.endswith(("norm.bias", "before.bias", "key.bias"))
+            assert not tensor.any()
+    assert found["backbone.embedding.tokens.weight"].shape == (11, 8)
+    again = to_zoo("gpt2", from_zoo("gpt2", found, config), write_config("gpt2", config))
+    assert all(torch.equal(again[name], tensor) for name, tensor in found.items())
+
+
+def test_weights_of_another_config_are_not_changed() -> None:
+    model = tiny("gpt2")
+    config = attempt("gpt2", dataclasses.replace(model.config, vocab_multiple=8)).config
+    weights = model.state_dict()
+    assert changed_weights(weights, model.config, model.config) is weights
+    other = dataclasses.replace(model.config, vocab_size=9)
+    with pytest.raises(
+        CheckpointError, match=r"wrong shape: backbone.embedding.tokens.weight is \(11, 8\), not \(9, 8\)"
+    ):
+        changed_weights(weights, other, config)
 
 
 def test_a_model_that_has_no_place_there() -> None:

@@ -21,8 +21,9 @@ from zoo.interop import (
     roberta,
     t5,
 )
+from zoo.interop.attempt import write_config
 from zoo.interop.base import ARCHITECTURES, Architecture, Field, Rule
-from zoo.interop.configs import read_config, write_config
+from zoo.interop.configs import read_config
 from zoo.interop.weights import from_zoo, left_out, to_zoo
 
 __all__ = [

@@ -1,25 +1,18 @@
-"""The config of a foreign model to ours and back, by the tables."""
+"""The config of a foreign model to ours, by the tables; `attempt.py` is the way back."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Container, Iterable, Mapping
-from fnmatch import fnmatch
 from typing import Any
 
-from zoo.config import build, difference, flatten, to_mapping
+from zoo.config import build, flatten
 from zoo.errors import ConfigError, quoted
-from zoo.heads.classifier import LabelledConfig
-from zoo.interop.base import ARCHITECTURES, LABELS, POOLER, Architecture, Field, Mapped, is_base_model, tied
+from zoo.interop.base import ARCHITECTURES, LABELS, POOLER, Architecture, Field, Mapped
 from zoo.interop.faults import Faults, check_number
-from zoo.interop.labels import read_labels, write_labels
+from zoo.interop.labels import read_labels
 from zoo.models import ModelConfig
-from zoo.models.encoder_decoder import EncoderDecoderConfig
-from zoo.nn.layer import LayerConfig
 from zoo.registry import unknown_name
-
-ABSENT = object()
-"""What stands for a setting that a config does not have, where null is a value."""
 
 
 def read_config(architecture: str, config: Mapping[str, Any], tensors: Container[str] | None = None) -> ModelConfig:
@@ -48,8 +41,8 @@ def read_config(architecture: str, config: Mapping[str, Any], tensors: Container
     }
     for field in table.fields:
         value = faults.take(field.default, _to_ours, field, theirs.get(field.name, field.default))
-        for path in _present(field.ours, heads):
-            _put(settings, path, value)
+        for path in present(field.ours, heads):
+            put(settings, path, value)
     for field in table.fields:
         if field.name in theirs:
             faults.take(None, check_number, field, theirs[field.name], settings)
@@ -58,12 +51,12 @@ def read_config(architecture: str, config: Mapping[str, Any], tensors: Container
         found = faults.read_group(
             group.names, group.read, {field.name: field.default for field in table.fields} | sound
         )
-        for path in _present(found, heads):
-            _put(settings, path, found[path])
+        for path in present(found, heads):
+            put(settings, path, found[path])
     faults.raise_any(table.name)
     lacks_output = bool(table.output) and tensors is not None and f"{table.output}.weight" not in tensors
     if lacks_output and "language_model" in heads:
-        _put(settings, "heads.language_model.tied", True)
+        put(settings, "heads.language_model.tied", True)
     if "decoder" in settings:
         settings["decoder"] = _what_differs(settings["decoder"], settings)
     try:
@@ -77,40 +70,7 @@ def read_config(architecture: str, config: Mapping[str, Any], tensors: Container
     return model
 
 
-def write_config(architecture: str, config: ModelConfig) -> Mapped:
-    """The foreign config of our model, as plain data for a config.json.
-
-    Args:
-        architecture: a name of ARCHITECTURES.
-        config: our model.
-
-    Raises:
-        ConfigError: a setting of ours that the architecture has no place for, by its name.
-    """
-    table = ARCHITECTURES[architecture]
-    missing = {POOLER} - {*config.heads} if is_base_model(config) and table.pooler else set()
-    classes = [name for name, heads in table.classes.items() if {*heads} == {*config.heads} | missing]
-    if not classes:
-        able = "; ".join(f"{name}: {', '.join(heads)}" for name, heads in table.classes.items())
-        raise ConfigError(f"{architecture} has no model with exactly {sorted(config.heads)} ({able})", "heads")
-    _refuse_other_kinds(table, config)
-    ours = flatten(_spelled_out(config))
-    theirs: Mapped = {"model_type": table.name, "architectures": classes[:1]}
-    for field in table.fields:
-        found = ((path, _get(ours, path)) for path in _present(field.ours, (*config.heads,)))
-        path, value = next(((path, value) for path, value in found if value is not ABSENT), ("", ABSENT))
-        if value is not ABSENT:
-            _put(theirs, field.name, _to_theirs(field, path, value))
-    for group in table.together:
-        for name, value in group.write(config).items():
-            _put(theirs, name, value)
-    theirs |= write_labels(config)
-    lacks = bool(missing) or (bool(table.output) and tied(config))
-    _refuse_loss(table.name, config, read_config(architecture, theirs, () if lacks else None))
-    return theirs
-
-
-def _present(paths: Iterable[str], heads: tuple[str, ...]) -> list[str]:
+def present(paths: Iterable[str], heads: tuple[str, ...]) -> list[str]:
     """Where a field goes with us, but for the heads that the model lacks."""
     return [path for path in paths if not path.startswith("heads.") or path.split(".")[1] in heads]
 
@@ -155,16 +115,7 @@ def _to_ours(field: Field, value: Any) -> Any:
     raise ConfigError(f"{value!r} is not covered; it must be one of {', '.join(map(repr, field.values))}", field.name)
 
 
-def _to_theirs(field: Field, path: str, value: Any) -> Any:
-    if field.values is None:
-        return value
-    for theirs, ours in field.values.items():
-        if {**value, **ours} == value if isinstance(ours, dict) else ours == value:
-            return theirs
-    raise ConfigError(f"{value!r} has no foreign {field.name}; it must be one of {[*field.values.values()]}", path)
-
-
-def _put(settings: Mapped, path: str, value: Any) -> None:
+def put(settings: Mapped, path: str, value: Any) -> None:
     """Sets a dotted path; a group is set key by key."""
     *groups, last = path.split(".")
     for group in groups:
@@ -175,81 +126,6 @@ def _put(settings: Mapped, path: str, value: Any) -> None:
         settings[last] = copy.deepcopy(value)
 
 
-def _get(flat: Mapped, path: str) -> Any:
-    """What a flattened config has at a dotted path: a value, a group, or ABSENT."""
-    if path in flat:
-        return flat[path]
-    group = {name.removeprefix(f"{path}."): value for name, value in flat.items() if name.startswith(f"{path}.")}
-    return group or ABSENT
-
-
 def _what_differs(decoder: Mapped, encoder: Mapped) -> Mapped:
     """Foreign configs say the numbers of both sides, ours those of the decoder only where they differ."""
     return {name: value for name, value in decoder.items() if value is not None and value != encoder.get(name)}
-
-
-def _spelled_out(config: ModelConfig) -> Mapped:
-    """Our config as plain data, with the numbers that null stands for and all settings of a decoder."""
-    settings = _with_numbers(config)
-    if isinstance(config, EncoderDecoderConfig):
-        settings["decoder"] = _with_numbers(config.decoder_config())
-    return settings
-
-
-def _with_numbers(config: LayerConfig) -> Mapped:
-    settings: Mapped = to_mapping(config)
-    heads = config.attention_heads
-    settings["num_kv_heads"], settings["head_dim"] = heads.num_kv_heads, heads.head_dim
-    settings["feed_forward_dim"] = config.inner_dim
-    return settings
-
-
-OF_LAYERS = ("attention", "attention_placement", "block", "feed_forward", "feed_forward_dim", "residual")
-"""What only layers read: a stack that changes it for some of them means nothing else by it."""
-
-
-NO_MATTER = ("initialization.*", "*attention.kernel", "*balancing.rate")
-"""What decides neither outputs nor gradients: how weights were drawn, which kernel computes, how a bias moves."""
-
-
-def _what_is_computed(config: ModelConfig, by_layer: bool) -> Mapped:
-    """What of our config decides outputs and gradients, flattened.
-
-    Args:
-        config: ours.
-        by_layer: whether each layer is listed by itself, as where `layers` changes some: it may do so in many ways.
-    """
-    settings = _spelled_out(config)
-    for name, head in config.heads.items():
-        if isinstance(head, LabelledConfig):
-            settings["heads"][name]["labels"] = [*head.label_names]
-    for side in config.sides() if by_layer else ():
-        stack = settings[side.key] if side.key else settings
-        for name in (*OF_LAYERS, *(("positions",) if side.stack.positions.by_layer else ())):
-            del stack[name]
-        layers = enumerate(side.stack.layer_configs())
-        stack["layers"] = {str(number): _with_numbers(layer) for number, layer in layers}
-    return {
-        path: value
-        for path, value in flatten(settings).items()
-        if not any(fnmatch(path, pattern) for pattern in NO_MATTER)
-    }
-
-
-def _refuse_other_kinds(table: Architecture, config: ModelConfig) -> None:
-    """Raises where a setting that holds for every model of the architecture is another one."""
-    ours = flatten(_spelled_out(config))
-    for path, value in flatten(table.constant).items():
-        group = path.split(".")
-        if group[0] == "initialization" or (group[0] == "heads" and group[1] not in config.heads):
-            continue
-        if ours.get(path, ABSENT) != value:
-            raise ConfigError(f"{table.name} has no place for {ours.get(path)!r}; there it is {value!r}", path)
-
-
-def _refuse_loss(architecture: str, config: ModelConfig, again: ModelConfig) -> None:
-    """Raises where what was written reads back as another model."""
-    by_layer = bool(config.layers or again.layers)
-    ours, theirs = (_what_is_computed(model, by_layer) for model in (config, again))
-    for path, mine, other in difference(ours, theirs):
-        raise ConfigError(f"{architecture} has no place for {mine!r}; there it is {other!r}", path)

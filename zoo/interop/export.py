@@ -1,9 +1,9 @@
 """Our models as folders that transformers opens: config.json, safetensors (in shards where large),
 generation_config.json.
 
-The architecture is found by trying the tables: the one whose config takes ours, every setting of it. Several can take
-it (what Llama computes, Mistral without a window computes too); then the one that is preferred is written, or the
-first.
+The architecture is found by trying the tables: the one whose config takes ours, every setting of it, or all but those
+that no output depends on (`attempt.py`). Several can take it (what Llama computes, Mistral without a window computes
+too); then the one that is preferred is written, or the first.
 """
 
 from __future__ import annotations
@@ -17,68 +17,59 @@ from torch import Tensor
 
 from zoo.checkpoint.disk import ensure_space
 from zoo.checkpoint.tensors import save_tensors
-from zoo.config import flatten, to_mapping
 from zoo.errors import ConfigError
-from zoo.interop.base import ARCHITECTURES, LABELS, Architecture, Mapped
-from zoo.interop.configs import write_config
+from zoo.interop.attempt import Attempt, attempt, lines
+from zoo.interop.base import ARCHITECTURES, LABELS, Mapped
 from zoo.interop.folder import CONFIG_NAME, GENERATION_NAME, INDEX_NAME, WEIGHTS_NAME
 from zoo.interop.suggestions import SUGGESTIONS
-from zoo.interop.weights import Plan, fit, plan_of, same_numbers
+from zoo.interop.weights import Plan, Weights, changed_weights, fit, plan_of, same_numbers
 from zoo.models import Model, ModelConfig
 from zoo.registry import unknown_name
 
 SHARD_BYTES = 5 << 30
 """The most that one file of weights holds, as transformers has it."""
-MAX_NAMED = 5
-"""Of architectures that do not take a model, how many an error names with the reason."""
+MAX_NAMED = 3
+"""Of architectures that do not take a model, how many an error names with all that stands in the way."""
 
 
-def find_architecture(config: ModelConfig, asked: str | None = None, preferred: str | None = None) -> str:
-    """The foreign architecture that a model of ours is written as.
+def find_architecture(config: ModelConfig, asked: str | None = None, preferred: str | None = None) -> Attempt:
+    """Our model as one of a foreign architecture.
 
     Args:
         config: ours.
-        asked: the one that it must be; None: any that takes it.
-        preferred: of several that take it; None: the first by name.
+        asked: the architecture that it must be; None: any that takes it.
+        preferred: of several that take it as it is; None: the first by name. What takes it with changes comes later.
 
     Raises:
-        ConfigError: none takes it (with the reason of each near one), or the one that is asked for does not.
+        ConfigError: none takes it (with all that stands in the way of the nearest), or the one that is asked for does
+            not.
     """
     if asked is not None:
         if asked not in ARCHITECTURES:
             raise ConfigError(unknown_name("architecture", asked, ARCHITECTURES), "architecture")
-        write_config(asked, config)
-        return asked
-    reasons: dict[str, str] = {}
+        found = attempt(asked, config)
+        if found.obstacles:
+            raise found.refusal()
+        return found
     names = sorted(ARCHITECTURES, key=lambda name: (name != preferred, name))
-    for name in names:
-        try:
-            write_config(name, config)
-        except ConfigError as error:
-            reasons[name] = str(error)
-        else:
-            return name
-    near = sorted(names, key=lambda name: _distance(ARCHITECTURES[name], config))[:MAX_NAMED]
-    told = "".join(f"\n  {name}: {reasons[name]}" for name in near)
+    tried = sorted(
+        (attempt(name, config) for name in names),
+        key=lambda one: (any(error.key == "kind" for error in one.obstacles), len(one.obstacles), len(one.changes)),
+    )
+    if not tried[0].obstacles:
+        return tried[0]
+    told = "".join(f"\n  {one.architecture}:{lines(one.obstacles, 4)}" for one in tried[:MAX_NAMED])
     raise ConfigError(
         f"no architecture of transformers computes what this {config.kind} computes; the nearest, and what stands in "
         f"the way of each:{told}\nzoo.save keeps it as ours"
     )
 
 
-def _distance(table: Architecture, config: ModelConfig) -> int:
-    """How many of the settings that hold for every model of an architecture are others here; the family weighs most."""
-    ours = flatten(to_mapping(config))
-    settings = {path: value for path, value in flatten(table.constant).items() if not path.startswith("initialization")}
-    differing = sum(ours.get(path) != value for path, value in settings.items())
-    return differing + 100 * (settings.get("kind") != config.kind)
-
-
 def write_transformers(
     model: Model,
     ids: Mapping[str, Any],
     folder: Path,
-    architecture: str,
+    written: Attempt,
     *,
     shard_bytes: int = SHARD_BYTES,
     carried: Mapping[str, Any] | None = None,
@@ -90,7 +81,7 @@ def write_transformers(
         model: ours.
         ids: what generation asks for (bos_token_id, eos_token_id, …).
         folder: exists, and is empty.
-        architecture: one that takes the model.
+        written: the model as `find_architecture` has it.
         shard_bytes: the most that a file of weights holds.
         carried: fields of the config.json that the model came from, for those that its architecture does not say
             itself; None: it came from none, and `ids` fill config.json, too.
@@ -100,28 +91,27 @@ def write_transformers(
         The content of config.json.
 
     Raises:
-        ConfigError, CheckpointError: the architecture does not take the model, or it cannot be written.
+        CheckpointError: the weights are not those of the model's config, or they cannot be written.
     """
-    table = ARCHITECTURES[architecture]
-    written = write_config(architecture, model.config)
+    table = ARCHITECTURES[written.architecture]
     types = {str(parameter.dtype).removeprefix("torch.") for parameter in model.parameters()}
-    taken = {*written, *SUGGESTIONS}  # what is only suggested stands in generation_config.json alone
+    taken = {*written.fields, *SUGGESTIONS}  # what is only suggested stands in generation_config.json alone
     legal = table.harmless | LABELS
     source = ids if carried is None else carried
     said = {name: value for name, value in source.items() if name in legal and name not in taken}
-    config = {**written, **said, **({"dtype": types.pop()} if len(types) == 1 else {})}
+    config = {**written.fields, **said, **({"dtype": types.pop()} if len(types) == 1 else {})}
     _write_json(folder / CONFIG_NAME, config)
     if model.config.kind != "encoder" and "language_model" in model.config.heads:
         _write_json(folder / GENERATION_NAME, ids)
-    _write_weights(model, plan_of(table, model.config), folder, shard_bytes, told)
+    weights = changed_weights(model.state_dict(), model.config, written.config)
+    _write_weights(weights, plan_of(table, written.config), folder, shard_bytes, told)
     return config
 
 
 def _write_weights(
-    model: Model, plan: Plan, folder: Path, shard_bytes: int, told: Callable[[int, int], None] | None
+    given: Weights, plan: Plan, folder: Path, shard_bytes: int, told: Callable[[int, int], None] | None
 ) -> None:
     """Writes the weights, one file after the other: no more of them than one file holds is copied at a time."""
-    given = model.state_dict()
     fit(
         given,
         plan.ours,

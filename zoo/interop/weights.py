@@ -12,8 +12,9 @@ from torch import Tensor
 
 from zoo.checkpoint.model import listed
 from zoo.errors import CheckpointError
+from zoo.interop.attempt import write_config
 from zoo.interop.base import ARCHITECTURES, Architecture, Rule, is_base_model
-from zoo.interop.configs import read_config, write_config
+from zoo.interop.configs import read_config
 from zoo.interop.layouts import Layout
 from zoo.models import ModelConfig
 
@@ -113,6 +114,30 @@ def from_zoo(architecture: str, weights: Weights, config: ModelConfig) -> dict[s
     for link in plan.links:
         result[link.foreign] = link.layout.to_foreign([given[name] for name in link.ours]).contiguous()
     return result | {copy: result[name] for copy, name in plan.foreign_copies.items()}
+
+
+def changed_weights(weights: Weights, config: ModelConfig, changed: ModelConfig) -> Weights:
+    """The weights of our model for its config as `attempt` changed it: without spare rows, with biases of zeros.
+
+    Args:
+        weights: the state dict of our model.
+        config: our model.
+        changed: what it becomes.
+
+    Raises:
+        CheckpointError: the weights are not those of `config`: everything that does not fit.
+    """
+    if changed == config:
+        return weights
+    _checked(weights, *_tensors(config), "these weights are not those of this config")
+    like, result = next(iter(weights.values())), dict(weights)
+    shapes, copies = _tensors(changed)
+    for name, shape in {**shapes, **{copy: shapes[known] for copy, known in copies.items()}}.items():
+        if name in weights and weights[name].shape != shape:
+            result[name] = weights[name][: shape[0]]
+        elif name not in weights and name.endswith(".bias"):
+            result[name] = torch.zeros(shape, dtype=like.dtype, device=like.device)
+    return result
 
 
 def plan_of(table: Architecture, config: ModelConfig) -> Plan:
