@@ -58,8 +58,33 @@ class TextError(DataError):
         self.reason = reason
         self.number = number
 
-    def __reduce__(self) -> tuple[type["TextError"], tuple[str, int | None]]:
+    def of(self, number: int) -> "TextError":
+        """The same error, of one among several texts."""
+        return TextError(self.reason, number)
+
+    def __reduce__(self) -> tuple[type["TextError"], tuple[object, ...]]:
         return type(self), (self.reason, self.number)
+
+
+class LengthError(TextError):
+    """A text has more tokens than the model has learned positions.
+
+    Args:
+        reason, number: as of a `TextError`.
+        length: of the text, in tokens. limit: how many positions there are.
+    """
+
+    def __init__(self, reason: str, number: int | None = None, length: int = 0, limit: int = 0) -> None:
+        super().__init__(reason, number)
+        self.length = length
+        self.limit = limit
+
+    def of(self, number: int) -> "TextError":
+        """The same error, of one among several texts."""
+        return LengthError(self.reason, number, self.length, self.limit)
+
+    def __reduce__(self) -> tuple[type["TextError"], tuple[object, ...]]:
+        return type(self), (self.reason, self.number, self.length, self.limit)
 
 
 class CheckpointError(ZooError):

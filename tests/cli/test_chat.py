@@ -1,29 +1,26 @@
 """`zoo chat`."""
 
 import io
-from collections.abc import Iterator
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import zoo
+from tests.cli.talker import by_hand, talker
 from tests.cli.tiny import Command
 from tests.generation.tiny import pretrained
-from zoo.cli.chat import HELP, Conversation
-from zoo.generation.chat import ChatTemplate
-from zoo.generation.conventions import Conventions
-from zoo.pretrained import Pretrained
+from tests.source_tree import ROOT
+from zoo.cli.chat import maker_suggests
+from zoo.cli.conversation import AGAIN
 
-TEMPLATE = (
-    "{% for m in messages %}{{ m.role[0] }}:{{ m.content }}\n{% endfor %}{% if add_generation_prompt %}a:{% endif %}"
-)
-OPTIONS: dict[str, Any] = {"max_new_tokens": 6}
-
-
-def talker(**changes: Any) -> Pretrained:
-    plain = pretrained("decoder", positions="rotary", **changes)
-    return Pretrained(plain.model, plain.tokenizer, Conventions(template=ChatTemplate(TEMPLATE, {})))
+TYPED = "Hello\n\nWho?\n/foo\n/Reset \nWho?\n/QUIT\nnobody hears this\n"
 
 
 @pytest.fixture
@@ -32,39 +29,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "model"
 
 
-def by_hand(model: Pretrained, first: str, *asked: str) -> list[str]:
-    """The answers of a conversation, each prompt written out."""
-    prompt, answers = first, []
-    for said in asked:
-        prompt += f"u:{said}\na:"
-        answers.append(model.generate(prompt, **OPTIONS))
-        prompt += f"{answers[-1]}\n"
-    return answers
-
-
 def test_turns_follow_the_template(folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO("Hello\n\nWho?\n/foo\n/reset\nWho?\n/quit\nnobody hears this\n"))
+    monkeypatch.setattr("sys.stdin", io.StringIO(TYPED.replace("/foo\n", "")))
     status, out, err = command("chat", folder, "--max-new-tokens", "6", "--system", "Be brief")
-    assert (status, err) == (0, f"no command /foo; {HELP}\n")
+    assert (status, err) == (0, "")
     model = zoo.load(folder)
     expected = [*by_hand(model, "s:Be brief\n", "Hello", "Who?"), *by_hand(model, "s:Be brief\n", "Who?")]
     assert out == "".join(f"{answer}\n" for answer in expected)
-
-
-def test_a_turn_is_not_read_again() -> None:
-    plain = talker()
-    signs = [(token,) for token in range(plain.tokenizer.vocab_size) if not plain.tokenizer.decode([token]).isascii()]
-    answers = Conventions(template=ChatTemplate(TEMPLATE, {}), barred=tuple(signs))  # so that they are spelt one way
-    model = Pretrained(plain.model, plain.tokenizer, answers)
-    expected = by_hand(model, "", "Hello", "Who?", "So?")
-    widths: list[int] = []
-    model.model.backbone.register_forward_hook(lambda _, inputs, __: widths.append(inputs[0].shape[1]))
-    conversation = Conversation(model, [], OPTIONS)
-    for said in ("Hello", "Who?", "So?"):
-        conversation.answer(said, lambda _: None)
-    assert [one["content"] for one in conversation.messages[1::2]] == expected
-    read = [width for width in widths if width > 1]  # the last token of an answer is read with the next turn
-    assert read[1:] == [1 + len("\nu:Who?\na:"), 1 + len("\nu:So?\na:")]
 
 
 def test_the_end_of_the_input_ends_it(folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,47 +43,42 @@ def test_the_end_of_the_input_ends_it(folder: Path, command: Command, monkeypatc
     assert command("chat", folder, "--max-new-tokens", "2").status == 0
 
 
-def test_ctrl_c_stops_an_answer_which_stays_as_far_as_it_came() -> None:
-    shown: list[str] = []
-    conversation = Conversation(talker(), [], OPTIONS)
-
-    def show(piece: str) -> None:
-        shown.append(piece)
-        if len(shown) == 2:
-            raise KeyboardInterrupt
-
-    conversation.answer("Hello", show)
-    whole = by_hand(talker(), "", "Hello")[0]
-    assert conversation.messages[-1]["role"] == "assistant"
-    said = conversation.messages[-1]["content"]
-    assert said == "".join(shown[:2])
-    assert whole.startswith(said)
-    assert shown[2:] == [" …", "\n"]
+@pytest.mark.parametrize("line", ["/foo", "x" * 300])
+def test_a_line_of_a_file_that_could_not_be_answered_is_a_failure(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    zoo.save(talker("learned", max_length=64), tmp_path / "model")
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"Hello\n\n{line}\n/reset\nWho?\n"))
+    status, out, err = command("chat", tmp_path / "model", "--max-new-tokens", "2")
+    assert status == 1
+    assert out.count("\n") == 2
+    assert err.splitlines()[-1] == "error: 1 of 4 lines could not be answered"
 
 
-def test_a_conversation_that_became_too_long_is_said_and_forgotten(capsys: pytest.CaptureFixture[str]) -> None:
-    plain = pretrained("decoder", positions="learned")
-    model = Pretrained(plain.model, plain.tokenizer, Conventions(template=ChatTemplate(TEMPLATE, {})))
-    conversation = Conversation(model, [], {"max_new_tokens": 2})
-
-    def lines() -> Iterator[str]:
-        yield from ("Hello", "a text that is too long for it", "/quit")
-
-    said = lines()
-    conversation.hold(lambda: next(said), lambda _: None)
-    assert len(conversation.messages) == 2
-    assert "/reset begins anew" in capsys.readouterr().err
-
-
-def test_an_answer_is_as_long_as_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.cli.chat.ANSWER_TOKENS", 40)
-    for positions, length in (("learned", 24 - len("u:Hello\na:") + 1), ("rotary", 40)):
-        plain = pretrained("decoder", positions=positions)
-        model = Pretrained(plain.model, plain.tokenizer, Conventions(template=ChatTemplate(TEMPLATE, {})))
-        conversation, shown = Conversation(model, [], {"max_new_tokens": None}), []
-        conversation.answer("Hello", shown.append)
-        limit = {"max_new_tokens": length}
-        assert "".join(shown) == model.generate("u:Hello\na:", **limit) + "\n"
+@pytest.mark.parametrize(
+    ("options", "status", "told"),
+    [
+        (("--temperature", "-1"), 2, "temperature: -1.0 must be at least 0"),
+        (("--top-p", "0.9"), 2, "0.9 has no effect at temperature 0"),
+        (("--temperature", "1", "--top-k", "1000000"), 2, "1000000 must be in 1 …"),
+        (("--max-new-tokens", "0"), 2, "0 must be at least 1"),
+        (("--max-new-tokens", "500"), 1, "the conversation (1 message) leaves room for an answer of"),
+        (("--system", "x" * 99), 1, "the conversation (system prompt, 1 message) has 108 tokens and the model has 64"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_said(
+    tmp_path: Path,
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    status: int,
+    told: str,
+) -> None:
+    zoo.save(talker("learned", max_length=64), tmp_path / "model")
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    outcome = command("chat", tmp_path / "model", *options)
+    assert (outcome.status, outcome.out) == (status, "")
+    assert told in outcome.err
 
 
 def test_a_folder_without_a_template_is_refused_by_name(tmp_path: Path, command: Command) -> None:
@@ -122,3 +88,93 @@ def test_a_folder_without_a_template_is_refused_by_name(tmp_path: Path, command:
     assert "no chat template: its folder has neither chat_template.jinja nor a chat_template" in err
     zoo.save(pretrained("encoder"), tmp_path / "encoder")
     assert "cannot generate" in command("chat", tmp_path / "encoder").err
+
+
+MAKERS = {"do_sample": True, "temperature": 0.6, "top_p": 0.9, "top_k": 0, "repetition_penalty": 1.1, "max_length": 99}
+
+
+@pytest.mark.parametrize(
+    ("suggestions", "given", "named"),
+    [
+        (None, {}, {}),
+        (MAKERS, {}, {"temperature": 0.6, "top_p": 0.9, "repetition_penalty": 1.1}),
+        (MAKERS, {"repetition_penalty": 1.2}, {"temperature": 0.6, "top_p": 0.9}),
+        (MAKERS, {"temperature": 0.0}, {"repetition_penalty": 1.1}),
+        ({**MAKERS, "do_sample": False}, {}, {"repetition_penalty": 1.1}),
+        ({"do_sample": True}, {}, {"temperature": 1.0}),
+        ({"top_k": 50}, {}, {"temperature": 1.0, "top_k": 50}),
+        ({"temperature": 1.0}, {}, {}),
+    ],
+)
+def test_what_the_maker_suggests_and_nobody_decided(
+    suggestions: dict[str, Any] | None, given: dict[str, Any], named: dict[str, Any]
+) -> None:
+    assert maker_suggests(suggestions, given) == named
+
+
+def test_what_the_maker_suggests_is_named_and_not_obeyed(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zoo.save(talker(suggestions=MAKERS, max_length=256), tmp_path / "model")
+    monkeypatch.setattr("sys.stdin", io.StringIO("Hello\n"))
+    status, out, err = command("chat", tmp_path / "model", "--max-new-tokens", "6")
+    assert status == 0
+    assert "suggests temperature=0.6, top_p=0.9, repetition_penalty=1.1" in err
+    assert "--temperature 0.6 --top-p 0.9 --repetition-penalty 1.1\n" in err
+    assert out == f"{by_hand(zoo.load(tmp_path / 'model'), '', 'Hello')[0]}\n"
+
+
+class Terminal:
+    """A `zoo chat` that somebody sits at: what it shows, and keys to press."""
+
+    def __init__(self, folder: Path) -> None:
+        self._ours, theirs = pty.openpty()
+        program = "import signal, sys; signal.signal(2, signal.default_int_handler); from zoo.cli.main import main; "
+        arguments = [sys.executable, "-c", f"{program} sys.exit(main())", "chat", str(folder), "--max-new-tokens", "4"]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "OMP_NUM_THREADS": "1"}
+        self.process = subprocess.Popen(
+            arguments, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True
+        )
+        os.close(theirs)
+        self._shown = ""
+
+    def wait_for(self, words: str, seconds: float = 60) -> str:
+        """What is shown up to these words; what comes behind them is for the next call."""
+        end = time.monotonic() + seconds
+        while words not in self._shown:
+            assert time.monotonic() < end, self._shown
+            if select.select([self._ours], [], [], 0.1)[0]:
+                self._shown += os.read(self._ours, 4096).decode()
+        before, _, self._shown = self._shown.partition(words)
+        return before
+
+    def press(self, keys: str) -> None:
+        os.write(self._ours, keys.encode())
+
+    def interrupt(self) -> None:
+        self.process.send_signal(2)
+
+
+@pytest.mark.slow
+def test_at_a_terminal_lines_are_edited_and_one_ctrl_c_ends_nothing(folder: Path) -> None:
+    terminal = Terminal(folder)
+    terminal.wait_for("> ")
+    terminal.press("Helo\x1b[Dl\n")  # an arrow to the left: what is typed then stands before the last letter
+    answer = by_hand(zoo.load(folder), "", "Hello")[0][:2]
+    assert answer in terminal.wait_for("> ")
+    terminal.press("/reset\n")
+    terminal.wait_for("> ")
+    terminal.press("\x1b[A\x1b[A")  # two lines back
+    terminal.wait_for("Hello")
+    terminal.interrupt()
+    terminal.wait_for(AGAIN)
+    terminal.wait_for("> ")
+    terminal.press("/help\n")
+    terminal.wait_for("a message that begins with /")
+    terminal.wait_for("> ")
+    terminal.interrupt()
+    terminal.wait_for(AGAIN)
+    terminal.wait_for("> ")
+    terminal.interrupt()
+    terminal.wait_for("stopped by Ctrl-C")
+    assert terminal.process.wait(20) == 130

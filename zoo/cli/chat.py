@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
 from zoo.cli import decoding_options as options
 from zoo.cli.arguments import ModelFolder, Weights, Which, examples, whole_number
+from zoo.cli.conversation import HELP, Conversation
 from zoo.cli.opening import Device, Dtype, check_folder, open_model
-from zoo.cli.screen import note, visible
+from zoo.cli.screen import note
+from zoo.cli.typed_line import typed_line
 from zoo.errors import DataError
-
-if TYPE_CHECKING:
-    from zoo.pretrained import Pretrained
 
 EXAMPLES = examples(
     "zoo chat my-chat-model",
     'zoo chat my-chat-model --system "Answer in one sentence." --temperature 0.7 --top-p 0.9',
+    "zoo chat my-chat-model < questions.txt > answers.txt",
 )
 DECODING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed", "stop")
 """The options of decoding that a conversation has."""
-ANSWER_TOKENS = 512
-"""Tokens of an answer where nobody says, or fewer where learned positions run out."""
-HELP = "Ctrl-C stops an answer; /reset begins anew, /quit ends"
+DRAWING = ("temperature", "top_k", "top_p", "min_p")
+"""Those that only count where tokens are drawn."""
 
 
 def run(
@@ -52,79 +50,43 @@ def run(
     """Talk with a model.
 
     The folder must say how it writes a conversation down: a chat_template.jinja, or a chat_template in its
-    tokenizer_config.json. Ctrl-C stops an answer, which stays as far as it came; /reset begins the conversation anew;
-    /quit, the end of the input, or Ctrl-C at the prompt ends it.
+    tokenizer_config.json. Greedy unless a temperature is given. Ctrl-C stops an answer, which stays as far as it came,
+    and at the prompt drops the line; a second one, /quit or the end of the input ends. /help lists what else there is.
+    A file on stdin is a message a line; the exit status is 1 where one of them could not be answered.
     """
     check_folder(folder)
+    given = options.given_options(context, DECODING)
+    options.check_options(given, max_new_tokens)
     model = open_model(folder, which, weights, device, dtype)
-    decoding = {"max_new_tokens": max_new_tokens, **options.given_options(context, DECODING)}
     first = [{"role": "system", "content": system}] if system else []
-    model.conversation([*first, {"role": "user", "content": "?"}])  # a folder without a template says so at once
-    if sys.stdin.isatty():
-        note(HELP)
-    Conversation(model, first, decoding).hold(_ask, lambda piece: print(piece, end="", flush=True))
+    conversation = Conversation(model, first, {"max_new_tokens": max_new_tokens, **given})
+    conversation.check()
+    if suggested := maker_suggests(model.conventions.suggestions, given):
+        values = ", ".join(f"{name}={value}" for name, value in suggested.items())
+        typed = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in suggested.items())
+        note(f"note: the model's maker suggests {values}, which nothing applies unasked; to take that: {typed}")
+    is_typed = sys.stdin.isatty()
+    if is_typed:
+        note(f"{HELP}; Ctrl-C stops an answer, Ctrl-D ends")
+    conversation.hold(typed_line, lambda piece: print(piece, end="", flush=True), patient=is_typed)
+    if conversation.refused and not is_typed:
+        raise DataError(f"{conversation.refused} of {conversation.lines} lines could not be answered")
 
 
-class Conversation:
-    """What was said, and who goes on.
+def maker_suggests(suggestions: Mapping[str, Any] | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a conversation that a model's maker suggests, as far as nobody has decided them.
 
     Args:
-        model: what answers.
-        first: messages that stay when the conversation begins anew.
-        decoding: options of `Pretrained.stream`.
+        suggestions: of a folder, by transformers' names.
+        given: the options that somebody gave; with a temperature, how tokens are drawn is decided.
     """
+    from zoo.interop.suggestions import SUGGESTIONS
 
-    def __init__(self, model: Pretrained, first: list[dict[str, str]], decoding: dict[str, Any]) -> None:
-        from zoo.generation.kept import Kept
-
-        self._model, self._first, self._decoding = model, first, decoding
-        self._kept = Kept() if model.config.kind == "decoder" else None
-        self.messages = list(first)
-
-    def hold(self, ask: Callable[[], str], show: Callable[[str], None]) -> None:
-        """Asks and answers until `ask` raises EOFError or gives /quit."""
-        while True:
-            try:
-                said = ask()
-            except EOFError:
-                return
-            if said.strip() == "/quit":
-                return
-            if said.strip() == "/reset":
-                self.messages = list(self._first)
-            elif re.fullmatch(r"/[a-z]+", said.strip()):
-                note(f"no command {said.strip()}; {HELP}")
-            elif said.strip():
-                self.answer(said, show)
-
-    def answer(self, said: str, show: Callable[[str], None]) -> None:
-        """Shows what the model says to this, piece by piece, and keeps both; Ctrl-C stops it.
-
-        What the model cannot take (a conversation that has become too long) is said on stderr and forgotten.
-        """
-        asked = [*self.messages, {"role": "user", "content": said}]
-        try:
-            prompt = self._model.conversation(asked)
-            if self._decoding.get("max_new_tokens") is None:
-                room = self._model.room(prompt)
-                limit = ANSWER_TOKENS if room is None else min(ANSWER_TOKENS, room)
-            else:
-                limit = self._decoding["max_new_tokens"]
-            pieces = self._model.stream(prompt, **{**self._decoding, "max_new_tokens": limit}, kept=self._kept)
-        except DataError as error:
-            note(f"error: {error}; /reset begins anew")
-            return
-        answer = ""
-        try:
-            for piece in pieces:
-                answer += piece
-                show(visible(piece))
-        except KeyboardInterrupt:
-            show(" …")
-        show("\n")
-        self.messages = [*asked, {"role": "assistant", "content": answer}]
-
-
-def _ask() -> str:
-    """A line of the person's; only a terminal is shown that it is awaited."""
-    return input("> " if sys.stdin.isatty() else "")
+    said = suggestions or {}
+    found = {name: said[name] for name in DECODING if name in said and said[name] not in SUGGESTIONS[name].idle}
+    draws = said.get("do_sample", any(name in found for name in DRAWING))
+    if draws and "temperature" not in given:
+        found = {"temperature": said.get("temperature", 1.0), **found}
+    else:
+        found = {name: value for name, value in found.items() if name not in DRAWING}
+    return {name: value for name, value in found.items() if name not in given}

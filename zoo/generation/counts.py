@@ -33,7 +33,6 @@ def of_text(number: int, count: int) -> Iterator[None]:
     """What is wrong with one of several texts is told with its number; `count` is how many there are."""
     try:
         yield
-    except TextError:
-        raise
     except DataError as error:
-        raise (TextError(str(error), number) if count > 1 else error) from None
+        told = error if isinstance(error, TextError) else TextError(str(error))
+        raise (told.of(number) if count > 1 and told.number is None else told) from None

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from zoo.errors import ConfigError, DataError, ZooError
+from zoo.errors import ConfigError, DataError, LengthError, ZooError
 from zoo.generation.counts import check_count, of_text
 from zoo.models.base import Model
 from zoo.models.decoder import Decoder
@@ -118,6 +118,7 @@ def warn_past_length(stack: Any, length: int) -> None:
 
 
 def check_length(length: int, limit: int | None) -> None:
-    """Raises DataError where a text of `length` tokens does not fit the `num_positions` of its stack."""
+    """Raises LengthError where a text of `length` tokens does not fit the `num_positions` of its stack."""
     if limit is not None and length > limit:
-        raise DataError(f"the text has {length} tokens and the model has {limit} learned positions; shorten the text")
+        reason = f"the text has {length} tokens and the model has {limit} learned positions; shorten the text"
+        raise LengthError(reason, length=length, limit=limit)
