@@ -22,14 +22,7 @@ from zoo.checkpoint.standing import read_standing
 from zoo.errors import CheckpointError, ConfigError, ZooError, quoted
 from zoo.generation.conventions import Conventions
 from zoo.hub import fetch, is_hub_name, on_the_hub
-from zoo.interop.folder import (
-    architecture_of,
-    is_foreign,
-    load_foreign,
-    other_weights,
-    pickle_file,
-    read_foreign_config,
-)
+from zoo.interop.folder import is_foreign, open_foreign, other_weights, pickle_file, read_foreign_config
 from zoo.interop.suggestions import told
 from zoo.interop.usage import read_usage
 from zoo.pretrained import Pretrained, check_vocabulary
@@ -50,7 +43,7 @@ def load(
     folder: str | Path,
     *,
     which: str = "newest",
-    device: str = "cpu",
+    device: str | torch.device | int | None = "cpu",
     dtype: str | None = None,
     weights: str = "raw",
     revision: str | None = None,
@@ -67,8 +60,8 @@ def load(
             mapped into memory: they must stay as they are while the model lives, or may go as a whole.
         which: of a run, "newest", or "best": the checkpoint with the best validation by `best.metric` of its config,
             which was kept if `best.keep` says so.
-        device: "cpu" or "cuda" ("cuda:1", …).
-        dtype: "float32" or "bfloat16"; None: as stored.
+        device: "cpu" or "cuda" ("cuda:1", …), or as torch says it: torch.device("cuda"), 1; None: "cpu".
+        dtype: "float32" or "bfloat16"; None: as stored, or, with a warning, one type where several are stored.
         weights: of a run or a training step: "raw", those that were trained, or "ema", their moving average (a run
             with trainer.ema keeps one).
         revision: of a model of the hub: a branch, a tag or a commit; None: the main branch.
@@ -83,7 +76,7 @@ def load(
         raise ConfigError(unknown_name("dtype", dtype, DTYPES), "dtype")
     if not isinstance(folder, str | Path):
         raise ConfigError(f"{quoted(folder)} is not the path of a folder", "folder")
-    check_device(device)
+    device = legal_device(device)
     wanted = None if dtype is None else DTYPES[dtype]
     if is_hub_name(folder):
         folder = fetch(str(folder), revision)
@@ -94,25 +87,32 @@ def load(
     if is_foreign(place):
         return _load_foreign(place, device, wanted)
     try:
-        model, tokenizer = load_model(place, device=device)
+        model, tokenizer = load_model(place, device, dtype=wanted)
     except CheckpointError:
         whole = model_folder(named, weights, which)  # of a run, an older one where this is damaged
         if whole == place:
             raise
-        place, (model, tokenizer) = whole, load_model(whole, device=device)
-    pretrained = Pretrained(model if wanted is None else model.to(wanted), tokenizer, conventions_in(place))
+        place, (model, tokenizer) = whole, load_model(whole, device, dtype=wanted)
+    pretrained = Pretrained(model, tokenizer, conventions_in(place))
     pretrained.architecture, pretrained.source = read_card(place).get("architecture"), place
     return pretrained
 
 
 def _load_foreign(folder: Path, device: str, dtype: torch.dtype | None) -> Pretrained:
     config, tokenizer = read_foreign_config(folder), find_tokenizer(folder)
-    try:  # before a weight is read
+    faults = []
+    try:
         check_vocabulary(tokenizer, config.vocab_size or 0)
     except ZooError as error:
-        raise CheckpointError(f"{folder}: {error}") from None
-    pretrained = Pretrained(load_foreign(folder, device, dtype), tokenizer, conventions_in(folder))
-    pretrained.architecture, pretrained.source = architecture_of(folder), folder
+        faults.append(f"{folder}: {error}")
+    try:
+        opened = open_foreign(folder)  # of the weights, the headers
+    except CheckpointError as error:
+        faults.append(str(error))
+    if faults:
+        raise CheckpointError("; ".join(faults))
+    pretrained = Pretrained(opened.load(device, dtype), tokenizer, conventions_in(folder))
+    pretrained.architecture, pretrained.source = opened.architecture, folder
     warn_of_settings(pretrained, folder)
     warn_of_ids(pretrained, folder)
     return pretrained
@@ -228,12 +228,23 @@ def _best(newest: Path, later: set[str]) -> Path:
     return best
 
 
-def check_device(device: str) -> None:
-    """Raises ConfigError where the device is none that torch can use here."""
-    kind, _, index = device.partition(":")
-    if kind not in ("cpu", "cuda") or (index and not index.isdecimal()):
-        raise ConfigError(f"{device!r} is no device (legal: cpu, cuda, cuda:1, …)", "device")
+def legal_device(device: str | torch.device | int | None) -> str:
+    """A device by its name, as text, as torch has it, or by a CUDA device's number; None: the CPU.
+
+    Raises:
+        ConfigError: it is none that torch can use here.
+    """
+    is_number = isinstance(device, int) and not isinstance(device, bool)
+    name = "cpu" if device is None else f"cuda:{device}" if is_number else str(device)
+    kind, _, index = name.partition(":")
+    is_one = is_number or device is None or isinstance(device, str | torch.device)
+    if not is_one or kind not in ("cpu", "cuda") or (index and not index.isdecimal()):
+        raise ConfigError(
+            f"{quoted(device)} is no device (legal: cpu, cuda, cuda:1, …, a torch.device, the number of a CUDA device)",
+            "device",
+        )
     count = torch.cuda.device_count()
     if kind == "cuda" and int(index or 0) >= count:
         there = ", ".join(["cpu", *(f"cuda:{number}" for number in range(count))])
-        raise ConfigError(f"{device!r} is not there: torch sees {count} CUDA devices (there is: {there})", "device")
+        raise ConfigError(f"{name!r} is not there: torch sees {count} CUDA devices (there is: {there})", "device")
+    return name

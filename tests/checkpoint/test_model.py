@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -126,9 +127,22 @@ def test_a_folder_without_a_card(saved: Path) -> None:
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 def test_types_of_weights_are_kept(dtype: torch.dtype, tmp_path: Path) -> None:
     model = tiny().to(dtype)
-    model.backbone.stack.norm.float()  # a mixture
     save_model(model, None, tmp_path / "model")
     assert equal(load_model(tmp_path / "model")[0], model)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_weights_of_several_types_become_one(dtype: torch.dtype, tmp_path: Path) -> None:
+    model = tiny().to(dtype)
+    model.backbone.stack.norm.float()  # which does not compute on every device
+    save_model(model, None, tmp_path / "model")
+    widest = torch.float64 if dtype is torch.float64 else torch.float32
+    with pytest.warns(UserWarning, match=r"2 float32; float32 is for example backbone\.stack\.norm"):
+        loaded = load_model(tmp_path / "model")[0]
+    assert equal(loaded, model.to(widest))  # nothing was rounded
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert equal(load_model(tmp_path / "model", dtype=torch.bfloat16)[0], model.to(torch.bfloat16))
 
 
 def test_tied_weights_are_stored_once_and_stay_tied(tmp_path: Path) -> None:

@@ -49,6 +49,34 @@ def test_what_is_read_is_what_was_written(piece_bytes: int, tmp_path: Path, monk
     assert all(tensor.data_ptr() % tensor.element_size() == 0 for tensor in found.values())
 
 
+@pytest.mark.parametrize("piece_bytes", [16, 48, verified.PIECE_BYTES])
+def test_other_types_are_what_torch_makes_of_them(
+    piece_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verified, "PIECE_BYTES", piece_bytes)
+    shapes = [(7, 5), (3,), (), (0,), (2, 0, 3), (1, 2, 3, 4)]
+    tensors = {f"{code}.{shape}": bits(*shape, dtype=dtype) for code, dtype in DTYPES.items() for shape in shapes}
+    sha256 = write(tensors, tmp_path / "ours")
+    as_stored = load_verified(tmp_path / "ours", sha256)
+    for dtype in (torch.bfloat16, torch.float64):
+        turned = load_verified(tmp_path / "ours", sha256, dtype=dtype)
+        assert turned.not_finite == as_stored.not_finite
+        for name, tensor in as_stored.tensors.items():
+            expected = tensor.to(dtype) if tensor.dtype.is_floating_point else tensor
+            found = turned.tensors[name]
+            assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
+            assert torch.equal(found.nan_to_num(7), expected.nan_to_num(7)) or same(found, expected), name
+    with pytest.raises(CheckpointError, match="ours has another content"):
+        load_verified(tmp_path / "ours", "0" * 64, dtype=torch.bfloat16)
+
+
+def test_a_tensor_in_another_type_does_not_depend_on_the_file(tmp_path: Path) -> None:
+    path, tensors = tmp_path / "file", {"weight": torch.randn(40, 50)}
+    found = load_verified(path, write(tensors, path), dtype=torch.bfloat16).tensors
+    path.write_bytes(bytes(path.stat().st_size))  # a mapped tensor would change
+    assert torch.equal(found["weight"], tensors["weight"].bfloat16())
+
+
 def test_files_of_the_library_itself(tmp_path: Path) -> None:
     tensors = {"b": torch.randn(3, 5), "a": torch.arange(3, dtype=torch.uint8), "c": torch.randn(2).bfloat16()}
     safetensors.torch.save_file(tensors, tmp_path / "theirs")

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from zoo.checkpoint import folder as folders
 from zoo.checkpoint.disk import ensure_space, read_json, read_json_object
+from zoo.checkpoint.dtypes import one_type
 from zoo.checkpoint.tensors import DTYPES, open_tensors, save_tensors, usable_device
 from zoo.checkpoint.verified import damage_first, load_verified
 from zoo.config import build
@@ -168,15 +169,21 @@ def _own_weights(owner: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 def load_model(
-    folder: str | Path, device: str | torch.device = "cpu", *, allow_nonfinite: bool = False
+    folder: str | Path,
+    device: str | torch.device = "cpu",
+    *,
+    dtype: torch.dtype | None = None,
+    allow_nonfinite: bool = False,
 ) -> tuple[Model, Tokenizer | None]:
     """The model of a folder that `save_model` wrote, in evaluation mode, and its tokenizer where it has one.
 
-    Weights keep the types they were saved with and are in memory once: the model is built without data, then filled.
+    Weights are in memory once: the model is built without data, then filled.
 
     Args:
         folder: a model folder.
         device: where the weights go.
+        dtype: what weights of floating point are turned into, piece by piece; None: they keep the types they were saved
+            with, unless those are several (`one_type`).
         allow_nonfinite: whether to take weights that are NaN or infinite.
 
     Raises:
@@ -193,7 +200,9 @@ def load_model(
     sha256 = files[WEIGHTS_NAME].sha256
     with damage_first(folder / WEIGHTS_NAME, sha256):
         model = _build_empty(config, folder)
-        _fill(model, folder / WEIGHTS_NAME, sha256, device=device, allow_nonfinite=allow_nonfinite)
+        if dtype is None:
+            dtype = one_type(_stored_types(model, folder / WEIGHTS_NAME), None, folder)
+        _fill(model, folder / WEIGHTS_NAME, sha256, device=device, dtype=dtype, allow_nonfinite=allow_nonfinite)
     assert not any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers()))
     return model.eval(), tokenizer
 
@@ -209,7 +218,7 @@ def load_weights(model: nn.Module, folder: str | Path, *, allow_nonfinite: bool 
     folder = Path(folder)
     path, sha256 = folder / WEIGHTS_NAME, _verify_all_but_weights(folder)[WEIGHTS_NAME].sha256
     with damage_first(path, sha256):
-        _fill(model, path, sha256, device=torch.device("cpu"), allow_nonfinite=allow_nonfinite)
+        _fill(model, path, sha256, device=torch.device("cpu"), dtype=None, allow_nonfinite=allow_nonfinite)
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
@@ -299,11 +308,28 @@ def _build_empty(config: ModelConfig, folder: Path) -> Model:
         raise CheckpointError(f"{folder / CONFIG_NAME} describes no model that can be built: {error}") from None
 
 
-def _fill(model: nn.Module, path: Path, sha256: str, *, device: torch.device, allow_nonfinite: bool) -> None:
+def _stored_types(model: Model, path: Path) -> dict[str, torch.dtype]:
+    """Of the parameters that the file has, by name; buffers (a balancing bias) may differ from them."""
+    with open_tensors(path) as file:
+        codes = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
+    names = {name for name, _ in model.named_parameters()}
+    return {name: DTYPES[code] for name, code in codes.items() if name in names and code in DTYPES}
+
+
+def _fill(
+    model: nn.Module,
+    path: Path,
+    sha256: str,
+    *,
+    device: torch.device,
+    dtype: torch.dtype | None,
+    allow_nonfinite: bool,
+) -> None:
     """Loads a safetensors file of a known SHA-256 into a module: all of it or nothing.
 
-    A weight without data (meta device) is replaced by the file's tensor, on `device`, in the file's type; a weight with
-    data is copied into where it is, and must have the file's type. Tied weights stay tied.
+    A weight without data (meta device) is replaced by the file's tensor, on `device`, in the file's type or, of
+    floating point, in `dtype`; a weight with data is copied into where it is, and must have the file's type. Tied
+    weights stay tied.
 
     Raises:
         CheckpointError: names, shapes or types differ (all of them in one message), a weight is not finite, or the file
@@ -313,7 +339,7 @@ def _fill(model: nn.Module, path: Path, sha256: str, *, device: torch.device, al
     with open_tensors(path) as file:
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  (a file is no mapping)
         _compare(weights, {name: (tuple(s.get_shape()), s.get_dtype()) for name, s in slices.items()}, path)
-    tensors, not_finite = load_verified(path, sha256, device=device)
+    tensors, not_finite = load_verified(path, sha256, device=device, dtype=dtype)
     if not_finite and not allow_nonfinite:
         raise CheckpointError(
             f"{path} holds NaN or infinite numbers in {listed(not_finite)}; use an earlier checkpoint"

@@ -2,16 +2,19 @@
 
 One thread hashes, the other looks at the numbers meanwhile. So opening a checked file takes about as long as hashing
 it, and its weights are in memory once, however many processes open it.
+
+What is turned into another type is read piece by piece instead: the mapped file would stay in memory beside the copy.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import math
 import mmap
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,16 +55,31 @@ class Verified(NamedTuple):
     not_finite: list[str]
 
 
-def load_verified(path: Path, sha256: str, *, device: torch.device | None = None) -> Verified:
+class _Stored(NamedTuple):
+    """A tensor in a file, as the header says: its name, its type, its shape."""
+
+    name: str
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+
+    def turned(self, dtype: torch.dtype | None) -> torch.dtype:
+        """The type that it gets where this one is asked for."""
+        return dtype if dtype is not None and self.dtype.is_floating_point else self.dtype
+
+
+def load_verified(
+    path: Path, sha256: str, *, device: torch.device | None = None, dtype: torch.dtype | None = None
+) -> Verified:
     """All tensors of a safetensors file that has this SHA-256.
 
-    On the CPU they are the file itself, mapped into memory. What is written to them stays in memory; the file must stay
-    as it is as long as they live (it may be removed, or another put in its place).
+    On the CPU, and in the file's types, they are the file itself, mapped into memory. What is written to them stays in
+    memory; the file must stay as it is as long as they live (it may be removed, or another put in its place).
 
     Args:
         path: of the file.
         sha256: in lower-case hexadecimal digits.
         device: where the tensors go; None: the CPU.
+        dtype: what those of floating point are turned into; None: they stay as they are stored.
 
     Raises:
         CheckpointError: the file is missing, is no valid safetensors file, holds a type that has no equal in torch, or
@@ -70,26 +88,89 @@ def load_verified(path: Path, sha256: str, *, device: torch.device | None = None
     with open_tensors(path, mapped=True) as file:  # the library checks that the header fits the file; no number is read
         slices = [(name, file.get_slice(name)) for name in file.offset_keys()]
         layout = [(name, str(one.get_dtype()), tuple(one.get_shape())) for name, one in slices]
-    with open_plain(path) as file, disk_errors(f"read {path}"):
-        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-    tensors: dict[str, Tensor] = {}
-    not_finite = []
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        digest = thread.submit(lambda: hashlib.sha256(content).hexdigest())
-        start = 8 + int.from_bytes(content[:8], "little")  # the length of the header, the header, the numbers
-        for name, code, shape in layout:
-            if code not in DTYPES:
-                raise CheckpointError(f"{path}: {name} has the type {code}, which is none of {', '.join(DTYPES)}")
-            dtype, count = DTYPES[code], math.prod(shape)
-            tensor = torch.frombuffer(content, dtype=dtype, count=count, offset=start) if count else torch.empty(0)
-            tensor = tensor.to(dtype).reshape(shape)
-            if not is_finite(tensor):
-                not_finite.append(name)
-            tensors[name] = tensor if device is None else tensor.to(device)
-            start += count * dtype.itemsize
-    if digest.result() != sha256:
-        raise _other_content(path, digest.result(), sha256)
-    return Verified(tensors, not_finite)
+    for name, code, _ in layout:
+        if code not in DTYPES:
+            raise CheckpointError(f"{path}: {name} has the type {code}, which is none of {', '.join(DTYPES)}")
+    stored = [_Stored(name, DTYPES[code], shape) for name, code, shape in layout]
+    found = Verified({}, [])
+    with ThreadPoolExecutor(max_workers=1) as thread, open_plain(path) as opened, disk_errors(f"read {path}"):
+        if all(one.turned(dtype) == one.dtype for one in stored):
+            content = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_COPY)
+            hashing = thread.submit(lambda: hashlib.sha256(content).hexdigest())
+            digest: Callable[[], str] = hashing.result
+            tensors = _mapped(content, stored, found.not_finite)
+        else:
+            file = _Hashed(opened, thread)
+            digest = file.hexdigest
+            tensors = _turned(file, stored, dtype, found.not_finite)
+        for one, tensor in zip(stored, tensors, strict=True):
+            found.tensors[one.name] = tensor if device is None else tensor.to(device)
+        if (said := digest()) != sha256:
+            raise _other_content(path, said, sha256)
+    return found
+
+
+def _mapped(content: mmap.mmap, stored: list[_Stored], not_finite: list[str]) -> Iterator[Tensor]:
+    """The tensors of a file as it lies in memory; names of those with NaN or infinite numbers are put on the list."""
+    start = 8 + int.from_bytes(content[:8], "little")  # the length of the header, the header, the numbers
+    for name, dtype, shape in stored:
+        count = math.prod(shape)
+        tensor = torch.frombuffer(content, dtype=dtype, count=count, offset=start) if count else torch.empty(0)
+        tensor = tensor.to(dtype).reshape(shape)
+        if not is_finite(tensor):
+            not_finite.append(name)
+        yield tensor
+        start += count * dtype.itemsize
+
+
+class _Hashed:
+    """A file that is read piece by piece, and hashed by another thread meanwhile.
+
+    Args:
+        file: from its start. thread: a single one.
+    """
+
+    def __init__(self, file: io.BufferedReader, thread: ThreadPoolExecutor) -> None:
+        self._file, self._thread, self._digest = file, thread, hashlib.sha256()
+        # While one is hashed, the other is filled and looked at.
+        self._buffers = (bytearray(PIECE_BYTES), bytearray(PIECE_BYTES))
+        self._jobs: list[Future[None]] = [thread.submit(lambda: None)] * 2
+
+    def pieces(self, num_bytes: int) -> Iterator[memoryview]:
+        """The next bytes, piece by piece; each stays what it is until the next but one is asked for."""
+        while num_bytes:
+            self._jobs[0].result()
+            piece = memoryview(self._buffers[0])[: min(num_bytes, PIECE_BYTES)]
+            if self._file.readinto(piece) != len(piece):
+                raise CheckpointError(f"{self._file.name} became shorter while it was read; use another checkpoint")
+            self._jobs = [self._jobs[1], self._thread.submit(self._digest.update, piece)]
+            self._buffers = self._buffers[::-1]
+            yield piece
+            num_bytes -= len(piece)
+
+    def hexdigest(self) -> str:
+        """SHA-256 of all that was read, once that is hashed."""
+        for job in self._jobs:
+            job.result()
+        return self._digest.hexdigest()
+
+
+def _turned(file: _Hashed, stored: list[_Stored], dtype: torch.dtype | None, not_finite: list[str]) -> Iterator[Tensor]:
+    """As `_mapped`, in another type and in memory of their own."""
+    start = b"".join(file.pieces(8))
+    for _ in file.pieces(int.from_bytes(start, "little")):
+        pass
+    for one in stored:
+        tensor, done, finite = torch.empty(one.shape, dtype=one.turned(dtype)), 0, True
+        numbers = tensor.view(-1)
+        for piece in file.pieces(tensor.numel() * one.dtype.itemsize):
+            read = torch.frombuffer(piece, dtype=one.dtype)
+            finite = finite and is_finite(read)
+            numbers[done : done + read.numel()] = read
+            done += read.numel()
+        if not finite:
+            not_finite.append(one.name)
+        yield tensor
 
 
 @contextlib.contextmanager

@@ -17,15 +17,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.checkpoint.disk import read_json
+from zoo.checkpoint.dtypes import one_type, type_name
 from zoo.checkpoint.model import listed, put, weights_of
 from zoo.checkpoint.tensors import DTYPES, open_tensors, usable_device
 from zoo.errors import CheckpointError, ConfigError
 from zoo.interop.base import ARCHITECTURES
 from zoo.interop.configs import read_config
-from zoo.interop.weights import fit, placed, plan_of, same_numbers
+from zoo.interop.shards import check_files, check_places, plain_file, read_index, refuse_shards
+from zoo.interop.weights import Plan, fit, placed, plan_of, same_numbers
 from zoo.models import Model, ModelConfig
 from zoo.models.base import collector_paused
 from zoo.registry import unknown_name
@@ -41,15 +43,12 @@ WEIGHTS = "*.safetensors"
 ASIDE = ("consolidated*.safetensors", "adapter_model*.safetensors", "model.*.safetensors")
 """but for files that are there on purpose, by their names: the same weights as Mistral's own code reads them, adapters
 of peft, and transformers' variants of the whole (model.fp16.safetensors, model.fp16-00001-of-00002.safetensors)."""
-SHARD = "*-[0-9]*-of-[0-9]*.safetensors"
-"""What says by its name that it is a part, and so belongs to an index."""
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 ADAPTER_NAME = "adapter_config.json"
 MAX_CONFIG_BYTES = 1 << 20
-MAX_INDEX_BYTES = 64 << 20
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 """What weights may be stored as."""
-TYPE_NAMES = {str(one).removeprefix("torch."): one for one in FLOATS}
+TYPE_NAMES = {type_name(one): one for one in FLOATS}
 """The `dtype` (formerly `torch_dtype`) of a config.json."""
 
 
@@ -68,7 +67,7 @@ def read_foreign_config(folder: Path, tensors: Container[str] | None = None) -> 
     Raises:
         CheckpointError: a file is missing or damaged. ConfigError: the architecture or a setting is not covered.
     """
-    return _opened(folder, tensors)[1]
+    return _read_config(folder, *_config_in(folder), tensors)
 
 
 def architecture_of(folder: Path) -> str:
@@ -76,48 +75,114 @@ def architecture_of(folder: Path) -> str:
     return _config_in(folder)[0]
 
 
-def load_foreign(folder: Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None) -> Model:
-    """The model in a foreign folder, in evaluation mode; its weights are mapped into memory.
+class Opened(NamedTuple):
+    """A foreign folder whose files fit its config; of its weights, only the headers have been read.
 
-    Args:
-        folder: with config.json and safetensors.
-        device: where the weights go.
-        dtype: what they are turned into; None: they stay as they are stored.
+    Attributes:
+        folder: where it is. architecture: its table. config: ours.
+        said: config.json. plan: which tensor is which.
+        stored: what its files hold, by the table's names. given: the names in `stored` of each foreign tensor.
+    """
+
+    folder: Path
+    architecture: str
+    config: ModelConfig
+    said: Mapping[str, Any]
+    plan: Plan
+    stored: Mapping[str, Stored]
+    given: Mapping[str, list[str]]
+
+    def load(self, device: str | torch.device = "cpu", dtype: torch.dtype | None = None) -> Model:
+        """The model; see `load_foreign`."""
+        device = usable_device(device)
+        with collector_paused():
+            with torch.device("meta"):
+                model = self.config.build_unset()
+            places = {one: shared for shared in weights_of(model) for one in shared.names}
+            is_parameter = {name: isinstance(shared.tensor, nn.Parameter) for name, shared in places.items()}
+            types = {name: one for name, one in self._types().items() if is_parameter[name]}
+            if dtype is None:
+                dtype = one_type(types, said_type(self.said), self.folder)
+                if dtype is None:
+                    self._tell_other_type({*types.values()})
+            for names, tensor in self.read(device, dtype):
+                put(places[names[0]], tensor)
+        self.tell_unread()
+        return model.eval()
+
+    def read(self, device: torch.device | None = None, dtype: torch.dtype | None = None) -> Iterator[Read]:
+        """Our tensors, each with all its names, file by file; None: on the CPU, and of the type that is stored."""
+        names: dict[str, list[str]] = {name: [name] for name in self.plan.ours}
+        for copy, name in self.plan.our_copies.items():
+            names[name].append(copy)
+        links = {link.foreign: link for link in self.plan.links}
+        tensors = {foreign: self.stored[group[0]] for foreign, group in self.given.items()}
+        on_cpu = device in (None, torch.device("cpu"))
+        ways: dict[tuple[Path, bool], list[str]] = {}
+        for foreign, one in tensors.items():
+            # What is copied anyway is read, tensor by tensor: mapped, the file's pages would stay beside the copies.
+            mapped = on_cpu and dtype in (None, DTYPES[one.code])
+            ways.setdefault((one.path, mapped), []).append(foreign)
+        for (path, mapped), inside in ways.items():
+            with open_tensors(path, mapped=mapped) as file:
+                for foreign in inside:
+                    link = links[foreign]
+                    shapes = [self.plan.ours[name] for name in link.ours]
+                    parts = link.layout.to_ours(file.get_tensor(tensors[foreign].name), shapes)
+                    for name, part in zip(link.ours, [part.to(device, dtype) for part in parts], strict=True):
+                        yield names[name], part
+                    del parts, part  # before the next one is read
+
+    def _types(self) -> dict[str, torch.dtype]:
+        """Of our tensors, by name, as they are stored."""
+        links = {link.foreign: link for link in self.plan.links}
+        return {
+            name: DTYPES[self.stored[group[0]].code]
+            for foreign, group in self.given.items()
+            for name in links[foreign].ours
+        }
+
+    def tell_unread(self) -> None:
+        """Warns of safetensors in the folder that are no part of the model."""
+        if names := unread_files(self.folder):
+            own = f"{INDEX_NAME} names" if (self.folder / INDEX_NAME).is_file() else f"{WEIGHTS_NAME} holds"
+            warnings.warn(
+                f"{self.folder}: not read: {listed(names)}; the model is what {own}, without adapters that lie beside "
+                "it",
+                stacklevel=3,
+            )
+
+    def _tell_other_type(self, stored_as: set[torch.dtype]) -> None:
+        """Warns where config.json says a type that no weight has: transformers turns them into it."""
+        said = said_type(self.said)
+        if said is not None and said not in stored_as:
+            held = ", ".join(sorted(map(type_name, stored_as)))
+            warnings.warn(
+                f"{self.folder}: the weights stay {held}, as they are stored; transformers turns them into the "
+                f"{type_name(said)} that {CONFIG_NAME} says, and so does dtype={type_name(said)!r} here",
+                stacklevel=4,
+            )
+
+
+Read = tuple[list[str], Tensor]
+"""All names of a tensor of ours, and the tensor."""
+
+
+def said_type(config: Mapping[str, Any]) -> torch.dtype | None:
+    """The type that a config.json says of the weights, if it says one."""
+    said = config.get("dtype") or config.get("torch_dtype")
+    return TYPE_NAMES.get(said) if isinstance(said, str) else None
+
+
+def open_foreign(folder: Path) -> Opened:
+    """A foreign folder, its files compared with its config; of its weights, only the headers are read.
 
     Raises:
-        CheckpointError: a file is missing or damaged, the weights are not those of the config (all differences in one
-            message) or are not finite. ConfigError: the architecture or a setting is not covered, or no such device.
+        CheckpointError: a file is missing or damaged, or the weights are not those of the config (all differences in
+            one message). ConfigError: the architecture or a setting is not covered.
     """
-    device = usable_device(device)
-    with collector_paused():
-        name, config = _opened(folder)
-        with torch.device("meta"):
-            model = config.build_unset()
-        places = {one: shared for shared in weights_of(model) for one in shared.names}
-        stored_as = set()
-        for names, tensor in _streamed(folder, name, config):
-            stored_as.add(tensor.dtype)
-            put(places[names[0]], tensor.to(device, dtype or tensor.dtype))
-    _tell_unread(folder)
-    if dtype is None:
-        _tell_other_type(folder, stored_as)
-    return model.eval()
-
-
-def read_foreign_weights(folder: Path) -> dict[str, Tensor]:
-    """Our weights of the model in a foreign folder, by our names, shared ones under each of theirs.
-
-    Raises:
-        CheckpointError, ConfigError: as `load_foreign`.
-    """
-    name, config = _opened(folder)
-    weights = {one: tensor for names, tensor in _streamed(folder, name, config) for one in names}
-    _tell_unread(folder)
-    return weights
-
-
-def _streamed(folder: Path, architecture: str, config: ModelConfig) -> Iterator[tuple[list[str], Tensor]]:
-    """Our tensors, each with all its names, file by file."""
+    architecture, said = _config_in(folder)
+    config = _read_config(folder, architecture, said)
     table = ARCHITECTURES[architecture]
     plan, stored = plan_of(table, config), stored_tensors(folder)
     found = {known: stored[name] for name, known in placed(table, plan, stored).items()}
@@ -132,20 +197,34 @@ def _streamed(folder: Path, architecture: str, config: ModelConfig) -> Iterator[
     refusal = f"{folder}: its weights are not those of this {architecture}; nothing was loaded"
     given = fit(found, plan.foreign, plan.foreign_copies, refusal, same)
     _refuse_types(folder, {name: found[name] for group in given.values() for name in group})
-    names: dict[str, list[str]] = {name: [name] for name in plan.ours}
-    for copy, name in plan.our_copies.items():
-        names[name].append(copy)
-    links = {link.foreign: link for link in plan.links}
-    for path in dict.fromkeys(stored.path for stored in found.values()):
-        with open_tensors(path, mapped=True) as file:
-            for foreign, stored_as in given.items():
-                if found[stored_as[0]].path != path:
-                    continue
-                tensor = file.get_tensor(found[stored_as[0]].name)
-                shapes = [plan.ours[name] for name in links[foreign].ours]
-                parts = links[foreign].layout.to_ours(tensor, shapes)
-                for name, part in zip(links[foreign].ours, parts, strict=True):
-                    yield names[name], part
+    return Opened(folder, architecture, config, said, plan, found, given)
+
+
+def load_foreign(folder: Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None) -> Model:
+    """The model in a foreign folder, in evaluation mode; its weights are mapped into memory.
+
+    Args:
+        folder: with config.json and safetensors.
+        device: where the weights go.
+        dtype: what they are turned into, tensor by tensor; None: they stay as they are stored, unless they are stored
+            in several types (`one_type`).
+
+    Raises:
+        CheckpointError: a file is missing or damaged, or the weights are not those of the config (all differences in
+            one message). ConfigError: the architecture or a setting is not covered, or no such device.
+    """
+    return open_foreign(folder).load(device, dtype)
+
+
+def read_foreign_weights(folder: Path) -> dict[str, Tensor]:
+    """Our weights of the model in a foreign folder, by our names, shared ones under each of theirs, as they are stored.
+
+    Raises:
+        CheckpointError, ConfigError: as `load_foreign`.
+    """
+    opened = open_foreign(folder)
+    opened.tell_unread()
+    return {one: tensor for names, tensor in opened.read() for one in names}
 
 
 def _refuse_types(folder: Path, tensors: Mapping[str, Stored]) -> None:
@@ -179,32 +258,17 @@ def stored_tensors(folder: Path) -> dict[str, Stored]:
     Raises:
         CheckpointError: a file is missing or damaged, or the files are not as the index says.
     """
-    found: dict[str, Stored] = {}
-    twice = []
+    index = read_index(folder, INDEX_NAME)
+    # By the name in the folder: a link of the hub's cache leads to a file of another name.
+    names = {plain_file(folder, name): name for name in set(index.values())}
+    found: list[Stored] = []
     for path in weight_files(folder):
         with open_tensors(path) as file:
             for name in file.keys():  # noqa: SIM118  (a file is no mapping)
                 piece = file.get_slice(name)
-                if name in found:
-                    twice.append(f"{name} ({found[name].path.name} and {path.name})")
-                found[name] = Stored(name, path, torch.Size(piece.get_shape()), piece.get_dtype())
-    problems = {"in two shards": twice}
-    if (folder / INDEX_NAME).is_file():
-        index = _index(folder)
-        # By the name in the folder: a link of the hub's cache leads to a file of another name.
-        files = {plain_file(folder, name): name for name in set(index.values())}
-        held = {name: files[stored.path] for name, stored in found.items()}
-        problems |= {
-            "in no shard": [f"{name} (should be in {file})" for name, file in index.items() if name not in held],
-            "in another shard": [
-                f"{name} (in {held[name]}, not {file})" for name, file in index.items() if held.get(name, file) != file
-            ],
-            "not in the index": [f"{name} (in {file})" for name, file in held.items() if name not in index],
-        }
-    if any(problems.values()):
-        told = "; ".join(f"{what}: {listed(names)}" for what, names in problems.items() if names)
-        raise CheckpointError(f"{folder}: the shards are not as {INDEX_NAME} says; nothing was loaded. {told}")
-    return found
+                found.append(Stored(name, path, torch.Size(piece.get_shape()), piece.get_dtype()))
+    check_places(folder, INDEX_NAME, index, [(one.name, names.get(one.path, one.path.name)) for one in found])
+    return {one.name: one for one in found}
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -216,56 +280,19 @@ def weight_files(folder: Path) -> list[Path]:
     """
     there = {path.name for path in folder.glob(WEIGHTS) if not _is_aside(path)}
     if (folder / INDEX_NAME).is_file():
-        names = {*_index(folder).values()}
-        problems = {
-            "lacks": [name for name in sorted(names) if not (folder / name).is_file()],
-            "has, unnamed,": sorted(there - names),
-        }
-        if any(problems.values()):
-            told = " and ".join(f"{what} {listed(found)}" for what, found in problems.items() if found)
-            raise CheckpointError(
-                f"{folder} {told}: its shards must be those that {INDEX_NAME} names; fetch the folder again, or move "
-                "away what is none of its weights"
-            )
+        names = {*read_index(folder, INDEX_NAME).values()}
+        check_files(folder, INDEX_NAME, names, there)
         return [plain_file(folder, name) for name in sorted(names)]
-    shards = sorted(name for name in there if Path(name).match(SHARD))
-    if (folder / WEIGHTS_NAME).is_file() and shards:
-        raise CheckpointError(
-            f"{folder} has {WEIGHTS_NAME}, and also {listed(shards)}, named as parts of an index "
-            f"({INDEX_NAME}) that is not there, so its weights could be either; fetch the folder again, or move away "
-            "what is none of them"
-        )
     if not (folder / WEIGHTS_NAME).is_file():
         raise CheckpointError(f"{folder} has no {WEIGHTS_NAME}{other_weights(folder)}")
+    refuse_shards(folder, WEIGHTS_NAME, INDEX_NAME, there)
     return [plain_file(folder, WEIGHTS_NAME)]
 
 
 def unread_files(folder: Path) -> list[str]:
     """The safetensors files of a foreign folder that are no part of its model, by name."""
-    read = {*_index(folder).values()} if (folder / INDEX_NAME).is_file() else {WEIGHTS_NAME}
+    read = {*read_index(folder, INDEX_NAME).values()} or {WEIGHTS_NAME}
     return sorted(path.name for path in folder.glob(WEIGHTS) if path.name not in read)
-
-
-def _tell_unread(folder: Path) -> None:
-    if names := unread_files(folder):
-        own = f"{INDEX_NAME} names" if (folder / INDEX_NAME).is_file() else f"{WEIGHTS_NAME} holds"
-        warnings.warn(
-            f"{folder}: not read: {listed(names)}; the model is what {own}, without adapters that lie beside it",
-            stacklevel=2,
-        )
-
-
-def _tell_other_type(folder: Path, stored_as: set[torch.dtype]) -> None:
-    """Warns where config.json says a type that no weight has: transformers turns them into it."""
-    config = _config_in(folder)[1]
-    said = config.get("dtype") or config.get("torch_dtype")
-    if isinstance(said, str) and said in TYPE_NAMES and TYPE_NAMES[said] not in stored_as:
-        held = ", ".join(sorted(str(one).removeprefix("torch.") for one in stored_as))
-        warnings.warn(
-            f"{folder}: the weights stay {held}, as they are stored; transformers turns them into the {said} that "
-            f"{CONFIG_NAME} says, and so does dtype={said!r} here",
-            stacklevel=3,
-        )
 
 
 def _is_aside(path: Path) -> bool:
@@ -306,37 +333,18 @@ def pickle_file(path: Path) -> str:
     )
 
 
-def plain_file(folder: Path, name: str) -> Path:
-    """A file of a folder, a link of the hub's cache followed; raises CheckpointError where it leads elsewhere."""
-    path = folder / name
-    if not path.is_symlink():
-        return path
-    target = path.resolve()
-    if target.parent != folder.resolve().parent.parent / "blobs":
-        raise CheckpointError(f"{path} is a link that leads out of its folder, to {target}; copy the file here")
-    return target
-
-
-def _index(folder: Path) -> dict[str, str]:
-    """Name of a tensor → its file, as the index says."""
-    index = read_json(plain_file(folder, INDEX_NAME), MAX_INDEX_BYTES)
-    names = index.get("weight_map") if isinstance(index, dict) else None
-    if not isinstance(names, dict) or not all(isinstance(n, str) and Path(n).name == n for n in names.values()):
-        raise CheckpointError(f"{folder / INDEX_NAME} is damaged: weight_map must give each tensor a file beside it")
-    return names
-
-
 # --------------------------------------------------------------------------------------------------------------- config
 
 
-def _opened(folder: Path, tensors: Container[str] | None = None) -> tuple[str, ModelConfig]:
-    """The architecture and our config; a pooler or an output layer is there only if the weights have it."""
-    name, config = _config_in(folder)
-    table = ARCHITECTURES[name]
+def _read_config(
+    folder: Path, architecture: str, said: Mapping[str, Any], tensors: Container[str] | None = None
+) -> ModelConfig:
+    """Ours; a pooler or an output layer is there only if the weights have it."""
+    table = ARCHITECTURES[architecture]
     if tensors is None and (table.pooler or table.output) and any((folder / one).is_file() for one in WHOLE):
         tensors = stored_tensors(folder)
     try:
-        return name, read_config(name, config, tensors)
+        return read_config(architecture, said, tensors)
     except ConfigError as error:
         raise ConfigError(f"{folder / CONFIG_NAME}: {error}") from None
 

@@ -19,7 +19,8 @@ from typing import Any
 
 from zoo.checkpoint.disk import read_json, read_json_object
 from zoo.errors import CheckpointError
-from zoo.interop.folder import CONFIG_NAME, plain_file
+from zoo.interop.folder import CONFIG_NAME
+from zoo.interop.shards import plain_file
 
 MAX_BYTES = 16 << 20
 MODULES_NAME = "modules.json"

@@ -20,8 +20,9 @@ from typing import Any
 from zoo.checkpoint.disk import read_json_object
 from zoo.errors import CheckpointError
 from zoo.interop.base import ARCHITECTURES
-from zoo.interop.folder import CONFIG_NAME, GENERATION_NAME, plain_file
+from zoo.interop.folder import CONFIG_NAME, GENERATION_NAME
 from zoo.interop.sentence_transformers import read_sentence_transformers
+from zoo.interop.shards import plain_file
 from zoo.interop.suggestions import suggested
 
 MAX_BYTES = 16 << 20
