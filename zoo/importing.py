@@ -77,7 +77,7 @@ def _unsafe(place: Path, format: str) -> Pretrained:
     read = UNSAFE[format](place)
     # The files that say how a model is used are JSON, and lie beside weights of any format.
     used = conventions_in(place) if place.is_dir() else Conventions()
-    model = Pretrained(read.build(), read.tokenizer, used._replace(stop=(*used.stop, *read.stop)))
+    model = Pretrained(read.build(place), read.tokenizer, used._replace(stop=(*used.stop, *read.stop)))
     model.architecture = read.architecture
     warn_of_settings(model, place)
     return model

@@ -32,11 +32,31 @@ def test_nothing_runs(tmp_path: Path) -> None:
     assert not (tmp_path / "mark").exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04 cut"])
+@pytest.mark.parametrize("is_archive", [True, False])
+def test_what_a_file_names_is_told_and_what_to_do(is_archive: bool, tmp_path: Path) -> None:
+    """In words of our own: torch's recommend opening the file unsafely."""
+    path, said = tmp_path / "ckpt.pt", {"first": Path("/x"), "trap": Trap(tmp_path / "mark"), "t": torch.ones(2)}
+    torch.save(said, path, _use_new_zipfile_serialization=is_archive)
+    with pytest.raises(CheckpointError) as caught:
+        read_pickle(path)
+    told = str(caught.value)
+    assert "it holds pathlib.PosixPath, posix.mkdir" in told if is_archive else "it holds pathlib.PosixPath" in told
+    assert "save it again with nothing but tensors, numbers, text" in told
+    for word in ("weights_only", "two options", "Re-running", "\x1b", "\n"):
+        assert word not in told
+    assert not (tmp_path / "mark").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04 cut", b"<!DOCTYPE html>"])
 def test_damaged_files_are_told(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "ckpt.pt").write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"cannot read .*ckpt\.pt"):
+    with pytest.raises(CheckpointError, match=r"cannot read .*ckpt\.pt .*cut, damaged, or not what torch\.save writes"):
         read_pickle(tmp_path / "ckpt.pt")
+
+
+def test_a_file_that_is_gone_is_told(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"cannot read .*absent\.pt: No such file"):
+        read_pickle(tmp_path / "absent.pt")
 
 
 def test_plain_values_and_tensors_are_read(tmp_path: Path) -> None:

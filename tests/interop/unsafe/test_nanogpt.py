@@ -7,7 +7,7 @@ import pytest
 import torch
 import transformers
 
-from zoo.errors import CheckpointError
+from zoo.errors import CheckpointError, ConfigError
 from zoo.interop.unsafe import UNSAFE
 
 SIZES = {"n_layer": 2, "n_head": 2, "n_embd": 16, "block_size": 12, "vocab_size": 64}
@@ -60,6 +60,36 @@ def test_logits_are_gpt2s(bias: bool, prefix: str, tmp_path: Path) -> None:
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
     assert read.architecture == ("gpt2" if bias else None)
     assert read.config.dropout.residual == 0.1
+
+
+@pytest.mark.parametrize(
+    "changed, told",
+    [
+        ({"rope": True, "n_kv_head": 2}, r"model_args: rope=True, n_kv_head=2: not known here"),
+        ({"dropout": "x"}, r"dropout='x': bias must be true or false, dropout a number from 0 to below 1"),
+        ({"dropout": 1.0}, r"dropout=1\.0: bias must be"),
+        ({"bias": "no"}, r"bias='no', dropout=0\.1: bias must be"),
+    ],
+)
+def test_arguments_that_are_not_known_or_of_another_kind(changed: dict[str, Any], told: str, tmp_path: Path) -> None:
+    said = checkpoint(oracle())
+    torch.save({**said, "model_args": said["model_args"] | changed}, tmp_path / "ckpt.pt")
+    with pytest.raises(ConfigError, match=told):
+        UNSAFE["nanogpt"](tmp_path)
+
+
+def test_the_output_layer_must_be_the_token_table(tmp_path: Path) -> None:
+    said = checkpoint(oracle())
+    for output, told in (
+        (torch.randn(64, 16).double(), r"lm_head\.weight is not transformer\.wte\.weight, .* another model"),
+        (torch.randn(3, 3), r"wrong shape: lm_head\.weight is \(3, 3\), not \(64, 16\)"),
+    ):
+        torch.save({**said, "model": said["model"] | {"lm_head.weight": output}}, tmp_path / "ckpt.pt")
+        with pytest.raises(CheckpointError, match=told):
+            UNSAFE["nanogpt"](tmp_path)
+    del said["model"]["lm_head.weight"]
+    torch.save(said, tmp_path / "ckpt.pt")
+    assert UNSAFE["nanogpt"](tmp_path).config.heads["language_model"].tied  # type: ignore[attr-defined]
 
 
 def test_what_is_no_such_file_is_told(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ holes, so even that is done for nobody who did not ask for it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from zoo.checkpoint.dtypes import one_type
+from zoo.checkpoint.model import listed, put, weights_of
 from zoo.errors import CheckpointError, ConfigError
 from zoo.models import Model, ModelConfig
 from zoo.registry import Registry
@@ -26,6 +29,7 @@ class Read(NamedTuple):
         config: ours. weights: by our names. tokenizer: None where the files have none.
         architecture: of transformers that computes the same; None: none, or several.
         stop: ids that end a text beside the tokenizer's own.
+        dtype: the type of all weights, where the files say it.
     """
 
     config: ModelConfig
@@ -33,12 +37,18 @@ class Read(NamedTuple):
     tokenizer: Tokenizer | None = None
     architecture: str | None = None
     stop: tuple[int, ...] = ()
+    dtype: torch.dtype | None = None
 
-    def build(self) -> Model:
-        """The model, in evaluation mode."""
+    def build(self, source: object = "the model") -> Model:
+        """The model, in evaluation mode, with weights of one type (`one_type`); `source` names it in a warning."""
         with torch.device("meta"):
             model = self.config.build_unset()
-        model.load_state_dict(self.weights, assign=True)
+        parameters = {name for name, _ in model.named_parameters()}
+        types = {name: tensor.dtype for name, tensor in self.weights.items() if name in parameters}
+        dtype = one_type(types, self.dtype, source)
+        for shared in weights_of(model):
+            tensor = self.weights[shared.names[0]]
+            put(shared, tensor if dtype is None or not tensor.is_floating_point() else tensor.to(dtype))
         return model.eval()
 
 
@@ -50,9 +60,29 @@ def read_pickle(path: Path) -> Any:
     """Tensors and plain values of a PyTorch file; raises CheckpointError where it is damaged or holds anything else."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # its reader has errors of many types
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(f"cannot read {path} in weights-only mode: {reason:.300}") from None
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from None
+    except Exception as error:  # its reader has errors of many types, whose words speak of opening the file unsafely
+        found = _globals(path, error)
+    if found:
+        raise CheckpointError(
+            f"cannot read {path} in weights-only mode: beside tensors and plain values it holds {listed(found)}, and "
+            "what a pickle names can run code, so it was not opened. Where you trust its source, open it with what "
+            "wrote it and save it again with nothing but tensors, numbers, text, lists and dicts in it (a path as "
+            "text, NumPy's numbers with .item()), or the state dict alone as safetensors"
+        )
+    raise CheckpointError(
+        f"cannot read {path} in weights-only mode: it is cut, damaged, or not what torch.save writes (a TorchScript "
+        "archive, a web page or a Git LFS pointer is not); take another copy of it"
+    )
+
+
+def _globals(path: Path, error: Exception) -> list[str]:
+    """The classes and functions that a PyTorch file names and that are not opened; the first where it is an old one."""
+    try:
+        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))  # reads names, and opens nothing
+    except Exception:  # no zip archive, which is all that this function reads
+        return re.findall(r"GLOBAL (\S+)", str(error))[:1]
 
 
 def the_file(place: Path, *patterns: str) -> Path:

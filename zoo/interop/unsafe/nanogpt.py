@@ -9,14 +9,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from zoo.config import build
-from zoo.errors import CheckpointError
-from zoo.interop.unsafe.base import UNSAFE, Read, plain_weights, read_pickle, refuse_difference, the_file, whole_numbers
+from zoo.errors import CheckpointError, ConfigError
+from zoo.interop.unsafe.base import (
+    UNSAFE,
+    Read,
+    plain_weights,
+    read_pickle,
+    refuse_difference,
+    refuse_unknown,
+    the_file,
+    whole_numbers,
+)
 from zoo.models import ModelConfig
 
 SIZES = ("n_layer", "n_head", "n_embd", "block_size", "vocab_size")
+TABLE, OUTPUT = "transformer.wte.weight", "lm_head.weight"
 BLOCK = {
     "ln_1": "self_attention.before",
     "attn.c_proj": "self_attention.sublayer.output",
@@ -32,19 +43,32 @@ def read_nanogpt(place: Path) -> Read:
 
     Raises:
         CheckpointError: it is no such file, or its weights are not those that it says, with all differences.
+        ConfigError: model_args that are not known, or of a wrong type.
     """
     path = the_file(place, "ckpt.pt", "*.pt")
     said = read_pickle(path)
     if not isinstance(said, dict) or not {"model", "model_args"} <= {*said}:
         raise CheckpointError(f"{path} is no checkpoint of nanoGPT: it must hold model and model_args")
-    sizes = whole_numbers(said["model_args"], SIZES, path)
-    bias = bool(said["model_args"].get("bias", True))
+    arguments = said["model_args"]
+    sizes = whole_numbers(arguments, SIZES, path)
+    refuse_unknown(arguments, (*SIZES, "bias", "dropout"), f"{path}: model_args")
+    bias, dropout = arguments.get("bias", True), arguments.get("dropout", 0.0)
+    if type(bias) is not bool or type(dropout) not in (int, float) or not 0 <= dropout < 1:
+        raise ConfigError(
+            f"{path}: model_args: bias={bias!r:.40}, dropout={dropout!r:.40}: bias must be true or false, dropout a "
+            "number from 0 to below 1"
+        )
     weights = plain_weights(said["model"], path)
-    # The output layer is the token table, and older files hold a mask for each layer.
-    masks = [name for name, tensor in weights.items() if name.endswith("attn.bias") and tensor.ndim == 4]
-    weights = {name: tensor for name, tensor in weights.items() if name not in {*masks, "lm_head.weight"}}
-    refuse_difference(weights, _shapes(sizes, bias), path)
-    config = _config(sizes, bias, float(said["model_args"].get("dropout", 0.0)))
+    # Older files hold a mask for each layer.
+    masks = {name for name, tensor in weights.items() if name.endswith("attn.bias") and tensor.ndim == 4}
+    weights = {name: tensor for name, tensor in weights.items() if name not in masks}
+    shapes = _shapes(sizes, bias)
+    refuse_difference(weights, shapes | ({OUTPUT: shapes[TABLE]} if OUTPUT in weights else {}), path)
+    if OUTPUT in weights and not torch.equal(weights[OUTPUT], weights[TABLE]):
+        raise CheckpointError(
+            f"{path}: {OUTPUT} is not {TABLE}, and nanoGPT's output layer is its token table; this is another model"
+        )
+    config = _config(sizes, bias, float(dropout))
     return Read(config, _ours(weights, sizes["n_layer"], bias), architecture="gpt2" if bias else None)
 
 
@@ -73,7 +97,7 @@ def _config(sizes: dict[str, int], bias: bool, dropout: float) -> ModelConfig:
 def _shapes(sizes: dict[str, int], bias: bool) -> dict[str, tuple[int, ...]]:
     width = sizes["n_embd"]
     shapes: dict[str, tuple[int, ...]] = {
-        "transformer.wte.weight": (sizes["vocab_size"], width),
+        TABLE: (sizes["vocab_size"], width),
         "transformer.wpe.weight": (sizes["block_size"], width),
         "transformer.ln_f.weight": (width,),
     }
@@ -91,7 +115,7 @@ def _shapes(sizes: dict[str, int], bias: bool) -> dict[str, tuple[int, ...]]:
 
 def _ours(weights: dict[str, Tensor], num_layers: int, bias: bool) -> dict[str, Tensor]:
     ours = {
-        "backbone.embedding.tokens.weight": weights["transformer.wte.weight"],
+        "backbone.embedding.tokens.weight": weights[TABLE],
         "backbone.stack.schemes.0.table.weight": weights["transformer.wpe.weight"],
     }
     for kind in ("weight", "bias") if bias else ("weight",):
