@@ -8,10 +8,12 @@ import torch
 
 from tests.generation.test_prompts import foreign
 from tests.generation.tiny import pretrained, tiny
+from tests.generation.vocabularies import LLAMA
 from zoo.errors import ConfigError, DataError, ZooError
 from zoo.generation.abilities import ABILITIES
 from zoo.generation.score import TextScore
 from zoo.pretrained import Pretrained
+from zoo.tokenizer.spelling import spelled_bytes
 
 TEXTS = ["The dog sees", "A", "The cat sees the dog", "The dog sees"]
 
@@ -74,6 +76,22 @@ def test_a_token_that_is_partly_of_the_text_counts_with_all_its_bytes() -> None:
     assert len(model.tokenizer.decode(score.tokens)) > len("og")  # " dog" is one token
     assert score.num_bytes == len(model.tokenizer.decode(score.tokens))
     assert model.score("The", " dog").num_bytes == len(" dog")
+
+
+@pytest.mark.parametrize("name", ["gpt", "bytes", LLAMA, "t5 with bytes"])
+def test_bytes_are_counted_where_tokens_are_parts_of_characters(name: str) -> None:
+    model = pretrained("decoder", name, positions="rotary", max_length=64)
+    spelled, text = spelled_bytes(model.tokenizer), "The dog sees 日本😀 it"
+    for one in ("日本", "é", "aé", "😀 it", text):
+        if one != "é" or name != "t5 with bytes":
+            score = model.score(one)
+            assert score.num_bytes == spelled[score.tokens].sum() > 0
+    for place in range(1, len(text)):
+        score = model.score(text[:place], text[place:])
+        assert score.num_bytes == spelled[score.tokens].sum()
+        assert score.bits_per_byte == pytest.approx(-score.total / math.log(2) / score.num_bytes)
+    if name in ("gpt", "bytes"):
+        assert [model.score(one).num_bytes for one in ("日本", "é")] == [5, 1]
 
 
 def test_the_first_token_is_scored_behind_what_the_file_puts_before_a_text() -> None:

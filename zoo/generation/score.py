@@ -26,6 +26,7 @@ from zoo.generation.prompts import frame_of, framed, prompt_tokens
 from zoo.generation.room import check_length, warn_past_length
 from zoo.models.base import Model, SelfBackbone
 from zoo.models.encoder_decoder import EncoderDecoder
+from zoo.tokenizer.spelling import bytes_before
 from zoo.tokenizer.tokenizer import Tokenizer
 
 LARGEST_EXPONENT = 709.0
@@ -198,25 +199,23 @@ def scored_row(kind: str, tokenizer: Tokenizer, text: str, continuation: str | N
         output = [*tokens, tokenizer.role("end")]
         prompt = tuple(prompt_tokens(kind, tokenizer, text))
         return TextRow(scored, len(scored.encode()), ScoreRow(output, 0, len(output), prompt))
-    given, num_bytes = 0, len(scored.encode())
+    whole_text, given = text + (continuation or ""), 0
     if continuation is not None:  # a token that reaches into the continuation belongs to it
-        alone = _tokens(tokenizer, text)
-        alike = zip(alone, tokens, strict=False)
+        alike = zip(_tokens(tokenizer, text), tokens, strict=False)
         given = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], alike))
-        num_bytes += len(tokenizer.decode(alone).encode()) - len(tokenizer.decode(alone[:given]).encode())
     _check_text(tokens[given:], scored)
     whole = framed(kind, tokenizer, tokens)
     front = len(whole) - len(tokens) - len(frame_of(kind, tokenizer, tokens).after)
-    first = front + given
-    if kind == "decoder" and first == 0:
-        first, num_bytes = 1, num_bytes - len(tokenizer.decode(tokens[:1]).encode())
+    if kind == "decoder" and front + given == 0:
+        given = 1
         if len(tokens) == 1:
             warnings.warn(
                 f"{quoted(text)} is one token, so nothing of it is scored: a decoder's first token stands behind none, "
                 "where its tokenizer puts none before a text",
                 stacklevel=4,
             )
-    return TextRow(scored, num_bytes, ScoreRow(whole, first, front + len(tokens)))
+    before = bytes_before(tokenizer, whole_text, given, len(whole_text) - len(scored))
+    return TextRow(scored, len(whole_text.encode()) - before, ScoreRow(whole, front + given, front + len(tokens)))
 
 
 def score_texts(

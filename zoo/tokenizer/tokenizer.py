@@ -45,7 +45,6 @@ class Tokenizer:
         self.definition = definition
         self._special = special
         self._library = library = opened(definition)
-        self._prompting: tokenizers.Tokenizer | None = None
         library.encode_special_tokens = True  # a text that spells out [MASK] is text
         vocabulary: dict[str, int] = library.get_vocab(with_added_tokens=True)
         if not vocabulary:
@@ -105,7 +104,7 @@ class Tokenizer:
 
     def prompt(self, text: str) -> np.ndarray:
         """As `encode`, but special tokens written out in the text ([MASK], <extra_id_0>) become their ids."""
-        return self._prompted(text, framed=False)
+        return ids_of(self._prompted(text))
 
     def framed(self, text: str, pair: str | None = None) -> np.ndarray:
         """As `prompt`, with the special tokens around it that the tokenizer's own file asks for (input_ids).
@@ -114,18 +113,35 @@ class Tokenizer:
             text: the text.
             pair: a second one, where the file knows how to frame two ([CLS] text [SEP] pair [SEP]).
         """
-        return self._prompted(text, framed=True, pair=pair)
+        return ids_of(self._prompted(text, framed=True, pair=pair))
 
-    def _prompted(self, text: str, framed: bool, pair: str | None = None) -> np.ndarray:
-        if self._prompting is None:
-            self._prompting = opened(self.definition)
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Of each token of `prompt(text)` the characters that it is of: (first, last + 1), offsets in the text.
+
+        Tokens that are parts of one character, or come of it by normalization, have it all, each.
+        """
+        spans: list[tuple[int, int]] = self._prompted(text).offsets
+        return spans
+
+    def _prompted(self, text: str, framed: bool = False, pair: str | None = None) -> tokenizers.Encoding:
         if self._alphabet is not None:
             rest = text + (pair or "")
             for token in [*self._special.front, *self._special.sentinels]:
                 rest = rest.replace(token, "")
             self._check_characters(rest)
         with guarded("encode the text", DataError):
-            return ids_of(self._prompting.encode(text, pair, add_special_tokens=framed))
+            library = self._framing if framed else self._prompting
+            return library.encode(text, pair, add_special_tokens=framed)
+
+    @functools.cached_property
+    def _framing(self) -> tokenizers.Tokenizer:
+        return opened(self.definition)
+
+    @functools.cached_property
+    def _prompting(self) -> tokenizers.Tokenizer:
+        library = opened(self.definition)
+        library.post_processor = None  # it may cut spaces off the offsets
+        return library
 
     def _check_characters(self, text: str) -> None:
         """Raises DataError where a character has no id at all and must be refused."""
@@ -165,14 +181,24 @@ class Tokenizer:
         return self._library.decoder
 
     @functools.cached_property
+    def is_byte_level(self) -> bool:
+        """Whether each character of a token's spelling stands for a byte (GPT-2)."""
+        return self._joined("Ã", "©") == "é"
+
+    def _joined(self, *tokens: str) -> str:
+        if self._library.decoder is None:
+            return ""
+        with guarded("decode", DataError):
+            text: str = self._library.decoder.decode(list(tokens))
+        return text
+
+    @functools.cached_property
     def byte_values(self) -> Mapping[int, int]:
         """Id → byte, of the tokens that are one byte each (<0xE3>) and become characters in runs; {}: it has none.
 
         Of a run of them that is no valid UTF-8 as a whole, each becomes "�" (byte fallback).
         """
-        with guarded("decode", DataError):
-            joins = self._library.decoder is not None and "é" in self._library.decoder.decode(["<0xC3>", "<0xA9>"])
-        if not joins:
+        if "é" not in self._joined("<0xC3>", "<0xA9>"):
             return {}
         vocabulary = self._library.get_vocab(with_added_tokens=True)
         found = {id: _BYTE_TOKEN.fullmatch(token) for token, id in vocabulary.items() if id not in self._silent}
