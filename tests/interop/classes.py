@@ -132,15 +132,14 @@ def oracle_result(architecture: str, name: str, padding: str, **changes: Any) ->
     model.zero_grad()
     model.set_attn_implementation("eager" if padding == "right" or case.eager else "sdpa")  # type: ignore[operator]
     with lifted():
-        said = _said(model(**theirs))
-        said, loss = _judged(said, real, heads_of(architecture, name))
+        scored, loss = _judged(said(model(**theirs)), real, heads_of(architecture, name))
         loss.backward()
     buffers = {key: torch.zeros_like(tensor) for key, tensor in model.state_dict().items()}
     by_their_names = as_saved(model, buffers | gradients(model))
     given = foreign_config(architecture, name, **changes).to_dict()
     by_our_names = to_zoo(architecture, by_their_names, given)
     trained = dict(our_config(architecture, name, **changes).build_unset().named_parameters(remove_duplicate=False))
-    return Result(said.detach(), loss.detach(), {key: by_our_names[key] for key in trained})
+    return Result(scored.detach(), loss.detach(), {key: by_our_names[key] for key in trained})
 
 
 def our_result(architecture: str, name: str, padding: str, **changes: Any) -> Result:
@@ -177,7 +176,7 @@ def paddings(architecture: str, name: str) -> tuple[str, ...]:
     return ("right", "left") if left else ("right",)
 
 
-def _said(output: Any) -> Tensor:
+def said(output: Any) -> Tensor:
     """Logits, or what a base model says: its pooler, or else its hidden states."""
     if "pooler_output" in output:
         return output.pooler_output

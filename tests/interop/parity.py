@@ -306,21 +306,3 @@ def harm(name: str, field: str, value: Any) -> float:
     case, weights = CASES[name], oracle(name).state_dict()
     changed = type(case.config)(**{**case.config.to_dict(), field: value})
     return relative(foreign_logits(name, changed, weights)[1], foreign_logits(name, case.config, weights)[1])
-
-
-def parity_of_a_change(name: str, field: str, value: Any) -> float:
-    """How far our logits are from theirs where one field of the foreign config of a case is changed.
-
-    Raises:
-        ConfigError: we do not cover the change. ValueError, StrictDataclassError: they do not.
-    """
-    case = CASES[name]
-    changed = type(case.config)(**{**case.config.to_dict(), field: value})
-    plain = {**changed.to_dict(), "architectures": [case.model_class.__name__]}
-    config = with_kernel(read_config(case.architecture, plain), "reference")
-    model, theirs = foreign_logits(name, changed, moved=first_row(config) - first_row(our_config(name)))
-    ours = config.build_unset().double().eval()
-    ours.load_state_dict(to_zoo(case.architecture, as_saved(model, model.state_dict()), plain))
-    batch = sides(name, "right")
-    with torch.no_grad():
-        return relative(ours(**batch.ours)["language_model"][batch.real], theirs)

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-from huggingface_hub.errors import StrictDataclassError
 from safetensors.torch import load_file, save_file
 
 from tests.conftest import ROOT
@@ -26,7 +25,6 @@ from tests.interop.parity import (
     our_config,
     our_weights,
     parity,
-    parity_of_a_change,
     round_trip,
     with_kernel,
 )
@@ -43,20 +41,6 @@ def marks(name: str) -> Any:
 
 
 FIELDS = [pytest.param(name, path, marks=marks(name)) for name in CASES for path in fields_of(baseline(name))]
-
-
-def is_read(architecture: str, field: str) -> bool:
-    """Whether our config depends on a field of the foreign one."""
-    table = ARCHITECTURES[architecture]
-    return field not in table.harmless and field not in table.required and field != "model_type"
-
-
-READ = [
-    pytest.param(name, field, marks=marks(name))
-    for name in FIRST.values()
-    for field, values in foreign_changes(name).items()
-    if values and is_read(CASES[name].architecture, field)
-]
 
 
 def test_every_architecture_has_a_case() -> None:
@@ -164,18 +148,6 @@ def test_fields_that_a_table_calls_harmless_change_nothing(name: str) -> None:
 
 def test_a_field_that_is_not_harmless_is_caught() -> None:
     assert harm("llama", "rms_norm_eps", 1e-2) > MOVES
-
-
-@pytest.mark.parametrize("name, field", READ)
-def test_a_field_that_is_read_means_the_same_here(name: str, field: str) -> None:
-    """Changed alone, in their config: both models change alike, or one of the two refuses."""
-    for value in foreign_changes(name)[field]:
-        try:
-            found = parity_of_a_change(name, field, value)
-        except (ConfigError, ValueError, StrictDataclassError):
-            continue
-        assert found < TOLERANCE, value
-        break
 
 
 # ---------------------------------------------------------------------------------------------------------------- files
