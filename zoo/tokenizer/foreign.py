@@ -8,8 +8,8 @@
     source.spm + vocab.json     Marian's: SentencePiece for the cuts, a list of both languages' pieces for the ids
 
 What the older files leave open (lower-casing, the roles of special tokens, what stands around a text, T5's sentinels,
-tokens that were added later) is read from the JSON files beside them, as Hugging Face writes them. Where those are
-silent the spellings of a family decide, and where they do not, the tokenizer has fewer roles.
+tokens that were added later) is read from the JSON files beside them, as Hugging Face writes them (beside.py). Where
+those are silent, what transformers' class takes for granted decides (classes.py, pipelines.py).
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ import tokenizers
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 
 from zoo.errors import DataError, quoted
+from zoo.tokenizer.beside import add_tokens, put_pipeline, refuse_settings
 from zoo.tokenizer.classes import GENERIC, class_of
 from zoo.tokenizer.framing import FRAMES, family_of, frame_of, put_frame
 from zoo.tokenizer.library import guarded
-from zoo.tokenizer.pipelines import PIPELINES, Pipeline
+from zoo.tokenizer.pipelines import BYTE_LEVEL, PIPELINES
 from zoo.tokenizer.sentencepiece import SHIFTED, read_marian, read_sentencepiece, shifted
-from zoo.tokenizer.special_files import NAMES, read_object, read_special_tokens, spelling
-from zoo.tokenizer.special_tokens import FOREIGN_CONFIG, NUM_SENTINELS, SpecialTokens
+from zoo.tokenizer.special_files import read_object, read_special_tokens
+from zoo.tokenizer.special_tokens import FOREIGN_CONFIG, NUM_SENTINELS, SpecialTokens, spelling
 from zoo.tokenizer.tiktoken import ROLES, is_tiktoken, read_tiktoken
 from zoo.tokenizer.tokenizer import LIBRARY_FILE_NAME, Tokenizer
 
@@ -90,30 +91,26 @@ def _from_pairs(file: Path) -> Tokenizer:
         if not space or not one or not other or " " in other:
             raise DataError(f"{merges_file}: pair {number} must be two pieces with a space between, not {line!r:.60}")
         merges.append((one, other))
-    parts = _pairs_pipeline(file)
     with guarded(f"read the tokenizer {vocabulary_file}", DataError):
         library = tokenizers.Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
-    if parts.normalizer is not None:
-        library.normalizer = parts.normalizer
-    library.pre_tokenizer, library.decoder = parts.pre_tokenizer, parts.decoder
+    put_pipeline(library, _class_of_pairs(file), _config(file.parent))
     return _finished(library, file)
 
 
-def _pairs_pipeline(file: Path) -> Pipeline:
-    """What stands around byte-level pairs, which their two files do not say: the class of the folder does."""
+def _class_of_pairs(file: Path) -> str:
+    """The class that says what stands around byte-level pairs, since their two files do not."""
     config, model_config = _config(file.parent), _model_config(file.parent)
     kind = class_of(config, model_config)
     named = config.get("tokenizer_class") or model_config.get("tokenizer_class") or model_config.get("model_type")
     if kind == GENERIC and named is None:
         kind = "gpt2"  # the two files alone are GPT-2's
-    known = [one for one, pipeline in PIPELINES.items() if pipeline({}).model == "BPE"]
-    if kind not in known:
+    if kind not in BYTE_LEVEL:
         raise DataError(
             f"{file.parent}: vocab.json and merges.txt do not say how a text is cut before its pairs are joined, and "
-            f"{quoted(named)} is none of the families where that is known ({', '.join(known)}); fetch its "
+            f"{quoted(named)} is none of the families where that is known ({', '.join(BYTE_LEVEL)}); fetch its "
             "tokenizer.json, which says it"
         )
-    return PIPELINES[kind](config)
+    return kind
 
 
 def _from_vocabulary(file: Path) -> Tokenizer:
@@ -160,24 +157,19 @@ def _from_sentencepiece(file: Path) -> Tokenizer:
     """A SentencePiece model, and T5's sentinels behind it where the folder asks for them."""
     library = read_sentencepiece(file)
     config, family = _config(file.parent), _family(file.parent)
+    kind = class_of(config, _model_config(file.parent))
     if family in SHIFTED or file.name == "sentencepiece.bpe.model":
-        return _finished(shifted(library, family), file)
-    if family == "albert":
-        library.normalizer = normalizers.Sequence([*_albert_steps(config), library.normalizer])
-    sentinels = config.get("extra_ids", NUM_SENTINELS if family in ("t5", "mt5") else 0)
+        library = shifted(library, family)
+    sentinels = config.get("extra_ids", NUM_SENTINELS) if family in ("t5", "mt5") else 0
     known = library.get_vocab(with_added_tokens=True)
     # T5's files count down: <extra_id_0> is the very last entry.
     names = [f"<extra_id_{number}>" for number in reversed(range(sentinels))]
-    library.add_special_tokens([AddedToken(name, special=True, lstrip=True) for name in names if name not in known])
+    library.add_special_tokens(
+        [AddedToken(name, special=True, lstrip=kind == GENERIC) for name in names if name not in known]
+    )
+    if kind in PIPELINES and PIPELINES[kind](config, None).model == type(library.model).__name__:
+        put_pipeline(library, kind, config)
     return _finished(library, file)
-
-
-def _albert_steps(config: dict[str, Any]) -> list[normalizers.Normalizer]:
-    """What ALBERT does to a text before SentencePiece sees it."""
-    steps: list[normalizers.Normalizer] = [normalizers.Replace("``", '"'), normalizers.Replace("''", '"')]
-    if not config.get("keep_accents", False):
-        steps += [normalizers.NFKD(), normalizers.StripAccents()]
-    return [*steps, normalizers.Lowercase()] if config.get("do_lower_case", True) else steps
 
 
 def _from_marian(file: Path) -> Tokenizer:
@@ -203,33 +195,14 @@ def _finished(library: tokenizers.Tokenizer, file: Path) -> Tokenizer:
     """The tokenizer of an older file, with what the folder says about it."""
     folder = file.parent
     config, family = _config(folder), _family(folder)
-    _add_tokens(library, folder, config)
+    refuse_settings(config, folder)
+    add_tokens(library, folder, class_of(config, _model_config(folder)))
     special = read_special_tokens(folder, library.get_vocab(with_added_tokens=True), older=True)
-    told = {spelling(config.get(name)): config.get(name) for name in NAMES}
-    for token in special.front:
-        flags = told.get(token)
-        lstrip = isinstance(flags, dict) and flags.get("lstrip") is True
-        library.add_special_tokens([AddedToken(token, special=True, lstrip=lstrip, normalized=False)])
+    found = {token.content for token in library.get_added_tokens_decoder().values()}
+    rest = [token for token in special.front if token not in found]
+    library.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in rest])
     put_frame(library, frame_of(family, config), special)
     return Tokenizer(library.to_str(pretty=True), special)
-
-
-def _add_tokens(library: tokenizers.Tokenizer, folder: Path, config: dict[str, Any]) -> None:
-    """Tokens that were added to the vocabulary later; DataError where their ids are not those that come next."""
-    added = {token: id for token, id in read_object(folder / "added_tokens.json").items() if type(id) is int}
-    decoder = config.get("added_tokens_decoder")
-    for number, token in decoder.items() if isinstance(decoder, dict) else ():
-        spelt = spelling(token)
-        if spelt is not None and number.isdecimal():
-            added[spelt] = int(number)
-    for token, id in sorted(added.items(), key=lambda item: item[1]):
-        if library.token_to_id(token) is None:
-            library.add_tokens([AddedToken(token, normalized=False)])
-        if library.token_to_id(token) != id:
-            raise DataError(
-                f"{folder}: the added token {token!r} has the id {id} there, but {library.token_to_id(token)} would be "
-                "its own: the vocabulary is not the one that it was added to"
-            )
 
 
 def _config(folder: Path) -> dict[str, Any]:

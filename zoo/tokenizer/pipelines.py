@@ -1,7 +1,8 @@
 """What each of transformers' tokenizer classes does to a text around its vocabulary: normalizer, cuts, decoder.
 
-Read from the classes' files in transformers 5.23; they build these parts by themselves, whatever a tokenizer.json says.
-What a setting of tokenizer_config.json changes stands here beside the value that the class takes where it is not said.
+Read from the classes' files in transformers 5.23; they build these parts by themselves, whatever a tokenizer.json says,
+but for the table of characters of a SentencePiece model. What a setting of tokenizer_config.json changes stands here
+beside the value that the class takes where it is not said.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from tokenizers import Regex, decoders, normalizers, pre_tokenizers
+
+from zoo.tokenizer.special_tokens import spelling
 
 Settings = Mapping[str, Any]
 
@@ -52,19 +55,25 @@ _PAIRS: Mapping[str, Any] = {
     "byte_fallback": False,
     "ignore_merges": False,
 }
+_FALLBACK: Mapping[str, Any] = {
+    **_PAIRS,
+    "continuing_subword_prefix": None,
+    "end_of_word_suffix": None,
+    "fuse_unk": True,
+    "byte_fallback": True,
+}
 
 
-def _bert(settings: Settings) -> Pipeline:
-    lowercase = settings.get("do_lower_case", True)
+def _bert(settings: Settings, charsmap: bytes | None) -> Pipeline:
     return Pipeline(
         "WordPiece",
         {
-            "unk_token": _spelt(settings.get("unk_token")) or "[UNK]",
+            "unk_token": spelling(settings.get("unk_token")) or "[UNK]",
             "continuing_subword_prefix": "##",
             "max_input_chars_per_word": 100,
         },
         normalizers.BertNormalizer(
-            lowercase=bool(lowercase),
+            lowercase=bool(settings.get("do_lower_case", True)),
             strip_accents=settings.get("strip_accents"),
             handle_chinese_chars=settings.get("tokenize_chinese_chars", True),
         ),
@@ -73,36 +82,90 @@ def _bert(settings: Settings) -> Pipeline:
     )
 
 
-def _bytes(settings: Settings, normalizer: normalizers.Normalizer | None = None) -> Pipeline:
+def _bytes(settings: Settings, charsmap: bytes | None) -> Pipeline:
     """GPT-2's and RoBERTa's."""
-    spaced = bool(settings.get("add_prefix_space", False))
-    cuts = pre_tokenizers.ByteLevel(add_prefix_space=spaced)
-    return Pipeline("BPE", _PAIRS, normalizer, cuts, decoders.ByteLevel())
+    cuts = pre_tokenizers.ByteLevel(add_prefix_space=_spaced(settings))
+    return Pipeline("BPE", _PAIRS, None, cuts, decoders.ByteLevel())
 
 
-def _gpt_neox(settings: Settings) -> Pipeline:
-    return _bytes(settings, normalizers.NFC())
+def _gpt_neox(settings: Settings, charsmap: bytes | None) -> Pipeline:
+    return _bytes(settings, charsmap)._replace(normalizer=normalizers.NFC())
 
 
-def _qwen2(settings: Settings) -> Pipeline:
-    spaced = bool(settings.get("add_prefix_space", False))
+def _qwen2(settings: Settings, charsmap: bytes | None) -> Pipeline:
     cuts = [
         pre_tokenizers.Split(Regex(QWEN2_PIECES), "isolated"),
-        pre_tokenizers.ByteLevel(add_prefix_space=spaced, use_regex=False),
+        pre_tokenizers.ByteLevel(add_prefix_space=_spaced(settings), use_regex=False),
     ]
     return Pipeline("BPE", _PAIRS, normalizers.NFC(), pre_tokenizers.Sequence(cuts), decoders.ByteLevel())
 
 
-PIPELINES: Mapping[str, Callable[[Settings], Pipeline]] = {
+def _llama(settings: Settings, charsmap: bytes | None) -> Pipeline:
+    """Not as SentencePiece: a text that begins with a space gets no further one, so its first space is not seen."""
+    spaced = settings.get("add_prefix_space") in (None, True)
+    scheme = "never" if not spaced else "always" if settings.get("legacy", False) else "first"
+    cuts = pre_tokenizers.Metaspace(SPACE, prepend_scheme=scheme, split=False)
+    steps = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
+    steps += [decoders.Strip(" ", left=1, right=0)] if spaced else []
+    return Pipeline("BPE", _FALLBACK, None, cuts, decoders.Sequence(steps))
+
+
+def _gemma(settings: Settings, charsmap: bytes | None) -> Pipeline:
+    options = {**_FALLBACK, "unk_token": spelling(settings.get("unk_token")) or "<unk>"}
+    cuts = pre_tokenizers.Split(" ", "merged_with_previous")
+    steps = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
+    return Pipeline("BPE", options, normalizers.Replace(" ", SPACE), cuts, decoders.Sequence(steps))
+
+
+def _pieces(unknown: int, spaced: bool, normalizer: normalizers.Normalizer | None) -> Pipeline:
+    """Words, each with a space before it, in the pieces of a SentencePiece unigram model."""
+    scheme = "always" if spaced else "never"
+    words = [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(SPACE, prepend_scheme=scheme)]
+    return Pipeline(
+        "Unigram",
+        {"unk_id": unknown, "byte_fallback": False},
+        normalizer,
+        pre_tokenizers.Sequence(words),
+        decoders.Metaspace(SPACE, prepend_scheme=scheme),
+    )
+
+
+def _t5(settings: Settings, charsmap: bytes | None) -> Pipeline:
+    return _pieces(2, True, normalizers.Precompiled(charsmap) if charsmap else None)
+
+
+def _xlm_roberta(settings: Settings, charsmap: bytes | None) -> Pipeline:
+    spaced = bool(settings.get("add_prefix_space", True))
+    return _pieces(3, spaced, normalizers.Precompiled(charsmap) if charsmap else None)
+
+
+def _albert(settings: Settings, charsmap: bytes | None) -> Pipeline:
+    steps: list[normalizers.Normalizer] = [normalizers.Replace("``", '"'), normalizers.Replace("''", '"')]
+    if not settings.get("keep_accents", False):
+        steps += [normalizers.NFKD(), normalizers.StripAccents()]
+    if settings.get("do_lower_case", True):
+        steps.append(normalizers.Lowercase())
+    if charsmap:
+        steps.append(normalizers.Precompiled(charsmap))
+    return _pieces(1, bool(settings.get("add_prefix_space", True)), normalizers.Sequence(steps))
+
+
+PIPELINES: Mapping[str, Callable[[Settings, bytes | None], Pipeline]] = {
     "bert": _bert,
     "gpt2": _bytes,
     "roberta": _bytes,
     "gptneox": _gpt_neox,
     "qwen2": _qwen2,
+    "llama": _llama,
+    "gemma": _gemma,
+    "t5": _t5,
+    "xlmroberta": _xlm_roberta,
+    "albert": _albert,
 }
-"""Class (classes.py) → its parts, by the settings of tokenizer_config.json."""
+"""Class (classes.py) → its parts, by tokenizer_config.json and the table of characters of a SentencePiece model."""
+BYTE_LEVEL = ("gpt2", "roberta", "gptneox", "qwen2")
+"""The classes of byte-level pairs."""
 
 
-def _spelt(token: Any) -> str | None:
-    spelt = token.get("content") if isinstance(token, Mapping) else token
-    return spelt if isinstance(spelt, str) else None
+def _spaced(settings: Settings) -> bool:
+    return bool(settings.get("add_prefix_space", False))

@@ -14,20 +14,21 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import DataError
+from zoo.errors import DataError, quoted
 from zoo.tokenizer.classes import TOKENS, class_of, shown_tokens
-from zoo.tokenizer.special_tokens import FILE_NAME, FOREIGN_CONFIG, ROLES, SpecialTokens
+from zoo.tokenizer.special_tokens import FILE_NAME, FOREIGN_CONFIG, ROLES, SpecialTokens, spelling
 
 NAMES = {
-    "pad_token": "padding",
-    "unk_token": "unknown",
     "bos_token": "begin",
     "eos_token": "end",
-    "cls_token": "classify",
+    "unk_token": "unknown",
     "sep_token": "separate",
+    "pad_token": "padding",
+    "cls_token": "classify",
     "mask_token": "mask",
 }
-"""What they call each role."""
+"""What they call each role, in the order in which transformers adds those that a vocabulary lacks."""
+MAP_NAME = "special_tokens_map.json"
 MAX_BYTES = 16 << 20
 
 
@@ -49,7 +50,11 @@ def read_special_tokens(folder: Path, known: Mapping[str, int], older: bool = Fa
     if own.is_file():
         return _own(own, read_object(own), known)
     config, model_config = read_object(folder / FOREIGN_CONFIG), read_object(folder / "config.json")
-    named = _by_name(folder / FOREIGN_CONFIG, known) | _by_name(folder / "special_tokens_map.json", known)
+    said = {name: (given, folder / FOREIGN_CONFIG) for name, given in config.items()}
+    if "added_tokens_decoder" not in config:  # as in transformers, which then reads no older file
+        older_file = folder / MAP_NAME
+        said |= {name: (given, older_file) for name, given in read_object(older_file).items()}
+    named = _by_name(said, known)
     taken = {role: token for role, token in TOKENS.get(class_of(config, model_config), {}).items() if token in known}
     shown = shown_tokens(known) if taken or older or not named else {}
     ids = _by_id((read_object(folder / "generation_config.json"), model_config), known)
@@ -74,21 +79,16 @@ def read_object(path: Path) -> dict[str, Any]:
     return content
 
 
-def spelling(token: Any) -> str | None:
-    """A special token as these files write it: a text, or an object with its content."""
-    spelt = token.get("content") if isinstance(token, dict) else token
-    return spelt if isinstance(spelt, str) else None
-
-
-def _by_name(path: Path, known: Mapping[str, int]) -> dict[str, str]:
+def _by_name(said: Mapping[str, tuple[Any, Path]], known: Mapping[str, int]) -> dict[str, str]:
+    """The roles that are named: each name with what is given for it, and the file that gives it."""
     roles = {}
     for name, role in NAMES.items():
-        given = read_object(path).get(name)
+        given, path = said.get(name, (None, None))
         if given is None:
             continue
         token = spelling(given)
         if token is None or token not in known:
-            raise DataError(f"{path} says {name} is {token!r}, which the vocabulary beside it lacks")
+            raise DataError(f"{path} says {name} is {quoted(token or given)}, which the vocabulary beside it lacks")
         roles[role] = token
     return roles
 

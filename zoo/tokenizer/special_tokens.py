@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 ROLES = ("padding", "unknown", "begin", "end", "classify", "separate", "mask")
 NUM_SENTINELS = 100
@@ -72,3 +72,9 @@ def family_tokens(family: str) -> SpecialTokens:
 def families_with(role: str) -> list[str]:
     """The families whose special tokens have `role`."""
     return [family for family, roles in FAMILIES.items() if role in roles]
+
+
+def spelling(token: Any) -> str | None:
+    """A special token as Hugging Face's files write it, a text or an object with its content; None: it is neither."""
+    spelt = token.get("content") if isinstance(token, dict) else token
+    return spelt if isinstance(spelt, str) else None

@@ -18,6 +18,7 @@ import numpy as np
 import tokenizers
 
 from zoo.errors import ConfigError, DataError
+from zoo.tokenizer.beside import settled
 from zoo.tokenizer.joining import FlatIds, JoiningEncoder
 from zoo.tokenizer.library import guarded, ids_of, opened
 from zoo.tokenizer.special_files import read_special_tokens
@@ -282,6 +283,9 @@ class Tokenizer:
                 raise ValueError("it must hold a JSON object")
         except (OSError, ValueError, RecursionError) as error:
             raise DataError(f"cannot read the tokenizer {path}: {error}") from None
+        if not (path.parent / FILE_NAME).is_file():
+            definition, known = settled(definition, path.parent)
+            return cls(definition, read_special_tokens(path.parent, known))
         with guarded(f"read the tokenizer {path}", DataError):
             known = tokenizers.Tokenizer.from_str(definition).get_vocab(with_added_tokens=True)
         return cls(definition, read_special_tokens(path.parent, known))

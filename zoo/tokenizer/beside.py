@@ -1,0 +1,281 @@
+"""What the files beside a tokenizer.json say of it, applied as transformers does: settings of its class, added tokens.
+
+    tokenizer_config.json       do_lower_case, strip_accents, tokenize_chinese_chars, add_prefix_space, keep_accents,
+                                legacy; added_tokens_decoder, additional_special_tokens, extra_special_tokens and the
+                                special tokens by name
+    special_tokens_map.json     special tokens by name, and how they are found in a text
+    added_tokens.json           token → id
+
+The last two count only where the first has no added_tokens_decoder. What is said here and can not be done is refused by
+its name. Older files have their tokens added in the same order, so that new ones get the same ids.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import tokenizers
+from tokenizers import AddedToken, processors
+
+from zoo.errors import DataError, quoted
+from zoo.tokenizer.classes import GENERIC, TOKENS, class_of
+from zoo.tokenizer.library import guarded
+from zoo.tokenizer.pipelines import PIPELINES, Settings
+from zoo.tokenizer.special_files import MAP_NAME, NAMES, read_object
+from zoo.tokenizer.special_tokens import FOREIGN_CONFIG, NUM_SENTINELS, spelling
+
+ADDED_NAME = "added_tokens.json"
+FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
+REFUSED = {
+    "split_special_tokens": "special tokens that a text spells out are found in it here",
+    "fix_mistral_regex": "the cuts are those of tokenizer.json here; mend them there",
+}
+"""Settings of tokenizer_config.json that change the ids where they are true, and what stands against them."""
+
+
+class Settled(NamedTuple):
+    """A tokenizer.json with all that is said beside it.
+
+    Attributes:
+        definition: its text. vocabulary: token → id, added tokens included.
+    """
+
+    definition: str
+    vocabulary: Mapping[str, int]
+
+
+def settled(definition: str, folder: Path) -> Settled:
+    """The tokenizer that transformers makes of a tokenizer.json and the files beside it.
+
+    Args:
+        definition: the text of tokenizer.json. folder: where it lies.
+
+    Raises:
+        DataError: a file is damaged, says what does not open here, or gives an added token another id than its own.
+    """
+    config = read_object(folder / FOREIGN_CONFIG)
+    refuse_settings(config, folder)
+    kind = class_of(config, read_object(folder / "config.json"))
+    if kind == "llama" and '"ByteLevel"' in definition:
+        kind = GENERIC  # Llama 3's, which transformers tells from Llama 2's by this
+    content = json.loads(definition)
+    listed = _listed(content)
+    changed = _rebuilt(content, kind, config)
+    with guarded(f"read the tokenizer {folder / 'tokenizer.json'}", DataError):
+        library = tokenizers.Tokenizer.from_str(
+            definition if changed == content else json.dumps(changed, ensure_ascii=False)
+        )
+        add_tokens(library, folder, kind, listed)
+        if (added := _written(library)) != (content.get("added_tokens") or []):
+            changed["added_tokens"] = added
+        elif added:
+            changed["added_tokens"] = content["added_tokens"]
+        if (frame := _frame(library, kind, config)) is not None:
+            changed["post_processor"] = json.loads(frame.__getstate__())
+        vocabulary = library.get_vocab(with_added_tokens=True)
+    # Not as the library writes it, which does not always read back the very float that it wrote.
+    return Settled(definition if changed == content else json.dumps(changed, ensure_ascii=False, indent=1), vocabulary)
+
+
+def refuse_settings(config: Settings, folder: Path) -> None:
+    """Raises DataError where tokenizer_config.json asks for what nothing here does and would change the ids."""
+    for name, reason in REFUSED.items():
+        if config.get(name):
+            said = f"{folder / FOREIGN_CONFIG}: {name} is {quoted(config[name])}"
+            raise DataError(f"{said}, which does not open: {reason}; take it out where its effect is not wanted")
+
+
+# ------------------------------------------------------------------------------------------------------------- pipeline
+
+
+def _rebuilt(content: dict[str, Any], kind: str, config: Settings) -> dict[str, Any]:
+    """The content of a tokenizer.json with the parts that its class makes by itself, and no added token then.
+
+    A file whose model is of another kind than the class has was made for another one: it stays as it is.
+    """
+    model = content.get("model")
+    if kind not in PIPELINES or not isinstance(model, dict):
+        return dict(content)
+    parts = PIPELINES[kind](config, _charsmap(content.get("normalizer")))
+    if model.get("type") not in (None, parts.model):
+        return dict(content)
+    pieces = {"normalizer": parts.normalizer, "pre_tokenizer": parts.pre_tokenizer, "decoder": parts.decoder}
+    written = {name: part and json.loads(part.__getstate__()) for name, part in pieces.items()}
+    return {**content, **written, "model": {**model, "type": parts.model, **parts.options}, "added_tokens": []}
+
+
+def put_pipeline(library: tokenizers.Tokenizer, kind: str, config: Settings) -> None:
+    """Gives the tokenizer of an older file the parts that its class puts around the vocabulary."""
+    normalizer = library.normalizer
+    parts = PIPELINES[kind](config, _charsmap(normalizer and json.loads(normalizer.__getstate__())))
+    library.normalizer, library.pre_tokenizer, library.decoder = parts.normalizer, parts.pre_tokenizer, parts.decoder
+
+
+def _charsmap(normalizer: Any) -> bytes | None:
+    """The table of characters of a SentencePiece model, where a normalizer of a tokenizer.json holds it."""
+    steps = normalizer.get("normalizers", [normalizer]) if isinstance(normalizer, dict) else []
+    for step in steps if isinstance(steps, list) else []:
+        if isinstance(step, dict) and step.get("type") == "Precompiled":
+            return base64.b64decode(step.get("precompiled_charsmap") or "")
+    return None
+
+
+def _frame(library: tokenizers.Tokenizer, kind: str, config: Settings) -> processors.PostProcessor | None:
+    """The special tokens around a text, of the classes that do not take those of tokenizer.json; None: they do."""
+
+    def pair(name: str) -> tuple[str, int]:
+        token = spelling(config.get(name)) or TOKENS[kind].get(NAMES[name], "")
+        id = library.token_to_id(token)
+        if id is None:
+            raise DataError(f"the {name} of a {kind} tokenizer is {token!r}, which its vocabulary lacks")
+        return token, id
+
+    if kind in ("bert", "distilbert"):
+        return _around([pair("cls_token")], [pair("sep_token")])
+    if kind == "roberta":
+        spaced, trimmed = bool(config.get("add_prefix_space", False)), bool(config.get("trim_offsets", True))
+        return processors.RobertaProcessing(pair("sep_token"), pair("cls_token"), trimmed, spaced)
+    if kind == "t5":
+        return _around([], [pair("eos_token")])
+    if kind == "xlmroberta":
+        return _around([pair("bos_token")], [pair("eos_token")], [pair("eos_token")])
+    return _around([], []) if kind == "gptneox" else None
+
+
+def _around(
+    front: list[tuple[str, int]], behind: list[tuple[str, int]], between: Iterable[tuple[str, int]] = ()
+) -> processors.TemplateProcessing:
+    before, after, middle = ([token for token, _ in part] for part in (front, behind, between))
+    return processors.TemplateProcessing(
+        single=[*before, "$A", *after],
+        pair=[*before, "$A", *after, *middle, "$B:1", *(f"{token}:1" for token in after)],
+        special_tokens=[*dict.fromkeys([*front, *behind])],
+    )
+
+
+# --------------------------------------------------------------------------------------------------------- added tokens
+
+
+def add_tokens(
+    library: tokenizers.Tokenizer, folder: Path, kind: str, listed: Mapping[int, AddedToken] | None = None
+) -> None:
+    """Adds the tokens that the files of a folder name, in transformers' order; those that it has stay as they are.
+
+    Args:
+        library: changed in place. folder: of its files. kind: its class (classes.py).
+        listed: those that its tokenizer.json has.
+
+    Raises:
+        DataError: a file is damaged, or a token would get another id than it says.
+    """
+    said = dict(read_object(folder / FOREIGN_CONFIG))
+    if said.get("additional_special_tokens") is not None and not said.get("extra_special_tokens"):
+        said["extra_special_tokens"] = said.pop("additional_special_tokens")
+    stated: dict[int, AddedToken] = {}
+    if "added_tokens_decoder" in said:
+        for number, token in _object(said["added_tokens_decoder"], "added_tokens_decoder", folder).items():
+            stated[_number(number, folder)] = _token(token, "added_tokens_decoder", folder)
+    else:
+        said |= read_object(folder / MAP_NAME)
+        special = {*_spellings(said, NAMES), *map(spelling, _extras(said, kind))}
+        for content, id in read_object(folder / ADDED_NAME).items():
+            is_special = content in special
+            stated[_number(id, folder)] = AddedToken(content, normalized=not is_special, special=is_special)
+        stated |= listed or {}
+    known = library.get_vocab(with_added_tokens=True)
+    taken = {name: TOKENS[kind].get(role) for name, role in NAMES.items()} if kind in TOKENS else {}
+    named = {name: token for name, token in taken.items() if token in known}
+    named |= {name: said[name] for name in NAMES if said.get(name) is not None} | _own_names(said)
+    _add(library, folder, stated, [*named.values(), *_extras(said, kind)], {*map(spelling, named.values())})
+
+
+def _add(
+    library: tokenizers.Tokenizer,
+    folder: Path,
+    stated: Mapping[int, AddedToken],
+    others: list[Any],
+    named: set[str | None],
+) -> None:
+    tokens = [token for _, token in sorted(stated.items())]
+    held = {token.content for token in [*library.get_added_tokens_decoder().values(), *tokens]}
+    for other in others:
+        token = _token(other, "special tokens", folder, special=True)
+        if token.content not in held:
+            held.add(token.content)
+            tokens.append(token)
+    for token in tokens:
+        token.special = token.special or token.content in named
+    library.add_tokens(tokens)
+    for id, token in sorted(stated.items()):
+        if library.token_to_id(token.content) != id:
+            raise DataError(
+                f"{folder}: the added token {token.content!r} has the id {id} there, but "
+                f"{library.token_to_id(token.content)} would be its own: the vocabulary is not the one that it was "
+                "added to"
+            )
+
+
+def _extras(said: Settings, kind: str) -> list[Any]:
+    """Further special tokens, without a name; T5's sentinels where nothing else is said."""
+    extras = said.get("extra_special_tokens")
+    if extras is None or isinstance(extras, Mapping):
+        extras = said.get("additional_special_tokens")
+        if kind == "t5" and extras is None:
+            number = said.get("extra_ids", NUM_SENTINELS)
+            return [f"<extra_id_{one}>" for one in range(number if type(number) is int else 0)]
+    return list(extras) if isinstance(extras, list) else []
+
+
+def _own_names(said: Settings) -> dict[str, Any]:
+    """Special tokens under names of the model's own: image_token, or a mapping of them."""
+    extras = said.get("extra_special_tokens")
+    own = {name: said[name] for name in said if name.endswith("_token") and name not in NAMES}
+    own = {name: token for name, token in own.items() if spelling(token) is not None}
+    return own | (dict(extras) if isinstance(extras, Mapping) else {})
+
+
+def _spellings(said: Settings, names: Iterable[str]) -> set[str]:
+    return {spelt for name in names if (spelt := spelling(said.get(name))) is not None}
+
+
+def _listed(content: Mapping[str, Any]) -> dict[int, AddedToken]:
+    """The added tokens of a tokenizer.json: id → token."""
+    listed = content.get("added_tokens") or []
+    return {
+        one["id"]: AddedToken(one["content"], **{flag: bool(one[flag]) for flag in FLAGS if flag in one})
+        for one in listed
+        if isinstance(one, dict) and type(one.get("id")) is int and isinstance(one.get("content"), str)
+    }
+
+
+def _written(library: tokenizers.Tokenizer) -> list[dict[str, Any]]:
+    """Its added tokens as tokenizer.json has them."""
+    return [
+        {"id": id, "content": token.content, **{flag: getattr(token, flag) for flag in FLAGS}}
+        for id, token in sorted(library.get_added_tokens_decoder().items())
+    ]
+
+
+def _token(said: Any, what: str, folder: Path, special: bool = False) -> AddedToken:
+    """A token as one of the files has it: a text, or its content and how it is found in a text."""
+    content = spelling(said)
+    if not content:
+        raise DataError(f"{folder}: {what} must be texts or objects with a content, not {quoted(said)}")
+    flags = {flag: said[flag] is True for flag in FLAGS if flag in said} if isinstance(said, Mapping) else {}
+    return AddedToken(content, **({**flags, "special": True} if special else flags))
+
+
+def _number(id: Any, folder: Path) -> int:
+    if type(id) is not int and not (isinstance(id, str) and id.isdecimal()):
+        raise DataError(f"{folder}: the id of an added token must be a whole number, not {quoted(id)}")
+    return int(id)
+
+
+def _object(said: Any, name: str, folder: Path) -> Mapping[str, Any]:
+    if not isinstance(said, Mapping):
+        raise DataError(f"{folder / FOREIGN_CONFIG}: {name} must be an object, id → token, not {quoted(said)}")
+    return said
