@@ -33,12 +33,13 @@ FILES: dict[str, dict[str, Any]] = {
     "added_tokens.json": {"<new>": -1},
     "added_tokens_decoder": NEW,
 }
+Saved = Callable[[str], Path]
 LESS_OFTEN = ("roberta", "albert", "xlm-roberta")  # BART's are RoBERTa's, Marian's have older files alone
 FAMILIES_HERE = ["bert", "gpt2", "t5", "llama", *(pytest.param(one, marks=pytest.mark.slow) for one in LESS_OFTEN)]
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Saved:
     """Family → a folder in which transformers saved its tokenizer.json."""
     root = tmp_path_factory.mktemp("saved")
 
@@ -53,7 +54,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return folder
 
 
-def copied(saved: Callable[[str], Path], family: str, place: Path, **settings: Any) -> Path:
+def copied(saved: Saved, family: str, place: Path, **settings: Any) -> Path:
     shutil.copytree(saved(family), place)
     config = json.loads((place / "tokenizer_config.json").read_text())
     (place / "tokenizer_config.json").write_text(json.dumps(config | settings))
@@ -71,13 +72,13 @@ def check(folder: Path) -> None:
 
 @pytest.mark.parametrize("settings", SETTINGS)
 @pytest.mark.parametrize("family", FAMILIES_HERE)
-def test_settings_are_applied(family: str, settings: str, saved: Callable[[str], Path], tmp_path: Path) -> None:
+def test_settings_are_applied(family: str, settings: str, saved: Saved, tmp_path: Path) -> None:
     check(copied(saved, family, tmp_path / family, **SETTINGS[settings]))
 
 
 @pytest.mark.parametrize("file", FILES)
 @pytest.mark.parametrize("family", FAMILIES_HERE)
-def test_added_tokens_are_found(family: str, file: str, saved: Callable[[str], Path], tmp_path: Path) -> None:
+def test_added_tokens_are_found(family: str, file: str, saved: Saved, tmp_path: Path) -> None:
     size = open_tokenizer(saved(family)).vocab_size
     if file == "added_tokens_decoder":
         listed = json.loads((saved(family) / "tokenizer.json").read_text())["added_tokens"]
@@ -91,13 +92,13 @@ def test_added_tokens_are_found(family: str, file: str, saved: Callable[[str], P
         assert size in open_tokenizer(folder).prompt("<new>")
 
 
-def test_a_generic_class_runs_the_file_as_it_is(saved: Callable[[str], Path], tmp_path: Path) -> None:
+def test_a_generic_class_runs_the_file_as_it_is(saved: Saved, tmp_path: Path) -> None:
     folder = copied(saved, "bert", tmp_path / "bert", tokenizer_class="PreTrainedTokenizerFast", do_lower_case=False)
     assert open_tokenizer(folder).definition == (saved("bert") / "tokenizer.json").read_text()
     check(folder)
 
 
-def test_a_file_that_its_class_would_make_itself_stays_as_it_is(saved: Callable[[str], Path]) -> None:
+def test_a_file_that_its_class_would_make_itself_stays_as_it_is(saved: Saved) -> None:
     for family in ("bert", "gpt2", "llama"):
         opened = json.loads(open_tokenizer(saved(family)).definition)
         assert opened == json.loads((saved(family) / "tokenizer.json").read_text())
@@ -115,8 +116,6 @@ def test_a_file_that_its_class_would_make_itself_stays_as_it_is(saved: Callable[
         ({"additional_special_tokens": [3]}, "must be texts"),
     ],
 )
-def test_what_cannot_be_done_is_refused_by_name(
-    said: dict[str, Any], told: str, saved: Callable[[str], Path], tmp_path: Path
-) -> None:
+def test_what_cannot_be_done_is_refused_by_name(said: dict[str, Any], told: str, saved: Saved, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=told):
         open_tokenizer(copied(saved, "gpt2", tmp_path / "gpt2", **said))

@@ -7,6 +7,7 @@ import pytest
 import tokenizers
 import transformers
 
+from tests.tokenizer.families import FAMILIES, theirs
 from zoo.errors import DataError
 from zoo.tokenizer.foreign import FORMATS, open_tokenizer
 from zoo.tokenizer.train import ByteLevelBPEConfig, FileConfig, WordPieceConfig
@@ -131,3 +132,27 @@ def test_nothing_there(tmp_path: Path) -> None:
     (tmp_path / "notes.md").write_text("text")
     with pytest.raises(DataError, match="no tokenizer known here"):
         open_tokenizer(tmp_path / "notes.md")
+
+
+@pytest.mark.parametrize("file", ["tokenizer_config.json", "config.json"])
+def test_a_tokenizer_of_code_alone_is_refused_by_name(file: str, tmp_path: Path) -> None:
+    (tmp_path / file).write_text(json.dumps({"tokenizer_class": "ByT5Tokenizer", "model_type": "t5"}))
+    with pytest.raises(DataError, match="ByT5Tokenizer"):
+        open_tokenizer(tmp_path)
+
+
+def test_a_new_padding_token_takes_the_next_id(gpt2: Path) -> None:
+    size = open_tokenizer(gpt2).vocab_size
+    (gpt2 / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
+    (gpt2 / "tokenizer_config.json").write_text(json.dumps({"pad_token": "[PAD]"}))
+    assert open_tokenizer(gpt2).roles["padding"] == size == len(theirs(gpt2)) - 1
+
+
+def test_sentinels_of_t5_may_come_from_the_list_of_further_tokens(tmp_path: Path) -> None:
+    FAMILIES["t5"](tmp_path)
+    said = {"extra_ids": 0, "additional_special_tokens": ["<extra_id_0>", "<new>"], "tokenizer_class": "T5Tokenizer"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(said))
+    ours, reference = open_tokenizer(tmp_path), theirs(tmp_path)
+    assert ours.sentinels == (len(reference) - 2,)
+    for text in ["x <extra_id_0> y", "<new> the fox"]:
+        assert ours.framed(text).tolist() == reference(text)["input_ids"]

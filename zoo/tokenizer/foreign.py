@@ -24,7 +24,7 @@ from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 
 from zoo.errors import DataError, quoted
 from zoo.tokenizer.beside import add_tokens, put_pipeline, refuse_settings
-from zoo.tokenizer.classes import GENERIC, class_of
+from zoo.tokenizer.classes import GENERIC, class_of, stem_of
 from zoo.tokenizer.framing import FRAMES, family_of, frame_of, put_frame
 from zoo.tokenizer.library import guarded
 from zoo.tokenizer.pipelines import BYTE_LEVEL, PIPELINES
@@ -63,6 +63,12 @@ def find_tokenizer(folder: Path) -> Tokenizer | None:
     for pattern, opened in FORMATS.items():
         for file in sorted(folder.glob(pattern)):
             return opened(file)
+    named = _config(folder).get("tokenizer_class") or _model_config(folder).get("tokenizer_class")
+    if stem_of(named) in CODE_ALONE:
+        raise DataError(
+            f"{folder}: the tokenizer {named} is Python code of transformers without a file of its own, which does not "
+            "open here; the model needs one that is in files"
+        )
     return None
 
 
@@ -180,6 +186,8 @@ def _from_marian(file: Path) -> Tokenizer:
     return _finished(read_marian(file, _json(vocabulary_file)), file)
 
 
+CODE_ALONE = ("byt5", "canine", "perceiver")
+"""The classes of transformers that make ids of bytes or characters and keep no vocabulary in a file."""
 FORMATS: dict[str, Callable[[Path], Tokenizer]] = {
     LIBRARY_FILE_NAME: _from_folder,
     f"tokenizer/{LIBRARY_FILE_NAME}": _from_folder,
