@@ -14,6 +14,8 @@ os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+pytest_plugins = ["tests.cli.workshop"]
+
 ROOT = Path(__file__).resolve().parent.parent
 THREADS = 1  # tests run side by side (xdist), and threads cost tiny models more than they give
 SEED = 20260101

@@ -14,6 +14,7 @@ from tests.cli.tiny import SENTENCES, run_command
 from tests.conftest import ROOT
 from tests.test_settings import MATTERS_WITH
 from tests.training.tiny import shrink
+from zoo.cli.main import VERBS
 from zoo.config import Source, difference, flatten, load_config, to_mapping
 from zoo.config_text import read_yaml
 from zoo.errors import ConfigError
@@ -207,6 +208,11 @@ def test_named_files_exist() -> None:
 def test_every_public_name_is_explained() -> None:
     said = (DOCS / "python.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^\| `zoo\.(\w+)` \|", said, flags=re.MULTILINE)) == set(zoo.__all__)
+
+
+def test_of_every_command_it_is_said_whether_there_is_a_function() -> None:
+    said = (DOCS / "python.md").read_text(encoding="utf-8").split("## Train")[0]
+    assert [verb for verb in VERBS if f"`zoo {verb}`" not in said] == []
 
 
 def test_every_page_is_reached_from_the_readme() -> None:

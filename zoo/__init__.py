@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 from zoo import errors
 
 if TYPE_CHECKING:
+    from zoo.importing import import_model
     from zoo.loading import load
     from zoo.models.create import create_model, model_config
     from zoo.models.presets import list_models
     from zoo.pretrained import Pretrained
     from zoo.saving import export, save
+    from zoo.training.held_out import evaluate
     from zoo.training.imports import import_blocks
     from zoo.training.shipped import pretrain
 
@@ -25,8 +27,10 @@ __all__ = [
     "Pretrained",
     "create_model",
     "errors",
+    "evaluate",
     "export",
     "import_blocks",
+    "import_model",
     "list_models",
     "load",
     "model_config",
@@ -41,8 +45,10 @@ _HOME = {
     "load": "zoo.loading",
     "save": "zoo.saving",
     "export": "zoo.saving",
+    "import_model": "zoo.importing",
     "Pretrained": "zoo.pretrained",
     "pretrain": "zoo.training.shipped",
+    "evaluate": "zoo.training.held_out",
     "import_blocks": "zoo.training.imports",
 }
 

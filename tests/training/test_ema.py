@@ -10,11 +10,11 @@ from torch import Tensor
 import zoo
 from tests.training.tiny import DROPOUT, counters, newest, rows_without_clocks, same, tiny_run, weights
 from zoo.checkpoint.tensors import load_tensors
-from zoo.cli.held_out import evaluate_folder
 from zoo.errors import CheckpointError, ConfigError
 from zoo.training.branch import branch
 from zoo.training.ema import EMAConfig, WeightAverage
 from zoo.training.extend import config_of
+from zoo.training.held_out import evaluate
 from zoo.training.metrics_file import read_metrics
 from zoo.training.module import TrainingModule
 from zoo.training.run import prepare, pretrain
@@ -57,7 +57,7 @@ def test_both_losses_are_logged_and_are_those_of_the_saved_weights(tmp_path: Pat
     rows = {row["step"]: row for row in read_metrics(tmp_path / "run" / "metrics.csv")}
     assert rows["2"]["validation_ema/loss"] == ""
     assert rows["2"]["validation/loss"] != ""
-    raw, average = (evaluate_folder(tmp_path / "run", weights=name).loss for name in ("raw", "ema"))
+    raw, average = (evaluate(tmp_path / "run", weights=name).loss for name in ("raw", "ema"))
     assert result.metrics["validation/loss"] == pytest.approx(raw, rel=1e-6)
     assert result.metrics["validation_ema/loss"] == pytest.approx(average, rel=1e-6)
     assert abs(raw - average) > 1e-3

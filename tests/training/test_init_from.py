@@ -16,13 +16,13 @@ from tests.interop.test_folder import SIZE, write_foreign
 from tests.training.tiny import newest, same, tiny_run, weights, write_config
 from zoo.checkpoint.manifest import hash_file
 from zoo.checkpoint.model import load_model
-from zoo.cli.held_out import evaluate_folder
 from zoo.errors import CheckpointError, ConfigError
 from zoo.loading import model_folder
 from zoo.tokenizer.train import BytesConfig
 from zoo.training import init_from
 from zoo.training.conductor import Conductor
 from zoo.training.config import RunConfig
+from zoo.training.held_out import evaluate
 from zoo.training.origin import read_origin
 from zoo.training.run import Result, pretrain
 from zoo.training.shipped import load_run
@@ -140,7 +140,7 @@ def test_new_tokens_start_as_the_mean_and_the_others_stay(
         assert not found[name][known + 2 :].any()
     assert "2 new tokens start as the mean of all others" in capsys.readouterr().err
     assert pretrain(config, tmp_path / "on").steps == 4
-    assert evaluate_folder(tmp_path / "on").loss > 0
+    assert evaluate(tmp_path / "on").loss > 0
     own = zoo.load(tmp_path / "on").tokenizer
     assert own.encode("a<|user|>b").tolist()[1] == known
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json as json_format
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from zoo.cli.arguments import ModelFolder, Weights, Which, examples
+from zoo.cli.rows_bar import rows_bar
 from zoo.cli.screen import table
 
 if TYPE_CHECKING:
@@ -46,9 +46,10 @@ def run(
     sees, it and the perplexity are pseudo: compare them with their like.
     The tokenizer is always the model's own. A model folder that belongs to no run needs objectives.…= and data.…= too.
     """
-    from zoo.cli.held_out import evaluate_folder
+    from zoo.training.held_out import evaluate
 
-    report = evaluate_folder(Path(folder).expanduser(), settings or (), weights, which)
+    with rows_bar(f"measuring {folder}") as told:
+        report = evaluate(folder, *(settings or ()), weights=weights, which=which, told=told)
     if json:
         curves = {name: [each._asdict() for each in bins] for name, bins in report.by_position.items()}
         print(json_format.dumps(report._asdict() | {"model": str(report.model), "by_position": curves}, indent=2))

@@ -67,6 +67,7 @@ def evaluate(
     reduce: Reduce = lambda sums: sums,
     rank: int = 0,
     num_ranks: int = 1,
+    told: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Everything that is measured, over all rows.
 
@@ -77,9 +78,11 @@ def evaluate(
         precision: the context that forwards run in (autocast).
         reduce: adds a tensor up over ranks.
         rank, num_ranks: this process's share of the batches.
+        told: hears how many rows of how many are measured.
     """
     sums = {name: _Sums(objective, rows.sources, module.device) for name, objective in module.objectives.items()}
     training = module.training
+    done, total = 0, sum(group.num_rows for group in rows.groups)
     module.eval()
     with torch.no_grad(), precision():
         for group in rows.groups:
@@ -87,6 +90,9 @@ def evaluate(
                 there = _to(part, module.device)
                 for name, scores in module.evaluate_part(there).items():
                     sums[name].add(scores, there, name, group)
+                if told is not None:
+                    done += len(next(iter(part.batch.labels.values())))
+                    told(done, total)
     module.train(training)
     flat = reduce(torch.cat([each.flat for each in sums.values()]))
     for each, total in zip(sums.values(), flat.split([len(each.flat) for each in sums.values()]), strict=True):

@@ -21,8 +21,9 @@ from zoo.interop.folder import is_foreign, load_foreign, read_foreign_config
 from zoo.loading import model_folder
 from zoo.objectives.base import ObjectiveConfig
 from zoo.own_blocks import made_with
+from zoo.training import evaluation
 from zoo.training.config import RunConfig, check_spelling
-from zoo.training.evaluation import Bin, evaluate
+from zoo.training.evaluation import Bin
 from zoo.training.precision import FORMATS, convert
 from zoo.training.run import prepare
 
@@ -51,8 +52,16 @@ class Report(NamedTuple):
     by_position: dict[str, list[Bin]]
 
 
-def evaluate_folder(folder: Path, settings: Iterable[str] = (), weights: str = "raw", which: str = "newest") -> Report:
-    """Means over the whole held-out split, or over the whole of a text that the model was not trained on.
+def evaluate(
+    folder: str | Path,
+    *settings: str,
+    weights: str = "raw",
+    which: str = "newest",
+    told: Callable[[int, int], None] | None = None,
+) -> Report:
+    """The loss on held-out text, or on the whole of a text that the model was not trained on: `zoo evaluate`.
+
+        zoo.evaluate("runs/gpt-nano", "data.source.kind=text", "data.source.path=other.txt").loss
 
     Args:
         folder: a run, a training step, a model folder or a Hugging Face folder.
@@ -60,11 +69,12 @@ def evaluate_folder(folder: Path, settings: Iterable[str] = (), weights: str = "
             data.validation_fraction is among them; so is what has data.validation_fraction=1.
         weights: of a run or a training step: "raw" or "ema", as in `zoo.load`.
         which: of a run: the "newest" checkpoint or the "best", as in `zoo.load`.
+        told: hears how many rows of how many are measured.
 
     Raises:
         CheckpointError: the folder holds no model. ConfigError: a setting does not fit. DataError: nothing is held out.
     """
-    found = model_folder(folder, weights, which)
+    found = model_folder(Path(folder).expanduser(), weights, which)
     config, is_whole = evaluation_config(found, settings)
     prepared = prepare(config, corpus=_whole(config) if is_whole else None)
     if prepared.validation is None:
@@ -78,7 +88,7 @@ def evaluate_folder(folder: Path, settings: Iterable[str] = (), weights: str = "
     module.to(device)
     batch_size = config.trainer.validation_batch_size or config.trainer.microbatch_rows
     precision = _precision(config.trainer.precision, device)
-    means, by_position = evaluate(module, prepared.validation, batch_size, precision=precision)
+    means, by_position = evaluation.evaluate(module, prepared.validation, batch_size, precision=precision, told=told)
     objectives: dict[str, dict[str, float]] = {name: {} for name in module.objectives}
     for key, value in means.items():
         name, slash, metric = key.partition("/")

@@ -8,28 +8,28 @@ import torch
 
 import zoo
 from tests.cli.tiny import Workshop
-from zoo.cli.held_out import evaluate_folder, evaluation_config, find_device
 from zoo.errors import ConfigError
 from zoo.loading import load
+from zoo.training.held_out import evaluate, evaluation_config, find_device
 
 
 def test_a_run_its_step_and_its_model_are_one(workshop: Workshop) -> None:
     run = workshop.run("decoder")
     step = run / "checkpoints" / "step-4"
-    losses = {evaluate_folder(folder).loss for folder in (run, step, step / "model")}
+    losses = {evaluate(folder).loss for folder in (run, step, step / "model")}
     assert len(losses) == 1
 
 
 def test_batches_change_nothing(workshop: Workshop) -> None:
     run = workshop.run("decoder")
-    one = evaluate_folder(run, ["trainer.validation_batch_size=1"]).loss
-    assert one == pytest.approx(evaluate_folder(run).loss, rel=1e-6)
+    one = evaluate(run, "trainer.validation_batch_size=1").loss
+    assert one == pytest.approx(evaluate(run).loss, rel=1e-6)
 
 
 def test_other_text_with_the_models_own_tokenizer(workshop: Workshop, tmp_path: Path) -> None:
     (tmp_path / "other.txt").write_text("\n\n".join(f"{n} other words" * 9 for n in range(40)), encoding="utf-8")
-    other = evaluate_folder(workshop.run("decoder"), [f"data.source.path={tmp_path / 'other.txt'}"])
-    assert other.loss != evaluate_folder(workshop.run("decoder")).loss
+    other = evaluate(workshop.run("decoder"), f"data.source.path={tmp_path / 'other.txt'}")
+    assert other.loss != evaluate(workshop.run("decoder")).loss
     config, _ = evaluation_config(other.model, [])
     assert config.tokenizer.kind == "file"
 
@@ -38,10 +38,10 @@ def test_other_text_is_measured_whole_unless_a_share_is_named(workshop: Workshop
     path = tmp_path / "other.txt"
     path.write_text("\n\n".join(f"{n} other words" * 9 for n in range(40)), encoding="utf-8")
     run, other = workshop.run("decoder"), f"data.source.path={path}"
-    whole = evaluate_folder(run, [other])
+    whole = evaluate(run, other)
     assert (whole.is_whole, whole.documents, whole.text) == (True, 40, str(path))
-    assert evaluate_folder(run, [other, "data.validation_fraction=1"]) == whole
-    part = evaluate_folder(run, [other, "data.validation_fraction=0.2"])
+    assert evaluate(run, other, "data.validation_fraction=1") == whole
+    part = evaluate(run, other, "data.validation_fraction=0.2")
     assert not part.is_whole
     assert 0 < part.documents < 40
     assert part.rows < whole.rows
@@ -49,10 +49,10 @@ def test_other_text_is_measured_whole_unless_a_share_is_named(workshop: Workshop
 
 def test_own_text_is_held_out_unless_all_of_it_is_asked_for(workshop: Workshop) -> None:
     run = workshop.run("decoder")
-    own = evaluate_folder(run)
+    own = evaluate(run)
     assert not own.is_whole
-    assert evaluate_folder(run, [f"data.source.path={workshop.folder / 'text.txt'}"]) == own
-    whole = evaluate_folder(run, ["data.validation_fraction=1.0"])
+    assert evaluate(run, f"data.source.path={workshop.folder / 'text.txt'}") == own
+    whole = evaluate(run, "data.validation_fraction=1.0")
     assert (whole.is_whole, whole.documents) == (True, 60)
     assert own.documents < 60
 
@@ -60,21 +60,21 @@ def test_own_text_is_held_out_unless_all_of_it_is_asked_for(workshop: Workshop) 
 @pytest.mark.parametrize("fraction", ["1.5", "-1", "true"])
 def test_share_that_is_none_is_refused(workshop: Workshop, fraction: str) -> None:
     with pytest.raises(ConfigError, match="validation_fraction"):
-        evaluate_folder(workshop.run("decoder"), [f"data.validation_fraction={fraction}"])
+        evaluate(workshop.run("decoder"), f"data.validation_fraction={fraction}")
 
 
 def test_model_of_no_run_needs_to_be_told_what_to_measure(workshop: Workshop, tmp_path: Path) -> None:
     run = workshop.run("decoder")
     zoo.save(load(run), tmp_path / "alone")
     with pytest.raises(ConfigError, match=r"belongs to no run.*causal_lm"):
-        evaluate_folder(tmp_path / "alone")
+        evaluate(tmp_path / "alone")
     settings = [
         "objectives.causal_lm.kind=causal_lm",
         f"data={{source: {{kind: text, path: {workshop.folder / 'text.txt'}, document: blank_line}}}}",
         "data.validation_fraction=0.2",
     ]
-    alone = evaluate_folder(tmp_path / "alone", settings)
-    assert alone.loss == pytest.approx(evaluate_folder(run).loss, rel=1e-6)
+    alone = evaluate(tmp_path / "alone", *settings)
+    assert alone.loss == pytest.approx(evaluate(run).loss, rel=1e-6)
 
 
 def test_a_hugging_face_folder_without_a_padding_token_is_measured(workshop: Workshop, tmp_path: Path) -> None:
@@ -91,14 +91,14 @@ def test_a_hugging_face_folder_without_a_padding_token_is_measured(workshop: Wor
         f"data={{source: {{kind: text, path: {workshop.folder / 'text.txt'}, document: blank_line}}}}",
         "data.validation_fraction=0.2",
     ]
-    own = evaluate_folder(workshop.run("decoder"), settings[:1])
-    assert evaluate_folder(folder, settings).loss == pytest.approx(own.loss, rel=1e-5)
+    own = evaluate(workshop.run("decoder"), *settings[:1])
+    assert evaluate(folder, *settings).loss == pytest.approx(own.loss, rel=1e-5)
 
 
 @pytest.mark.parametrize("precision, tolerance", [("64-true", 1e-4), ("bf16-mixed", 0.05)])
 def test_precision(workshop: Workshop, precision: str, tolerance: float) -> None:
-    loss = evaluate_folder(workshop.run("decoder"), [f"trainer.precision={precision}"]).loss
-    full = evaluate_folder(workshop.run("decoder")).loss
+    loss = evaluate(workshop.run("decoder"), f"trainer.precision={precision}").loss
+    full = evaluate(workshop.run("decoder")).loss
     assert loss == pytest.approx(full, rel=tolerance)
     assert loss != full
 
@@ -106,7 +106,7 @@ def test_precision(workshop: Workshop, precision: str, tolerance: float) -> None
 @pytest.mark.parametrize("key", ["model.dim=8", "seed=3", "tokenizer=bytes", "trainer.batch_size=2", "name=other"])
 def test_what_belongs_to_training_cannot_be_changed(workshop: Workshop, key: str) -> None:
     with pytest.raises(ConfigError, match="cannot be changed in an evaluation"):
-        evaluate_folder(workshop.run("decoder"), [key])
+        evaluate(workshop.run("decoder"), key)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_what_belongs_to_training_cannot_be_changed(workshop: Workshop, key: str
 )
 def test_what_is_misspelt_is_told_first(workshop: Workshop, setting: str, meant: str) -> None:
     with pytest.raises(ConfigError, match=f"unknown key .*did you mean {meant!r}"):
-        evaluate_folder(workshop.run("decoder"), [setting])
+        evaluate(workshop.run("decoder"), setting)
 
 
 def test_device(monkeypatch: pytest.MonkeyPatch) -> None:
