@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +222,34 @@ def test_ids_and_templates_go_along(tmp_path: Path) -> None:
     assert again.conventions._replace(template=None) == expected._replace(template=None)
     assert again.conventions.template is not None
     assert again.conventions.template.source == expected.template.source  # type: ignore[union-attr]
+
+
+def test_vectors_of_texts_are_the_same_again(tmp_path: Path) -> None:
+    """Everything by which a folder of sentence-transformers makes a vector, none of it the default."""
+    model = exportable("encoder")
+    zoo.export(model, tmp_path / "plain")
+    assert not (tmp_path / "plain" / "modules.json").exists()
+    prompts = {"config_sentence_transformers.json": {"prompts": {"query": "The "}, "default_prompt_name": "query"}}
+    said = {"pooling": "first", "normalize": True, "prompt": "The ", "max_length": 6}
+    model.conventions = model.conventions._replace(**said, carried=prompts)  # type: ignore[arg-type]
+    zoo.export(model, tmp_path / "out")
+    again = zoo.load(tmp_path / "out")
+    assert {name: getattr(again.conventions, name) for name in said} == said
+    zoo.export(again, tmp_path / "later")
+    for folder in ("out", "later", "plain"):
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always")
+            found, expected = zoo.load(tmp_path / folder).embed(TEXTS), model.embed(TEXTS)
+        assert torch.allclose(found, expected, atol=1e-6) == (folder != "plain")
+        assert len(heard) == (1 if folder == "plain" else 2)  # of texts that are longer
+
+
+def test_a_way_to_make_vectors_that_is_not_known_here_is_told(tmp_path: Path) -> None:
+    model = exportable("encoder")
+    model.conventions = model.conventions._replace(pooling="mean + Dense", normalize=True)
+    with pytest.warns(UserWarning, match=r"how a text becomes one vector \(mean \+ Dense\) is not known here"):
+        zoo.export(model, tmp_path / "out")
+    assert "(mean + Dense) is not known here and not written" in (tmp_path / "out" / "README.md").read_text()
 
 
 # -------------------------------------------------------------------------------------------------------------- refused

@@ -141,9 +141,9 @@ def page(name: str, model: Model, tokenizer: Tokenizer | None, facts: Facts, ope
 
 
 def _differences(told: Sequence[str]) -> str:
-    """What is put otherwise here than in the model that was exported."""
+    """What is otherwise here than in the model that was exported."""
     lines = "\n".join(f"- {difference}" for difference in told)
-    return f"### Put otherwise than it was trained, with the same outputs\n\n{lines}\n" if told else ""
+    return f"### Otherwise than in the model that was exported\n\n{lines}\n" if told else ""
 
 
 def _section(title: str, rows: Mapping[str, object]) -> str:

@@ -14,6 +14,7 @@ from zoo.errors import ConfigError, quoted
 from zoo.interop.attempt import Attempt
 from zoo.interop.export import SHARD_BYTES, find_architecture, write_transformers
 from zoo.interop.folder import CONFIG_NAME, GENERATION_NAME
+from zoo.interop.sentence_transformers import unwritten, write_sentence_transformers
 from zoo.loading import load
 from zoo.models.base import Model
 from zoo.pretrained import Pretrained
@@ -76,7 +77,8 @@ def export(
     Returns:
         The class of transformers that opens the folder.
 
-    Warns of what is put otherwise than in the model and no output depends on (`Attempt.differences`), as the card does.
+    Warns of what is put otherwise than in the model, though no output depends on it (`Attempt.differences`), and of a
+    way to make vectors of texts that is not known here and so cannot be written. The card says the same.
 
     Raises:
         ConfigError: no architecture takes the model (with all that stands in the way of the nearest), or not the one
@@ -92,7 +94,7 @@ def export(
     target = Path(folder).expanduser()
     options: dict[str, Any] = {"shard_bytes": shard_bytes, "told": told}
     write_folder(target, lambda temporary: _fill(temporary, target.name, held, written, options), format=EXPORT_FORMAT)
-    for difference in written.differences():
+    for difference in _differences(held, written):
         warnings.warn(f"{folder}: {difference}", stacklevel=2)
     return written.opened
 
@@ -104,9 +106,19 @@ def _fill(folder: Path, name: str, held: Pretrained, written: Attempt, options: 
     if held._tokenizer is not None:
         has_segments = held.config.embedding.num_segments > 0
         write_for_transformers(held._tokenizer, folder, held.config.kind, _fields(held), has_segments)
+    write_sentence_transformers(held.conventions.as_data(), held.config.sides()[0].stack.dim, folder)
     how = Opened("model = zoo.load(folder)", written.opened)
-    facts = {**facts_of(held), "architecture": written.architecture, "differences": written.differences()}
+    facts = {**facts_of(held), "architecture": written.architecture, "differences": _differences(held, written)}
     (folder / PAGE_NAME).write_text(page(name, held.model, held._tokenizer, facts, how), encoding="utf-8")
+
+
+def _differences(held: Pretrained, written: Attempt) -> list[str]:
+    """What the folder says otherwise than the model, or not at all."""
+    pooling = unwritten(held.conventions.as_data())
+    told = (
+        f"how a text becomes one vector ({pooling}) is not known here and not written; take modules.json and what it "
+    )
+    return [*written.differences(), *([f"{told}names from where the model came"] if pooling else [])]
 
 
 def facts_of(model: Pretrained) -> Facts:

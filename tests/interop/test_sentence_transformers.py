@@ -1,5 +1,6 @@
 """What folders of sentence-transformers say of the vectors of texts, in its older and its newer format."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from tests.interop.test_usage import conventions
 from zoo.errors import CheckpointError
+from zoo.interop.sentence_transformers import read_sentence_transformers, unwritten, write_sentence_transformers
 
 PLAIN = [{"type": "sentence_transformers.models.Transformer", "path": ""}]
 """modules.json of a folder whose vectors nothing is done with."""
@@ -97,3 +99,76 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
     modules = [{"type": "Pooling", "path": "1_Pooling"}]
     with pytest.raises(CheckpointError, match="damaged"):
         conventions(tmp_path, modules_json=modules, **{"1_Pooling__config_json": "[]"})
+
+
+# -------------------------------------------------------------------------------------------------------------- writing
+
+ALL_OF_IT = {
+    "pooling": "first",
+    "normalize": True,
+    "prompt": "query: ",
+    "max_length": 7,
+    "carried": {
+        "config_sentence_transformers.json": {
+            "default_prompt_name": "query",
+            "prompts": {"query": "query: ", "text": ""},
+            "similarity_fn_name": "dot",
+        }
+    },
+}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"pooling": "last"},
+        {"pooling": None},
+        {"normalize": None},
+        {"max_length": None},
+        {"prompt": None, "carried": None},
+        {"carried": None},
+        {"prompt": "other: "},
+        {"prompt": None},
+    ],
+    ids=str,
+)
+def test_what_is_written_comes_back(changes: dict[str, Any], tmp_path: Path) -> None:
+    usage = {name: value for name, value in {**ALL_OF_IT, **changes}.items() if value is not None}
+    write_sentence_transformers(usage, 8, tmp_path)
+    again = read_sentence_transformers(tmp_path)
+    carried = again.pop("carried", {}).get("config_sentence_transformers.json", {})
+    expected = {"pooling": "mean", "normalize": False, **usage}
+    kept = expected.pop("carried", {}).get("config_sentence_transformers.json", {})
+    assert again == expected
+    assert carried.get("similarity_fn_name") == kept.get("similarity_fn_name")
+    assert carried.get("prompts", {}).items() >= kept.get("prompts", {}).items()
+    chosen = carried.get("default_prompt_name")
+    assert (carried["prompts"][chosen] if chosen else "") == usage.get("prompt", "")
+
+
+def test_nothing_is_written_where_nothing_is_said(tmp_path: Path) -> None:
+    write_sentence_transformers({}, 8, tmp_path)
+    write_sentence_transformers({"carried": {"config.json": {"pad_token_id": 3}}, "stop": [2]}, 8, tmp_path)
+    write_sentence_transformers({"pooling": "max_tokens", "normalize": True}, 8, tmp_path)  # half would be wrong
+    assert not [*tmp_path.iterdir()]
+    assert unwritten({"pooling": "mean + Dense"}) == "mean + Dense"
+    assert unwritten({"pooling": "last"}) == unwritten({}) == ""
+
+
+def test_what_is_written_is_in_the_words_of_every_version(tmp_path: Path) -> None:
+    write_sentence_transformers(ALL_OF_IT, 8, tmp_path)
+    said = {path.relative_to(tmp_path).as_posix(): json.loads(path.read_text()) for path in tmp_path.rglob("*.json")}
+    kinds = [(module["path"], module["type"].rpartition(".")[2]) for module in said.pop("modules.json")]
+    assert kinds == [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
+    assert said == {
+        "1_Pooling/config.json": {
+            "word_embedding_dimension": 8,
+            "pooling_mode_cls_token": True,
+            "pooling_mode_mean_tokens": False,
+            "pooling_mode_lasttoken": False,
+        },
+        "2_Normalize/config.json": {},
+        "config_sentence_transformers.json": ALL_OF_IT["carried"]["config_sentence_transformers.json"],  # type: ignore[index]
+        "sentence_bert_config.json": {"max_seq_length": 7, "do_lower_case": False},
+    }

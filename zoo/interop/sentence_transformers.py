@@ -1,4 +1,4 @@
-"""How a folder of sentence-transformers says that one vector is made of a text.
+"""How a folder of sentence-transformers says that one vector is made of a text, in and out.
 
 Reimers & Gurevych 2019, arXiv:1908.10084; the formats are those of the library up to its version 6.
 
@@ -8,11 +8,13 @@ Reimers & Gurevych 2019, arXiv:1908.10084; the formats are those of the library 
     tokenizer_config.json, config.json                  the same where that file does not say it, as since version 5
 
 What comes back is plain data, for `zoo.generation.conventions.Conventions`. What we cannot do keeps its name as part of
-the pooling's, so that `embed` refuses it by that name.
+the pooling's, so that `embed` refuses it by that name. The other prompts of a folder, and how it compares vectors, are
+kept and written again. What is written, every version of the library reads.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,14 @@ READING_NAMES = tuple(
 """Where it is said how a text is read; the first that is there counts."""
 POOLINGS = {"mean": "mean", "mean_tokens": "mean", "cls": "first", "cls_token": "first", "lasttoken": "last"}
 """sentence-transformers' name of a pooling (`pooling_mode`, or one of `pooling_mode_…`) → ours."""
+POOLING_FIELDS = {
+    "first": "pooling_mode_cls_token",
+    "mean": "pooling_mode_mean_tokens",
+    "last": "pooling_mode_lasttoken",
+}
+"""Our name of a pooling → the field that asks for it, in the spelling of every version."""
+CARRIED = ("default_prompt_name", "prompts", "similarity_fn_name")
+"""Fields of config_sentence_transformers.json that are written again."""
 PLAIN_MODULES = ("Transformer", "Pooling", "Normalize")
 PLAIN_READING: Mapping[str, Any] = {
     "do_lower_case": False,
@@ -75,7 +85,11 @@ def read_sentence_transformers(folder: Path) -> dict[str, Any]:
     length = _max_length(folder, reading, tokenizer)
     if length and tokenizer.get("truncation_side", "right") != "right":
         names.append(f"truncation_side={tokenizer['truncation_side']!r}")
-    usage = {"normalize": "Normalize" in kinds, "pooling": " + ".join(names), "prompt": prompt, "max_length": length}
+    usage: dict[str, Any] = {"normalize": "Normalize" in kinds, "pooling": " + ".join(names)}
+    usage |= {"prompt": prompt, "max_length": length}
+    prompts = _object(folder, PROMPTS_NAME)
+    if carried := {name: prompts[name] for name in CARRIED if prompts.get(name) is not None}:
+        usage["carried"] = {PROMPTS_NAME: carried}
     return {name: value for name, value in usage.items() if value not in ("", None)}
 
 
@@ -144,3 +158,60 @@ def _default_prompt(folder: Path) -> str:
 
 def _object(folder: Path, name: str) -> dict[str, Any]:
     return read_json_object(plain_file(folder, name), MAX_BYTES)
+
+
+# -------------------------------------------------------------------------------------------------------------- writing
+
+
+def write_sentence_transformers(usage: Mapping[str, Any], dim: int, folder: Path) -> None:
+    """Writes what says how one vector is made of a text, if anything is said of that and nothing of it is unknown.
+
+    Args:
+        usage: the conventions that differ from the defaults, as plain data; those are the library's, too.
+        dim: width of the hidden states.
+        folder: exists.
+    """
+    prompts = dict(usage.get("carried", {}).get(PROMPTS_NAME, {}))
+    if not {"pooling", "normalize", "prompt", "max_length"} & {*usage} and not prompts:
+        return
+    if unwritten(usage):
+        return
+    pooling = {field: name == usage.get("pooling", "mean") for name, field in POOLING_FIELDS.items()}
+    kinds = ["Transformer", "Pooling", *(["Normalize"] if usage.get("normalize") else [])]
+    paths = [f"{number}_{kind}" if number else "" for number, kind in enumerate(kinds)]
+    _write(
+        folder / MODULES_NAME,
+        [
+            {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{kind}"}
+            for number, (kind, path) in enumerate(zip(kinds, paths, strict=True))
+        ],
+    )
+    for path in filter(None, paths):
+        (folder / path).mkdir()
+        _write(
+            folder / path / CONFIG_NAME, {} if path == "2_Normalize" else {"word_embedding_dimension": dim, **pooling}
+        )
+    _write(folder / READING_NAMES[0], {"max_seq_length": usage.get("max_length"), "do_lower_case": False})
+    _write(folder / PROMPTS_NAME, prompts | _with_default(prompts, usage.get("prompt", "")))
+
+
+def unwritten(usage: Mapping[str, Any]) -> str:
+    """What is known of how vectors are made and cannot be written, since its parts are not here; "": nothing."""
+    pooling: str = usage.get("pooling", "mean")
+    return "" if pooling in POOLING_FIELDS else pooling
+
+
+def _with_default(prompts: Mapping[str, Any], prompt: str) -> dict[str, Any]:
+    """The fields that put a prompt before each text unasked, by the name that it has already, if it has."""
+    named, chosen = prompts.get("prompts", {}), prompts.get("default_prompt_name")
+    named = named if isinstance(named, Mapping) else {}
+    if not prompt:
+        return {"default_prompt_name": None}
+    if named.get(chosen) == prompt:
+        return {}
+    name = next((name for name, said in named.items() if said == prompt), "default")
+    return {"default_prompt_name": name, "prompts": {**named, name: prompt}}
+
+
+def _write(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -47,7 +47,9 @@ def read_usage(folder: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: one of the files is damaged.
     """
-    return {**_ends(folder), **read_sentence_transformers(folder), **_template(folder)}
+    ends, vectors = _ends(folder), read_sentence_transformers(folder)
+    carried = {**ends.get("carried", {}), **vectors.get("carried", {})}
+    return {**ends, **vectors, **_template(folder), **({"carried": carried} if carried else {})}
 
 
 def _ends(folder: Path) -> dict[str, Any]:
