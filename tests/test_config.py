@@ -326,6 +326,16 @@ def test_mistakes(settings: dict[str, Any], message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_all_mistakes_of_a_config_are_told_at_once() -> None:
+    """Unknown keys, what is missing and what stands in groups together; then values; then what does not go together."""
+    with pytest.raises(ConfigError) as caught:
+        load({"wheel": 3, "spare": {"kind": "steam", "presure": 1}, "colour": 2, "wheels": 0}, named=False)
+    keys = [error.key for error in (caught.value, *caught.value.others)]
+    assert keys == ["wheel", "colour", "name", "spare.presure"]
+    with pytest.raises(ConfigError, match=r"^3 settings are wrong:\n  wheels: 0 .*;\n  speed: .*;\n  open: "):
+        load({"wheels": 0, "speed": "fast", "open": 1})
+
+
 def test_there_are_enough_mistakes() -> None:
     assert len(MISTAKES) >= 60
 

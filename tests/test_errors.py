@@ -10,10 +10,11 @@ import pytest
 
 from zoo import errors
 from zoo.config import build
-from zoo.errors import MOST_SHOWN, ConfigError, TextError, ZooError, cut, quoted
+from zoo.errors import MOST_LISTED, MOST_SHOWN, Collected, ConfigError, TextError, ZooError, cut, quoted
 from zoo.training.config import RunConfig
 
-KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if kind.__module__ == errors.__name__]
+CLASSES = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if kind.__module__ == errors.__name__]
+KINDS = [kind for kind in CLASSES if issubclass(kind, Exception)]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
@@ -56,6 +57,41 @@ def test_config_error_crosses_processes_with_its_key() -> None:
 def test_text_error_crosses_processes_with_its_number() -> None:
     copy = pickle.loads(pickle.dumps(TextError("is empty", 3)))
     assert (str(copy), copy.number, copy.reason) == ("text 3: is empty", 3, "is empty")
+
+
+def test_what_is_wrong_with_several_settings_is_one_error() -> None:
+    wrong = Collected()
+    wrong.raise_any()  # nothing is
+    with wrong.taken():
+        raise ConfigError("is too small", "dim")
+    wrong.add("is unknown", "dimm")
+    with pytest.raises(ConfigError) as caught:
+        wrong.raise_any()
+    again = Collected()
+    again.add("is wrong", "seed")
+    again.take(caught.value.under("model"))
+    with pytest.raises(ConfigError) as caught:
+        again.raise_any()
+    assert str(caught.value) == (
+        "3 settings are wrong:\n  seed: is wrong;\n  model.dim: is too small;\n  model.dimm: is unknown"
+    )
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert [error.key for error in (copy, *copy.others)] == ["seed", "model.dim", "model.dimm"]
+    assert str(copy) == str(caught.value)
+    assert str(copy.renamed(str.upper)).count("MODEL.DIM") == 2
+
+
+def test_a_list_of_what_is_wrong_has_an_end() -> None:
+    others = [ConfigError("no", str(number)) for number in range(2, 100)]
+    lines = str(ConfigError("no", "1", others)).split("\n")
+    assert lines[0] == "99 settings are wrong:"
+    assert lines[-2:] == [f"  {MOST_LISTED}: no;", f"  and {99 - MOST_LISTED} more"]
+
+
+def test_what_is_wrong_with_several_texts_crosses_processes() -> None:
+    copy = pickle.loads(pickle.dumps(TextError("is empty", 3, [TextError("is long", 5)])))
+    assert str(copy) == "2 texts cannot be taken:\n  text 3: is empty;\n  text 5: is long"
+    assert [error.number for error in (copy, *copy.others)] == [3, 5]
 
 
 def test_what_a_message_quotes_is_cut_in_its_middle() -> None:

@@ -155,6 +155,21 @@ def test_the_new_text_is_spelt_as_it_stands_behind_the_prompt(monkeypatch: pytes
             ConfigError,
             "^top_k: 999 must be in 1",
         ),
+        *(
+            (call, TextError, "^2 texts cannot be taken:\n  text 0: the text has 2. .*;\n  text 2: the text has 2. ")
+            for call in (
+                lambda: pretrained("decoder").generate(["x" * 25, "The", "x" * 26]),
+                lambda: pretrained("decoder").score(["x" * 26, "The", "x" * 27]),
+                lambda: pretrained("decoder").embed(["x" * 25, "The", "x" * 26]),
+            )
+        ),
+        (lambda: pretrained("decoder").embed(["", "The", ""]), TextError, "text 0: the text is empty.*\n.*text 2"),
+        (lambda: pretrained("encoder_decoder").generate(["", "The", ""]), TextError, "text 0: .*\n.*text 2"),
+        (
+            lambda: pretrained("decoder").generate("a", temperature=1, top_k=999, stop_tokens=[999], batch_size=0),
+            ConfigError,
+            "^3 settings are wrong:\n  batch_size: 0 .*;\n  top_k: 999 must be in 1.*;\n  stop_tokens",
+        ),
         (lambda: pretrained("encoder").fill("The dog"), DataError, r"write \[MASK\]"),
         *(
             (lambda given=given, family=family: pretrained(family).generate("The", **given), ConfigError, message)

@@ -19,7 +19,7 @@ import typing
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
-from zoo.errors import ConfigError, quoted
+from zoo.errors import Collected, ConfigError, quoted
 from zoo.field_types import check_value, describe_type, entry_types, meant_number
 from zoo.registry import Choice
 from zoo.unknown_settings import renamed, unknown_key
@@ -55,11 +55,13 @@ class Config:
     """Base of every config dataclass: checks the type and range of each field, whoever constructs it."""
 
     def __post_init__(self) -> None:
+        wrong = Collected()
         for field in dataclasses.fields(self):
             try:
                 check_value(_types_of(type(self))[field.name], getattr(self, field.name), field.metadata)
             except ConfigError as error:
-                raise error.under(field.name) from None
+                wrong.take(error.under(field.name))
+        wrong.raise_any()
         self.validate()
 
     def validate(self) -> None:
@@ -221,15 +223,20 @@ def _build_config(schema: type[Config], value: Any) -> Config:
         schema = schema.choice(kind)
         value = {name: child for name, child in value.items() if name != "kind"}
     fields = {field.name: field for field in dataclasses.fields(schema)}
-    for name in value:
+    wrong, kinds, built = Collected(), _types_of(schema), {}
+    for name, child in value.items():
         if name not in fields:
-            raise ConfigError(unknown_key(schema, name, value[name], fields), name)
-    missing = [name for name, field in fields.items() if name not in value and _required(field)]
-    if missing:
-        raise ConfigError(f"is required: {fields[missing[0]].metadata.get('doc', '')}", missing[0])
-    kinds = _types_of(schema)
-    value = {name: _over_default(fields[name], child) for name, child in value.items()}
-    return schema(**{name: build(kinds[name], child, name) for name, child in value.items()})
+            wrong.add(unknown_key(schema, name, child, fields), name)
+    for name, field in fields.items():
+        if name not in value and _required(field):
+            wrong.add(f"is required: {field.metadata.get('doc', '')}", name)
+        elif name in value:
+            try:
+                built[name] = build(kinds[name], _over_default(field, value[name]), name)
+            except ConfigError as error:
+                wrong.take(error)
+    wrong.raise_any()
+    return schema(**built)
 
 
 def _over_default(field: dataclasses.Field[Any], value: Any) -> Any:

@@ -1,8 +1,12 @@
 """Everything that zoo raises on purpose.
 
 One root, so that a caller can catch all of it; a child for each kind of mistake, so that a caller can tell them apart.
-A message says what is wrong, with the value at fault, and what to do next.
+A message says what is wrong, with the value at fault, and what to do next. What is wrong with several settings, or with
+several texts, is one error that lists all of it.
 """
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 
 MOST_SHOWN = 120
 """Characters of a key or a value that a message quotes; a whole file may stand where a word was meant."""
@@ -19,6 +23,16 @@ def quoted(value: object) -> str:
     return cut(repr(value))
 
 
+MOST_LISTED = 20
+"""Of the things that are wrong, how many a message lists; it counts the others."""
+
+
+def listed(what: str, told: Sequence[str]) -> str:
+    """One message of several, a line for each: "3 settings are wrong", and which."""
+    lines = [*told[:MOST_LISTED], *([f"and {len(told) - MOST_LISTED} more"] if len(told) > MOST_LISTED else [])]
+    return f"{len(told)} {what}:\n  " + ";\n  ".join(lines)
+
+
 class ZooError(Exception):
     """The root of every error that zoo raises on purpose."""
 
@@ -29,20 +43,59 @@ class ConfigError(ZooError):
     Args:
         reason: what is wrong and which values are legal, as one sentence.
         key: dotted path of the setting at fault, "" where the error is about the whole.
+        others: what else is wrong, with other settings.
     """
 
-    def __init__(self, reason: str, key: str = "") -> None:
-        super().__init__(f"{cut(key)}: {reason}" if key else reason)
+    def __init__(self, reason: str, key: str = "", others: "Sequence[ConfigError]" = ()) -> None:
+        message = f"{cut(key)}: {reason}" if key else reason
+        super().__init__(listed("settings are wrong", [message, *map(str, others)]) if others else message)
         self.reason = reason
         self.key = key
+        self.others = tuple(others)
 
     def under(self, parent: str) -> "ConfigError":
         """The same error, its key read from one level further up."""
-        return ConfigError(self.reason, ".".join(part for part in (parent, self.key) if part))
+        return self.renamed(lambda key: ".".join(part for part in (parent, key) if part))
+
+    def renamed(self, rename: Callable[[str], str]) -> "ConfigError":
+        """The same error with other keys, each made of what it is here."""
+        return ConfigError(self.reason, rename(self.key), [other.renamed(rename) for other in self.others])
+
+
+class Collected:
+    """What is wrong with several settings, to be raised together."""
+
+    def __init__(self) -> None:
+        self._errors: list[ConfigError] = []
+
+    def add(self, reason: str, key: str) -> None:
+        """One more: arguments as for ConfigError."""
+        self._errors.append(ConfigError(reason, key))
+
+    def take(self, error: ConfigError) -> None:
+        """All that an error says."""
+        self._errors += [ConfigError(error.reason, error.key), *error.others]
+
+    @contextlib.contextmanager
+    def taken(self) -> Iterator[None]:
+        """A block that may raise ConfigError, which is taken."""
+        try:
+            yield
+        except ConfigError as error:
+            self.take(error)
+
+    def raise_any(self) -> None:
+        """Raises one ConfigError with all that is wrong, if anything is."""
+        if self._errors:
+            first, *others = self._errors
+            raise ConfigError(first.reason, first.key, others) from None
 
 
 class DataError(ZooError):
     """A corpus, a token store or a tokenizer is missing, empty, damaged or does not fit what is asked of it."""
+
+
+NO_TEXTS = "texts cannot be taken"
 
 
 class TextError(DataError):
@@ -51,19 +104,22 @@ class TextError(DataError):
     Args:
         reason: what is wrong, as one sentence.
         number: which of them, from 0; None: there is one only.
+        others: what is wrong with other texts.
     """
 
-    def __init__(self, reason: str, number: int | None = None) -> None:
-        super().__init__(reason if number is None else f"text {number}: {reason}")
+    def __init__(self, reason: str, number: int | None = None, others: "Sequence[TextError]" = ()) -> None:
+        message = reason if number is None else f"text {number}: {reason}"
+        super().__init__(listed(NO_TEXTS, [message, *map(str, others)]) if others else message)
         self.reason = reason
         self.number = number
+        self.others = tuple(others)
 
     def of(self, number: int) -> "TextError":
         """The same error, of one among several texts."""
         return TextError(self.reason, number)
 
     def __reduce__(self) -> tuple[type["TextError"], tuple[object, ...]]:
-        return type(self), (self.reason, self.number)
+        return type(self), (self.reason, self.number, self.others)
 
 
 class LengthError(TextError):

@@ -13,7 +13,7 @@ from zoo.errors import ConfigError, DataError, ZooError, quoted
 from zoo.generation.abilities import require
 from zoo.generation.chat import Message
 from zoo.generation.conventions import Conventions
-from zoo.generation.counts import as_texts, of_text
+from zoo.generation.counts import TextFaults, as_texts
 from zoo.generation.decoding import DecodingConfig
 from zoo.generation.embed import embed, rows_to_embed
 from zoo.generation.ends import check_ends
@@ -279,10 +279,11 @@ class Pretrained:
             behind = [*as_texts(continuation, "continuation")]
         if len(behind) != len(texts):
             raise ConfigError(f"{len(behind)} for {len(texts)} texts; give one for each", "continuation")
-        rows = []
+        rows, faults = [], TextFaults(len(texts))
         for number, pair in enumerate(zip(texts, behind, strict=True)):
-            with of_text(number, len(texts)):
+            with faults.of(number):
                 rows.append(scored_row(self.config.kind, self.tokenizer, *pair))
+        faults.raise_any()
         scores = score_texts(self.model, self.tokenizer, self._roles(), rows, self.conventions.prefix)
         return scores[0] if one else scores
 
@@ -323,8 +324,12 @@ class Pretrained:
         front = self.conventions.prompt if prompt is None else prompt
         most = self.conventions.max_length if max_length is None else max_length
         rows = rows_to_embed(kind, tokenizer, [f"{front}{one}" for one in as_texts(text, "text")], most)
-        if empty := [number for number, row in enumerate(rows) if not row]:
-            raise DataError(f"text {empty[0]} is empty, so there is nothing to embed")
+        faults = TextFaults(len(rows))
+        for number, row in enumerate(rows):
+            with faults.of(number):
+                if not row:
+                    raise DataError("the text is empty, so there is nothing to embed")
+        faults.raise_any()
         vectors_ND = embed(self.model, rows, self._roles().padding, pooling, normalize=normalize)
         return vectors_ND[0] if isinstance(text, str) else vectors_ND
 
@@ -360,10 +365,11 @@ class Pretrained:
         return None if room is None else room.left
 
     def _prompts(self, texts: Sequence[str]) -> list[list[int]]:
-        tokens = []
+        tokens, faults = [], TextFaults(len(texts))
         for number, text in enumerate(texts):
-            with of_text(number, len(texts)):
+            with faults.of(number):
                 tokens.append(prompt_tokens(self.config.kind, self.tokenizer, text))
+        faults.raise_any()
         return tokens
 
     def _decoding(self, options: dict[str, Any], prefix: str) -> DecodingConfig:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from zoo.cli.text_file import json_lines, read_records, texts_from
-from zoo.errors import ConfigError, DataError
+from zoo.cli.text_file import Texts, json_lines, read_records, texts_from
+from zoo.errors import ConfigError, DataError, TextError
 
 
 def test_lines_and_fields(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,6 +46,17 @@ def test_bytes_that_are_no_text_and_absent_files(tmp_path: Path) -> None:
     ):
         with pytest.raises(DataError, match=f"cannot read .*{told}"):
             read_records(str(tmp_path / name), "a")
+
+
+def test_what_is_wrong_with_texts_is_told_with_their_lines() -> None:
+    texts = Texts(["a", "b", "c"], "a.txt", [2, 4, 7])
+    with pytest.raises(DataError, match=r"^a\.txt, line 4: is long$"), texts.telling():
+        raise TextError("is long", 1)
+    told = r"^2 texts cannot be taken:\n  a.txt, line 2: is empty;\n  a.txt, line 7: is long$"
+    with pytest.raises(DataError, match=told), texts.telling():
+        raise TextError("is empty", 0, [TextError("is long", 2)])
+    with pytest.raises(TextError, match=r"text 0: is empty;\n  text 2"), Texts(["a", "b", "c"]).telling():
+        raise TextError("is empty", 0, [TextError("is long", 2)])
 
 
 def test_one_source_of_texts() -> None:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from zoo.errors import ConfigError
-from zoo.generation.counts import check_count
+from zoo.errors import ConfigError, DataError, TextError
+from zoo.generation.counts import TextFaults, check_count
 
 
 @pytest.mark.parametrize("value", [0, -3, 1.5, 2.0, True, "4", None, float("nan")])
@@ -18,3 +18,19 @@ def test_what_is_no_count_is_refused(value: object) -> None:
 def test_counts_are_taken() -> None:
     for value in (1, 7, np.int64(3)):
         check_count(value, "max_new_tokens")
+
+
+def test_what_is_wrong_with_texts_is_told_at_once_and_by_number() -> None:
+    faults = TextFaults(4)
+    faults.raise_any()  # nothing is
+    for number in range(4):
+        with faults.of(number):
+            if number % 2:
+                raise DataError("is too long")
+    with pytest.raises(TextError, match=r"^2 texts cannot be taken:\n  text 1: is too long;\n  text 3: is too long$"):
+        faults.raise_any()
+
+
+def test_a_single_text_has_no_number() -> None:
+    with pytest.raises(DataError, match=r"^is too long$"), TextFaults(1).of(0):
+        raise DataError("is too long")

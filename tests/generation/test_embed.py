@@ -98,5 +98,5 @@ def test_vectors_can_be_trained_on_and_wrong_input_is_refused() -> None:
         model.embed("The", pooling="middle")
     with pytest.raises(DataError, match="learned positions; shorten the text"):
         model.embed(["The", "the " * 30])
-    with pytest.raises(DataError, match="text 1 is empty"):
+    with pytest.raises(DataError, match="text 1: the text is empty"):
         pretrained("decoder").embed(["The", ""])

@@ -1,6 +1,7 @@
 """Options of decoding by name: those of other libraries are told what they are called here."""
 
 from inspect import signature
+from typing import Any
 
 import pytest
 
@@ -30,6 +31,28 @@ def test_options_of_the_call_are_those_of_generate() -> None:
 def test_an_unknown_option_is_told(name: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         decoding_config({name: 5})
+
+
+@pytest.mark.parametrize(
+    ("options", "keys"),
+    [
+        (
+            {"temperature": 1.0, "top_p": 2, "top_k": 0, "min_p": 3, "typical_p": 5, "seed": -1},
+            ["top_k", "top_p", "min_p", "typical_p", "seed"],
+        ),
+        ({"foo": 1, "top_p": "a", "max_length": 5, "num_beams": 0}, ["foo", "max_length", "num_beams", "top_p"]),
+        (
+            {"top_k": 3, "top_p": 0.5, "seed": 2, "length_penalty": 2.0, "best_of": 2, "stop": ""},
+            ["top_k", "top_p", "seed", "length_penalty", "best_of", "stop"],
+        ),
+        ({"cache": {"kind": "static", "length": 0, "size": 3}, "top_k": 3}, ["cache.size"]),
+    ],
+)
+def test_all_that_is_wrong_is_told_at_once(options: dict[str, Any], keys: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        decoding_config(options)
+    assert [error.key for error in (caught.value, *caught.value.others)] == keys
+    assert len(keys) == 1 or str(caught.value).startswith(f"{len(keys)} settings are wrong:\n  {keys[0]}: ")
 
 
 def test_what_is_called_otherwise_elsewhere_is_no_option_here() -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from zoo.cli.arguments import number, whole_number
+from zoo.errors import Collected
 
 
 def _whole(text: str) -> Any:
@@ -76,6 +77,10 @@ def check_options(given: dict[str, Any], max_new_tokens: int | None) -> None:
     from zoo.generation.counts import check_count
     from zoo.generation.options import decoding_config
 
-    decoding_config(given)
-    if max_new_tokens is not None:
-        check_count(max_new_tokens, "max_new_tokens")
+    wrong = Collected()
+    with wrong.taken():
+        decoding_config(given)
+    with wrong.taken():
+        if max_new_tokens is not None:
+            check_count(max_new_tokens, "max_new_tokens")
+    wrong.raise_any()

@@ -13,7 +13,7 @@ from typing import IO, Annotated, Any
 import typer
 
 from zoo.cli.screen import note
-from zoo.errors import ConfigError, DataError, TextError, quoted
+from zoo.errors import NO_TEXTS, ConfigError, DataError, TextError, listed, quoted
 
 File = Annotated[
     str | None,
@@ -71,11 +71,16 @@ class Texts(list[str]):
         try:
             yield
         except DataError as error:
-            at = error.number if isinstance(error, TextError) else 0 if len(self) == 1 else number
-            if at is None or not self._lines:
+            errors = [error, *error.others] if isinstance(error, TextError) else [TextError(str(error), number)]
+            places = [0 if len(self) == 1 else one.number for one in errors]
+            if None in places or not self._lines:
                 raise
-            reason = error.reason if isinstance(error, TextError) else error
-            raise DataError(f"{self._file}, line {self._lines[at]}: {reason}") from None
+            told = [
+                f"{self._file}, line {self._lines[at]}: {one.reason}"
+                for one, at in zip(errors, places, strict=True)
+                if at is not None
+            ]
+            raise DataError(told[0] if len(told) == 1 else listed(NO_TEXTS, told)) from None
 
 
 def read_records(file: str, *fields: str, named: bool = False) -> list[Record]:

@@ -28,11 +28,30 @@ def as_texts(given: object, name: str) -> list[str]:
     return texts
 
 
-@contextlib.contextmanager
-def of_text(number: int, count: int) -> Iterator[None]:
-    """What is wrong with one of several texts is told with its number; `count` is how many there are."""
-    try:
-        yield
-    except DataError as error:
-        told = error if isinstance(error, TextError) else TextError(str(error))
-        raise (told.of(number) if count > 1 and told.number is None else told) from None
+class TextFaults:
+    """What is wrong with several texts, to be raised together and by their numbers; with a single one, at once.
+
+    Args:
+        count: how many texts there are.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._errors: list[TextError] = []
+
+    @contextlib.contextmanager
+    def of(self, number: int) -> Iterator[None]:
+        """A block about the text of this number, which may raise DataError."""
+        try:
+            yield
+        except DataError as error:
+            told = error if isinstance(error, TextError) else TextError(str(error))
+            if self._count == 1:
+                raise told from None
+            self._errors.append(told.of(number))
+
+    def raise_any(self) -> None:
+        """Raises one TextError with all that is wrong, if anything is."""
+        if self._errors:
+            first, *others = self._errors
+            raise TextError(first.reason, first.number, others) if others else first

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from zoo.config import setting
-from zoo.errors import ConfigError
+from zoo.errors import Collected
 from zoo.generation.beam import BeamConfig, Hypothesis, beam_search
 from zoo.generation.cache import CacheConfig
 from zoo.generation.counts import check_count
@@ -38,32 +38,35 @@ class DecodingConfig(SamplingConfig, BeamConfig):
 
     def validate(self) -> None:
         """Refuses what goes against each other, or has no effect beside the rest."""
-        SamplingConfig.validate(self)
-        self._check_beams()
-        if self.best_of is not None and self.temperature == 0:
-            raise ConfigError(f"{self.best_of} texts at temperature 0 are all the same; give a temperature", "best_of")
-        if self.best_of is not None and self.best_of < self.count:
-            raise ConfigError(f"{self.best_of} is fewer than num_return={self.num_return}", "best_of")
+        wrong = Collected()
+        with wrong.taken():
+            SamplingConfig.validate(self)
+        self._check_beams(wrong)
         available = self.num_beams if self.temperature == 0 else self.samples
-        if self.count > available:
-            raise ConfigError(
+        if self.best_of is not None and self.temperature == 0:
+            wrong.add(f"{self.best_of} texts at temperature 0 are all the same; give a temperature", "best_of")
+        if self.best_of is not None and self.best_of < self.count:
+            wrong.add(f"{self.best_of} is fewer than num_return={self.num_return}", "best_of")
+        elif self.count > available:
+            wrong.add(
                 f"{self.num_return} texts at temperature={self.temperature}, but with num_beams={self.num_beams} there "
                 f"{'is' if available == 1 else 'are'} {available}; raise num_beams, or give a temperature above 0",
                 "num_return",
             )
         if "" in self.stop:
-            raise ConfigError("an empty string would end every text at once; leave it out", "stop")
+            wrong.add("an empty string would end every text at once; leave it out", "stop")
+        wrong.raise_any()
 
-    def _check_beams(self) -> None:
+    def _check_beams(self, wrong: Collected) -> None:
         searching = self.num_beams > 1
         if self.num_beams > MAX_BEAMS:
-            raise ConfigError(
+            wrong.add(
                 f"{self.num_beams} is more than {MAX_BEAMS}: each beam is a row with its own keys and values in "
                 "memory; take fewer",
                 "num_beams",
             )
         if searching and self.temperature > 0:
-            raise ConfigError(
+            wrong.add(
                 f"{self.num_beams} beams are searched, not drawn: temperature={self.temperature} must be 0, or "
                 "num_beams 1 (best_of draws several texts and keeps the best)",
                 "num_beams",
@@ -73,7 +76,7 @@ class DecodingConfig(SamplingConfig, BeamConfig):
             ("early_stopping", self.early_stopping, False),
         ):
             if not searching and value != default:
-                raise ConfigError(f"{value} has no effect with num_beams=1; give more beams", name)
+                wrong.add(f"{value} has no effect with num_beams=1; give more beams", name)
 
     @property
     def count(self) -> int:
@@ -96,18 +99,20 @@ def check_tokens(config: DecodingConfig, roles: TokenRoles, max_new_tokens: int 
     """Raises ConfigError where lengths or ids of a config do not fit the tokenizer or each other."""
     if max_new_tokens is not None:
         check_count(max_new_tokens, "max_new_tokens")  # first: a wrong one would make others look wrong
+    wrong = Collected()
     for name, length in (("min_new_tokens", config.min_new_tokens), ("prefix_tokens", len(config.prefix_tokens))):
         if max_new_tokens is not None and length > max_new_tokens:
             what = "" if name == "min_new_tokens" else " tokens"
-            raise ConfigError(f"{length}{what} exceeds max_new_tokens={max_new_tokens}", name)
+            wrong.add(f"{length}{what} exceeds max_new_tokens={max_new_tokens}", name)
     if config.top_k is not None and config.top_k > roles.vocab_size:
-        raise ConfigError(f"{config.top_k} must be in 1 … {roles.vocab_size}, the tokens of the vocabulary", "top_k")
+        wrong.add(f"{config.top_k} must be in 1 … {roles.vocab_size}, the tokens of the vocabulary", "top_k")
     for name in ("prefix_tokens", "stop_tokens"):
         strangers = [token for token in getattr(config, name) if token >= roles.vocab_size]
         if strangers:
-            raise ConfigError(f"{strangers} are no ids of the vocabulary (0 … {roles.vocab_size - 1})", name)
+            wrong.add(f"{strangers} are no ids of the vocabulary (0 … {roles.vocab_size - 1})", name)
     if ending := sorted({*config.prefix_tokens} & {*roles.stop}):
-        raise ConfigError(f"{ending} would end the text in its prefix; take them out", "prefix_tokens")
+        wrong.add(f"{ending} would end the text in its prefix; take them out", "prefix_tokens")
+    wrong.raise_any()
 
 
 def decode(

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from zoo.errors import ConfigError
 from zoo.generation.batching import batches_by_length
-from zoo.generation.counts import check_count, of_text
+from zoo.generation.counts import TextFaults, check_count
 from zoo.generation.finite import check_numbers
 from zoo.generation.generate import padded
 from zoo.generation.prompts import frame_of
@@ -102,10 +102,12 @@ def embed(model: Model, rows: Sequence[Sequence[int]], padding: int, pooling: st
     """
     pool, backbone = POOLINGS[pooling], model.backbone
     stack: Any = backbone.encoder if isinstance(backbone, EncoderDecoder) else backbone.stack
+    faults = TextFaults(len(rows))
     for number, row in enumerate(rows):
-        with of_text(number, len(rows)):
+        with faults.of(number):
             check_length(len(row), stack.positions.num_positions)
         warn_past_length(stack, len(row))
+    faults.raise_any()
     found = torch.zeros(len(rows), stack.config.dim, dtype=torch.promote_types(_dtype(model), torch.float32))
     device = backbone.tokens.weight.device
     for numbers in batches_by_length([len(row) for row in rows]):

@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from zoo.config import build
-from zoo.errors import ConfigError
+from zoo.errors import Collected
 from zoo.generation.decoding import DecodingConfig
 from zoo.registry import unknown_name
 
@@ -34,17 +34,19 @@ def decoding_config(options: Mapping[str, Any]) -> DecodingConfig:
     """The config of these options; `stop` may be one string.
 
     Raises:
-        ConfigError: an unknown option, a wrong value, or two that do not go together.
+        ConfigError: unknown options, wrong values, or some that do not go together: all of them at once.
     """
-    given = dict(options)
     names = {field.name for field in fields(DecodingConfig)}
-    for name in given:
-        if name in names:
-            continue
+    wrong = Collected()
+    for name in options:
         if name in ELSEWHERE:
-            raise ConfigError(f"no option of this name here; {ELSEWHERE[name]}", name)
-        raise ConfigError(unknown_name("option", name, [*names, *OF_THE_CALL]), name)
+            wrong.add(f"no option of this name here; {ELSEWHERE[name]}", name)
+        elif name not in names:
+            wrong.add(unknown_name("option", name, [*names, *OF_THE_CALL]), name)
+    given = {name: value for name, value in options.items() if name in names}
     if isinstance(given.get("stop"), str):
         given["stop"] = [given["stop"]]
-    config: DecodingConfig = build(DecodingConfig, given)
+    with wrong.taken():
+        config: DecodingConfig = build(DecodingConfig, given)
+    wrong.raise_any()
     return config

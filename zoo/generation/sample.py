@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from zoo.config import Config, setting
-from zoo.errors import ConfigError, ZooError
+from zoo.errors import Collected, ZooError
 from zoo.generation.finite import check_numbers
 from zoo.generation.history import History
 from zoo.generation.limits import divide, keep_min_p, keep_top_k, keep_top_p, keep_typical
@@ -95,12 +95,14 @@ class SamplingConfig(Config):
 
     def validate(self) -> None:
         """Refuses limits and a seed that greedy choice would ignore."""
+        wrong = Collected()
         for name in LIMITS:
             value = getattr(self, name)
             if name != "temperature" and value is not None and self.temperature == 0:
-                raise ConfigError(f"{value} has no effect at temperature 0 (greedy); give a temperature above 0", name)
+                wrong.add(f"{value} has no effect at temperature 0 (greedy); give a temperature above 0", name)
         if self.seed and self.temperature == 0:
-            raise ConfigError(f"{self.seed} has no effect at temperature 0 (greedy): nothing is drawn", "seed")
+            wrong.add(f"{self.seed} has no effect at temperature 0 (greedy): nothing is drawn", "seed")
+        wrong.raise_any()
 
     @property
     def penalties(self) -> Steps:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from zoo.errors import ConfigError, DataError, quoted
 from zoo.generation.batching import batches_by_length
-from zoo.generation.counts import of_text
+from zoo.generation.counts import TextFaults
 from zoo.generation.finite import check_numbers
 from zoo.generation.generate import TokenRoles, language_model_head, padded
 from zoo.generation.prompts import frame_of, framed, prompt_tokens
@@ -100,9 +100,9 @@ def score_rows(model: Model, rows: Sequence[ScoreRow], roles: TokenRoles, mask: 
         DataError: a row is longer than the learned positions. ZooError: the model has no language model head, or its
             weights give no numbers.
     """
-    head, backbone = language_model_head(model), model.backbone
+    head, backbone, faults = language_model_head(model), model.backbone, TextFaults(len(rows))
     for number, row in enumerate(rows):
-        with of_text(number, len(rows)):
+        with faults.of(number):
             if isinstance(backbone, EncoderDecoder):
                 check_length(len(row.prompt), backbone.encoder.positions.num_positions)
                 check_length(len(row.tokens) - 1, backbone.decoder.positions.num_positions)
@@ -110,6 +110,7 @@ def score_rows(model: Model, rows: Sequence[ScoreRow], roles: TokenRoles, mask: 
                 assert isinstance(backbone, SelfBackbone)
                 check_length(len(row.tokens) - (mask is None), backbone.stack.positions.num_positions)
                 warn_past_length(backbone.stack, len(row.tokens) - (mask is None))
+    faults.raise_any()
     found: list[list[float]] = [[0.0] * (row.last - row.first) for row in rows]
     for batch in _batches(rows, mask):
         hidden_ND = torch.cat(_hidden(model, rows, batch, roles.padding, mask))

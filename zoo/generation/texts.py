@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from zoo.errors import ConfigError
+from zoo.errors import Collected, ConfigError
 from zoo.generation.beam import Hypothesis
 from zoo.generation.counts import check_count
 from zoo.generation.decoding import DecodingConfig, asked_roles, check_tokens, decode
@@ -198,9 +198,12 @@ class Writer(NamedTuple):
         batch_size: int,
     ) -> list[int]:
         """How many tokens each prompt may get; raises where anything that was asked for does not fit."""
-        check_count(batch_size, "batch_size")
-        roles = asked_roles(self.roles, config)
-        check_tokens(config, roles, max_new_tokens)
+        roles, wrong = asked_roles(self.roles, config), Collected()
+        with wrong.taken():
+            check_count(batch_size, "batch_size")
+        with wrong.taken():
+            check_tokens(config, roles, max_new_tokens)
+        wrong.raise_any()
         language_model_head(self.model)
         self._check_cache(config)
         return limits_of(self.model, prompts, roles, max_new_tokens)

@@ -63,7 +63,7 @@ def read_config(architecture: str, config: Mapping[str, Any], tensors: Container
         model = build(ModelConfig, settings)
     except ConfigError as error:  # of several fields together, by our name of one of them
         named = next((field.name for field in table.fields if error.key in field.ours), None)
-        if named is None or named == error.key:
+        if named is None or named == error.key or error.others:
             raise
         raise ConfigError(f"{error.reason} ({named} is {error.key} here)", named) from None
     assert isinstance(model, ModelConfig)

@@ -32,7 +32,7 @@ def model_config(model: str | ModelConfig | dict[str, Any], **changes: Any) -> M
     try:
         resolved = load_config(_OnlyModel, sources).config.model
     except ConfigError as error:
-        raise ConfigError(error.reason, error.key.removeprefix("model.")) from None
+        raise error.renamed(lambda key: key.removeprefix("model.")) from None
     assert isinstance(resolved, ModelConfig)
     return resolved
 
