@@ -56,6 +56,9 @@ CLOSING = """
 - **A file may have parts that its class does not use**, as the published BERT has (it says `BertForMaskedLM` and has
   the pooler and the pair classifier): they are left out, and `zoo.interop.left_out` names them. Anything else that is
   missing, left over or of another shape is an error that lists all of it.
+- **Fields that only other programs read** are left out, as in transformers: `attn_factor` of `rope_scaling`
+  (DeepSeek-R1-0528-Qwen3; vLLM reads it, transformers reads `attention_factor`), `transformers.js_config`,
+  `sentence_transformers`.
 - **Labels**: `id2label` becomes the `labels` of the head and is written again. `problem_type` chooses a loss in
   transformers. Ours is that of `single_label_classification`, which is written; `regression` (also what one class
   without a `problem_type` means there) and `multi_label_classification` are refused by its name.

@@ -129,6 +129,7 @@ ALBERT = Architecture(
         **REQUIRED,
         "inner_group_num": (1,),
         "is_encoder_decoder": (False,),
+        "layers_to_keep": ([],),  # never read
         "position_embedding_type": ("absolute",),
         "tie_word_embeddings": (True,),
     },

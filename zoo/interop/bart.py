@@ -170,7 +170,10 @@ BART = Architecture(
         "extra_pos_embeddings",
         "force_bos_token_to_be_generated",  # of generation: the older spelling of forced_bos_token_id
         "gradient_checkpointing",
-        "save_step",  # of its training
+        "replacing_rate",  # of its training, like the next ones
+        "save_step",
+        "student_decoder_layers",
+        "student_encoder_layers",
     },
     weights=weights,
     modernize=modernize,

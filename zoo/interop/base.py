@@ -124,7 +124,7 @@ class Architecture:
         fields: what is read from its config, one by one.
         together: what is read from several fields of its config at once.
         required: fields that must have one of these values where they are given.
-        harmless: fields that do not change what a model computes.
+        harmless: fields that do not change what a model computes, with all that stands in them.
         weights: the rules for a config of ours.
         ignored: foreign tensors that hold no weight; numbers as in a rule.
         prefix: the module under which classes with a head hold the base model. Files of the base model, and some
@@ -197,12 +197,12 @@ ATTENTION_BIASES = tuple(f"attention.{projection}_bias" for projection in ("quer
 # fmt: off
 BOOKKEEPING = frozenset({
     "_attn_implementation", "_attn_implementation_autoset", "_name_or_path", "_num_labels", "architectures",
-    "attn_implementation",
-    "bos_token_id", "chunk_size_feed_forward", "decoder_start_token_id", "dtype", "eos_token_id", "finetuning_task",
-    "gradient_checkpointing", "initializer_factor", "initializer_range", "language", "name", "output_attentions",
-    "output_hidden_states", "output_past", "return_dict", "sep_token_id", "task_specific_params",
-    "tf_legacy_loss", "tokenizer_class", "torch_dtype", "torchscript", "total_flos", "transformers_version",
-    "unsloth_fixed", "unsloth_version", "use_bfloat16", "use_cache",
+    "attn_implementation", "bos_token_id", "chunk_size_feed_forward", "custom_pipelines", "decoder_start_token_id",
+    "dtype", "eos_token_id", "eos_token_ids", "finetuning_task", "gradient_checkpointing", "initializer_factor",
+    "initializer_range", "language", "name", "output_attentions", "output_hidden_states", "output_past", "return_dict",
+    "sbert_ce_default_activation_function", "sentence_transformers", "sep_token_id", "task_specific_params",
+    "tf_legacy_loss", "tokenizer_class", "torch_dtype", "torchscript", "total_flos", "transformers.js_config",
+    "transformers_version", "unsloth_fixed", "unsloth_version", "use_bfloat16", "use_cache",
 })
 GENERATION = frozenset({
     "bad_words_ids", "begin_suppress_tokens", "diversity_penalty", "do_sample", "early_stopping",
@@ -212,8 +212,11 @@ GENERATION = frozenset({
     "return_dict_in_generate", "suppress_tokens", "temperature", "top_k", "top_p", "typical_p",
 })
 # fmt: on
-HARMLESS = BOOKKEEPING | GENERATION
-"""Fields that any foreign config may have and that do not change what a model computes."""
+HARMLESS = BOOKKEEPING | GENERATION | {"rope_parameters.attn_factor"}
+"""Fields that any foreign config may have and that do not change what a model computes.
+
+The last is DeepSeek's and vLLM's name of a factor that transformers does not know: it reads `attention_factor`.
+"""
 
 LABELS = frozenset({"id2label", "label2id", "num_labels", "problem_type"})
 """Fields that any foreign config may have and that only heads with classes read (`labels.py`)."""

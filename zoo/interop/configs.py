@@ -99,11 +99,17 @@ def _unread(table: Architecture, theirs: Mapped) -> list[ConfigError]:
                 legal = " or ".join(map(repr, required[name]))
                 told = f"{table.name} with {quoted(value)} is not covered; it must be {legal}"
                 errors.append(ConfigError(told, name))
-        elif name not in read and name.split(".")[0] not in table.harmless | LABELS:
+        elif name not in read and not _stands_in(name, table.harmless | LABELS):
             told = f"{table.name} has a field that is not known here and may change the model: {quoted(value)}"
             told += "; where you know that it does not, take it out of config.json"
             errors.append(ConfigError(told, name))
     return errors
+
+
+def _stands_in(name: str, fields: Container[str]) -> bool:
+    """Whether a dotted name is one of these fields, or of something in one."""
+    parts = name.split(".")
+    return any(".".join(parts[:end]) in fields for end in range(1, len(parts) + 1))
 
 
 def _to_ours(field: Field, value: Any) -> Any:

@@ -125,6 +125,7 @@ GEMMA2 = Architecture(
     | {
         "cache_implementation",  # how it is computed
         "hidden_act",  # never read: hidden_activation is
+        "sliding_window_size",  # never read: sliding_window is
     },
     weights=weights,
     together=(

@@ -92,8 +92,10 @@ GPT2 = Architecture(
     required={**REQUIRED, "is_encoder_decoder": (False,), "scale_attn_by_inverse_layer_idx": (False,)},
     harmless=HARMLESS
     | {
-        "n_ctx",  # never read
+        "n_ctx",  # never read, like the next one
+        "n_special",
         "pad_token_id",  # has no special row; a classifier there ends a text by it, ours by documents (docs/folders.md)
+        "predict_special_tokens",  # never read
         "reorder_and_upcast_attn",  # rounding only
         "summary_activation",  # of a head for multiple choice, like the next ones
         "summary_first_dropout",

@@ -123,10 +123,12 @@ LLAMA = Architecture(
     required={
         **REQUIRED,
         "is_encoder_decoder": (False,),
+        "rope_interleaved": (False,),  # never read; of SmolLM
         "rope_parameters.partial_rotary_factor": (1.0, 1, None),
     },
     harmless=HARMLESS
     | {
+        "is_llama_config",  # never read; of SmolLM
         "max_sequence_length",  # never read: max_position_embeddings is
         "pretraining_tp",  # the same product, cut into slices
     },
