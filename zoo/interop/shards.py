@@ -8,6 +8,7 @@ from pathlib import Path
 from zoo.checkpoint.disk import read_json
 from zoo.checkpoint.model import listed
 from zoo.errors import CheckpointError
+from zoo.tokenizer.links import followed
 
 MAX_INDEX_BYTES = 64 << 20
 SHARD = "*-[0-9]*-of-[0-9]*"
@@ -16,13 +17,7 @@ SHARD = "*-[0-9]*-of-[0-9]*"
 
 def plain_file(folder: Path, name: str) -> Path:
     """A file of a folder, a link of the hub's cache followed; raises CheckpointError where it leads elsewhere."""
-    path = folder / name
-    if not path.is_symlink():
-        return path
-    target = path.resolve()
-    if target.parent != folder.resolve().parent.parent / "blobs":
-        raise CheckpointError(f"{path} is a link that leads out of its folder, to {target}; copy the file here")
-    return target
+    return followed(folder, name, CheckpointError)
 
 
 def read_index(folder: Path, name: str) -> dict[str, str]:

@@ -27,6 +27,7 @@ from zoo.tokenizer.beside import add_tokens, put_pipeline, refuse_settings
 from zoo.tokenizer.classes import GENERIC, class_of, stem_of
 from zoo.tokenizer.framing import FRAMES, family_of, frame_of, put_frame
 from zoo.tokenizer.library import guarded
+from zoo.tokenizer.links import followed, read_bytes
 from zoo.tokenizer.pipelines import BYTE_LEVEL, PIPELINES
 from zoo.tokenizer.sentencepiece import SHIFTED, read_marian, read_sentencepiece, shifted
 from zoo.tokenizer.special_files import read_object, read_special_tokens
@@ -62,6 +63,7 @@ def find_tokenizer(folder: Path) -> Tokenizer | None:
     """The tokenizer in a folder; None where no file of it is one. Raises DataError where it is damaged."""
     for pattern, opened in FORMATS.items():
         for file in sorted(folder.glob(pattern)):
+            followed(folder, file.relative_to(folder).as_posix())
             return opened(file)
     named = _config(folder).get("tokenizer_class") or _model_config(folder).get("tokenizer_class")
     if stem_of(named) in CODE_ALONE:
@@ -228,7 +230,7 @@ def _family(folder: Path) -> str:
 
 def _text(file: Path) -> str:
     try:
-        return file.read_bytes().decode()
+        return read_bytes(file).decode()
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read the tokenizer file {file}: {error}") from None
 

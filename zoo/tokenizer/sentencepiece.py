@@ -21,6 +21,7 @@ from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tok
 
 from zoo.errors import DataError
 from zoo.tokenizer.library import guarded
+from zoo.tokenizer.links import read_bytes
 
 SPACE = "▁"
 SHIFTED = ("xlmroberta", "camembert", "mbart", "m2m100")
@@ -119,7 +120,9 @@ def _parsed(file: Path) -> Any:
         ) from None
     proto = schema.ModelProto()  # type: ignore[attr-defined]  # the module makes its classes when it is imported
     try:
-        proto.ParseFromString(file.read_bytes())
+        proto.ParseFromString(read_bytes(file))
+    except DataError:
+        raise
     except Exception as error:  # of protobuf's own class, or of the file system
         raise DataError(f"cannot read the SentencePiece model {file}: {error}") from None
     if not proto.pieces:

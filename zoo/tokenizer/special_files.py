@@ -16,6 +16,7 @@ from typing import Any
 
 from zoo.errors import DataError, quoted
 from zoo.tokenizer.classes import TOKENS, class_of, shown_tokens
+from zoo.tokenizer.links import read_bytes
 from zoo.tokenizer.special_tokens import FILE_NAME, FOREIGN_CONFIG, ROLES, SpecialTokens, spelling
 
 NAMES = {
@@ -71,7 +72,7 @@ def read_object(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_bytes(path).decode())
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"cannot read {path}: {error}") from None
     if not isinstance(content, dict):

@@ -17,6 +17,7 @@ from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers
 
 from zoo.errors import DataError
 from zoo.tokenizer.library import guarded
+from zoo.tokenizer.links import followed, read_bytes
 from zoo.tokenizer.special_files import read_object
 
 LINE = re.compile(rb"([A-Za-z0-9+/]+={0,2}) ([0-9]+)")
@@ -41,7 +42,7 @@ ROLES = {"begin": BEGIN, "end": END}
 def is_tiktoken(file: Path) -> bool:
     """Whether a file begins as tiktoken's do; one of SentencePiece begins with a byte that none of them has."""
     try:
-        with file.open("rb") as stream:
+        with followed(file.parent, file.name).open("rb") as stream:
             return LINE.fullmatch(stream.readline(4096).rstrip(b"\r\n")) is not None
     except OSError:
         return False  # told by whoever reads it
@@ -89,7 +90,7 @@ def _spelt(file: Path) -> list[str]:
     shown = _shown_bytes()
     ranks: dict[str, int] = {}
     try:
-        lines = file.read_bytes().splitlines()
+        lines = read_bytes(file).splitlines()
     except OSError as error:
         raise DataError(f"cannot read the tokenizer file {file}: {error}") from None
     for number, line in enumerate(lines):

@@ -21,6 +21,7 @@ from zoo.errors import ConfigError, DataError
 from zoo.tokenizer.beside import settled
 from zoo.tokenizer.joining import FlatIds, JoiningEncoder
 from zoo.tokenizer.library import guarded, ids_of, opened
+from zoo.tokenizer.links import read_bytes
 from zoo.tokenizer.special_files import read_special_tokens
 from zoo.tokenizer.special_tokens import FILE_NAME, ROLES, SpecialTokens, families_with
 
@@ -278,7 +279,7 @@ class Tokenizer:
         if not path.is_file():
             raise DataError(f"no tokenizer in {folder}: it has no {LIBRARY_FILE_NAME}")
         try:
-            definition = path.read_bytes().decode()
+            definition = read_bytes(path).decode()
             if not isinstance(json.loads(definition), dict):
                 raise ValueError("it must hold a JSON object")
         except (OSError, ValueError, RecursionError) as error:
