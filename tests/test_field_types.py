@@ -32,6 +32,7 @@ MISFITS: list[tuple[Any, Any]] = [
     (str, 1),
     (int | None, "3"),
     (Literal["a", "b"], "c"),
+    (bool | Literal["c"], "true"),
     (Literal[1], True),
     (tuple[int, ...], (1, "2")),
     (tuple[float, float], (0.5,)),

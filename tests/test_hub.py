@@ -1,6 +1,7 @@
 """The hub is asked only where it is named, for data only, and says clearly where it cannot be reached."""
 
 import json
+import re
 import sys
 from fnmatch import fnmatch
 from pathlib import Path
@@ -13,7 +14,7 @@ import transformers
 
 import zoo
 from zoo.errors import CheckpointError, ConfigError
-from zoo.hub import UNWANTED, WANTED, is_hub_name
+from zoo.hub import PUBLISHED, UNWANTED, WANTED, is_hub_name
 
 
 class HfHubHTTPError(OSError):
@@ -143,3 +144,16 @@ def test_the_real_package_says_that_it_is_offline() -> None:
 def without_a_fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty cache; tests/conftest.py has set HF_HUB_OFFLINE."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+
+
+def test_a_size_without_weights_names_those_that_were_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert set(PUBLISHED) < set(zoo.list_models())
+    for name in zoo.list_models():
+        with pytest.raises(
+            CheckpointError, match=f"^{re.escape(name)} is missing; {re.escape(name)} is a size of"
+        ) as told:
+            zoo.load(name)
+        assert (f"hub:{PUBLISHED.get(name)}" in str(told.value)) == (name in PUBLISHED)

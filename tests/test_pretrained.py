@@ -25,15 +25,24 @@ def test_a_tokenizer_that_does_not_belong_is_refused() -> None:
 def test_a_family_that_cannot_says_so_and_what_can() -> None:
     with pytest.raises(
         ZooError,
-        match=r"^model 'decoder' cannot fill; use generate or score or embed, or load an encoder or an encoder_dec",
+        match=r"^model 'decoder' cannot fill; use generate or score, or model.embed\(…\) in Python, or load an enc",
     ):
         pretrained("decoder").fill("The [MASK]")
     for attempt in (lambda model: model.generate("The"), lambda model: model.stream("The")):
         with pytest.raises(
             ZooError,
-            match=r"^model 'encoder' cannot generate; use fill or score or embed, or load a decoder or an encoder_dec",
+            match=r"^model 'encoder' cannot generate; use fill or score, or model.embed\(…\) in Python, or load a dec",
         ):
             attempt(pretrained("encoder"))
+
+
+def test_a_model_without_a_language_model_says_what_it_can() -> None:
+    heads = {"topic": {"kind": "sequence_classification", "labels": ["a", "b"]}}
+    for attempt in (lambda model: model.score("The"), lambda model: model.fill("The [MASK]")):
+        with pytest.raises(
+            ZooError, match=r"no head 'language_model' \(heads: topic\); .*embed.*\['topic'\] for logits"
+        ):
+            attempt(pretrained("encoder", heads=heads))
 
 
 def test_logits_come_by_name_of_the_head() -> None:

@@ -103,6 +103,8 @@ def describe_type(kind: Any) -> str:
     """What a field takes, in words: "a whole number or null"."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (types.UnionType, typing.Union):
+        if bool in arguments and all(typing.get_origin(one) is typing.Literal for one in arguments if one is not bool):
+            return f"one of true, false, {', '.join(str(word) for one in arguments for word in typing.get_args(one))}"
         return " or ".join(describe_type(argument) for argument in arguments)
     if origin is typing.Literal:
         return f"one of {', '.join(map(str, arguments))}"

@@ -10,6 +10,7 @@ data is fetched: config, safetensors, the tokenizer's files. What was fetched be
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from zoo.errors import CheckpointError, ConfigError
@@ -17,6 +18,15 @@ from zoo.errors import CheckpointError, ConfigError
 PREFIX = "hub:"
 WANTED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.spm", "*.jinja")
 UNWANTED = ("onnx/*", "openvino/*", "original/*", "consolidated*", "*training_args*", "*optimizer*")
+PUBLISHED: Mapping[str, str] = {
+    **{name: f"openai-community/{name}" for name in ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")},
+    **{name: f"google-t5/{name}" for name in ("t5-small", "t5-base", "t5-large")},
+    **{name: f"google-bert/{name}-uncased" for name in ("bert-base", "bert-large")},
+    **{name: f"FacebookAI/{name}" for name in ("roberta-base", "roberta-large")},
+    "albert-base": "albert/albert-base-v2",
+    "bart-base": "facebook/bart-base",
+}
+"""Named sizes whose own weights are on the hub, in a form that opens here → owner/name."""
 _NAME = re.compile(r"(\w[\w.-]*/)?\w[\w.-]*")
 
 

@@ -21,10 +21,11 @@ from zoo.checkpoint.model import (
 from zoo.checkpoint.standing import read_standing
 from zoo.errors import CheckpointError, ConfigError, ZooError, quoted
 from zoo.generation.conventions import Conventions
-from zoo.hub import fetch, is_hub_name, on_the_hub
+from zoo.hub import PREFIX, PUBLISHED, fetch, is_hub_name, on_the_hub
 from zoo.interop.folder import is_foreign, open_foreign, other_weights, pickle_file, read_foreign_config
 from zoo.interop.suggestions import told
 from zoo.interop.usage import read_usage
+from zoo.models.presets import PRESETS
 from zoo.pretrained import Pretrained, check_vocabulary
 from zoo.registry import unknown_name
 from zoo.tokenizer.foreign import find_tokenizer
@@ -164,7 +165,11 @@ def model_folder(folder: Path, weights: str = "raw", which: str = "newest", cont
     if which not in WHICH:
         raise ConfigError(unknown_name("checkpoint", which, WHICH), "which")
     if not folder.is_dir():
-        what = "a file" if folder.exists() else f"missing{nearest_folder(folder) or on_the_hub(folder)}"
+        what = (
+            "a file"
+            if folder.exists()
+            else f"missing{_is_a_size(folder) or nearest_folder(folder) or on_the_hub(folder)}"
+        )
         raise CheckpointError(
             f"{folder} is {what}; name a run folder (runs/…), a checkpoint in it, a model folder or a Hugging Face "
             f"folder{pickle_file(folder)}"
@@ -203,6 +208,15 @@ def model_folder(folder: Path, weights: str = "raw", which: str = "newest", cont
         f"Face's libraries wrote it; a training step has model/, a run has checkpoints/ (found: {inside})"
         f"{other_weights(folder)}"
     )
+
+
+def _is_a_size(folder: Path) -> str:
+    """The end of an error about a folder that is missing: what to take where it is the name of a size, or ""."""
+    name = str(folder)
+    if name not in PRESETS:
+        return ""
+    published = f", or take the published weights, {PREFIX}{PUBLISHED[name]}" if name in PUBLISHED else ""
+    return f"; {name} is a size of `zoo list`, which is no weights: train one with `zoo pretrain`{published}"
 
 
 def _part(step: Path, weights: str) -> Path:

@@ -256,8 +256,8 @@ class Pretrained:
         Args:
             text: one text, or several. Special tokens written out are recognised.
             continuation: where given, only this is scored, behind `text`; as many as there are texts (a token
-                that is partly of both counts to the continuation, with all its bytes). An
-                encoder-decoder needs it: `text` is what it reads.
+                that is partly of both counts to the continuation, with all its bytes, unless it would be a decoder's
+                first, which stands behind nothing). An encoder-decoder needs it: `text` is what it reads.
 
         Returns:
             For each text its score: log-probabilities by token, `total`, `mean`, `perplexity`, `bits_per_byte`. An

@@ -77,8 +77,8 @@ def test_a_wrong_prompt_of_a_file_is_told_by_its_line(
 def test_wrong_options_are_told_before_a_model_is_opened(workshop: Workshop, command: Command, tmp_path: Path) -> None:
     (tmp_path / "there").touch()
     for arguments, message in (
-        (("--temperature", "-1"), "temperature: -1.0 must be at least 0"),
-        (("--max-new-tokens", "0"), "max_new_tokens: 0 must be"),
+        (("--temperature", "-1"), "--temperature: -1.0 must be at least 0"),
+        (("--max-new-tokens", "0"), "--max-new-tokens: 0 must be"),
         (("--cache", "foo"), "unknown cache 'foo'"),
         (("--output", tmp_path / "there"), "there exists already"),
         (("--stop-tokens", "the"), "'the' is not a whole number"),
@@ -146,13 +146,16 @@ def test_prompts_from_a_file_and_texts_into_one(
         ((), "no prompt: write one, or --file"),
         (("a", "--file", "x.txt"), "file: 'x.txt' beside a prompt"),
         (("--file", "absent.txt"), "cannot read absent.txt"),
-        (("a", "--num-beams", "2", "--temperature", "1"), "num_beams: 2 beams are searched, not drawn"),
-        (("a", "--top-k", "2"), "top_k: 2 has no effect at temperature 0"),
-        (("a", "--early-stopping", "always"), "early_stopping: 'always' is not"),
+        (
+            ("a", "--num-beams", "2", "--temperature", "1"),
+            "--num-beams: 2 beams are searched, not drawn: --temperature 1.0 must be 0, or --num-beams 1 (--best-of ",
+        ),
+        (("a", "--top-k", "2"), "--top-k: 2 has no effect at temperature 0"),
+        (("a", "--early-stopping", "always"), "--early-stopping: 'always' is not one of true, false, never"),
         (("a", "--cache", "statik"), "cache: unknown cache 'statik'; did you mean 'static'"),
         (
             ("a", "--temperature", "1", "--best-of", "1000000000000"),
-            "best_of: 1000000000000 rows side by side take about",
+            "--best-of: 1000000000000 rows side by side take about",
         ),
         (("a", "--cache", "windowed"), "cache: windowed forgets nothing here"),
     ],

@@ -124,11 +124,26 @@ MISTAKES = {
         for verb, status in (("report", 1), ("evaluate", 1), ("describe", 2))
     },
     "fill: a decoder": (["fill", "runs/tiny-decoder", "a [MASK]"], 1, ["'decoder' cannot fill", "generate"]),
-    "fill: no mask": (["fill", "runs/tiny-encoder", "a word"], 1, ["no blank", "[MASK]"]),
+    "fill: no mask": (["fill", "runs/tiny-encoder", "a word"], 2, ["no blank", "[MASK]"]),
     "fill: too many": (["fill", "runs/tiny-encoder", "a [MASK]", "--top", "9999"], 2, ["top", "9999"]),
     "generate: an encoder": (["generate", "runs/tiny-encoder", "a"], 1, ["'encoder' cannot generate", "fill"]),
     "generate: no number": (["generate", "runs/tiny-decoder", "a", "--top-k", "some"], 2, ["--top-k", "some"]),
-    "generate: no effect": (["generate", "runs/tiny-decoder", "a", "--top-k", "3"], 2, ["top_k", "temperature"]),
+    "generate: no effect": (["generate", "runs/tiny-decoder", "a", "--top-k", "3"], 2, ["--top-k", "temperature"]),
+    "generate: no texts": (["generate", "runs/tiny-encoder_decoder", ""], 2, ["the prompt is empty"]),
+    "generate: too long": (["generate", "runs/tiny-decoder", "x" * 60], 2, ["the text has 60 tokens"]),
+    "generate: no such way to stop": (
+        ["generate", "runs/tiny-decoder", "a", "--num-beams", "2", "--early-stopping", "maybe"],
+        2,
+        ["--early-stopping: 'maybe' is not one of true, false, never"],
+    ),
+    "generate: a size": (["generate", "gpt2", "a"], 1, ["gpt2 is a size of", "hub:openai-community/gpt2"]),
+    "generate: no best": (["generate", "runs/tiny-decoder", "a", "--which", "bets"], 2, ["--which: ", "'bets'"]),
+    "generate: no run": (
+        ["generate", "runs/tiny-decoder/checkpoints/step-4", "a", "--which", "best"],
+        1,
+        ["no best checkpoint"],
+    ),
+    "score: nothing behind": (["score", "runs/tiny-encoder_decoder", "a"], 2, ["--continuation: is missing"]),
     "evaluate: model's key": (
         ["evaluate", "runs/tiny-decoder", "model.dim=8"],
         2,

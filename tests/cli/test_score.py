@@ -60,9 +60,15 @@ def test_a_table_says_what_a_continuation_stands_behind_and_what_is_pseudo(
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (("runs/tiny-encoder_decoder", "a"), "continuation: an encoder-decoder scores"),
+        (
+            ("runs/tiny-encoder_decoder", "a"),
+            "--continuation: is missing: an encoder-decoder scores it behind the text that it reads; of a --file",
+        ),
         (("runs/tiny-decoder",), "no text: write one"),
-        (("runs/tiny-decoder", "a", "--continuation-field", "b"), "continuation_field: 'b' names a field of a --file"),
+        (
+            ("runs/tiny-decoder", "a", "--continuation-field", "b"),
+            "--continuation-field: 'b' names a field of a --file",
+        ),
         (("runs/tiny-decoder", ""), "'' has no tokens"),
         (("runs/tiny-decoder", "-"), "'-' is no text; to read from stdin, write --file -"),
         (("runs/tiny-decoder", "a", "--field", "b"), "field: 'b' names a field of a --file, of which there is none"),

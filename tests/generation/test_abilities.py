@@ -18,7 +18,9 @@ def test_a_refusal_says_what_to_do_instead() -> None:
     for kind, abilities in ABILITIES.items():
         for ability in abilities:
             require(kind, ability)
-    with pytest.raises(ZooError, match="model 'decoder' cannot fill; use generate or score or embed, or load an encod"):
+    with pytest.raises(
+        ZooError, match=r"model 'decoder' cannot fill; use generate or score, or model.embed\(…\) in Pyth"
+    ):
         require("decoder", "fill")
     with pytest.raises(ZooError, match="cannot fly; it takes and gives tensors, or load"):
         require("bird", "fly")

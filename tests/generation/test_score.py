@@ -94,6 +94,22 @@ def test_bytes_are_counted_where_tokens_are_parts_of_characters(name: str) -> No
         assert [model.score(one).num_bytes for one in ("日本", "é")] == [5, 1]
 
 
+def test_a_continuation_that_is_one_token_with_its_text_is_scored_behind_it(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    model = pretrained("decoder", "gpt", positions="rotary")
+    for text, continuation in (("T", "he"), ("T", "he dog")):
+        assert len(model.tokenizer.prompt(text + continuation)) == continuation.count(" ") + 1
+        before, behind = (model.tokenizer.prompt(part).tolist() for part in (text, continuation))
+        score = model.score(text, continuation)
+        logits = logits_of(model, tokens=[*before, *behind])
+        expected = logits[range(len(before) - 1, len(before) + len(behind) - 1), behind].tolist()
+        assert (score.tokens, score.num_bytes) == (behind, len(continuation))
+        assert score.log_probabilities == pytest.approx(expected, abs=1e-5)
+        assert math.isfinite(score.perplexity)
+    assert not list(recwarn)
+
+
 def test_the_first_token_is_scored_behind_what_the_file_puts_before_a_text() -> None:
     tokenizer = foreign("gpt", ["<|endoftext|>"], [])
     model = Pretrained(tiny("decoder", vocab_size=tokenizer.vocab_size, positions="rotary").float(), tokenizer)
@@ -138,7 +154,11 @@ def test_likely_texts_are_those_that_greedy_choice_writes() -> None:
         (lambda: pretrained("decoder").score(""), DataError, "'' has no tokens"),
         (lambda: pretrained("decoder").score("The", ""), DataError, "no tokens"),
         (lambda: pretrained("encoder").score(["The", ""]), DataError, "no tokens"),
-        (lambda: pretrained("encoder_decoder").score("The"), ConfigError, "continuation: an encoder-decoder scores"),
+        (
+            lambda: pretrained("encoder_decoder").score("The"),
+            ConfigError,
+            "continuation: is missing: an encoder-decoder",
+        ),
         (lambda: pretrained("encoder_decoder").score("", "The"), DataError, "prompt is empty"),
         (lambda: pretrained("decoder").score(["The", "A"], [" dog"]), ConfigError, "continuation: 1 for 2 texts"),
         (lambda: pretrained("decoder").score("x" * 30), DataError, "29 tokens and the model has 24"),

@@ -1,7 +1,7 @@
 """From an exception to one sentence and an exit status.
 
-2    wrong use: the command line or a setting
-1    failed: data, a checkpoint, a file, training, or a mistake of ours
+2    wrong use: what was typed, an option, a setting or a text
+1    failed: what was read, a text of a file, a checkpoint, a file, training, or a mistake of ours
 128 + signal    stopped: 130 for Ctrl-C, 143 for SIGTERM
 """
 

@@ -54,6 +54,12 @@ def run(
     texts, behind = _texts(text, continuation, file, field, continuation_field)
     check_output(output)
     model = open_model(folder, which, weights, device, dtype)
+    if model.config.kind == "encoder_decoder" and behind is None:
+        raise ConfigError(
+            "is missing: an encoder-decoder scores it behind the text that it reads; of a --file, "
+            "--continuation-field names it",
+            "continuation",
+        )
     with texts.telling():
         scores = model.score(texts, behind)
     if output is None:

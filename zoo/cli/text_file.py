@@ -67,12 +67,18 @@ class Texts(list[str]):
 
     @contextlib.contextmanager
     def telling(self, number: int | None = None) -> Iterator[None]:
-        """What is wrong with a text of a file, or with the one of this number, is told with file and line."""
+        """What is wrong with a text, or with the one of this number, is told with file and line, or as wrong use.
+
+        Raises:
+            DataError: of a file. ConfigError: a text of the command line cannot be taken.
+        """
         try:
             yield
         except DataError as error:
+            if isinstance(error, TextError) and not self._lines:
+                raise ConfigError(str(error)) from None
             errors = [error, *error.others] if isinstance(error, TextError) else [TextError(str(error), number)]
-            places = [0 if len(self) == 1 else one.number for one in errors]
+            places = [0 if len(self) == 1 else number if one.number is None else one.number for one in errors]
             if None in places or not self._lines:
                 raise
             told = [

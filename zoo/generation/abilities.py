@@ -12,6 +12,8 @@ ABILITIES: Mapping[str, tuple[str, ...]] = {
     "encoder_decoder": ("fill", "generate", "score", "embed"),
 }
 """Family → names of methods of `Pretrained`."""
+PYTHON_ONLY = ("embed",)
+"""Those of them that no verb of the command line has."""
 
 
 def require(kind: str, ability: str) -> None:
@@ -25,5 +27,7 @@ def require(kind: str, ability: str) -> None:
     if ability not in able:
         families = [family for family, abilities in ABILITIES.items() if ability in abilities]
         others = " or ".join(f"an {name}" if name[0] in "aeiou" else f"a {name}" for name in families)
-        instead = f"use {' or '.join(able)}" if able else "it takes and gives tensors"
+        verbs = " or ".join(name for name in able if name not in PYTHON_ONLY)
+        methods = "".join(f", or model.{name}(…) in Python" for name in able if name in PYTHON_ONLY)
+        instead = f"use {verbs}{methods}" if able else "it takes and gives tensors"
         raise ZooError(f"model {kind!r} cannot {ability}; {instead}, or load {others}")

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import torch
 
-from zoo.errors import ConfigError, DataError
+from zoo.errors import ConfigError, DataError, TextError
 from zoo.generation.counts import check_count
 from zoo.generation.finite import check_numbers
 from zoo.generation.generate import Continuation, TokenRoles, generate, language_model_head
@@ -76,7 +76,7 @@ def fill_masks(model: Model, tokenizer: Tokenizer, text: str, top: int = 5) -> F
     tokens = tokenizer.prompt(text).tolist()
     masked = [place for place, token in enumerate(tokens) if token == mask]
     if not masked:
-        raise DataError(f"no blank in {text!r}: write {tokenizer.token(mask)} where a token is to be filled in")
+        raise TextError(f"no blank in {text!r}: write {tokenizer.token(mask)} where a token is to be filled in")
     front, behind = frame_of("encoder", tokenizer, tokens)
     whole = [*front, *tokens, *behind]
     check_length(len(whole), backbone.stack.positions.num_positions)
@@ -177,10 +177,10 @@ def _count_sentinels(tokenizer: Tokenizer, tokens: Sequence[int], text: str) -> 
     spelt = [tokenizer.token(token) for token in found]
     if not found:
         first = tokenizer.token(tokenizer.sentinels[0])
-        raise DataError(f"no blank in {text!r}: write {first} where text is to be filled in")
+        raise TextError(f"no blank in {text!r}: write {first} where text is to be filled in")
     if found != list(tokenizer.sentinels[: len(found)]):
         expected = [tokenizer.token(token) for token in tokenizer.sentinels[: len(found)]]
-        raise DataError(
+        raise TextError(
             f"the blanks of a text are {', '.join(expected)} in this order, each once, and not {', '.join(spelt)}"
         )
     return len(found)

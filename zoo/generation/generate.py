@@ -223,8 +223,11 @@ def limits_of(
 def language_model_head(model: Model) -> nn.Module:
     """The head that predicts tokens; raises ZooError where the model has none."""
     if "language_model" not in model.heads:
+        heads = ", ".join(model.heads) or "none"
+        logits = "".join(f", or model(tokens=…)[{name!r}] for logits" for name in model.heads)
         raise ZooError(
-            f"the model predicts no tokens: it has no head 'language_model' (heads: {', '.join(model.heads) or 'none'})"
+            f"the model predicts no tokens: it has no head 'language_model' (heads: {heads}); take a folder that has "
+            f"one, such as the model that this one was made from, or in Python model.embed(…) for vectors{logits}"
         )
     return model.heads["language_model"]
 

@@ -195,15 +195,22 @@ def scored_row(kind: str, tokenizer: Tokenizer, text: str, continuation: str | N
     tokens = _tokens(tokenizer, scored if kind == "encoder_decoder" else text + (continuation or ""))
     if kind == "encoder_decoder":
         if continuation is None:
-            raise ConfigError("an encoder-decoder scores a text behind what it reads; give both", "continuation")
+            raise ConfigError(
+                "is missing: an encoder-decoder scores it behind the text that it reads; give both", "continuation"
+            )
         _check_text(tokens, scored)
         output = [*tokens, tokenizer.role("end")]
         prompt = tuple(prompt_tokens(kind, tokenizer, text))
         return TextRow(scored, len(scored.encode()), ScoreRow(output, 0, len(output), prompt))
     whole_text, given = text + (continuation or ""), 0
     if continuation is not None:  # a token that reaches into the continuation belongs to it
-        alike = zip(_tokens(tokenizer, text), tokens, strict=False)
-        given = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], alike))
+        alone = _tokens(tokenizer, text)
+        given = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(alone, tokens, strict=False)))
+        if kind == "decoder" and given == 0 and not frame_of(kind, tokenizer, tokens).before:
+            # It would be a decoder's first token, which is not scored, so the two are split at their seam after all.
+            apart = [*alone, *_tokens(tokenizer, continuation)]
+            if alone and tokenizer.decode(apart) == tokenizer.decode(tokens):
+                return TextRow(scored, len(scored.encode()), ScoreRow(apart, len(alone), len(apart)))
     _check_text(tokens[given:], scored)
     whole = framed(kind, tokenizer, tokens)
     front = len(whole) - len(tokens) - len(frame_of(kind, tokenizer, tokens).after)
@@ -211,8 +218,8 @@ def scored_row(kind: str, tokenizer: Tokenizer, text: str, continuation: str | N
         given = 1
         if len(tokens) == 1:
             warnings.warn(
-                f"{quoted(text)} is one token, so nothing of it is scored: a decoder's first token stands behind none, "
-                "where its tokenizer puts none before a text",
+                f"{quoted(scored)} is one token, so nothing of it is scored: a decoder's first token stands behind "
+                "none, where its tokenizer puts none before a text",
                 stacklevel=4,
             )
     before = bytes_before(tokenizer, whole_text, given, len(whole_text) - len(scored))
