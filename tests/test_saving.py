@@ -202,6 +202,35 @@ def test_what_was_opened_goes_out_as_what_it_was(tmp_path: Path) -> None:
     assert zoo.export(tmp_path / "ours", tmp_path / "later") == "MistralForCausalLM"
 
 
+@pytest.mark.parametrize("named", ["tokenizer_config.json", "llama"])
+def test_what_transformers_does_with_a_tokenizer_goes_along(named: str, tmp_path: Path) -> None:
+    """Values that are no defaults, and the side on which Llama's class pads where no file says one."""
+    said: dict[str, Any] = {
+        "padding_side": "left",
+        "truncation_side": "left",
+        "clean_up_tokenization_spaces": True,
+        "model_max_length": 99,
+    }
+    if named == "llama":
+        FAMILIES["llama"](tmp_path)
+        sizes: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1}
+        config = transformers.LlamaConfig(vocab_size=400, num_attention_heads=2, **sizes)
+        transformers.LlamaForCausalLM(config).save_pretrained(tmp_path)
+    else:
+        FAMILIES["bert"](tmp_path)
+        (tmp_path / named).write_text(json.dumps(said))
+        sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "max_position_embeddings": 64}
+        transformers.BertModel(transformers.BertConfig(num_attention_heads=2, **sizes)).save_pretrained(tmp_path)
+    before = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    zoo.save(zoo.load(tmp_path), tmp_path / "ours")
+    zoo.export(tmp_path / "ours", tmp_path / "out")
+    after = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert [getattr(after, name) for name in said] == [getattr(before, name) for name in said]
+    text = "the fox, it's lazy. isn't it?"
+    assert after(text)["input_ids"] == before(text)["input_ids"]
+    assert after.decode(after(text)["input_ids"]) == before.decode(before(text)["input_ids"])
+
+
 def test_ids_and_templates_go_along(tmp_path: Path) -> None:
     FAMILIES["gpt2"](tmp_path)
     config = transformers.GPT2Config(vocab_size=400, n_embd=16, n_layer=1, n_head=2, n_positions=32)
@@ -219,7 +248,9 @@ def test_ids_and_templates_go_along(tmp_path: Path) -> None:
     assert theirs("the fox").keys() == {"input_ids", "attention_mask"}
     again = zoo.load(tmp_path / "out")
     expected = zoo.load(tmp_path).conventions
-    assert again.conventions._replace(template=None) == expected._replace(template=None)
+    carried = dict(again.conventions.carried or {})
+    assert carried.pop("tokenizer_config.json")["model_max_length"] == 32  # what an export says of itself
+    assert again.conventions._replace(template=None, carried=carried) == expected._replace(template=None)
     assert again.conventions.template is not None
     assert again.conventions.template.source == expected.template.source  # type: ignore[union-attr]
 

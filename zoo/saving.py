@@ -20,6 +20,7 @@ from zoo.models.base import Model
 from zoo.pretrained import Pretrained
 from zoo.registry import unknown_name
 from zoo.tokenizer.export import write_for_transformers
+from zoo.tokenizer.special_tokens import FOREIGN_CONFIG
 from zoo.tokenizer.tokenizer import Tokenizer
 
 FORMATS = ("transformers",)
@@ -155,6 +156,7 @@ def _fields(model: Pretrained) -> dict[str, Any]:
     """What the tokenizer's config says of the model."""
     config, template = model.config, model.conventions.template
     fields: dict[str, Any] = {"model_max_length": config.max_length} if config.positions.kind == "learned" else {}
+    fields |= (model.conventions.carried or {}).get(FOREIGN_CONFIG, {})
     return fields if template is None else {**fields, "chat_template": template.source}
 
 

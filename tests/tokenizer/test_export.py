@@ -9,7 +9,8 @@ import transformers
 
 from tests.generation.vocabularies import tokenizer_of
 from tests.tokenizer.families import FAMILIES, PROBES
-from zoo.tokenizer.export import write_for_transformers
+from zoo.errors import DataError
+from zoo.tokenizer.export import carried_settings, write_for_transformers
 from zoo.tokenizer.foreign import open_tokenizer
 from zoo.tokenizer.tokenizer import Tokenizer
 
@@ -61,3 +62,13 @@ def test_a_limit_that_was_baked_in_is_left_out(tmp_path: Path) -> None:
     cut = {"direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0}
     theirs = written(Tokenizer(json.dumps(definition | {"truncation": cut}), ours.special), tmp_path, "encoder")
     assert len(theirs("The dog sees the cat")["input_ids"]) > 3
+
+
+def test_settings_that_change_no_id_are_carried() -> None:
+    said = {"padding_side": "left", "model_max_length": 99, "truncation_side": None, "do_lower_case": True}
+    assert carried_settings(said, {}, Path("x")) == {"padding_side": "left", "model_max_length": 99}
+    for named, side in (("LlamaTokenizerFast", {"padding_side": "left"}), ("BertTokenizer", {})):
+        assert carried_settings({"tokenizer_class": named}, {}, Path("x")) == side
+        assert carried_settings({"tokenizer_class": named, **said}, {}, Path("x"))["padding_side"] == "left"
+    with pytest.raises(DataError, match=r"x: padding_side must be 'left' or 'right', not 'up'"):
+        carried_settings({"padding_side": "up"}, {}, Path("x"))

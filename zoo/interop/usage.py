@@ -24,6 +24,8 @@ from zoo.interop.folder import CONFIG_NAME, GENERATION_NAME
 from zoo.interop.sentence_transformers import read_sentence_transformers
 from zoo.interop.shards import plain_file
 from zoo.interop.suggestions import suggested
+from zoo.tokenizer.export import carried_settings
+from zoo.tokenizer.special_tokens import FOREIGN_CONFIG
 
 MAX_BYTES = 16 << 20
 FORCED_END = {"bart": 2, "marian": 0}
@@ -49,6 +51,9 @@ def read_usage(folder: Path) -> dict[str, Any]:
     """
     ends, vectors = _ends(folder), read_sentence_transformers(folder)
     carried = {**ends.get("carried", {}), **vectors.get("carried", {})}
+    config, tokenizer_config = _object(folder, CONFIG_NAME), _object(folder, FOREIGN_CONFIG)
+    if settings := carried_settings(tokenizer_config, config, folder / FOREIGN_CONFIG):
+        carried[FOREIGN_CONFIG] = settings
     return {**ends, **vectors, **_template(folder), **({"carried": carried} if carried else {})}
 
 
@@ -142,7 +147,7 @@ def _ids(value: Any, folder: Path, name: str) -> list[int]:
 
 
 def _template(folder: Path) -> dict[str, Any]:
-    config = _object(folder, "tokenizer_config.json")
+    config = _object(folder, FOREIGN_CONFIG)
     source = config.get("chat_template")
     if (folder / "chat_template.jinja").is_file():
         file = plain_file(folder, "chat_template.jinja")

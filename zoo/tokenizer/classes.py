@@ -83,6 +83,8 @@ TOKENS: Mapping[str, Mapping[str, str]] = {
     "gemma": {"begin": "<bos>", "end": "<eos>", "unknown": "<unk>", "padding": "<pad>"},
 }
 """The special tokens that a class has where no file names them: role → token."""
+LEFT = ("llama", "gemma")
+"""The classes that pad on the left where tokenizer_config.json says no side."""
 SHOWN = (*FAMILIES.values(), *(TOKENS[kind] for kind in ("roberta", "albert", "llama", "gemma")))
 """The special tokens by which a vocabulary shows its family."""
 

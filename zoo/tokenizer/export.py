@@ -14,7 +14,8 @@ from typing import Any
 
 import tokenizers
 
-from zoo.errors import DataError
+from zoo.errors import DataError, quoted
+from zoo.tokenizer.classes import LEFT, class_of
 from zoo.tokenizer.framing import Frame, put_frame
 from zoo.tokenizer.library import guarded
 from zoo.tokenizer.special_files import NAMES
@@ -27,6 +28,35 @@ FRAMES = {
     "encoder_decoder": Frame((), ("end",), (), ("end",)),
 }
 """What the objectives of each family put around a text."""
+SIDES = ("padding_side", "truncation_side")
+CARRIED = (
+    *SIDES,
+    "clean_up_tokenization_spaces",
+    "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output",
+    "model_max_length",
+)
+"""Fields of a foreign tokenizer_config.json that change what transformers does with a tokenizer and none of its ids."""
+
+
+def carried_settings(
+    tokenizer_config: Mapping[str, Any], model_config: Mapping[str, Any], place: Path
+) -> dict[str, Any]:
+    """What a foreign folder says of its tokenizer that nothing here does and an export says again.
+
+    Args:
+        tokenizer_config, model_config: the content of tokenizer_config.json and config.json, {} where there is none.
+        place: of the first, for the error.
+
+    Raises:
+        DataError: a side is neither "left" nor "right".
+    """
+    said = {name: tokenizer_config[name] for name in CARRIED if tokenizer_config.get(name) is not None}
+    for name in SIDES:
+        if said.get(name, "left") not in ("left", "right"):
+            raise DataError(f"{place}: {name} must be 'left' or 'right', not {quoted(said[name])}")
+    if class_of(tokenizer_config, model_config) in LEFT:  # the export's own class pads on the right
+        said.setdefault("padding_side", "left")
+    return said
 
 
 def write_for_transformers(
@@ -38,7 +68,7 @@ def write_for_transformers(
         tokenizer: ours.
         folder: exists.
         family: of the model: "encoder", "decoder", "encoder_decoder".
-        said: further fields of tokenizer_config.json (the template of chats, the longest text).
+        said: further fields of tokenizer_config.json (the template of chats, the longest text, `CARRIED`).
         has_segments: whether the model tells two texts apart (token_type_ids).
     """
     definition = json.loads(framed_definition(tokenizer, family))
