@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 
@@ -28,7 +29,8 @@ from zoo.interop.usage import read_usage
 from zoo.models.presets import PRESETS
 from zoo.pretrained import Pretrained, check_vocabulary
 from zoo.registry import unknown_name
-from zoo.tokenizer.foreign import find_tokenizer
+from zoo.tokenizer.foreign import find_tokenizer, tokenizer_files
+from zoo.tokenizer.tokenizer import LIBRARY_FILE_NAME, Tokenizer
 
 MAX_USAGE_BYTES = 16 << 20
 WHICH = ("newest", "best")
@@ -105,7 +107,8 @@ def _load_foreign(folder: Path, device: str, dtype: torch.dtype | None) -> Pretr
     try:
         check_vocabulary(tokenizer, config.vocab_size or 0)
     except ZooError as error:
-        faults.append(f"{folder}: {error}")
+        assert tokenizer is not None
+        faults.append(f"{folder}: {error}; {_ways_out(tokenizer, config.vocab_size or 0, folder)}")
     try:
         opened = open_foreign(folder)  # of the weights, the headers
     except CheckpointError as error:
@@ -117,6 +120,31 @@ def _load_foreign(folder: Path, device: str, dtype: torch.dtype | None) -> Pretr
     warn_of_settings(pretrained, folder)
     warn_of_ids(pretrained, folder)
     return pretrained
+
+
+MOST_TAKEN_OUT = 5
+"""Of tokens without a row, how many may be a few that no text needs (BART-large-CNN has one, `<mask>`)."""
+
+
+def _ways_out(tokenizer: Tokenizer, vocab_size: int, folder: Path) -> str:
+    """How a folder opens whose tokenizer has more ids than its model has rows."""
+    found, beside = tokenizer_files(folder)
+    away = f"take {', '.join(found)} away: the model then opens without a tokenizer, and takes and gives tensors"
+    tokens = [tokenizer.token(id) for id in range(vocab_size, tokenizer.vocab_size)]
+    spelt = [*tokens, *(json.dumps(token)[1:-1] for token in tokens)]
+    texts = [name for name in (found[0], *beside) if name.endswith((".json", ".txt"))]
+    holders = [name for name in texts if any(token in _read(folder / name) for token in spelt)]
+    if len(tokens) > MOST_TAKEN_OUT or not holders:
+        return f"in a copy of the folder, {away}"
+    within = " (there out of added_tokens and of the vocab of model)" if LIBRARY_FILE_NAME in found[0] else ""
+    return (
+        f"in a copy of the folder, take {', '.join(map(repr, tokens))} out of {', '.join(holders)}{within} where no "
+        f"text needs it, or {away}"
+    )
+
+
+def _read(file: Path) -> str:
+    return file.read_text(encoding="utf-8", errors="replace")
 
 
 def warn_of_ids(model: Pretrained, folder: Path) -> None:

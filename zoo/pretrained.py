@@ -34,8 +34,7 @@ def check_vocabulary(tokenizer: Tokenizer | None, vocab_size: int) -> None:
     if tokenizer is not None and tokenizer.vocab_size > vocab_size:
         raise ZooError(
             f"the tokenizer has {tokenizer.vocab_size} ids but the model's vocabulary only {vocab_size}: they do not "
-            f"belong together (the first id without a row is {tokenizer.token(vocab_size)!r}; a token that only "
-            "tokenizer_config.json or special_tokens_map.json names may be taken out there)"
+            f"belong together (the first id without a row is {tokenizer.token(vocab_size)!r})"
         )
 
 

@@ -67,6 +67,8 @@ CLOSING = """
 - **BART and T5 classify** at the end token of the input, which the decoder reads once more and one place later: give
   `decoder_tokens` as the input moved by one, with the token in front that the decoder begins with (BART: the end
   token, T5: padding). So do their classes for question answering, which mark places of what the decoder reads.
+- **bart-large-cnn and bart-large-xsum** have a tokenizer with one id more (`<mask>`) than their table has rows. Such a
+  folder is refused, and the error says which files to change, or to take away, to open it.
 - **`T5EncoderModel`, `T5ForTokenClassification`** (mT5's, too) and **`BartForCausalLM`** are halves of a model, and are
   refused by their names; the whole opens.
 - **DistilBERT's `dropout`** acts on attention's branch, too, when it is trained here.

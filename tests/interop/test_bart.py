@@ -1,13 +1,19 @@
 """BART: what is particular to it. That it equals transformers is in test_parity.py."""
 
+import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from transformers import BartConfig
+from tokenizers.pre_tokenizers import ByteLevel
+from transformers import BartConfig, RobertaTokenizer
+from transformers.models.bart.modeling_bart import BartForConditionalGeneration
 
+import zoo
 from tests.interop.parity import foreign_config, oracle, our_config, our_weights
-from zoo.errors import ConfigError
+from zoo.errors import CheckpointError, ConfigError
 from zoo.interop import read_config, to_zoo, write_config
 
 PUBLISHED = {  # config.json of facebook/bart-base
@@ -123,3 +129,70 @@ def test_the_published_classifier() -> None:
 def test_three_classes_where_none_are_given(given: dict[str, int]) -> None:
     config = read_config("bart", {"architectures": ["BartForSequenceClassification"], **given})
     assert config.heads["sequence_classification"].labels == BartConfig(**given).num_labels  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def longer(tmp_path: Path) -> Path:
+    """As bart-large-cnn was published: `<mask>` is in its tokenizer, and has no row in its table."""
+    tokens = ["<s>", "<pad>", "</s>", "<unk>", *sorted(ByteLevel.alphabet()), "th", "the", "<mask>"]
+    (tmp_path / "vocab.json").write_text(json.dumps({token: id for id, token in enumerate(tokens)}))
+    (tmp_path / "merges.txt").write_text("#version: 0.2\nt h\nth e\n")
+    config = BartConfig(
+        vocab_size=len(tokens) - 1,
+        d_model=8,
+        encoder_layers=1,
+        decoder_layers=1,
+        encoder_attention_heads=1,
+        decoder_attention_heads=1,
+        encoder_ffn_dim=8,
+        decoder_ffn_dim=8,
+        max_position_embeddings=16,
+    )
+    BartForConditionalGeneration(config).save_pretrained(tmp_path)
+    return tmp_path
+
+
+def told_of(folder: Path) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        zoo.load(folder)
+    return str(caught.value)
+
+
+def test_a_mask_without_a_row_is_told_with_the_two_ways_out(longer: Path) -> None:
+    """Both are what they say."""
+    ids = len(json.loads((longer / "vocab.json").read_text()))
+    told = told_of(longer)
+    assert f"the tokenizer has {ids} ids but the model's vocabulary only {ids - 1}" in told
+    assert "take '<mask>' out of vocab.json where no text needs it, or take vocab.json, merges.txt away" in told
+    without = shutil.copytree(longer, longer.parent / "without")
+    (without / "vocab.json").unlink()
+    (without / "merges.txt").unlink()
+    logits = zoo.load(without)(tokens=torch.tensor([[0, 5, 2]]), decoder_tokens=torch.tensor([[2]]))["language_model"]
+    assert logits.shape == (1, 1, ids - 1)
+    vocabulary = json.loads((longer / "vocab.json").read_text())
+    del vocabulary["<mask>"]
+    (longer / "vocab.json").write_text(json.dumps(vocabulary))
+    assert zoo.load(longer).tokenizer.vocab_size == ids - 1
+
+
+def test_a_mask_without_a_row_in_todays_file(longer: Path) -> None:
+    RobertaTokenizer.from_pretrained(longer).save_pretrained(longer)
+    for name in ("vocab.json", "merges.txt"):
+        (longer / name).unlink(missing_ok=True)
+    said = "take '<mask>' out of tokenizer.json, tokenizer_config.json (there out of added_tokens and of the vocab of"
+    assert said in told_of(longer)
+    content = json.loads((longer / "tokenizer.json").read_text())
+    content["added_tokens"] = [token for token in content["added_tokens"] if token["content"] != "<mask>"]
+    del content["model"]["vocab"]["<mask>"]
+    (longer / "tokenizer.json").write_text(json.dumps(content))
+    config = json.loads((longer / "tokenizer_config.json").read_text())
+    del config["mask_token"]
+    (longer / "tokenizer_config.json").write_text(json.dumps(config))
+    assert zoo.load(longer).tokenizer.vocab_size == len(content["model"]["vocab"])
+
+
+def test_many_ids_without_a_row_leave_one_way_out(longer: Path) -> None:
+    vocabulary = json.loads((longer / "vocab.json").read_text())
+    more = {f"more{number}": len(vocabulary) + number for number in range(9)}
+    (longer / "vocab.json").write_text(json.dumps(vocabulary | more))
+    assert "; in a copy of the folder, take vocab.json, merges.txt away: the model then opens" in told_of(longer)

@@ -23,14 +23,14 @@ import tokenizers
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 
 from zoo.errors import DataError, quoted
-from zoo.tokenizer.beside import add_tokens, put_pipeline, refuse_settings
+from zoo.tokenizer.beside import ADDED_NAME, add_tokens, put_pipeline, refuse_settings
 from zoo.tokenizer.classes import GENERIC, class_of, stem_of
 from zoo.tokenizer.framing import FRAMES, family_of, frame_of, put_frame
 from zoo.tokenizer.library import guarded
 from zoo.tokenizer.links import followed, read_bytes
 from zoo.tokenizer.pipelines import BYTE_LEVEL, PIPELINES
 from zoo.tokenizer.sentencepiece import SHIFTED, read_marian, read_sentencepiece, shifted
-from zoo.tokenizer.special_files import read_object, read_special_tokens
+from zoo.tokenizer.special_files import MAP_NAME, read_object, read_special_tokens
 from zoo.tokenizer.special_tokens import FOREIGN_CONFIG, NUM_SENTINELS, SpecialTokens, spelling
 from zoo.tokenizer.tiktoken import ROLES, is_tiktoken, read_tiktoken
 from zoo.tokenizer.tokenizer import LIBRARY_FILE_NAME, Tokenizer
@@ -199,6 +199,20 @@ FORMATS: dict[str, Callable[[Path], Tokenizer]] = {
     "*.model": _from_model,
 }
 """File name → what opens a tokenizer that begins with that file."""
+
+
+BESIDE = (FOREIGN_CONFIG, MAP_NAME, ADDED_NAME)
+"""Files that add tokens to what another holds."""
+
+
+def tokenizer_files(folder: Path) -> tuple[list[str], list[str]]:
+    """The files in a folder that each make a tokenizer or a part of one, the one that is read first, and those beside.
+
+    Without the first there is no tokenizer; those beside say what is added to it.
+    """
+    patterns = (*FORMATS, "target.spm", "merges.txt")
+    found = [str(file.relative_to(folder)) for pattern in patterns for file in sorted(folder.glob(pattern))]
+    return found, [name for name in BESIDE if (folder / name).is_file()]
 
 
 def _finished(library: tokenizers.Tokenizer, file: Path) -> Tokenizer:
