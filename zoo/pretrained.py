@@ -20,7 +20,7 @@ from zoo.generation.ends import check_ends
 from zoo.generation.fill import Filled, fill_masks, fill_spans
 from zoo.generation.generate import TokenRoles
 from zoo.generation.kept import Kept
-from zoo.generation.options import decoding_config
+from zoo.generation.options import decoding_config, with_special_stops
 from zoo.generation.prompts import prompt_tokens
 from zoo.generation.room import room_behind
 from zoo.generation.score import TextScore, score_texts, scored_row
@@ -373,7 +373,7 @@ class Pretrained:
 
     def _decoding(self, options: dict[str, Any], prefix: str) -> DecodingConfig:
         """The config of these options, with the prefix as tokens behind what the model's output always begins with."""
-        config = decoding_config(options)
+        config = with_special_stops(decoding_config(options), self.tokenizer)
         if not isinstance(prefix, str):
             raise ConfigError(f"{quoted(prefix)} is not a text", "prefix")
         if prefix and config.prefix_tokens:

@@ -107,14 +107,21 @@ def test_several_prompts_are_streamed(workshop: Workshop, command: Command) -> N
     assert out == "\n".join(f"{one}{text}\n" for one, text in zip(["a", "The ", "Return"], found, strict=True))
 
 
-def test_an_error_amid_a_text_gets_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("error", [ZooError("no numbers"), KeyboardInterrupt()], ids=repr)
+def test_an_error_amid_a_text_gets_a_line_of_its_own(error: BaseException, capsys: pytest.CaptureFixture[str]) -> None:
     def pieces() -> Iterator[Piece]:
         yield Piece(0, "a", False)
-        raise ZooError("no numbers")
+        raise error
 
-    with pytest.raises(ZooError):
+    with pytest.raises(type(error)):
         show_in_order(["One "], pieces())
     assert capsys.readouterr().out == "One a\n"
+
+
+def test_no_text_steers_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    show_in_order(["One\x1b[31m", "Two\x1b[31m"], [Piece(0, "\x1b", True), Piece(1, "\x07", True)])
+    assert capsys.readouterr().out == "One\\x1b[31m\\x1b\n\nTwo\\x1b[31m\\x07\n"
 
 
 @pytest.mark.parametrize("name", ["prompts.txt", "prompts.jsonl"])

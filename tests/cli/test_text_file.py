@@ -21,6 +21,22 @@ def test_lines_and_fields(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         assert read_records("-", "prompt") == [{"prompt": "one"}]
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, content in (("a.txt", "one\n"), ("a.jsonl", '{"prompt": "one"}\n')):
+        (tmp_path / name).write_text(content, encoding="utf-8-sig")
+        assert read_records(str(tmp_path / name), "prompt") == [{"prompt": "one"}]
+        monkeypatch.setattr("sys.stdin", io.StringIO(f"\ufeff{content}"))
+        assert read_records("-", "prompt") == [{"prompt": "one"}]
+
+
+def test_text_on_stdin_that_looks_like_json_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("{Chorus}\nLa la\n"))
+    with pytest.raises(
+        DataError, match=r"line 1: no JSON .*; stdin is JSON where its first line begins with \{.*\.txt"
+    ):
+        read_records("-", "prompt")
+
+
 @pytest.mark.parametrize(
     "name, content, message",
     [

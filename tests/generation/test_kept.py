@@ -1,6 +1,7 @@
 """What is kept from one call to the next: the same texts, and only what is new is computed."""
 
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -76,9 +77,38 @@ def test_what_was_interrupted_is_not_gone_on_from() -> None:
     with pytest.raises(KeyboardInterrupt):
         written(model, [*prompt, *tokens, 4], kept)
     hook.remove()
-    assert kept.beginning(model, [*prompt, *tokens, 4]) is None
     again = [*prompt, *tokens, 4]
-    assert written(model, again, kept)[0] == written(model, again, None)[0]
+    widths = heard(model)
+    found = written(model, again, kept)[0]
+    assert widths[0] == len(again)
+    assert found == written(model, again, None)[0]
+
+
+@pytest.mark.parametrize("follows", [True, False])
+def test_two_at_once_are_each_as_it_is_alone(follows: bool) -> None:
+    """The second goes on from what the first has come to, or is of another text; the first goes on by itself."""
+    model, kept, prompt = tiny("decoder", positions="rotary"), Kept(), prompts_of((5,))[0]
+
+    def begun(prompt: list[int], kept: Kept | None) -> Iterator[int]:
+        start = None if kept is None else functools.partial(Continued, kept)
+        steps = generate_steps(model, [prompt], ROLES, Sampler(SAMPLING, [0]), max_new_tokens=8, start=start)
+        return (int(step.tokens_B) for step in steps)
+
+    alone = list(begun(prompt, None))
+    first = begun(prompt, kept)
+    said = [next(first), next(first)]
+    other = [*prompt, *said, 7] if follows else prompts_of((4,), 1)[0]
+    second = begun(other, kept)
+    answer = [next(second)]
+    said.append(next(first))
+    answer.append(next(second))
+    assert [*said, *first] == alone
+    answer += second
+    assert answer == list(begun(other, None))
+    widths = heard(model)
+    more = [*other, *answer, 3]
+    assert list(begun(more, kept)) == list(begun(more, None))
+    assert widths[0] < len(more)  # the second's, which came last, was kept
 
 
 def test_it_goes_with_one_prompt_of_a_decoder() -> None:
@@ -90,3 +120,5 @@ def test_it_goes_with_one_prompt_of_a_decoder() -> None:
     ):
         with pytest.raises(ConfigError, match="kept: it goes with one prompt of a decoder"):
             call()
+    with pytest.raises(ConfigError, match=r"kept: 5 is no zoo\.generation\.kept\.Kept"):
+        model.stream("a", kept=5)

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from tests.generation.vocabularies import tokenizer_of
 from zoo.errors import ConfigError
 from zoo.generation.decoding import DecodingConfig
-from zoo.generation.options import ELSEWHERE, OF_THE_CALL, decoding_config
+from zoo.generation.options import ELSEWHERE, OF_THE_CALL, decoding_config, with_special_stops
 from zoo.pretrained import Pretrained
 
 
@@ -57,3 +58,16 @@ def test_all_that_is_wrong_is_told_at_once(options: dict[str, Any], keys: list[s
 
 def test_what_is_called_otherwise_elsewhere_is_no_option_here() -> None:
     assert not set(ELSEWHERE) & ({*DecodingConfig.__dataclass_fields__} | {*OF_THE_CALL})
+
+
+def test_a_stop_string_that_spells_a_special_token_is_the_token() -> None:
+    tokenizer = tokenizer_of("t5")
+    end, sentinel = tokenizer.role("end"), tokenizer.sentinels[1]
+    config = decoding_config({"stop": ["</s>", "x", "<extra_id_1>"], "stop_tokens": [sentinel, 9]})
+    found = with_special_stops(config, tokenizer)
+    assert found.stop == config.stop
+    assert found.stop_tokens == (sentinel, 9, end)
+    assert with_special_stops(decoding_config({}), tokenizer) == decoding_config({})
+    for stop in ("</s>\n", " </s>", "a<extra_id_1>"):
+        with pytest.raises(ConfigError, match=r"stop: '.*' never comes: '<.*>' in it is a special token"):
+            with_special_stops(decoding_config({"stop": ["x", stop]}), tokenizer)

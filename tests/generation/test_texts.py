@@ -82,6 +82,38 @@ def test_characters_in_bytes_are_written_whole_and_stop_with_their_last_byte(nam
         assert tokenizer.decode(stopped.tokens) == "日本"
 
 
+@pytest.mark.parametrize("kind, vocabulary", PAIRS)
+def test_a_special_token_that_is_spelt_as_a_stop_string_ends_a_text(kind: str, vocabulary: str) -> None:
+    model = pretrained(kind, vocabulary, positions="rotary", max_length=64)
+    special = model.tokenizer.sentinels[3] if model.tokenizer.sentinels else model.tokenizer.special_ids.tolist()[0]
+    stop = model.tokenizer.token(special)
+    for options in ({}, {"num_beams": 2}, {"min_new_tokens": 5}, {"temperature": 1.0, "best_of": 2}):
+        dictated(model, [*model.tokenizer.encode("The dog").tolist(), special, 9, 9, 9])
+        told = model.generate("The", stop=stop, max_new_tokens=12, details=True, **options)
+        dictated(model, [*model.tokenizer.encode("The dog").tolist(), special, 9, 9, 9])
+        assert told == model.generate("The", stop_tokens=[special], max_new_tokens=12, details=True, **options)
+        assert "min_new_tokens" in options or told.finished == "end"
+
+
+def test_what_ends_a_text_in_its_prefix_is_refused() -> None:
+    model = pretrained("decoder", positions="rotary")
+    for call in (model.generate, model.stream):
+        for options, key in (
+            ({"stop": ["x", ":"]}, "stop"),
+            ({"stop_tokens": model.tokenizer.encode(":").tolist()}, "prefix_tokens"),
+        ):
+            with pytest.raises(ConfigError, match="would end the text in its prefix") as caught:
+                call("The dog", prefix="Answer: no", **options)
+            assert caught.value.key == key
+    assert model.generate("The dog", prefix="Answer", stop=":", max_new_tokens=7).startswith("Answer")
+
+
+def test_a_least_length_holds_tokens_back_and_not_strings() -> None:
+    model = pretrained("decoder", positions="rotary")
+    dictated(model, model.tokenizer.encode("a cat").tolist())
+    assert model.generate("The", min_new_tokens=5, max_new_tokens=5, stop="c") == "a "
+
+
 def test_a_text_stops_alone() -> None:
     model, prompts = pretrained("decoder", positions="rotary"), ["The dog", "A", "In the park"]
     free = model.generate(prompts, **LONG)

@@ -112,9 +112,13 @@ def test_bytes_of_their_own_are_those_that_decoding_joins(tokenizer: Tokenizer) 
     assert told.decode([told.vocab_size - 1]) == "<0x41>"
 
 
-def test_a_lone_surrogate_is_a_data_error(tokenizer: Tokenizer) -> None:
-    with pytest.raises(DataError):
-        tokenizer.encode("a\ud800b")
+def test_a_lone_surrogate_is_a_data_error_that_says_so(tokenizer: Tokenizer) -> None:
+    calls = (tokenizer.encode, tokenizer.prompt, tokenizer.framed, lambda text: tokenizer.encode_batch(["a", text]))
+    for call in calls:
+        with pytest.raises(
+            DataError, match=r"a lone surrogate \(U\+D800\) stands at character 1.*write the text in UTF-8"
+        ):
+            call("a\ud800b")
 
 
 def test_truncation_and_padding_in_a_file_are_ignored(tokenizer: Tokenizer, tmp_path: Path) -> None:

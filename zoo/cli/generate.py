@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -119,25 +120,27 @@ def show_in_order(begins: Sequence[str], pieces: Iterable[Piece]) -> None:
         begins: what stands before each text.
         pieces: of all texts, mixed.
     """
-    print(begins[0], end="", flush=True)
+    print(visible(begins[0]), end="", flush=True)
     held: list[list[str]] = [[], *([begin] for begin in begins[1:])]
     ended, turn = [False] * len(begins), 0
-    for piece in _ending_the_line(pieces):
-        held[piece.prompt].append(piece.text)
-        ended[piece.prompt] = piece.last
-        while turn < len(begins):
-            print(visible("".join(held[turn])), end="", flush=True)
-            held[turn].clear()
-            if not ended[turn]:
-                break
-            turn += 1
-            print("\n" if turn < len(begins) else "", flush=True)
+    with _ending_the_line():
+        for piece in pieces:
+            held[piece.prompt].append(piece.text)
+            ended[piece.prompt] = piece.last
+            while turn < len(begins):
+                print(visible("".join(held[turn])), end="", flush=True)
+                held[turn].clear()
+                if not ended[turn]:
+                    break
+                turn += 1
+                print("\n" if turn < len(begins) else "", flush=True)
 
 
-def _ending_the_line(pieces: Iterable[Piece]) -> Iterator[Piece]:
-    """The pieces; where they break off in an error, its message gets a line of its own."""
+@contextlib.contextmanager
+def _ending_the_line() -> Iterator[None]:
+    """Where an error or Ctrl-C breaks a text off, its message gets a line of its own."""
     try:
-        yield from pieces
-    except ZooError:
+        yield
+    except (ZooError, KeyboardInterrupt):
         print(flush=True)
         raise

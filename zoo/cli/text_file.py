@@ -110,6 +110,7 @@ def read_records(file: str, *fields: str, named: bool = False) -> list[Record]:
             f"cannot read {file}: it is not valid UTF-8 (byte 0x{error.object[error.start]:02x} at offset "
             f"{error.start}); convert it, for example: iconv -f latin1 -t utf-8 {file}"
         ) from None
+    text = text.removeprefix("\ufeff")  # by which some editors begin a file in UTF-8: no part of the text
     lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
     if not lines:
         raise DataError(f"{file} has no line with a text")
@@ -128,7 +129,10 @@ def _record(file: str, number: int, line: str, fields: tuple[str, ...]) -> dict[
     try:
         content = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{file}, line {number}: no JSON ({error})") from None
+        text = (
+            "" if file != "-" else "; stdin is JSON where its first line begins with {, else write it into a .txt file"
+        )
+        raise DataError(f"{file}, line {number}: no JSON ({error}){text}") from None
     if not isinstance(content, dict):
         raise DataError(f'{file}, line {number}: a JSON object is wanted, {{"{fields[0]}": "…"}}')
     for field in fields:

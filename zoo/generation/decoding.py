@@ -30,7 +30,10 @@ class DecodingConfig(SamplingConfig, BeamConfig):
         minimum=1,
     )
     num_return: int | None = setting(None, "texts that come back of each prompt, best first; null: one", minimum=1)
-    stop: tuple[str, ...] = setting((), "strings that end a text; it is cut before the first of them")
+    stop: tuple[str, ...] = setting(
+        (),
+        "strings that end a text, which is cut before the first of them; one that spells a special token is the token",
+    )
     stop_tokens: tuple[int, ...] = setting((), "ids that end a text, beside the tokenizer's own", minimum=0)
     cache: CacheConfig | None = setting(
         None, "how keys and values of earlier places are kept, which changes memory and time only; null: the fastest"

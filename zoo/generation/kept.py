@@ -11,23 +11,36 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from zoo.generation.cache import Cache, CacheConfig, GrowingCacheConfig
-from zoo.generation.generate import Places, Running, TokenRoles
+from zoo.generation.generate import Places, Running, TokenRoles, writing_stack
 from zoo.models.base import Model
 
 
 class Kept:
-    """What a model computed of one text, to go on from; the model's weights must stay as they are."""
+    """What a model computed of one text, to go on from; the model's weights must stay as they are.
+
+    It is in the hands of the call that came last: one that is still under way then goes on by itself.
+    """
 
     def __init__(self) -> None:
+        self._num_calls = 0
         self._model: Model | None = None
         self._cache: Cache | None = None
         self._tokens: list[int] = []
 
-    def beginning(self, model: Model, prompt: Sequence[int]) -> tuple[Cache, int] | None:
-        """The cache, and how many tokens of the prompt it holds; None: it holds others, or leaves none to compute."""
-        count = len(self._tokens)
+    def lend(self, model: Model, prompt: Sequence[int]) -> tuple[int, Cache | None, int]:
+        """To a call that begins: its number, the cache to go on from and how many tokens of the prompt that holds.
+
+        None and 0: what is held is of others, or leaves none to compute.
+        """
+        self._num_calls += 1
+        cache, count = self._cache, len(self._tokens)
         fits = self._model is model and 0 < count < len(prompt) and self._tokens == list(prompt[:count])
-        return (self._cache, count) if fits and self._cache is not None else None
+        self.forget()
+        return (self._num_calls, cache, count) if fits else (self._num_calls, None, 0)
+
+    def is_lent(self, call: int) -> bool:
+        """Whether the call of this number is the last that came."""
+        return call == self._num_calls
 
     def hold(self, model: Model, cache: Cache, tokens: list[int]) -> None:
         """Keeps a cache that holds these tokens."""
@@ -56,14 +69,22 @@ class Continued(Running):
         num_new: int | None = None,
     ) -> None:
         super().__init__(model, prompts, roles, GrowingCacheConfig())
-        self._kept, self._model = kept, model
-        found = kept.beginning(model, prompts[0])
+        self._model = model
+        self._kept: Kept | None = kept
+        self._call, found, count = kept.lend(model, prompts[0])
         if found is not None:
-            self._cache, count = found
+            self._cache = found
             self._places = Places(self._places.tokens_BT[:, count:])
 
     def logits(self) -> Tensor:
         """(1, V) the logits of what comes next."""
+        if self._kept is not None and not self._kept.is_lent(self._call):
+            # Another call has the cache now, or another text in its place: everything anew, in a cache of its own.
+            self._kept = None
+            self._cache = GrowingCacheConfig().build(writing_stack(self._model).windows)
+            self._places = Places(self.history.tokens_BS)
+        if self._kept is None:
+            return super().logits()
         self._kept.forget()
         logits_BV = super().logits()
         self._kept.hold(self._model, self._cache, self.history.tokens_BS[0].tolist())

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from zoo.config import build
 from zoo.errors import Collected
 from zoo.generation.decoding import DecodingConfig
 from zoo.registry import unknown_name
+from zoo.tokenizer.tokenizer import Tokenizer
 
 OF_THE_CALL = ("max_new_tokens", "prefix", "details", "batch_size")
 """What `generate` takes beside the fields of `DecodingConfig`."""
@@ -50,3 +51,29 @@ def decoding_config(options: Mapping[str, Any]) -> DecodingConfig:
         config: DecodingConfig = build(DecodingConfig, given)
     wrong.raise_any()
     return config
+
+
+def with_special_stops(config: DecodingConfig, tokenizer: Tokenizer) -> DecodingConfig:
+    """The config, with the special tokens that it gives as stop strings ("<|im_end|>") among its stop tokens.
+
+    Special tokens are no part of a text, so as strings they would never come; as strings they stay all the same, for
+    models that spell them out in ordinary tokens.
+
+    Raises:
+        ConfigError: stop strings have other characters beside a special token: all of them at once.
+    """
+    if not config.stop:
+        return config
+    special = {tokenizer.token(id): id for id in tokenizer.special_ids.tolist()}
+    wrong = Collected()
+    for stop in config.stop:
+        inside = [token for token in special if token and token in stop]
+        if inside and stop not in special:
+            wrong.add(
+                f"{stop!r} never comes: {max(inside, key=len)!r} in it is a special token, which is no part of a text; "
+                "give it by itself, then it ends a text as a token",
+                "stop",
+            )
+    wrong.raise_any()
+    given = [special[stop] for stop in config.stop if stop in special]
+    return replace(config, stop_tokens=tuple(dict.fromkeys((*config.stop_tokens, *given))))

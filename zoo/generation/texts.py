@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from zoo.errors import Collected, ConfigError
+from zoo.errors import Collected, ConfigError, quoted
 from zoo.generation.beam import Hypothesis
 from zoo.generation.counts import check_count
 from zoo.generation.decoding import DecodingConfig, asked_roles, check_tokens, decode
@@ -142,6 +142,8 @@ class Writer(NamedTuple):
         for name, value in (("num_beams", config.num_beams), ("best_of", config.samples)):
             if value > 1:
                 raise ConfigError(f"{value} texts would have to be whole before one is chosen; stream one", name)
+        if kept is not None and not isinstance(kept, Kept):
+            raise ConfigError(f"{quoted(kept)} is no zoo.generation.kept.Kept", "kept")
         if kept is not None and (len(prompts) != 1 or not self.goes_on or config.cache is not None):
             raise ConfigError("it goes with one prompt of a decoder, and without a cache; leave it out", "kept")
         limits = self._check(prompts, config, max_new_tokens, batch_size)
@@ -206,6 +208,7 @@ class Writer(NamedTuple):
         wrong.raise_any()
         language_model_head(self.model)
         self._check_cache(config)
+        self._check_prefix(prompts, config)
         return limits_of(self.model, prompts, roles, max_new_tokens)
 
     def _at_once(
@@ -219,6 +222,13 @@ class Writer(NamedTuple):
         """Raises ConfigError where the cache that was asked for would do nothing."""
         if config.cache is not None:
             config.cache.check(writing_stack(self.model).windows)
+
+    def _check_prefix(self, prompts: Sequence[Sequence[int]], config: DecodingConfig) -> None:
+        """Raises ConfigError where a stop string would end a text in the prefix that was asked for."""
+        for prompt in prompts if config.stop and config.prefix_tokens else ():
+            prefix = text_of(self.tokenizer, config.prefix_tokens, self._context(prompt))
+            if ending := [stop for stop in config.stop if stop in prefix]:
+                raise ConfigError(f"{ending} would end the text in its prefix {prefix!r}; take them out", "stop")
 
     def _stream(self, prompt: Sequence[int], stops: Sequence[str]) -> StoppingStream:
         return StoppingStream(TextStream(self.tokenizer, self._context(prompt)), stops)

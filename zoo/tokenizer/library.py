@@ -30,6 +30,17 @@ def guarded(doing: str, raises: type[ZooError]) -> Iterator[None]:
         raise raises(f"cannot {doing}: {reason}") from None
 
 
+def check_text(text: str) -> None:
+    """Raises DataError where a text holds a surrogate, as bytes that are no UTF-8 become: no library can take it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"the text is no valid Unicode: a lone surrogate (U+{ord(text[error.start]):04X}) stands at character "
+            f"{error.start}, perhaps a byte that was not UTF-8; write the text in UTF-8"
+        ) from None
+
+
 def opened(definition: str) -> tokenizers.Tokenizer:
     """The library's tokenizer from the text of a tokenizer.json, which may not cut texts short or pad them."""
     with guarded("read the tokenizer", DataError):

@@ -7,11 +7,12 @@ data: no code is run, no network is asked, no path outside the folder is touched
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ import tokenizers
 from zoo.errors import ConfigError, DataError
 from zoo.tokenizer.beside import settled
 from zoo.tokenizer.joining import FlatIds, JoiningEncoder
-from zoo.tokenizer.library import guarded, ids_of, opened
+from zoo.tokenizer.library import check_text, guarded, ids_of, opened
 from zoo.tokenizer.links import read_bytes
 from zoo.tokenizer.special_files import read_special_tokens
 from zoo.tokenizer.special_tokens import FILE_NAME, ROLES, SpecialTokens, families_with
@@ -84,8 +85,8 @@ class Tokenizer:
         Adds no special token, and text that looks like a special token stays text. Raises DataError where a character
         has no id and there is no unknown token to stand for it.
         """
-        self._check_characters(text)
-        return self._encoder.encode_one(text)
+        with self._checking([text]):
+            return self._encoder.encode_one(text)
 
     def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
         """`encode` of each text, on all cores: hand over many texts at once."""
@@ -100,9 +101,8 @@ class Tokenizer:
             texts: the texts.
             sentence_starts: for each text the character offsets at which its sentences start, ascending; None: none.
         """
-        for text in texts:
-            self._check_characters(text)
-        return self._encoder.encode(texts, sentence_starts)
+        with self._checking(texts):
+            return self._encoder.encode(texts, sentence_starts)
 
     def prompt(self, text: str) -> np.ndarray:
         """As `encode`, but special tokens written out in the text ([MASK], <extra_id_0>) become their ids."""
@@ -126,6 +126,7 @@ class Tokenizer:
         return spans
 
     def _prompted(self, text: str, framed: bool = False, pair: str | None = None) -> tokenizers.Encoding:
+        check_text(text + (pair or ""))
         if self._alphabet is not None:
             rest = text + (pair or "")
             for token in [*self._special.front, *self._special.sentinels]:
@@ -144,6 +145,18 @@ class Tokenizer:
         library = opened(self.definition)
         library.post_processor = None  # it may cut spaces off the offsets
         return library
+
+    @contextlib.contextmanager
+    def _checking(self, texts: Sequence[str]) -> Iterator[None]:
+        """What is wrong with these texts is said; some of it is looked for only where they cannot be encoded."""
+        for text in texts:
+            self._check_characters(text)
+        try:
+            yield
+        except DataError:
+            for text in texts:
+                check_text(text)
+            raise
 
     def _check_characters(self, text: str) -> None:
         """Raises DataError where a character has no id at all and must be refused."""
