@@ -3,9 +3,10 @@
     python -m benchmarks.loading [--layers 12] [--dim 768] [--vocabulary 50257] [--rounds 5]
 
 A GPT-2 (124M by default) with random weights is saved in a temporary folder by transformers (float32) and, once more,
-by us. Then each process imports what it needs, loads one of the two folders from the page cache, computes the logits of
-a short text, and prints after both how many seconds it took and by how much the peak of its resident memory (VmHWM,
-reset after the imports) rose above what it had before. The first round does not count. The logits are compared once.
+by us. Then each process imports what it needs, loads one of the two folders from the page cache, as it is stored or as
+bfloat16, computes the logits of a short text, and prints after both how many seconds it took and by how much the peak
+of its resident memory (VmHWM, reset after the imports) rose above what it had before, in units of the loaded weights.
+The first round does not count. The logits are compared once.
 """
 
 from __future__ import annotations
@@ -37,15 +38,21 @@ with torch.no_grad():
 used, size = time.perf_counter() - start, {size}
 print(json.dumps([loaded, used, peak / size, (memory("VmHWM") - before) / size]))
 """
+THEIRS, OURS = "from transformers import GPT2LMHeadModel", "from zoo.loading import load"
 WAYS = {
-    "transformers": (
-        "from transformers import GPT2LMHeadModel",
-        "GPT2LMHeadModel.from_pretrained({theirs!r})",
+    "transformers": (THEIRS, "GPT2LMHeadModel.from_pretrained({theirs!r})", "model(tokens).logits"),
+    "zoo, theirs": (OURS, "load({theirs!r})", "model(tokens=tokens)"),
+    "zoo, ours": (OURS, "load({ours!r})", "model(tokens=tokens)"),
+    "transformers, bfloat16": (
+        THEIRS,
+        "GPT2LMHeadModel.from_pretrained({theirs!r}, dtype=torch.bfloat16)",
         "model(tokens).logits",
     ),
-    "zoo, theirs": ("from zoo.loading import load", "load({theirs!r})", "model(tokens=tokens)"),
-    "zoo, ours": ("from zoo.loading import load", "load({ours!r})", "model(tokens=tokens)"),
+    "zoo, theirs, bfloat16": (OURS, "load({theirs!r}, dtype='bfloat16')", "model(tokens=tokens)"),
+    "zoo, ours, bfloat16": (OURS, "load({ours!r}, dtype='bfloat16')", "model(tokens=tokens)"),
 }
+HALF = "bfloat16"
+"""What the names of the ways end with whose weights take half the memory of those that are stored."""
 TOKENS = 8
 """Of the first text that a model computes."""
 
@@ -70,7 +77,7 @@ def main() -> None:
                     load=load.format(**folders),
                     call=call,
                     tokens=TOKENS,
-                    size=size,
+                    size=size // 2 if name.endswith(HALF) else size,
                     threads=arguments.threads,
                 )
                 ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
@@ -79,7 +86,7 @@ def main() -> None:
     print(f"{size / 1e6:.0f} MB of weights")
     for name, rounds in measured.items():
         loaded, used, peak, last = zip(*rounds, strict=True)
-        others = measured["transformers"]
+        others = measured[f"transformers, {HALF}" if name.endswith(HALF) else "transformers"]
         print(f"{name}: loaded after {spread(loaded)} s, first logits after {spread(used)} s")
         print(f"  x transformers: {ratios(loaded, others, 0)} and {ratios(used, others, 1)}")
         print(f"  peak memory, x the weights: {spread(peak)} and {spread(last)}")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from zoo.checkpoint import verified
 from zoo.checkpoint.tensors import DTYPES, save_tensors
-from zoo.checkpoint.verified import NOT_FINITE, damage_first, is_finite, load_verified
+from zoo.checkpoint.verified import NOT_FINITE, damage_first, hashing, is_finite, load_verified
 from zoo.errors import CheckpointError
 
 FLOATS = [dtype for dtype in DTYPES.values() if dtype.is_floating_point]
@@ -117,6 +117,23 @@ def test_a_change_anywhere_is_found(tmp_path: Path) -> None:
         assert "file has another content than when it was written (SHA-256" in str(caught.value)
     path.write_bytes(content)
     assert load_verified(path, expected).tensors.keys() == {"weight", "count"}
+
+
+def test_hashing_goes_on_beside_other_work_and_ends_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, tensors = tmp_path / "file", {"weight": torch.randn(40, 50)}
+    expected = write(tensors, path)
+    with hashing(path) as hashed:
+        assert hashed.digest.result() == expected
+        assert torch.equal(load_verified(path, expected, hashed=hashed).tensors["weight"], tensors["weight"])
+    with hashing(path) as hashed, pytest.raises(CheckpointError, match="another content"):
+        load_verified(path, "0" * 64, hashed=hashed)
+    monkeypatch.setattr(verified, "HASHED_BYTES", 1)
+    with pytest.raises(ValueError, match="other reasons"), hashing(path) as hashed:
+        raise ValueError("other reasons")
+    assert hashed.digest.result() in ("", expected)
+    path.write_bytes(b"")
+    with pytest.raises(CheckpointError, match="it is empty"), hashing(path):
+        pass
 
 
 def test_a_file_cut_short_or_gone(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ Opening it reads data: no code runs, nothing outside the folder is touched, the 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -25,7 +26,7 @@ from zoo.checkpoint import folder as folders
 from zoo.checkpoint.disk import ensure_space, read_json, read_json_object
 from zoo.checkpoint.dtypes import one_type
 from zoo.checkpoint.tensors import DTYPES, open_tensors, save_tensors, usable_device
-from zoo.checkpoint.verified import damage_first, load_verified
+from zoo.checkpoint.verified import Hashing, damage_first, hashing, load_verified
 from zoo.config import build
 from zoo.config_text import read_yaml, to_yaml
 from zoo.errors import CheckpointError, ConfigError
@@ -194,15 +195,14 @@ def load_model(
     """
     folder, device = Path(folder), usable_device(device)
     files = _verify_all_but_weights(folder)
-    config = read_config(folder)
-    tokenizer = _read_tokenizer(folder, files)
-    _check_vocabulary(config, tokenizer, str(folder))
-    sha256 = files[WEIGHTS_NAME].sha256
-    with damage_first(folder / WEIGHTS_NAME, sha256):
-        model = _build_empty(config, folder)
-        if dtype is None:
-            dtype = one_type(_stored_types(model, folder / WEIGHTS_NAME), None, folder)
-        _fill(model, folder / WEIGHTS_NAME, sha256, device=device, dtype=dtype, allow_nonfinite=allow_nonfinite)
+    path, sha256 = folder / WEIGHTS_NAME, files[WEIGHTS_NAME].sha256
+    with hashing(path) if dtype is None else contextlib.nullcontext() as hashed:
+        config = read_config(folder)
+        tokenizer = _read_tokenizer(folder, files)
+        _check_vocabulary(config, tokenizer, str(folder))
+        with damage_first(path, sha256):
+            model = _build_empty(config, folder)
+            _fill(model, path, sha256, allow_nonfinite, device=device, dtype=dtype, hashed=hashed)
     assert not any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers()))
     return model.eval(), tokenizer
 
@@ -218,7 +218,7 @@ def load_weights(model: nn.Module, folder: str | Path, *, allow_nonfinite: bool 
     folder = Path(folder)
     path, sha256 = folder / WEIGHTS_NAME, _verify_all_but_weights(folder)[WEIGHTS_NAME].sha256
     with damage_first(path, sha256):
-        _fill(model, path, sha256, device=torch.device("cpu"), dtype=None, allow_nonfinite=allow_nonfinite)
+        _fill(model, path, sha256, allow_nonfinite)
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
@@ -308,28 +308,21 @@ def _build_empty(config: ModelConfig, folder: Path) -> Model:
         raise CheckpointError(f"{folder / CONFIG_NAME} describes no model that can be built: {error}") from None
 
 
-def _stored_types(model: Model, path: Path) -> dict[str, torch.dtype]:
-    """Of the parameters that the file has, by name; buffers (a balancing bias) may differ from them."""
-    with open_tensors(path) as file:
-        codes = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
-    names = {name for name, _ in model.named_parameters()}
-    return {name: DTYPES[code] for name, code in codes.items() if name in names and code in DTYPES}
-
-
 def _fill(
     model: nn.Module,
     path: Path,
     sha256: str,
-    *,
-    device: torch.device,
-    dtype: torch.dtype | None,
     allow_nonfinite: bool,
+    *,
+    device: torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    hashed: Hashing | None = None,
 ) -> None:
     """Loads a safetensors file of a known SHA-256 into a module: all of it or nothing.
 
     A weight without data (meta device) is replaced by the file's tensor, on `device`, in the file's type or, of
-    floating point, in `dtype`; a weight with data is copied into where it is, and must have the file's type. Tied
-    weights stay tied.
+    floating point, in `dtype`, and so in one type; a weight with data is copied into where it is, and must have the
+    file's type. Tied weights stay tied. With `hashed`, the file is being hashed already.
 
     Raises:
         CheckpointError: names, shapes or types differ (all of them in one message), a weight is not finite, or the file
@@ -339,7 +332,11 @@ def _fill(
     with open_tensors(path) as file:
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  (a file is no mapping)
         _compare(weights, {name: (tuple(s.get_shape()), s.get_dtype()) for name, s in slices.items()}, path)
-    tensors, not_finite = load_verified(path, sha256, device=device, dtype=dtype)
+    if dtype is None:  # buffers (a balancing bias) may have another type
+        empty = (one.names[0] for one in weights if one.tensor.is_meta and isinstance(one.tensor, nn.Parameter))
+        types = {name: DTYPES.get(slices[name].get_dtype(), torch.uint8) for name in empty}
+        dtype = one_type(types, None, path.parent)
+    tensors, not_finite = load_verified(path, sha256, device=device, dtype=dtype, hashed=hashed)
     if not_finite and not allow_nonfinite:
         raise CheckpointError(
             f"{path} holds NaN or infinite numbers in {listed(not_finite)}; use an earlier checkpoint"

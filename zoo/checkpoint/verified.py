@@ -13,6 +13,8 @@ import hashlib
 import io
 import math
 import mmap
+import os
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -29,6 +31,10 @@ from zoo.errors import CheckpointError
 
 PIECE_BYTES = 4 << 20
 """What is looked at at once; the answer for each number has to fit beside it into the processor's cache."""
+SERIAL = 1 << 14
+"""So few numbers torch copies in the thread that asks (fewer than its grain of 32,768), and leaves the others alone."""
+HASHED_BYTES = 16 << 20
+"""After so many, hashing that nobody needs any more ends."""
 NOT_FINITE: dict[torch.dtype, tuple[type[np.unsignedinteger], int]] = {
     torch.float64: (np.uint64, 0x7FF0_0000_0000_0000),
     torch.float32: (np.uint32, 0x7F80_0000),
@@ -67,8 +73,48 @@ class _Stored(NamedTuple):
         return dtype if dtype is not None and self.dtype.is_floating_point else self.dtype
 
 
+class Hashing(NamedTuple):
+    """A file in memory that a thread hashes: its content, and the SHA-256 that comes of it ("" where it broke off)."""
+
+    content: mmap.mmap
+    digest: Future[str]
+
+
+@contextlib.contextmanager
+def hashing(path: Path) -> Iterator[Hashing]:
+    """Hashes a file beside all that the block does, for `load_verified`; its end, or an error, breaks that off.
+
+    Raises:
+        CheckpointError: the file is missing, empty, or cannot be mapped.
+    """
+    with open_plain(path) as file, disk_errors(f"read {path}"):
+        if not os.fstat(file.fileno()).st_size:
+            raise CheckpointError(f"{path} is damaged or no safetensors file: it is empty")
+        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    is_over = threading.Event()
+
+    def hash_all() -> str:
+        digest, view = hashlib.sha256(), memoryview(content)
+        for start in range(0, len(view), HASHED_BYTES):
+            if is_over.is_set():
+                return ""
+            digest.update(view[start : start + HASHED_BYTES])
+        return digest.hexdigest()
+
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        try:
+            yield Hashing(content, thread.submit(hash_all))
+        finally:
+            is_over.set()
+
+
 def load_verified(
-    path: Path, sha256: str, *, device: torch.device | None = None, dtype: torch.dtype | None = None
+    path: Path,
+    sha256: str,
+    *,
+    device: torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    hashed: Hashing | None = None,
 ) -> Verified:
     """All tensors of a safetensors file that has this SHA-256.
 
@@ -80,6 +126,7 @@ def load_verified(
         sha256: in lower-case hexadecimal digits.
         device: where the tensors go; None: the CPU.
         dtype: what those of floating point are turned into; None: they stay as they are stored.
+        hashed: the file, where it is being hashed already.
 
     Raises:
         CheckpointError: the file is missing, is no valid safetensors file, holds a type that has no equal in torch, or
@@ -93,18 +140,17 @@ def load_verified(
             raise CheckpointError(f"{path}: {name} has the type {code}, which is none of {', '.join(DTYPES)}")
     stored = [_Stored(name, DTYPES[code], shape) for name, code, shape in layout]
     found = Verified({}, [])
-    with ThreadPoolExecutor(max_workers=1) as thread, open_plain(path) as opened, disk_errors(f"read {path}"):
+    with contextlib.ExitStack() as scope:
         if all(one.turned(dtype) == one.dtype for one in stored):
-            content = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_COPY)
-            hashing = thread.submit(lambda: hashlib.sha256(content).hexdigest())
-            digest: Callable[[], str] = hashing.result
-            tensors = _mapped(content, stored, found.not_finite)
+            mapped = hashed or scope.enter_context(hashing(path))
+            digest: Callable[[], str] = mapped.digest.result
+            tensors = _mapped(mapped.content, stored, found.not_finite)
         else:
-            file = _Hashed(opened, thread)
-            digest = file.hexdigest
-            tensors = _turned(file, stored, dtype, found.not_finite)
-        for one, tensor in zip(stored, tensors, strict=True):
-            found.tensors[one.name] = tensor if device is None else tensor.to(device)
+            file = _Hashed(scope.enter_context(open_plain(path)), scope.enter_context(ThreadPoolExecutor(1)))
+            digest, tensors = file.hexdigest, _turned(file, stored, dtype, found.not_finite)
+        with disk_errors(f"read {path}"):
+            for one, tensor in zip(stored, tensors, strict=True):
+                found.tensors[one.name] = tensor if device is None else tensor.to(device)
         if (said := digest()) != sha256:
             raise _other_content(path, said, sha256)
     return found
@@ -166,8 +212,9 @@ def _turned(file: _Hashed, stored: list[_Stored], dtype: torch.dtype | None, not
         for piece in file.pieces(tensor.numel() * one.dtype.itemsize):
             read = torch.frombuffer(piece, dtype=one.dtype)
             finite = finite and is_finite(read)
-            numbers[done : done + read.numel()] = read
-            done += read.numel()
+            for part in read.split(SERIAL):
+                numbers[done : done + part.numel()] = part
+                done += part.numel()
         if not finite:
             not_finite.append(one.name)
         yield tensor
