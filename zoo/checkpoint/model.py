@@ -12,7 +12,6 @@ Opening it reads data: no code runs, nothing outside the folder is touched, the 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -196,7 +195,7 @@ def load_model(
     folder, device = Path(folder), usable_device(device)
     files = _verify_all_but_weights(folder)
     path, sha256 = folder / WEIGHTS_NAME, files[WEIGHTS_NAME].sha256
-    with hashing(path) if dtype is None else contextlib.nullcontext() as hashed:
+    with hashing(path, stays=dtype is None and device.type == "cpu") as hashed:
         config = read_config(folder)
         tokenizer = _read_tokenizer(folder, files)
         _check_vocabulary(config, tokenizer, str(folder))

@@ -3,19 +3,19 @@
 One thread hashes, the other looks at the numbers meanwhile. So opening a checked file takes about as long as hashing
 it, and its weights are in memory once, however many processes open it.
 
-What is turned into another type is read piece by piece instead: the mapped file would stay in memory beside the copy.
+Where the weights are copied anyway, into another type or onto a device, the pages of the file are let go again behind
+both, so that it does not stay in memory beside them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import math
 import mmap
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +26,7 @@ from torch import Tensor
 
 from zoo.checkpoint.disk import disk_errors, open_plain
 from zoo.checkpoint.manifest import damaged_folder, hash_file, other_content
+from zoo.checkpoint.pages import let_go
 from zoo.checkpoint.tensors import DTYPES, open_tensors
 from zoo.errors import CheckpointError
 
@@ -81,8 +82,12 @@ class Hashing(NamedTuple):
 
 
 @contextlib.contextmanager
-def hashing(path: Path) -> Iterator[Hashing]:
+def hashing(path: Path, stays: bool = True) -> Iterator[Hashing]:
     """Hashes a file beside all that the block does, for `load_verified`; its end, or an error, breaks that off.
+
+    Args:
+        path: of the file.
+        stays: whether the file is used from memory afterwards, or copied.
 
     Raises:
         CheckpointError: the file is missing, empty, or cannot be mapped.
@@ -98,7 +103,10 @@ def hashing(path: Path) -> Iterator[Hashing]:
         for start in range(0, len(view), HASHED_BYTES):
             if is_over.is_set():
                 return ""
-            digest.update(view[start : start + HASHED_BYTES])
+            piece = view[start : start + HASHED_BYTES]
+            digest.update(piece)
+            if not stays:
+                let_go(torch.frombuffer(piece, dtype=torch.uint8))
         return digest.hexdigest()
 
     with ThreadPoolExecutor(max_workers=1) as thread:
@@ -139,85 +147,35 @@ def load_verified(
         if code not in DTYPES:
             raise CheckpointError(f"{path}: {name} has the type {code}, which is none of {', '.join(DTYPES)}")
     stored = [_Stored(name, DTYPES[code], shape) for name, code, shape in layout]
+    on_cpu = device is None or device.type == "cpu"
+    stays = on_cpu and all(one.turned(dtype) == one.dtype for one in stored)
     found = Verified({}, [])
     with contextlib.ExitStack() as scope:
-        if all(one.turned(dtype) == one.dtype for one in stored):
-            mapped = hashed or scope.enter_context(hashing(path))
-            digest: Callable[[], str] = mapped.digest.result
-            tensors = _mapped(mapped.content, stored, found.not_finite)
-        else:
-            file = _Hashed(scope.enter_context(open_plain(path)), scope.enter_context(ThreadPoolExecutor(1)))
-            digest, tensors = file.hexdigest, _turned(file, stored, dtype, found.not_finite)
-        with disk_errors(f"read {path}"):
-            for one, tensor in zip(stored, tensors, strict=True):
-                found.tensors[one.name] = tensor if device is None else tensor.to(device)
-        if (said := digest()) != sha256:
-            raise _other_content(path, said, sha256)
+        content, digest = hashed or scope.enter_context(hashing(path, stays))
+        start = 8 + int.from_bytes(content[:8], "little")  # the length of the header, the header, the numbers
+        for one in stored:
+            count = math.prod(one.shape)
+            tensor = torch.frombuffer(content, dtype=one.dtype, count=count, offset=start) if count else torch.empty(0)
+            tensor = tensor.to(one.dtype).reshape(one.shape)
+            start += tensor.nbytes
+            if not is_finite(tensor):
+                found.not_finite.append(one.name)
+            found.tensors[one.name] = _turned(tensor, one.turned(dtype)).to(device or "cpu")
+            if count and (one.turned(dtype) != one.dtype or not on_cpu):
+                let_go(tensor)
+        if digest.result() != sha256:
+            raise _other_content(path, digest.result(), sha256)
     return found
 
 
-def _mapped(content: mmap.mmap, stored: list[_Stored], not_finite: list[str]) -> Iterator[Tensor]:
-    """The tensors of a file as it lies in memory; names of those with NaN or infinite numbers are put on the list."""
-    start = 8 + int.from_bytes(content[:8], "little")  # the length of the header, the header, the numbers
-    for name, dtype, shape in stored:
-        count = math.prod(shape)
-        tensor = torch.frombuffer(content, dtype=dtype, count=count, offset=start) if count else torch.empty(0)
-        tensor = tensor.to(dtype).reshape(shape)
-        if not is_finite(tensor):
-            not_finite.append(name)
-        yield tensor
-        start += count * dtype.itemsize
-
-
-class _Hashed:
-    """A file that is read piece by piece, and hashed by another thread meanwhile.
-
-    Args:
-        file: from its start. thread: a single one.
-    """
-
-    def __init__(self, file: io.BufferedReader, thread: ThreadPoolExecutor) -> None:
-        self._file, self._thread, self._digest = file, thread, hashlib.sha256()
-        # While one is hashed, the other is filled and looked at.
-        self._buffers = (bytearray(PIECE_BYTES), bytearray(PIECE_BYTES))
-        self._jobs: list[Future[None]] = [thread.submit(lambda: None)] * 2
-
-    def pieces(self, num_bytes: int) -> Iterator[memoryview]:
-        """The next bytes, piece by piece; each stays what it is until the next but one is asked for."""
-        while num_bytes:
-            self._jobs[0].result()
-            piece = memoryview(self._buffers[0])[: min(num_bytes, PIECE_BYTES)]
-            if self._file.readinto(piece) != len(piece):
-                raise CheckpointError(f"{self._file.name} became shorter while it was read; use another checkpoint")
-            self._jobs = [self._jobs[1], self._thread.submit(self._digest.update, piece)]
-            self._buffers = self._buffers[::-1]
-            yield piece
-            num_bytes -= len(piece)
-
-    def hexdigest(self) -> str:
-        """SHA-256 of all that was read, once that is hashed."""
-        for job in self._jobs:
-            job.result()
-        return self._digest.hexdigest()
-
-
-def _turned(file: _Hashed, stored: list[_Stored], dtype: torch.dtype | None, not_finite: list[str]) -> Iterator[Tensor]:
-    """As `_mapped`, in another type and in memory of their own."""
-    start = b"".join(file.pieces(8))
-    for _ in file.pieces(int.from_bytes(start, "little")):
-        pass
-    for one in stored:
-        tensor, done, finite = torch.empty(one.shape, dtype=one.turned(dtype)), 0, True
-        numbers = tensor.view(-1)
-        for piece in file.pieces(tensor.numel() * one.dtype.itemsize):
-            read = torch.frombuffer(piece, dtype=one.dtype)
-            finite = finite and is_finite(read)
-            for part in read.split(SERIAL):
-                numbers[done : done + part.numel()] = part
-                done += part.numel()
-        if not finite:
-            not_finite.append(one.name)
-        yield tensor
+def _turned(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """The tensor in another type, in the thread that asks; itself where it has that type."""
+    if tensor.dtype == dtype:
+        return tensor
+    turned = torch.empty(tensor.shape, dtype=dtype)
+    for part, numbers in zip(turned.view(-1).split(SERIAL), tensor.view(-1).split(SERIAL), strict=True):
+        part.copy_(numbers)
+    return turned
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from zoo.checkpoint.disk import read_json
 from zoo.checkpoint.dtypes import one_type, type_name
 from zoo.checkpoint.model import listed, put, weights_of
+from zoo.checkpoint.pages import let_go
 from zoo.checkpoint.tensors import DTYPES, open_tensors, usable_device
 from zoo.errors import CheckpointError, ConfigError
 from zoo.interop.base import ARCHITECTURES
@@ -99,8 +100,8 @@ class Opened(NamedTuple):
             with torch.device("meta"):
                 model = self.config.build_unset()
             places = {one: shared for shared in weights_of(model) for one in shared.names}
-            is_parameter = {name: isinstance(shared.tensor, nn.Parameter) for name, shared in places.items()}
-            types = {name: one for name, one in self._types().items() if is_parameter[name]}
+            parameters = {name for name, shared in places.items() if isinstance(shared.tensor, nn.Parameter)}
+            types = self._types(parameters)
             if dtype is None:
                 dtype = one_type(types, said_type(self.said), self.folder)
                 if dtype is None:
@@ -110,36 +111,31 @@ class Opened(NamedTuple):
         self.tell_unread()
         return model.eval()
 
-    def read(self, device: torch.device | None = None, dtype: torch.dtype | None = None) -> Iterator[Read]:
+    def read(self, device: torch.device | None = None, dtype: torch.dtype | None = None) -> Iterator[NamedTensor]:
         """Our tensors, each with all its names, file by file; None: on the CPU, and of the type that is stored."""
         names: dict[str, list[str]] = {name: [name] for name in self.plan.ours}
         for copy, name in self.plan.our_copies.items():
             names[name].append(copy)
         links = {link.foreign: link for link in self.plan.links}
         tensors = {foreign: self.stored[group[0]] for foreign, group in self.given.items()}
-        on_cpu = device in (None, torch.device("cpu"))
-        ways: dict[tuple[Path, bool], list[str]] = {}
-        for foreign, one in tensors.items():
-            # What is copied anyway is read, tensor by tensor: mapped, the file's pages would stay beside the copies.
-            mapped = on_cpu and dtype in (None, DTYPES[one.code])
-            ways.setdefault((one.path, mapped), []).append(foreign)
-        for (path, mapped), inside in ways.items():
-            with open_tensors(path, mapped=mapped) as file:
-                for foreign in inside:
-                    link = links[foreign]
+        for path in dict.fromkeys(one.path for one in tensors.values()):
+            with open_tensors(path, mapped=True) as file:
+                for foreign, one in tensors.items():
+                    if one.path != path:
+                        continue
+                    link, tensor = links[foreign], file.get_tensor(one.name)
                     shapes = [self.plan.ours[name] for name in link.ours]
-                    parts = link.layout.to_ours(file.get_tensor(tensors[foreign].name), shapes)
-                    for name, part in zip(link.ours, [part.to(device, dtype) for part in parts], strict=True):
-                        yield names[name], part
-                    del parts, part  # before the next one is read
+                    parts = [part.to(device, dtype) for part in link.layout.to_ours(tensor, shapes)]
+                    if dtype not in (None, tensor.dtype) or (device is not None and device.type != "cpu"):
+                        let_go(tensor)  # all of it has been copied
+                    yield from zip((names[name] for name in link.ours), parts, strict=True)
 
-    def _types(self) -> dict[str, torch.dtype]:
-        """Of our tensors, by name, as they are stored."""
-        links = {link.foreign: link for link in self.plan.links}
+    def _types(self, parameters: set[str]) -> dict[str, torch.dtype]:
+        """As they are stored, by their foreign names, of those that hold parameters of ours."""
         return {
-            name: DTYPES[self.stored[group[0]].code]
-            for foreign, group in self.given.items()
-            for name in links[foreign].ours
+            link.foreign: DTYPES[self.stored[self.given[link.foreign][0]].code]
+            for link in self.plan.links
+            if parameters.intersection(link.ours)
         }
 
     def tell_unread(self) -> None:
@@ -164,7 +160,7 @@ class Opened(NamedTuple):
             )
 
 
-Read = tuple[list[str], Tensor]
+NamedTensor = tuple[list[str], Tensor]
 """All names of a tensor of ours, and the tensor."""
 
 
