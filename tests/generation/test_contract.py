@@ -1,11 +1,13 @@
 """Law 4 for all of generation: cached = uncached = left-padded = right-padded = alone, greedy, drawn and with beams.
 
-Every family × positional scheme × way of decoding × cache, as registered now. The references are written out here: they
-keep no cache and compute every row anew, whole, at each step, padded on either side.
+Every family × positional scheme × way of decoding × cache, and every kind of attention in the loop, as registered now.
+The ways of decoding are made of a value for each field of `DecodingConfig`: all fields of a table together, and each by
+itself. The references are written out here: they keep no cache and compute every row anew, whole, at each step.
 """
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -13,8 +15,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.generation.test_cache_contract import ATTENTIONS, REFUSED
 from tests.generation.test_generate import layout
 from tests.generation.tiny import PADDING, VOCAB_SIZE, pretrained, prompts_of, tiny
+from tests.generation.vocabularies import tokenizer_of
+from zoo.errors import ConfigError
 from zoo.generation import windowed_cache
 from zoo.generation.abilities import ABILITIES
 from zoo.generation.cache import CacheConfig
@@ -22,7 +27,9 @@ from zoo.generation.decoding import DecodingConfig, decode
 from zoo.generation.embed import POOLINGS
 from zoo.generation.generate import TokenRoles
 from zoo.generation.history import History, begin
-from zoo.generation.sample import Row, Sampler
+from zoo.generation.sample import LIMITS, PENALTIES, Row, Sampler
+from zoo.generation.stop import StoppingStream
+from zoo.generation.stream import TextStream
 from zoo.models import Model
 from zoo.nn.positions import PositionsConfig
 
@@ -31,20 +38,67 @@ CACHES = sorted(CacheConfig.choices)
 WRITERS = [family for family, abilities in ABILITIES.items() if "generate" in abilities]
 ROLES = TokenRoles(VOCAB_SIZE, PADDING, stop=(3, 11, 17, 19))
 LENGTHS, NEW = (5, 1, 8), 6
+TOKENIZER = tokenizer_of("characters")
+"""A character for each id, which is what stop strings are made of."""
+VALUES: dict[str, Any] = {
+    "temperature": 1.5,
+    "top_k": 9,
+    "top_p": 0.9,
+    "min_p": 0.03,
+    "typical_p": 0.9,
+    "repetition_penalty": 1.5,
+    "frequency_penalty": 1.0,
+    "presence_penalty": 1.2,
+    "no_repeat_ngram_size": 2,
+    "min_new_tokens": 4,
+    "prefix_tokens": (5, 7),
+    "seed": 3,
+    "num_beams": 3,
+    "length_penalty": 0.3,
+    "early_stopping": True,
+    "best_of": 3,
+    "num_return": 2,
+    "stop": ("ee", "hh", "TA", "oo", "k,k"),
+    "stop_tokens": (4, 9),
+}
+"""What the contract gives each field of `DecodingConfig`; a cache is a part of each of its cells."""
+
+
+def of_fields(*names: str, **others: Any) -> dict[str, Any]:
+    """These fields with their value here, and others with another one."""
+    return {**{name: VALUES[name] for name in names}, **others}
+
+
+DRAWN, BEAMS, ENDS = ("temperature", "seed"), ("num_beams", "num_return"), ("stop", "stop_tokens")
 DECODINGS: dict[str, dict[str, Any]] = {
     "greedy": {},
-    "penalized": {"repetition_penalty": 1.5, "no_repeat_ngram_size": 2, "min_new_tokens": 3, "presence_penalty": 0.5},
-    "drawn": {"temperature": 1.5, "top_p": 0.9, "typical_p": 0.9, "seed": 3, "num_return": 2},
-    "beams": {"num_beams": 3, "num_return": 3},
-    "penalized beams": {
-        "num_beams": 2,
-        "num_return": 2,
-        "repetition_penalty": 1.5,
-        "length_penalty": 0.3,
-        "min_new_tokens": 2,
-    },
+    "penalized": of_fields(*PENALTIES, *ENDS),
+    "drawn": of_fields(*DRAWN, *LIMITS, "num_return"),
+    "best of drawn": of_fields(*DRAWN, *PENALTIES, *ENDS, "best_of", "num_return"),
+    "beams": of_fields(*BEAMS, num_return=3),
+    "penalized beams": of_fields(*BEAMS, *PENALTIES, *ENDS, "length_penalty", "early_stopping"),
+    "patient beams": of_fields(*BEAMS, *ENDS, "length_penalty", "min_new_tokens", early_stopping="never"),
 }
+"""A name → settings; between them they have every field, and a new row of a table is in them at once."""
+
+
+def singly() -> dict[str, dict[str, Any]]:
+    """Each field by itself, over each way of choosing that it goes with."""
+    found = {}
+    for way, name in itertools.product(((), DRAWN, BEAMS), VALUES):
+        settings = of_fields(*way, name)
+        try:
+            DecodingConfig(**settings)
+        except ConfigError:
+            continue  # such as a limit of drawing over greedy choice
+        if name not in way:
+            found[f"{name} over {'+'.join(way) or 'greedy'}"] = settings
+    return found
+
+
+SINGLY = singly()
 FEW = [("decoder", "rotary"), ("decoder", "learned"), ("encoder_decoder", "relative")]
+CELLS = list(itertools.product(WRITERS, POSITIONS))
 
 Next = Callable[[list[int], list[list[int]]], Tensor]
 """Numbers of prompts and what was written behind each (N rows) to the logits (N, V) of what comes next."""
@@ -88,10 +142,19 @@ def anew(model: Model, prompts: Sequence[Sequence[int]], side: str) -> Next:
     return logits
 
 
-def history_of(model: Model, prompt: Sequence[int], written: list[int]) -> History:
+def history_of(model: Model, prompt: Sequence[int], written: list[int], config: DecodingConfig) -> History:
     before = [PADDING] if model.config.kind == "encoder_decoder" else list(prompt)
-    history = begin([[*before, *written]], ROLES.stop, torch.device("cpu"))
+    history = begin([[*before, *written]], (*ROLES.stop, *config.stop_tokens), torch.device("cpu"))
     return history._replace(num_new=len(written))
+
+
+def is_end(token: int, config: DecodingConfig) -> bool:
+    return token in ROLES.stop or token in config.stop_tokens
+
+
+def is_stopped(written: list[int], config: DecodingConfig) -> bool:
+    text = TOKENIZER.decode(written)
+    return any(stop in text for stop in config.stop)
 
 
 def written_by_hand(
@@ -103,14 +166,15 @@ def written_by_hand(
         samples = []
         for sample in range(config.samples):
             choose, written, total = Sampler(config, [Row(number, sample)]), [], 0.0
-            ended = False
-            while not ended and len(written) < NEW:
+            while not written or not (
+                is_end(written[-1], config) or is_stopped(written, config) or len(written) == NEW
+            ):
                 logits = next_logits([number], [written])
-                token = int(choose(logits, history_of(model, prompt, written))[0])
+                token = int(choose(logits, history_of(model, prompt, written, config))[0])
                 total += float(logits.log_softmax(-1)[0, token])
-                ended = token in ROLES.stop
                 written = [*written, token]
-            samples.append(Text(written[:-1] if ended else written, total / len(written)))
+            text = written[:-1] if is_end(written[-1], config) else written
+            samples.append(Text(text, total / len(written)))
         texts.append(sorted(samples, key=lambda one: -one.score)[: config.count])
     return texts
 
@@ -127,54 +191,80 @@ def searched_by_hand(
             logits = next_logits([number] * len(running), [written for _, written in running]).log_softmax(-1)
             candidates = []
             for (total, written), row in zip(running, logits, strict=True):
-                scores = config.penalties(row[None], history_of(model, prompt, written))[0]
+                scores = config.penalties(row[None], history_of(model, prompt, written, config))[0]
                 candidates += [(total + float(score), [*written, token]) for token, score in enumerate(scores)]
-            candidates = sorted(candidates, reverse=True)[: (1 + len(ROLES.stop)) * config.num_beams]
-            ends = [tokens[-1] in ROLES.stop or length == NEW for _, tokens in candidates]
-            for (total, tokens), end in list(zip(candidates, ends, strict=True))[: config.num_beams]:
+            num_stop = len({*ROLES.stop, *config.stop_tokens})
+            candidates = [one for one in candidates if one[0] > -math.inf]
+            candidates = sorted(candidates, reverse=True)[: (1 + num_stop) * config.num_beams]
+            silent = [is_end(tokens[-1], config) for _, tokens in candidates]
+            ends = [
+                length == NEW or end or is_stopped(tokens, config)
+                for (_, tokens), end in zip(candidates, silent, strict=True)
+            ]
+            for (total, tokens), end, no_text in list(zip(candidates, ends, silent, strict=True))[: config.num_beams]:
                 if end:
-                    text = tokens[:-1] if tokens[-1] in ROLES.stop else tokens
-                    finished.append(Text(text, total / length**config.length_penalty))
+                    finished.append(Text(tokens[:-1] if no_text else tokens, total / length**config.length_penalty))
             finished = sorted(finished, key=lambda one: -one.score)[: config.num_beams]
             running = [one for one, end in zip(candidates, ends, strict=True) if not end][: config.num_beams]
-            if not running or (
-                len(finished) == config.num_beams
-                and running[0][0] / length**config.length_penalty <= finished[-1].score
-            ):
+            if not running or (len(finished) == config.num_beams and settled(running[0][0], length, finished, config)):
                 break
         texts.append(finished[: config.count])
     return texts
 
 
-def same(ours: Sequence[Sequence[Text]], others: Sequence[Sequence[Text]]) -> None:
+def settled(total: float, length: int, finished: Sequence[Text], config: DecodingConfig) -> bool:
+    """Whether no running beam, the best of which has this sum and length, could better what is finished."""
+    if config.early_stopping is True:
+        return True
+    hoped = NEW if config.early_stopping == "never" and config.length_penalty > 0 else length
+    return total / hoped**config.length_penalty <= finished[-1].score
+
+
+def by_hand(
+    model: Model, prompts: Sequence[Sequence[int]], next_logits: Next, config: DecodingConfig
+) -> list[list[Text]]:
+    written = searched_by_hand if config.num_beams > 1 else written_by_hand
+    return written(model, prompts, next_logits, config)
+
+
+def same(ours: Sequence[Sequence[Text]], others: Sequence[Sequence[Text]], error: float = 1e-10) -> None:
     for texts, expected in zip(ours, others, strict=True):
         assert [one.tokens for one in texts] == [one.tokens for one in expected]
-        assert [one.score for one in texts] == pytest.approx([one.score for one in expected], abs=1e-10)
+        assert [one.score for one in texts] == pytest.approx([one.score for one in expected], abs=error)
 
 
 def decoded(model: Model, prompts: Sequence[Sequence[int]], config: DecodingConfig, cache: str, first: int = 0) -> Any:
     config = dataclasses.replace(config, cache=CacheConfig.choice(cache)())
-    found = decode(model, prompts, ROLES, config, max_new_tokens=NEW, first=first)
+    streams = (lambda _: StoppingStream(TextStream(TOKENIZER), config.stop)) if config.stop else None
+    found = decode(model, prompts, ROLES, config, max_new_tokens=NEW, first=first, streams=streams)
     return [[Text(one.row.tokens, one.score) for one in texts] for texts in found]
 
 
-def check(family: str, positions: str, settings: dict[str, Any], caches: Sequence[str]) -> None:
-    model, prompts, config = model_of(family, positions), prompts_of(LENGTHS, 5), DecodingConfig(**settings)
-    by_hand = searched_by_hand if config.num_beams > 1 else written_by_hand
-    left, right = (by_hand(model, prompts, anew(model, prompts, side), config) for side in ("left", "right"))
-    same(left, right)
+def check(
+    model: Model,
+    settings: dict[str, Any],
+    caches: Sequence[str] = CACHES,
+    sides: Sequence[str] = ("left", "right"),
+    error: float = 1e-10,
+) -> None:
+    """Written by hand with padding on these sides, side by side and alone with each cache: always the same."""
+    prompts, config = prompts_of(LENGTHS, 5), DecodingConfig(**settings)
+    expected, *others = (by_hand(model, prompts, anew(model, prompts, side), config) for side in sides)
+    for other in others:
+        same(other, expected, error)
     for cache in caches:
         together = decoded(model, prompts, config, cache)
-        same(together, left)
+        same(together, expected, error)
         for number, prompt in enumerate(prompts):
-            same(decoded(model, [prompt], config, cache, first=number), together[number : number + 1])
-    assert any(texts[0].tokens for texts in left)  # something was compared
+            same(decoded(model, [prompt], config, cache, first=number), together[number : number + 1], error)
+    assert any(one.tokens for texts in expected for one in texts)  # something was compared
 
 
 @pytest.mark.parametrize("decoding", DECODINGS)
 @pytest.mark.parametrize("family, positions", FEW, ids=str)
 def test_decoding_keeps_the_law(family: str, positions: str, decoding: str) -> None:
-    check(family, positions, DECODINGS[decoding], ["growing"])
+    sides = ("left", "right") if (family, positions) == FEW[0] else ("left",)
+    check(model_of(family, positions), DECODINGS[decoding], ["growing"], sides)
 
 
 @pytest.mark.slow
@@ -182,7 +272,70 @@ def test_decoding_keeps_the_law(family: str, positions: str, decoding: str) -> N
 @pytest.mark.parametrize("family", WRITERS)
 def test_decoding_keeps_the_law_in_every_combination(family: str, decoding: str) -> None:
     for positions in POSITIONS:
-        check(family, positions, DECODINGS[decoding], CACHES)
+        check(model_of(family, positions), DECODINGS[decoding], sides=("right",))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", WRITERS)
+def test_every_field_by_itself_keeps_the_law(family: str) -> None:
+    """With one positional scheme after the other."""
+    for settings, positions in zip(SINGLY.values(), itertools.cycle(POSITIONS)):
+        check(model_of(family, positions), settings, ["growing"], ("left",))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SINGLY)
+def test_every_value_changes_what_is_written(name: str) -> None:
+    """Else the contract would hold with a field that nobody reads."""
+    prompts, way = prompts_of(LENGTHS, 5), name.split(" over ")[1]
+    without = of_fields(*(() if way == "greedy" else way.split("+")))
+    changed = False
+    for family, positions in FEW:
+        model = model_of(family, positions)
+        with_it, found = (decoded(model, prompts, DecodingConfig(**one), "growing") for one in (SINGLY[name], without))
+        changed = changed or with_it != found
+    assert changed
+
+
+def decoding_for(index: int) -> dict[str, Any]:
+    """One way of decoding after the other."""
+    return list(DECODINGS.values())[index % len(DECODINGS)]
+
+
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_every_attention_keeps_the_law_while_it_decodes(attention: str) -> None:
+    """With one family and positional scheme after the other, and one way of decoding."""
+    index = list(ATTENTIONS).index(attention)
+    family, positions = CELLS[5 * index % len(CELLS)]
+    model = tiny(family, **{"positions": positions, **ATTENTIONS[attention]})
+    check(model, decoding_for(3 * index), ["static"], ("left",))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_every_attention_keeps_the_law_with_every_decoding(attention: str) -> None:
+    for index, (family, decoding) in enumerate(itertools.product(WRITERS, DECODINGS)):
+        positions = POSITIONS[index % len(POSITIONS)]
+        if (family, positions, attention) not in REFUSED:
+            model = tiny(family, **{"positions": positions, **ATTENTIONS[attention]})
+            check(model, DECODINGS[decoding], ["growing"], ("left",))
+
+
+@pytest.mark.parametrize(
+    "decoding, cache", [("penalized", "growing"), ("best of drawn", "windowed"), ("beams", "static")]
+)
+def test_decoding_keeps_the_law_in_single_precision(decoding: str, cache: str) -> None:
+    for family, positions in FEW:
+        check(model_of(family, positions).float(), DECODINGS[decoding], [cache], ("right",), 1e-4)
+
+
+def test_every_field_of_decoding_is_under_contract() -> None:
+    fields = {field.name for field in dataclasses.fields(DecodingConfig)} - {"cache"}
+    assert set(VALUES) == fields, "a field of DecodingConfig needs a value in VALUES"
+    assert set().union(*DECODINGS.values()) == fields, "and a place in DECODINGS"
+    assert {name.split(" over ")[0] for name in SINGLY} | {*DRAWN, *BEAMS} == fields
+    for name, value in VALUES.items():
+        assert value != next(field.default for field in dataclasses.fields(DecodingConfig) if field.name == name)
 
 
 def test_every_choice_is_reached() -> None:
