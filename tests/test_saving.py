@@ -161,14 +161,26 @@ def same(one: Model, other: Model) -> bool:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", list(ABILITIES))
 def test_a_clean_process_opens_it(kind: str, tmp_path: Path) -> None:
-    zoo.export(exportable(kind), tmp_path / "out")
+    """By the words of its card, with its tokenizer; of every architecture: `interop/test_clean_process.py`."""
+    mine = exportable(kind)
+    zoo.export(mine, tmp_path / "out")
     card = (tmp_path / "out" / "README.md").read_text()
     code = card.split("With transformers:\n\n```python\n")[1].split("```")[0]
     assert "zoo" not in code
-    code = f"folder = {str(tmp_path / 'out')!r}\n{code}\nprint(type(model).__name__, tokenizer('The dog')['input_ids'])"
+    started = [mine.tokenizer.role("padding"), 3, 4] if kind == "encoder_decoder" else None
+    more = f", decoder_input_ids=torch.tensor([{started}])" if started else ""
+    code = f"""import json, sys, torch
+folder = {str(tmp_path / "out")!r}
+{code}
+inputs = tokenizer("The dog", return_tensors="pt")
+with torch.no_grad():
+    logits = model(**inputs{more}).logits
+assert "zoo" not in sys.modules
+print(json.dumps([inputs["input_ids"][0].tolist(), logits[0].tolist()]))"""
     ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True)
-    ids = zoo.load(tmp_path / "out").tokenizer.framed("The dog").tolist()
-    assert ended.stdout.split(" ", 1)[1].strip() == str(ids)
+    ids, logits = json.loads(ended.stdout.splitlines()[-1])
+    assert ids == zoo.load(tmp_path / "out").tokenizer.framed("The dog").tolist()
+    torch.testing.assert_close(torch.tensor(logits), our_logits(mine, ids), rtol=1e-4, atol=1e-4)
 
 
 def test_large_weights_are_cut_into_shards(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from torch.nn import functional
 from tests.interop.cases import CASES, FIRST, LENGTHS, LONGEST, PADDING, VOCAB, as_saved
 from tests.interop.parity import Difference, first_row, real_places, with_kernel
 from tests.oracle import gradient_difference, gradients, lifted, oracle_model, relative
-from zoo.interop import ARCHITECTURES, read_config, to_zoo
+from zoo.interop import ARCHITECTURES, from_zoo, left_out, read_config, to_zoo
 from zoo.interop.labels import LABELLED
 from zoo.models import Model, ModelConfig
 
@@ -163,6 +163,17 @@ def parity(architecture: str, name: str, padding: str, **changes: Any) -> Differ
         relative(ours.loss, theirs.loss),
         gradient_difference(ours.gradients, theirs.gradients)[0],
     )
+
+
+def round_trip(architecture: str, name: str) -> None:
+    """Asserts that the weights of a class survive the way to us and back, bit for bit, all that are any."""
+    given, weights = foreign_config(architecture, name).to_dict(), saved(architecture, name)
+    unused, table = left_out(architecture, weights, given), ARCHITECTURES[architecture]
+    again = from_zoo(architecture, to_zoo(architecture, weights, given), our_config(architecture, name))
+    kept = {key for key in weights if key not in unused and not {key, f"{table.prefix}.{key}"} & {*table.ignored}}
+    assert again.keys() == kept
+    assert all(torch.equal(again[key], weights[key]) for key in kept)
+    assert unused == []
 
 
 def paddings(architecture: str, name: str) -> tuple[str, ...]:
