@@ -16,6 +16,7 @@ from torch import Tensor
 
 import zoo
 from tests.generation.tiny import pretrained, tiny
+from tests.interop import classes
 from tests.interop.cases import CASES, FIRST
 from tests.interop.parity import oracle, our_config, our_weights
 from tests.tokenizer.families import FAMILIES
@@ -23,6 +24,7 @@ from zoo.checkpoint.model import read_card
 from zoo.errors import CheckpointError, ConfigError
 from zoo.generation.abilities import ABILITIES
 from zoo.interop import ARCHITECTURES
+from zoo.interop.base import POOLER, fields_of_heads
 from zoo.interop.folder import weight_files
 from zoo.models import Model
 from zoo.pretrained import Pretrained
@@ -107,7 +109,6 @@ def test_every_architecture_comes_back(name: str, tmp_path: Path) -> None:
 LEFT_OUT = {
     "_name_or_path": "the folder itself",
     "activation_function": "swish is silu",
-    "classifier_dropout": "null there means the dropout of the hidden states, which is written",
     "global_attn_every_n_layers": "the sort of each layer is written",
     "head_dim": "null there means an equal share of the width, which is written",
     "max_window_layers": "read where there is a sliding window",
@@ -119,6 +120,64 @@ LEFT_OUT = {
 """Fields that transformers reads otherwise from a folder that was opened and written again, and why."""
 
 
+OF_HEADS = {
+    "classifier_activation": "relu",
+    "classifier_bias": True,
+    "classifier_dropout": 0.3,
+    "classifier_dropout_prob": 0.3,
+    "classifier_pooling": "mean",
+    "decoder_bias": False,
+    "final_logit_softcapping": 7.0,
+    "qa_dropout": 0.3,
+    "scale_decoder_outputs": False,
+    "seq_classif_dropout": 0.3,
+    "summary_activation": "tanh",
+    "summary_first_dropout": 0.3,
+    "summary_proj_to_labels": False,
+    "summary_type": "mean",
+    "summary_use_proj": False,
+    "tie_word_embeddings": False,
+}
+"""Values of the fields that only heads read; no architecture has one of them as its default but a tie of some."""
+
+
+def of_heads(architecture: str, *, but_of: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Values of the fields of heads that a model has no place for, which has these heads."""
+    table = ARCHITECTURES[architecture]
+    used = {
+        field.name
+        for field in table.fields
+        for path in field.ours
+        if path.startswith(tuple(f"heads.{h}." for h in but_of))
+    }
+    return {name: OF_HEADS[name] for name in fields_of_heads(table) - used}
+
+
+@pytest.mark.parametrize("architecture", [*dict(ARCHITECTURES.items())])
+def test_how_heads_would_be_made_goes_through_a_model_without_them(architecture: str, tmp_path: Path) -> None:
+    base = next(name for name, heads in ARCHITECTURES[architecture].classes.items() if {*heads} <= {POOLER})
+    said = of_heads(architecture)
+    zoo.export(classes.our_config(architecture, base).build(), tmp_path / "source", architecture=architecture)
+    config = json.loads((tmp_path / "source" / "config.json").read_text())
+    (tmp_path / "source" / "config.json").write_text(json.dumps({**config, **said}))
+    zoo.save(zoo.load(tmp_path / "source"), tmp_path / "ours")
+    zoo.export(tmp_path / "ours", tmp_path / "again")
+    again = json.loads((tmp_path / "again" / "config.json").read_text())
+    assert again["architectures"] == [base]
+    assert {name: again.get(name, "lost") for name in said} == said
+
+
+def test_a_head_for_an_exported_base_model_is_made_as_its_config_says(tmp_path: Path) -> None:
+    """ModernBERT was published with the mean of a row; that is what is fine-tuned from our folder, too."""
+    theirs = transformers.ModernBertForMaskedLM(
+        classes.foreign_config("modernbert", "ModernBertForMaskedLM", classifier_pooling="mean", classifier_dropout=0.3)
+    )
+    theirs.save_pretrained(tmp_path / "theirs")
+    zoo.export(tmp_path / "theirs", tmp_path / "ours")
+    made = transformers.ModernBertForSequenceClassification.from_pretrained(tmp_path / "ours")
+    assert (made.config.classifier_pooling, made.drop.p) == ("mean", 0.3)
+
+
 @pytest.mark.parametrize("name", FIRST.values())
 def test_what_transformers_reads_of_a_config_comes_back(name: str, tmp_path: Path) -> None:
     case, source, again = CASES[name], tmp_path / "source", tmp_path / "again"
@@ -126,6 +185,7 @@ def test_what_transformers_reads_of_a_config_comes_back(name: str, tmp_path: Pat
     ids = {"bos_token_id": 5, "eos_token_id": 6, "pad_token_id": 3, "problem_type": "multi_label_classification"}
     written = {**case.config.to_dict(), **ids, "id2label": {"0": "a", "1": "b"}, "label2id": {"a": 0, "b": 1}}
     written |= {"architectures": [case.model_class.__name__], "dtype": "float32"}
+    written |= of_heads(case.architecture, but_of=ARCHITECTURES[case.architecture].classes[case.model_class.__name__])
     (source / "config.json").write_text(json.dumps(written))
     for said in ({"bos_token_id": 5, "pad_token_id": 3, "eos_token_id": [6, 7]}, {"eos_token_id": 6}, {}):
         (source / "generation_config.json").write_text(json.dumps(said))

@@ -57,11 +57,13 @@ class Together(NamedTuple):
         names: their names, dotted where they are nested.
         read: all fields of the foreign config, flattened, those left out with their defaults → settings of ours.
         write: our config → the fields.
+        of_heads: whether they are settings of heads alone.
     """
 
     names: tuple[str, ...]
     read: Callable[[Mapped], Mapped]
     write: Callable[[ModelConfig], Mapped]
+    of_heads: bool = False
 
 
 class Rule(NamedTuple):
@@ -125,6 +127,7 @@ class Architecture:
         together: what is read from several fields of its config at once.
         required: fields that must have one of these values where they are given.
         harmless: fields that do not change what a model computes, with all that stands in them.
+        other_heads: those of them that say how heads are made that we do not have.
         weights: the rules for a config of ours.
         ignored: foreign tensors that hold no weight; numbers as in a rule.
         prefix: the module under which classes with a head hold the base model. Files of the base model, and some
@@ -150,6 +153,7 @@ class Architecture:
     harmless: frozenset[str]
     weights: Callable[[ModelConfig], tuple[Rule, ...]]
     together: tuple[Together, ...] = ()
+    other_heads: frozenset[str] = frozenset()
     ignored: tuple[str, ...] = ()
     prefix: str = ""
     pooler: str = ""
@@ -158,6 +162,12 @@ class Architecture:
     renamed: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
     modernize: Callable[[Mapped], Mapped] = current
+
+
+def fields_of_heads(table: Architecture) -> frozenset[str]:
+    """Fields of the foreign config that say how heads are made: of a model without them they say how one would be."""
+    alone = {field.name for field in table.fields if all(path.startswith("heads.") for path in field.ours)}
+    return table.other_heads.union(alone, *(group.names for group in table.together if group.of_heads))
 
 
 POOLER = "pooler"

@@ -19,7 +19,7 @@ from zoo.checkpoint.disk import ensure_space
 from zoo.checkpoint.tensors import save_tensors
 from zoo.errors import ConfigError
 from zoo.interop.attempt import Attempt, attempt, lines
-from zoo.interop.base import ARCHITECTURES, LABELS, Mapped
+from zoo.interop.base import ARCHITECTURES, LABELS, Mapped, fields_of_heads
 from zoo.interop.folder import CONFIG_NAME, GENERATION_NAME, INDEX_NAME, WEIGHTS_NAME
 from zoo.interop.suggestions import SUGGESTIONS
 from zoo.interop.weights import Plan, Weights, changed_weights, fit, plan_of, same_numbers
@@ -96,7 +96,7 @@ def write_transformers(
     table = ARCHITECTURES[written.architecture]
     types = {str(parameter.dtype).removeprefix("torch.") for parameter in model.parameters()}
     taken = {*written.fields, *SUGGESTIONS}  # what is only suggested stands in generation_config.json alone
-    legal = table.harmless | LABELS
+    legal = table.harmless | LABELS | fields_of_heads(table)
     source = ids if carried is None else carried
     said = {name: value for name, value in source.items() if name in legal and name not in taken}
     config = {**written.fields, **said, **({"dtype": types.pop()} if len(types) == 1 else {})}

@@ -28,6 +28,10 @@ MATRICES = {
     "mlp.c_fc": "feed_forward.sublayer.input",
     "mlp.c_proj": "feed_forward.sublayer.output",
 }
+SUMMARY = frozenset(
+    f"summary_{field}" for field in ("activation", "first_dropout", "proj_to_labels", "type", "use_proj")
+)
+"""Of a head for multiple choice."""
 SCALES = {True: {"kind": "inverse_sqrt"}, False: {"kind": "constant", "value": 1.0}}
 
 
@@ -97,12 +101,9 @@ GPT2 = Architecture(
         "pad_token_id",  # has no special row; a classifier there ends a text by it, ours by documents (docs/folders.md)
         "predict_special_tokens",  # never read
         "reorder_and_upcast_attn",  # rounding only
-        "summary_activation",  # of a head for multiple choice, like the next ones
-        "summary_first_dropout",
-        "summary_proj_to_labels",
-        "summary_type",
-        "summary_use_proj",
+        *SUMMARY,
     },
+    other_heads=SUMMARY,
     weights=weights,
     together=(TOKEN_DROPOUT,),
     ignored=("transformer.h.{layer}.attn.bias", "transformer.h.{layer}.attn.masked_bias"),  # causal masks

@@ -19,7 +19,7 @@ from typing import Any
 
 from zoo.checkpoint.disk import read_json_object
 from zoo.errors import CheckpointError
-from zoo.interop.base import ARCHITECTURES
+from zoo.interop.base import ARCHITECTURES, fields_of_heads
 from zoo.interop.folder import CONFIG_NAME, GENERATION_NAME
 from zoo.interop.sentence_transformers import read_sentence_transformers
 from zoo.interop.shards import plain_file
@@ -39,7 +39,10 @@ CARRIED: Mapping[str, tuple[str, ...]] = {
     ),
     GENERATION_NAME: ("bos_token_id", "pad_token_id"),
 }
-"""Fields of each file that transformers reads and our models have no place for, all or some of them."""
+"""Fields of each file that transformers reads and our models have no place for, all or some of them.
+
+What config.json says of heads is carried too: a base model says how a head on it would be made.
+"""
 TEMPLATE_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 
@@ -108,7 +111,10 @@ def _start(forced: Mapping[str, Any], config: Mapping[str, Any], folder: Path) -
 
 def _carried(files: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Of each file what nothing here reads and `zoo.export` writes again; null is kept, since it is not a default."""
-    return {file: {name: said[name] for name in CARRIED[file] if name in said} for file, said in files.items()}
+    kind = files.get(CONFIG_NAME, {}).get("model_type")
+    of_heads = sorted(fields_of_heads(ARCHITECTURES[kind])) if isinstance(kind, str) and kind in ARCHITECTURES else []
+    names = {**CARRIED, CONFIG_NAME: (*CARRIED[CONFIG_NAME], *of_heads)}
+    return {file: {name: said[name] for name in names[file] if name in said} for file, said in files.items()}
 
 
 def _kind(config: Mapping[str, Any]) -> str | None:
