@@ -26,7 +26,7 @@ def test_architectures_have_their_class() -> None:
         ("BertTokenizerFast", "bert", "bert"),
         ("RobertaTokenizer", "bert", "roberta"),
         (None, "distilbert", "bert"),
-        ("DistilBertTokenizer", "distilbert", "distilbert"),
+        ("DistilBertTokenizer", "distilbert", "bert"),
         ("LlamaTokenizer", "mistral", GENERIC),
         ("LlamaTokenizerFast", "llama", "llama"),
         ("PreTrainedTokenizerFast", "gpt2", GENERIC),
@@ -46,8 +46,6 @@ def test_tokens_that_a_class_takes_for_granted_are_theirs(kind: str) -> None:
     assert CLASSES[kind] == kind
     if kind == "marian":  # their class opens files only
         return
-    if kind == "distilbert":
-        name = "BertTokenizer"
     settings = inspect.signature(getattr(transformers, name).__init__).parameters
     said = {role: settings[name].default for name, role in NAMES.items() if name in settings}
     said = {role: token for role, token in said.items() if token is not None}

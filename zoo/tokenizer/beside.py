@@ -22,7 +22,7 @@ import tokenizers
 from tokenizers import AddedToken, processors
 
 from zoo.errors import DataError, quoted
-from zoo.tokenizer.classes import GENERIC, TOKENS, class_of
+from zoo.tokenizer.classes import GENERIC, PLAIN, TOKENS, class_of
 from zoo.tokenizer.library import guarded
 from zoo.tokenizer.pipelines import PIPELINES, Settings
 from zoo.tokenizer.special_files import MAP_NAME, NAMES, read_object
@@ -134,7 +134,7 @@ def _frame(library: tokenizers.Tokenizer, kind: str, config: Settings) -> proces
             raise DataError(f"the {name} of a {kind} tokenizer is {token!r}, which its vocabulary lacks")
         return token, id
 
-    if kind in ("bert", "distilbert"):
+    if kind == "bert":
         return _around([pair("cls_token")], [pair("sep_token")])
     if kind == "roberta":
         spaced, trimmed = bool(config.get("add_prefix_space", False)), bool(config.get("trim_offsets", True))
@@ -181,16 +181,19 @@ def add_tokens(
             stated[_number(number, folder)] = _token(token, "added_tokens_decoder", folder)
     else:
         said |= read_object(folder / MAP_NAME)
-        special = {*_spellings(said, NAMES), *map(spelling, _extras(said, kind))}
+        names = {*_spellings(said, NAMES), *map(spelling, _extras(said, kind))}
         for content, id in read_object(folder / ADDED_NAME).items():
-            is_special = content in special
+            is_special = content in names
             stated[_number(id, folder)] = AddedToken(content, normalized=not is_special, special=is_special)
         stated |= listed or {}
     known = library.get_vocab(with_added_tokens=True)
     taken = {name: TOKENS[kind].get(role) for name, role in NAMES.items()} if kind in TOKENS else {}
     named = {name: token for name, token in taken.items() if token in known}
     named |= {name: said[name] for name in NAMES if said.get(name) is not None} | _own_names(said)
-    _add(library, folder, stated, [*named.values(), *_extras(said, kind)], {*map(spelling, named.values())})
+    special = [*named.values(), *_extras(said, kind)]
+    _add(library, folder, stated, special, {*map(spelling, named.values())})
+    if kind in PLAIN:
+        library.add_tokens([AddedToken(spelt, special=True) for spelt in map(spelling, special) if spelt])
 
 
 def _add(

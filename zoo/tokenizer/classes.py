@@ -33,8 +33,7 @@ REGISTERED: Mapping[str, str] = {
 
 CLASSES: Mapping[str, str] = {
     "albert": "albert",
-    **dict.fromkeys(("bert", "electra", "mobilebert"), "bert"),
-    "distilbert": "distilbert",
+    **dict.fromkeys(("bert", "distilbert", "electra", "mobilebert"), "bert"),
     **dict.fromkeys(("roberta", "bart", "longformer", "led"), "roberta"),
     "gpt2": "gpt2",
     "gptneox": "gptneox",
@@ -62,7 +61,6 @@ _ROBERTA = {
 }
 TOKENS: Mapping[str, Mapping[str, str]] = {
     "bert": FAMILIES["bert"],
-    "distilbert": FAMILIES["bert"],
     "gpt2": {"begin": _ENDOFTEXT, "end": _ENDOFTEXT},
     "gptneox": {"padding": "<|padding|>", "begin": _ENDOFTEXT, "end": _ENDOFTEXT},
     "qwen2": {"padding": _ENDOFTEXT, "end": _ENDOFTEXT},
@@ -85,6 +83,8 @@ TOKENS: Mapping[str, Mapping[str, str]] = {
 """The special tokens that a class has where no file names them: role → token."""
 LEFT = ("llama", "gemma")
 """The classes that pad on the left where tokenizer_config.json says no side."""
+PLAIN = ("qwen2",)
+"""The classes that find their special tokens wherever they stand, whatever a file says of the spaces around them."""
 SHOWN = (*FAMILIES.values(), *(TOKENS[kind] for kind in ("roberta", "albert", "llama", "gemma")))
 """The special tokens by which a vocabulary shows its family."""
 
