@@ -106,7 +106,8 @@ def _fill(folder: Path, name: str, held: Pretrained, written: Attempt, options: 
     write_transformers(held.model, _ids(held), folder, written, carried=carried, **options)
     if held._tokenizer is not None:
         has_segments = held.config.embedding.num_segments > 0
-        write_for_transformers(held._tokenizer, folder, held.config.kind, _fields(held), has_segments)
+        fields = _fields(held)
+        write_for_transformers(held._tokenizer, folder, held.config.kind, fields, has_segments, written.architecture)
     write_sentence_transformers(held.conventions.as_data(), held.config.sides()[0].stack.dim, folder)
     how = Opened("model = zoo.load(folder)", written.opened)
     facts = {**facts_of(held), "architecture": written.architecture, "differences": _differences(held, written)}

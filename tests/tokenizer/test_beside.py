@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.tokenizer.families import FAMILIES, theirs
-from tests.tokenizer.test_pipelines import ODD
+from tests.tokenizer.test_pipelines import ODD, folder_of
 from zoo.errors import DataError
 from zoo.tokenizer.foreign import open_tokenizer
 
@@ -35,7 +35,14 @@ FILES: dict[str, dict[str, Any]] = {
 }
 Saved = Callable[[str], Path]
 LESS_OFTEN = ("roberta", "albert", "xlm-roberta")  # BART's are RoBERTa's, Marian's have older files alone
-FAMILIES_HERE = ["bert", "gpt2", "t5", "llama", *(pytest.param(one, marks=pytest.mark.slow) for one in LESS_OFTEN)]
+FAMILIES_HERE = [
+    "bert",
+    "gpt2",
+    "qwen2",
+    "t5",
+    "llama",
+    *(pytest.param(one, marks=pytest.mark.slow) for one in LESS_OFTEN),
+]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +53,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Saved:
     def folder(family: str) -> Path:
         if not (root / family).is_dir():
             (older := root / f"older-{family}").mkdir()
-            FAMILIES[family](older)
+            folder_of("qwen2", "qwen2", older) if family == "qwen2" else FAMILIES[family](older)
             theirs(older).save_pretrained(root / family)
             shutil.copy(older / "config.json", root / family)
         return root / family

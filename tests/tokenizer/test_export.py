@@ -9,7 +9,8 @@ import transformers
 
 from tests.generation.vocabularies import tokenizer_of
 from tests.tokenizer.families import FAMILIES, PROBES
-from zoo.errors import DataError
+from tests.tokenizer.test_pipelines import folder_of
+from zoo.errors import ConfigError, DataError
 from zoo.tokenizer.export import carried_settings, write_for_transformers
 from zoo.tokenizer.foreign import open_tokenizer
 from zoo.tokenizer.tokenizer import Tokenizer
@@ -72,3 +73,21 @@ def test_settings_that_change_no_id_are_carried() -> None:
         assert carried_settings({"tokenizer_class": named, **said}, {}, Path("x"))["padding_side"] == "left"
     with pytest.raises(DataError, match=r"x: padding_side must be 'left' or 'right', not 'up'"):
         carried_settings({"padding_side": "up"}, {}, Path("x"))
+
+
+def test_a_class_that_would_make_other_ids_is_refused(tmp_path: Path) -> None:
+    """Whatever a folder of Qwen2 names, transformers opens it with Qwen2's class."""
+    with pytest.raises(ConfigError, match="architecture: transformers opens the tokenizer of each qwen2 folder"):
+        write_for_transformers(tokenizer_of("gpt"), tmp_path, "decoder", {}, False, "qwen2")
+    write_for_transformers(tokenizer_of("gpt"), tmp_path, "decoder", {}, False, "qwen3")
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen3"}))
+    ours, reference = tokenizer_of("gpt"), transformers.AutoTokenizer.from_pretrained(tmp_path)
+    assert reference("The dog 1234")["input_ids"] == ours.prompt("The dog 1234").tolist()
+    (own := tmp_path / "own").mkdir()
+    ours = open_tokenizer(folder_of("qwen2", "qwen2", own))
+    (again := tmp_path / "again").mkdir()
+    write_for_transformers(ours, again, "decoder", {}, False, "qwen2")
+    (again / "config.json").write_text(json.dumps({"model_type": "qwen2"}))
+    reference = transformers.AutoTokenizer.from_pretrained(again)
+    assert type(reference).__name__ == "Qwen2Tokenizer"
+    assert reference("The dog 1234")["input_ids"] == ours.framed("The dog 1234").tolist()

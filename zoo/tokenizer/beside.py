@@ -64,7 +64,7 @@ def settled(definition: str, folder: Path) -> Settled:
         kind = GENERIC  # Llama 3's, which transformers tells from Llama 2's by this
     content = json.loads(definition)
     listed = _listed(content)
-    changed = _rebuilt(content, kind, config)
+    changed = rebuilt(content, kind, config)
     with guarded(f"read the tokenizer {folder / 'tokenizer.json'}", DataError):
         library = tokenizers.Tokenizer.from_str(
             definition if changed == content else json.dumps(changed, ensure_ascii=False)
@@ -92,8 +92,11 @@ def refuse_settings(config: Settings, folder: Path) -> None:
 # ------------------------------------------------------------------------------------------------------------- pipeline
 
 
-def _rebuilt(content: dict[str, Any], kind: str, config: Settings) -> dict[str, Any]:
+def rebuilt(content: dict[str, Any], kind: str, config: Settings) -> dict[str, Any]:
     """The content of a tokenizer.json with the parts that its class makes by itself, and no added token then.
+
+    Args:
+        content: of tokenizer.json. kind: the class. config: the content of tokenizer_config.json.
 
     A file whose model is of another kind than the class has was made for another one: it stays as it is.
     """

@@ -14,7 +14,8 @@ from typing import Any
 
 import tokenizers
 
-from zoo.errors import DataError, quoted
+from zoo.errors import ConfigError, DataError, quoted
+from zoo.tokenizer.beside import rebuilt
 from zoo.tokenizer.classes import LEFT, class_of
 from zoo.tokenizer.framing import Frame, put_frame
 from zoo.tokenizer.library import guarded
@@ -22,6 +23,8 @@ from zoo.tokenizer.special_files import NAMES
 from zoo.tokenizer.special_tokens import FOREIGN_CONFIG
 from zoo.tokenizer.tokenizer import LIBRARY_FILE_NAME, Tokenizer
 
+OWN_CLASS = "PreTrainedTokenizerFast"
+"""The class that runs tokenizer.json as it is."""
 FRAMES = {
     "encoder": Frame(("classify",), ("separate",), (), ("separate",)),
     "decoder": Frame(),
@@ -60,7 +63,7 @@ def carried_settings(
 
 
 def write_for_transformers(
-    tokenizer: Tokenizer, folder: Path, family: str, said: Mapping[str, Any], has_segments: bool
+    tokenizer: Tokenizer, folder: Path, family: str, said: Mapping[str, Any], has_segments: bool, architecture: str = ""
 ) -> None:
     """Writes the two files.
 
@@ -70,12 +73,17 @@ def write_for_transformers(
         family: of the model: "encoder", "decoder", "encoder_decoder".
         said: further fields of tokenizer_config.json (the template of chats, the longest text, `CARRIED`).
         has_segments: whether the model tells two texts apart (token_type_ids).
+        architecture: that the model is written as; "": none whose folders transformers opens with a class of its own.
+
+    Raises:
+        ConfigError: it is one whose folders transformers opens with a class that makes other ids.
     """
     definition = json.loads(framed_definition(tokenizer, family))
+    _check_class(definition, architecture)
     definition |= {"truncation": None, "padding": None}
     (folder / LIBRARY_FILE_NAME).write_text(json.dumps(definition, ensure_ascii=False, indent=1), encoding="utf-8")
     fields: dict[str, Any] = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
+        "tokenizer_class": OWN_CLASS,
         "clean_up_tokenization_spaces": False,
         "model_input_names": ["input_ids", *(["token_type_ids"] if has_segments else []), "attention_mask"],
     }
@@ -84,6 +92,19 @@ def write_for_transformers(
         fields["additional_special_tokens"] = [tokenizer.token(id) for id in tokenizer.sentinels]
     fields |= said
     (folder / FOREIGN_CONFIG).write_text(json.dumps(fields, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+def _check_class(definition: dict[str, Any], architecture: str) -> None:
+    kind = class_of({"tokenizer_class": OWN_CLASS}, {"model_type": architecture})
+    made = rebuilt(definition, kind, {})
+    model, other = ({name: value or None for name, value in one["model"].items()} for one in (definition, made))
+    if model != other or any(made.get(part) != definition.get(part) for part in ("normalizer", "pre_tokenizer")):
+        raise ConfigError(
+            f"transformers opens the tokenizer of each {architecture} folder with a class of its own, which would make "
+            "other ids of a text than this tokenizer does; name another architecture (llama, where that takes the "
+            "model), or export the model alone (`.model`)",
+            "architecture",
+        )
 
 
 def framed_definition(tokenizer: Tokenizer, family: str) -> str:
