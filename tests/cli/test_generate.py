@@ -1,6 +1,7 @@
 """`zoo generate`."""
 
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.cli.tiny import Command, Workshop
-from zoo.cli.generate import DECODING, show_in_order
+from zoo.cli.generate import DECODING, show_in_order, show_whole
 from zoo.errors import ZooError
 from zoo.generation.decoding import DecodingConfig
 from zoo.generation.texts import Piece
@@ -24,8 +25,9 @@ def test_decoder_goes_on_with_the_prompt(workshop: Workshop, command: Command) -
 
 def test_encoder_decoder_answers(workshop: Workshop, command: Command) -> None:
     status, out, err = command("generate", "runs/tiny-encoder_decoder", "Return <extra_id_0>", "--max-new-tokens", "5")
-    assert (status, err) == (0, "")
-    assert out == load("runs/tiny-encoder_decoder").generate("Return <extra_id_0>", max_new_tokens=5) + "\n"
+    text = load("runs/tiny-encoder_decoder").generate("Return <extra_id_0>", max_new_tokens=5)
+    told = "" if text else "note: nothing was written for the text, or special tokens only\n"
+    assert (status, out, err) == (0, f"{text}\n", told)
 
 
 def as_arguments(options: dict[str, Any]) -> list[str]:
@@ -96,8 +98,30 @@ def test_texts_are_shown_in_order_and_each_as_soon_as_it_is_its_turn(capsys: pyt
             yield piece
             shown.append(capsys.readouterr().out)
 
-    show_in_order(["One ", "Two "], pieces())
+    show_in_order(["One ", "Two "], pieces(), ["first", "second"])
     assert shown == ["One ", "a", "", "b\n\nTwo x\n"]
+
+
+def test_a_terminal_has_a_rule_before_each_of_several_texts(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setattr("zoo.cli.generate.screen_width", lambda: 20)
+    both = [Piece(0, "a\n\nb", True), Piece(1, "c", True)]
+    show_in_order(["One ", "\x1b Two "], iter(both), ["text 1 of 2", "text 2 of 2"])
+    rules = ["── text 1 of 2 ─────", "── text 2 of 2 ─────"]
+    assert capsys.readouterr().out == f"{rules[0]}\nOne a\n\nb\n{rules[1]}\n\\x1b Two c\n"
+    show_in_order(["One "], iter(both[:1]), ["the text"])
+    show_whole(["One a"], "the text", is_first=True, is_alone=True)
+    assert capsys.readouterr().out == "One a\n\nb\nOne a\n"
+    show_whole(["a", "b"], "a.txt, line 7", is_first=True, is_alone=True)
+    assert capsys.readouterr().out == "── a.txt, line 7, 1 of 2 \na\n── a.txt, line 7, 2 of 2 \nb\n"
+
+
+def test_a_text_that_ends_at_once_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    pieces = [Piece(0, "", True), Piece(1, "a", False), Piece(1, "", True)]
+    show_in_order(["", ""], iter(pieces), ["text 1 of 2", "text 2 of 2"])
+    assert capsys.readouterr() == ("\n\na\n", "note: nothing was written for text 1 of 2, or special tokens only\n")
 
 
 def test_several_prompts_are_streamed(workshop: Workshop, command: Command) -> None:
@@ -114,14 +138,16 @@ def test_an_error_amid_a_text_gets_a_line_of_its_own(error: BaseException, capsy
         raise error
 
     with pytest.raises(type(error)):
-        show_in_order(["One "], pieces())
+        show_in_order(["One "], pieces(), ["first"])
     assert capsys.readouterr().out == "One a\n"
 
 
 def test_no_text_steers_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    show_in_order(["One\x1b[31m", "Two\x1b[31m"], [Piece(0, "\x1b", True), Piece(1, "\x07", True)])
-    assert capsys.readouterr().out == "One\\x1b[31m\\x1b\n\nTwo\\x1b[31m\\x07\n"
+    monkeypatch.setattr("zoo.cli.generate.screen_width", lambda: 0)
+    pieces = [Piece(0, "\x1b", True), Piece(1, "\x07", True)]
+    show_in_order(["One\x1b[31m", "Two\x1b[31m"], pieces, ["1\x1b", "2"])
+    assert capsys.readouterr().out == "── 1\\x1b \nOne\\x1b[31m\\x1b\n── 2 \nTwo\\x1b[31m\\x07\n"
 
 
 @pytest.mark.parametrize("name", ["prompts.txt", "prompts.jsonl"])

@@ -54,7 +54,7 @@ def test_a_gpu_is_taken_where_there_is_one_and_nobody_says(
 def test_what_is_not_there_is_told_with_what_is(workshop: Workshop, command: Command, verb: str) -> None:
     for option, value, told in (
         ("--device", "cuda:99", "'cuda:99' is not there: torch sees"),
-        ("--device", "tpu", "'tpu' is no device (legal: cpu, cuda, cuda:1, …)"),
+        ("--device", "tpu", "'tpu' is no device (legal: cpu, cuda, cuda:1, …"),
         ("--dtype", "float8", "unknown dtype 'float8'"),
     ):
         status, out, err = command(verb, *VERBS[verb], option, value)

@@ -73,7 +73,10 @@ def test_what_is_wrong_with_texts_is_told_with_their_lines() -> None:
         raise TextError("is empty", 0, [TextError("is long", 2)])
     with pytest.raises(DataError, match=r"^a\.txt, line 7: has no blank$"), texts.telling(2):
         raise TextError("has no blank")
-    with pytest.raises(ConfigError, match=r"text 0: is empty;\n  text 2"), Texts(["a", "b", "c"]).telling():
+    with (
+        pytest.raises(ConfigError, match=r"text 1 of 3: is empty;\n  text 3 of 3: is long"),
+        Texts(["a", "b", "c"]).telling(),
+    ):
         raise TextError("is empty", 0, [TextError("is long", 2)])  # what was typed is wrong use
     with pytest.raises(DataError, match=r"^the model"), Texts(["a"]).telling():
         raise DataError("the model is damaged")

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from zoo.cli.arguments import ModelFolder, Weights, Which, examples, whole_number
+from zoo.cli.left_out import SkipInvalid, take
 from zoo.cli.opening import Device, Dtype, check_folder, open_model
 from zoo.cli.screen import note, table, visible
-from zoo.cli.text_file import Field, File, Output, check_output, json_lines, texts_from
+from zoo.cli.text_file import Field, File, Output, Texts, check_output, json_lines, texts_from
+from zoo.errors import TextError
+
+if TYPE_CHECKING:
+    from zoo.generation.fill import Filled
+    from zoo.pretrained import Pretrained
 
 EXAMPLES = examples(
     'zoo fill runs/bert-nano "Return a [MASK] of the list."',
@@ -34,6 +41,7 @@ def run(
     output: Output = None,
     weights: Weights = "raw",
     which: Which = "newest",
+    skip_invalid: SkipInvalid = False,
     device: Device = None,
     dtype: Dtype = None,
 ) -> None:
@@ -46,27 +54,51 @@ def run(
     texts = texts_from(text, file, field, "text")
     check_output(output)
     model = open_model(folder, which, weights, device, dtype)
-    if output is not None:
-        found = []  # all of them before the file is made: a wrong text leaves none behind
-        for number, one in enumerate(texts):
-            with texts.telling(number):
-                found.append(model.fill(one, top=top))
-        with json_lines(output) as lines:
-            for number, (one, filled) in enumerate(zip(texts, found, strict=True)):
-                blanks = [[candidate._asdict() for candidate in blank] for blank in filled.blanks]
-                lines.write({**texts.place(number), "text": one, "filled": filled.text, "blanks": blanks})
+    taken = take(texts, skip_invalid, _filling(model, texts, top))  # before a file is made: a wrong text leaves none
+    if output is None:
+        for place, number in enumerate(taken.numbers):
+            print("\n" if place else "", end="")
+            _show(taken.found[number])
         return
-    for place, one in enumerate(texts):
-        with texts.telling(place):
-            filled = model.fill(one, top=top)
-        print(("\n" if place else "") + visible(f"{filled.text}\n"))
-        rows = [
-            (number, candidate.text, candidate.probability)
-            for number, blank in enumerate(filled.blanks, start=1)
-            for candidate in blank
-        ]
-        for number, blank in enumerate(filled.blanks, start=1):
-            if not blank:
-                note(f"note: nothing was written into blank {number}")
-        if rows:
-            table("", ("blank", "filled with", "probability"), rows)
+    with json_lines(output) as lines:
+        for number, one in enumerate(texts):
+            record = {**texts.place(number), "text": one}
+            if number in taken.left_out:
+                lines.write({**record, "error": taken.left_out[number]})
+            else:
+                filled = taken.found[number]
+                blanks = [[candidate._asdict() for candidate in blank] for blank in filled.blanks]
+                lines.write({**record, "filled": filled.text, "blanks": blanks})
+
+
+def _filling(model: Pretrained, texts: Texts, top: int | None) -> Callable[[Sequence[int]], dict[int, Filled]]:
+    """What fills the texts of some numbers; raises one TextError for all that cannot be, when the others are done."""
+    done: dict[int, Filled] = {}
+
+    def fill(numbers: Sequence[int]) -> dict[int, Filled]:
+        errors = []
+        for place, number in enumerate(numbers):
+            try:
+                if number not in done:
+                    done[number] = model.fill(texts[number], top=top)
+            except TextError as error:
+                errors.append(error.of(place))
+        if errors:
+            raise TextError(errors[0].reason, errors[0].number, errors[1:])
+        return done
+
+    return fill
+
+
+def _show(filled: Filled) -> None:
+    print(visible(f"{filled.text}\n"))
+    rows = [
+        (number, candidate.text, candidate.probability)
+        for number, blank in enumerate(filled.blanks, start=1)
+        for candidate in blank
+    ]
+    for number, blank in enumerate(filled.blanks, start=1):
+        if not blank:
+            note(f"note: nothing was written into blank {number}")
+    if rows:
+        table("", ("blank", "filled with", "probability"), rows)

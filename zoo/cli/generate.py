@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,8 +11,9 @@ import typer
 
 from zoo.cli import decoding_options as options
 from zoo.cli.arguments import ModelFolder, Weights, Which, examples
+from zoo.cli.left_out import SkipInvalid, take
 from zoo.cli.opening import Device, Dtype, check_folder, open_model
-from zoo.cli.screen import visible
+from zoo.cli.screen import note, screen_width, visible
 from zoo.cli.text_file import Field, File, Output, Texts, check_output, json_lines, texts_from
 from zoo.errors import ZooError
 
@@ -70,15 +72,18 @@ def run(
     output: Output = None,
     weights: Weights = "raw",
     which: Which = "newest",
+    skip_invalid: SkipInvalid = False,
     device: Device = None,
     dtype: Dtype = None,
 ) -> None:
     """Go on with a text, or answer to it.
 
     A decoder (GPT) goes on with the prompt, an encoder-decoder (T5) answers to it. Greedy unless a temperature is
-    given. Texts appear in the order of their prompts, each while it is written where none is chosen among several. With
+    given. Texts appear in the order of their prompts, each while it is written where none is chosen among several; a
+    terminal has a rule before each of several texts, other output an empty line between prompts. With
     --output, a line of JSON for each text: prompt, text, tokens, log_probabilities (one
-    more than tokens where a token ended the text), score, finished.
+    more than tokens where a token ended the text), score, finished. What is drawn for a prompt depends on its place
+    among those that are not left out.
     """
     check_folder(folder)
     prompts = texts_from(prompt, file, field, "prompt")
@@ -86,54 +91,103 @@ def run(
     given = options.given_options(context, DECODING)
     options.check_options(given, max_new_tokens)
     decoding = {"max_new_tokens": max_new_tokens, "prefix": prefix, **given}
-    write(open_model(folder, which, weights, device, dtype), prompts, decoding, output)
+    write(open_model(folder, which, weights, device, dtype), prompts, decoding, output, skip_invalid)
 
 
-def write(model: Pretrained, prompts: Texts, decoding: dict[str, Any], output: str | None) -> None:
+def write(
+    model: Pretrained, prompts: Texts, decoding: dict[str, Any], output: str | None, skip_invalid: bool = False
+) -> None:
     """Writes texts to the screen, piece by piece where that can be, or as JSON Lines into `output`."""
-    if output is not None:
-        with prompts.telling():
-            found = model.generations(prompts, **decoding)
-        with json_lines(output) as lines:
-            for number, (prompt, texts) in enumerate(zip(prompts, found, strict=True)):
-                for one in texts:
-                    lines.write({**prompts.place(number), "prompt": prompt, **one._asdict()})
+    begins = prompts if model.config.kind == "decoder" else [""] * len(prompts)
+    if output is None and not {"num_beams", "best_of", "num_return"} & set(decoding):
+        streamed = take(prompts, skip_invalid, lambda numbers: model.stream(_chosen(prompts, numbers), **decoding))
+        names = [prompts.called(number) for number in streamed.numbers]
+        show_in_order(_chosen(begins, streamed.numbers), streamed.found, names)
         return
-    if not {"num_beams", "best_of", "num_return"} & set(decoding):
-        begins = prompts if model.config.kind == "decoder" else [""] * len(prompts)
-        with prompts.telling():
-            pieces = model.stream(prompts, **decoding)
-        show_in_order(begins, pieces)
+    taken = take(prompts, skip_invalid, lambda numbers: model.generations(_chosen(prompts, numbers), **decoding))
+    if output is None:
+        for place, (number, texts) in enumerate(zip(taken.numbers, taken.found, strict=True)):
+            show_whole(
+                [begins[number] + one.text for one in texts],
+                prompts.called(number),
+                is_first=place == 0,
+                is_alone=len(taken.numbers) == 1,
+            )
+            for one in texts:
+                _tell_empty(one.text, prompts.called(number))
         return
-    with prompts.telling():
-        found = model.generations(prompts, **decoding)
-    for number, (prompt, texts) in enumerate(zip(prompts, found, strict=True)):
-        print("\n" if number else "", end="")
-        for one in texts:
-            print(visible((prompt if model.config.kind == "decoder" else "") + one.text), flush=True)
+    with json_lines(output) as lines:
+        for number, prompt in enumerate(prompts):
+            record = {**prompts.place(number), "prompt": prompt}
+            if number in taken.left_out:
+                lines.write({**record, "error": taken.left_out[number]})
+                continue
+            for one in next(taken.found):
+                lines.write({**record, **one._asdict()})
 
 
-def show_in_order(begins: Sequence[str], pieces: Iterable[Piece]) -> None:
+def _chosen(texts: Sequence[str], numbers: Sequence[int]) -> list[str]:
+    return [texts[number] for number in numbers]
+
+
+def show_whole(texts: Sequence[str], name: str, *, is_first: bool, is_alone: bool) -> None:
+    """Prints the texts of one prompt, best first.
+
+    Args:
+        texts: with what they go on from. name: of the prompt.
+        is_first, is_alone: whether its texts are the first ones, the only ones.
+    """
+    for place, text in enumerate(texts):
+        which = name if len(texts) == 1 else f"{name}, {place + 1} of {len(texts)}"
+        if not (is_alone and len(texts) == 1):
+            print(heading(which, is_first=is_first, is_prompt=place == 0), end="")
+        print(visible(text), flush=True)
+
+
+def show_in_order(begins: Sequence[str], pieces: Iterable[Piece], names: Sequence[str]) -> None:
     """Prints texts one below the other: pieces of the one whose turn it is as they come, those of later ones are held.
 
     Args:
         begins: what stands before each text.
         pieces: of all texts, mixed.
+        names: of the texts.
     """
-    print(visible(begins[0]), end="", flush=True)
-    held: list[list[str]] = [[], *([begin] for begin in begins[1:])]
-    ended, turn = [False] * len(begins), 0
+    begins = [visible(begin) for begin in begins]
+    if len(begins) > 1:
+        begins = [heading(name, is_first=place == 0) + begins[place] for place, name in enumerate(names)]
+    print(begins[0], end="", flush=True)
+    held: list[list[str]] = [[] for _ in begins]
+    written, ended, turn = [""] * len(begins), [False] * len(begins), 0
     with _ending_the_line():
         for piece in pieces:
             held[piece.prompt].append(piece.text)
+            written[piece.prompt] = written[piece.prompt] or piece.text
             ended[piece.prompt] = piece.last
             while turn < len(begins):
                 print(visible("".join(held[turn])), end="", flush=True)
                 held[turn].clear()
                 if not ended[turn]:
                     break
+                print(flush=True)
+                _tell_empty(written[turn], names[turn])
                 turn += 1
-                print("\n" if turn < len(begins) else "", flush=True)
+                print(begins[turn] if turn < len(begins) else "", end="", flush=True)
+
+
+def heading(name: str, *, is_first: bool, is_prompt: bool = True) -> str:
+    """What stands before one of several texts: on a terminal a rule, elsewhere an empty line between two prompts.
+
+    Args:
+        name: of the text. is_first: whether its prompt is the first. is_prompt: whether it is its prompt's first text.
+    """
+    if sys.stdout.isatty():
+        return f"── {visible(name)} ".ljust(screen_width(), "─") + "\n"
+    return "\n" if is_prompt and not is_first else ""
+
+
+def _tell_empty(text: str, name: str) -> None:
+    if not text:
+        note(f"note: nothing was written for {name}, or special tokens only")
 
 
 @contextlib.contextmanager

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from zoo.cli.arguments import ModelFolder, Weights, Which, examples
+from zoo.cli.left_out import SkipInvalid, Taken, take
 from zoo.cli.opening import Device, Dtype, check_folder, open_model
 from zoo.cli.screen import table
 from zoo.cli.text_file import Field, File, Output, Texts, check_output, json_lines, read_records, texts_from
@@ -38,6 +40,7 @@ def run(
     output: Output = None,
     weights: Weights = "raw",
     which: Which = "newest",
+    skip_invalid: SkipInvalid = False,
     device: Device = None,
     dtype: Dtype = None,
 ) -> None:
@@ -60,25 +63,42 @@ def run(
             "--continuation-field names it",
             "continuation",
         )
-    with texts.telling():
-        scores = model.score(texts, behind)
+    taken = take(texts, skip_invalid, lambda numbers: model.score(*_chosen(texts, behind, numbers)))
     if output is None:
-        fronts: list[tuple[str, ...]] = [() if behind is None else (_shown(one),) for one in texts]
-        rows = [
-            (*front, _shown(score.text), len(score.tokens), *_numbers(score).values())
-            for front, score in zip(fronts, scores, strict=True)
-        ]
-        names = ("log-likelihood", "per token", "perplexity", "bits per byte")
-        pseudo = "pseudo-" if model.config.kind == "encoder" else ""
-        column = () if behind is None else ("behind",)
-        table("", (*column, "text", "tokens", *(f"{pseudo}{name}" for name in names)), rows)
+        _show(texts, behind, taken, is_pseudo=model.config.kind == "encoder")
         return
+    scores = dict(zip(taken.numbers, taken.found, strict=True))
     with json_lines(output) as lines:
-        for number, (before, score) in enumerate(zip(texts, scores, strict=True)):
-            given = {"text": score.text} if behind is None else {"text": before, "continuation": score.text}
-            pieces = [model.tokenizer.token(token) for token in score.tokens]
-            tokens = {"tokens": score.tokens, "pieces": pieces, "log_probabilities": score.log_probabilities}
-            lines.write({**texts.place(number), **given, **_numbers(score), **tokens})
+        for number, before in enumerate(texts):
+            given = {"text": before} if behind is None else {"text": before, "continuation": behind[number]}
+            record = {**texts.place(number), **given}
+            if number in taken.left_out:
+                lines.write({**record, "error": taken.left_out[number]})
+            else:
+                score = scores[number]
+                pieces = [model.tokenizer.token(token) for token in score.tokens]
+                tokens = {"tokens": score.tokens, "pieces": pieces, "log_probabilities": score.log_probabilities}
+                lines.write({**record, **_numbers(score), **tokens})
+
+
+def _chosen(texts: Texts, behind: list[str] | None, numbers: Sequence[int]) -> tuple[list[str], list[str] | None]:
+    """The texts of these numbers, and what is scored behind each."""
+    return [texts[number] for number in numbers], None if behind is None else [behind[number] for number in numbers]
+
+
+def _show(texts: Texts, behind: list[str] | None, taken: Taken[list[TextScore]], *, is_pseudo: bool) -> None:
+    rows = [
+        (
+            *(() if behind is None else (_shown(texts[number]),)),
+            _shown(score.text),
+            len(score.tokens),
+            *_numbers(score).values(),
+        )
+        for number, score in zip(taken.numbers, taken.found, strict=True)
+    ]
+    names = ("log-likelihood", "per token", "perplexity", "bits per byte")
+    column = () if behind is None else ("behind",)
+    table("", (*column, "text", "tokens", *(f"{'pseudo-' if is_pseudo else ''}{name}" for name in names)), rows)
 
 
 def _texts(

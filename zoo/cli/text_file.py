@@ -65,6 +65,12 @@ class Texts(list[str]):
         """What the record of an answer says about where its text stands: its line in a file."""
         return {"line": self._lines[number]} if self._lines else {}
 
+    def called(self, number: int) -> str:
+        """Where a text stands, in words: its line of the file, or its place on the command line."""
+        if self._lines:
+            return f"{self._file}, line {self._lines[number]}"
+        return f"text {number + 1} of {len(self)}" if len(self) > 1 else "the text"
+
     @contextlib.contextmanager
     def telling(self, number: int | None = None) -> Iterator[None]:
         """What is wrong with a text, or with the one of this number, is told with file and line, or as wrong use.
@@ -75,18 +81,17 @@ class Texts(list[str]):
         try:
             yield
         except DataError as error:
-            if isinstance(error, TextError) and not self._lines:
-                raise ConfigError(str(error)) from None
             errors = [error, *error.others] if isinstance(error, TextError) else [TextError(str(error), number)]
             places = [0 if len(self) == 1 else number if one.number is None else one.number for one in errors]
-            if None in places or not self._lines:
+            if None in places or not (self._lines or isinstance(error, TextError)):
                 raise
             told = [
-                f"{self._file}, line {self._lines[at]}: {one.reason}"
+                f"{self.called(at)}: {one.reason}" if self._lines or len(self) > 1 else one.reason
                 for one, at in zip(errors, places, strict=True)
                 if at is not None
             ]
-            raise DataError(told[0] if len(told) == 1 else listed(NO_TEXTS, told)) from None
+            message = told[0] if len(told) == 1 else listed(NO_TEXTS, told)
+            raise (DataError if self._lines else ConfigError)(message) from None
 
 
 def read_records(file: str, *fields: str, named: bool = False) -> list[Record]:
