@@ -152,16 +152,18 @@ class Pretrained:
             prefix: what the output begins with.
             details: whether a text comes with its tokens, their log-probabilities, its score and why it ended.
             batch_size: prompts that are worked on side by side, or fewer where the beams or drawn texts of so many
-                would take more than half of the memory; it does not change what is written.
+                would take more than half of the memory. As `cache`, it changes rounding only: no text in float32, but
+                where two tokens are equally likely; of a model in bfloat16 or float16, some (`docs/exactness.md`).
             options: fields of `zoo.generation.decoding.DecodingConfig`: `temperature` (0, the default: greedy),
                 `top_k`, `top_p`, `min_p`, `typical_p`, penalties, `seed`; `num_beams`, `length_penalty`,
                 `early_stopping`; `best_of`, `num_return`; `stop` (one string or several), `stop_tokens`,
-                `min_new_tokens`; `cache` ("growing", "static" or "windowed": memory and time, never the text). What is
+                `min_new_tokens`; `cache` ("growing", "static" or "windowed": memory and time). What is
                 drawn for the i-th prompt is keyed by (seed, i), so it does not depend on the other prompts.
 
         Returns:
             The new text without the prompt; a `Generated` with `details`. A list of them, best first, with `num_return`
-            (even with 1); and a list of that where `prompt` is one.
+            (even with 1); and a list of that where `prompt` is one. A search gives fewer than `num_return` where its
+            prefix, its length or what is barred leaves fewer texts.
 
         Raises:
             ZooError: an encoder cannot generate. DataError: a prompt is empty, has characters that the tokenizer does

@@ -13,6 +13,7 @@ from tests.generation.tiny import PADDING, VOCAB_SIZE, prompts_of, row, tiny
 from tests.interop.cases import as_saved
 from zoo.errors import ConfigError, DataError, ZooError
 from zoo.generation.beam import BeamConfig, Hypothesis, _Finished, beam_search
+from zoo.generation.decoding import DecodingConfig, decode
 from zoo.generation.generate import TokenRoles, generate
 from zoo.generation.room import MOST_NEW_TOKENS
 from zoo.generation.sample import SamplingConfig
@@ -305,6 +306,15 @@ def test_scores_are_the_model_s_own(family: str) -> None:
             expected = log_probability(model, prompt, (*continuation.tokens, *([3] if ended else [])))
             assert continuation.log_probabilities == pytest.approx(expected, abs=1e-10)
             assert score == pytest.approx(sum(expected) / len(expected), abs=1e-10)
+
+
+def test_there_are_fewer_texts_where_no_more_can_be() -> None:
+    """None is made up: transformers would give four here, three of them of forbidden tokens."""
+    config = DecodingConfig(num_beams=4, num_return=4, prefix_tokens=(5,))
+    (found,) = decode(tiny("decoder"), prompts_of((4,)), ROLES, config, max_new_tokens=1)
+    assert [one.row.tokens for one in found] == [[5]]
+    (found,) = decode(tiny("decoder"), prompts_of((4,)), ROLES, config, max_new_tokens=2)
+    assert len({tuple(one.row.tokens) for one in found}) == 4
 
 
 @pytest.mark.parametrize("length_penalty", [20.0, -20.0])

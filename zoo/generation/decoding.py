@@ -29,14 +29,17 @@ class DecodingConfig(SamplingConfig, BeamConfig):
         "null: as many as come back",
         minimum=1,
     )
-    num_return: int | None = setting(None, "texts that come back of each prompt, best first; null: one", minimum=1)
+    num_return: int | None = setting(
+        None, "texts that come back of each prompt, best first; fewer where a search finds fewer; null: one", minimum=1
+    )
     stop: tuple[str, ...] = setting(
         (),
         "strings that end a text, which is cut before the first of them; one that spells a special token is the token",
     )
     stop_tokens: tuple[int, ...] = setting((), "ids that end a text, beside the tokenizer's own", minimum=0)
     cache: CacheConfig | None = setting(
-        None, "how keys and values of earlier places are kept, which changes memory and time only; null: the fastest"
+        None,
+        "how keys and values of earlier places are kept: memory and time, and the rounding of bfloat16; null: fastest",
     )
 
     def validate(self) -> None:
@@ -140,8 +143,9 @@ def decode(
         scored: whether log-probabilities and scores are wanted where nothing is chosen by them; they cost a softmax.
 
     Returns:
-        For each prompt the `num_return` best. Without beams a text's score is its mean log-probability by the model,
-        of the token that ended it too.
+        For each prompt the `num_return` best; of a search fewer, where prefix, length or what is barred leave fewer
+        (transformers fills them up with texts that were forbidden, at a score of −10⁹). Without beams a text's score
+        is its mean log-probability by the model, of the token that ended it too.
 
     Raises:
         DataError, ConfigError, ZooError: as `generate_steps`; an id or a length in the config that does not fit.
