@@ -205,7 +205,7 @@ def test_all_steps_together_are_transformers_processors_in_their_order() -> None
         ({"presence_penalty": 0.02}, None),
         ({"frequency_penalty": 0.05}, None),
     ],
-    ids=str,
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
 def test_penalties_on_coarse_logits_are_those_of_transformers(
     settings: dict[str, float], theirs: Any, dtype: torch.dtype
