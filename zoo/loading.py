@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from zoo.checkpoint.disk import nearest_folder, read_json
+from zoo.checkpoint.dtypes import type_name
 from zoo.checkpoint.folder import newest_verified, verify_folder
 from zoo.checkpoint.model import (
     CONFIG_NAME,
@@ -47,7 +48,7 @@ def load(
     *,
     which: str = "newest",
     device: str | torch.device | int | None = "cpu",
-    dtype: str | None = None,
+    dtype: str | torch.dtype | None = None,
     weights: str = "raw",
     revision: str | None = None,
 ) -> Pretrained:
@@ -64,7 +65,8 @@ def load(
         which: of a run, "newest", or "best": the checkpoint with the best validation by `best.metric` of its config,
             which was kept if `best.keep` says so.
         device: "cpu" or "cuda" ("cuda:1", …), or as torch says it: torch.device("cuda"), 1; None: "cpu".
-        dtype: "float32" or "bfloat16"; None: as stored, or, with a warning, one type where several are stored.
+        dtype: "float32" or "bfloat16", or torch's of these names; None: as stored, or, with a warning, one type where
+            several are stored.
         weights: of a run or a training step: "raw", those that were trained, or "ema", their moving average (a run
             with trainer.ema keeps one).
         revision: of a model of the hub: a branch, a tag or a commit; None: the main branch.
@@ -75,12 +77,13 @@ def load(
             architecture or a setting that does not open here.
         DataError: the files of the tokenizer are damaged.
     """
-    if dtype is not None and dtype not in DTYPES:
-        raise ConfigError(unknown_name("dtype", dtype, DTYPES), "dtype")
+    name = type_name(dtype) if isinstance(dtype, torch.dtype) else None if dtype is None else str(dtype)
+    if name is not None and name not in DTYPES:
+        raise ConfigError(unknown_name("dtype", name, DTYPES), "dtype")
     if not isinstance(folder, str | Path):
         raise ConfigError(f"{quoted(folder)} is not the path of a folder", "folder")
     device = legal_device(device)
-    wanted = None if dtype is None else DTYPES[dtype]
+    wanted = None if name is None else DTYPES[name]
     if is_hub_name(folder):
         folder = fetch(str(folder), revision)
     elif revision is not None:
