@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tests.generation.tiny import prompts_of, row, tiny
 from zoo.errors import DataError
-from zoo.generation.cache import GrowingCache, LaidLayer
+from zoo.generation.cache import MOST_RESERVED, GrowingCache, GrowingCacheConfig, Laid, LaidLayer
 from zoo.models import Model
 from zoo.nn.positions import PositionsConfig
 
@@ -123,3 +123,18 @@ def test_an_empty_cache_can_be_reordered() -> None:
     cache = GrowingCache()
     cache.reorder(torch.tensor([0, 0]))
     assert cache.length == 0
+
+
+@pytest.mark.parametrize(
+    "room, length, places",
+    [(10, 3, 10), (10**9, 3, 3 + MOST_RESERVED), (9010, 9000, 9010), (10**9, 9000, 9000 + MOST_RESERVED), (2, 3, 3)],
+)
+def test_memory_is_laid_out_for_what_is_known_but_not_for_all_that_may_be(room: int, length: int, places: int) -> None:
+    laid = Laid(1, room)
+    laid.extend(torch.zeros(1, length))
+    assert laid._buffer is not None
+    assert laid._buffer.shape[1] == places
+    assert places == GrowingCacheConfig().reserved(length, max(room, length))
+    more = places - length + 1  # one more than there is room for
+    assert int(laid.extend(torch.ones(1, more)).sum()) == more
+    assert places < laid._buffer.shape[1] <= max(2 * places + 2, MOST_RESERVED)

@@ -72,7 +72,7 @@ def test_a_single_row_is_counted_with_what_it_takes_in_any_case(
     cache: CacheConfig | None, roles: TokenRoles, written: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, config = tiny("decoder", positions="rotary"), DecodingConfig(cache=cache)
-    needed = row_bytes(model, 5, written if written > 1 else MOST_RESERVED - 5)
+    needed = row_bytes(model, 5, written if written > 1 else MOST_RESERVED)
 
     def at_once(memory: int) -> int:
         monkeypatch.setattr(rows, "memory_of", lambda device: memory)

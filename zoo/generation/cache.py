@@ -23,7 +23,7 @@ from zoo.nn.stack import Keys
 from zoo.registry import Choice
 
 MOST_RESERVED = 4096
-"""Places that memory is laid out for before they are there; a text that may become longer takes more as it does."""
+"""Places behind a prompt that memory is laid out for before they are there; what becomes longer takes more then."""
 
 
 class Cache:
@@ -77,9 +77,9 @@ class CacheConfig(Config, Choice, noun="cache"):
     def check(self, windows: Sequence[int | None]) -> None:
         """Raises ConfigError where it would do nothing for layers with these windows that `growing` does not."""
 
-    def reserved(self, num_places: int) -> int:
-        """Of so many places that there may be, for how many memory is laid out before they are there."""
-        return min(num_places, MOST_RESERVED)
+    def reserved(self, length: int, num_places: int) -> int:
+        """For how many places memory is laid out with a prompt of this length, where there may be `num_places`."""
+        return min(num_places, length + MOST_RESERVED)
 
     def held(self, window: int | None, num_places: int) -> int:
         """Of so many places, how many a layer holds that sees `window` places back; None: it sees all."""
@@ -104,14 +104,14 @@ class GrowingCacheConfig(CacheConfig, kind="growing"):
 
     def build(self, windows: Sequence[int | None], num_places: int | None = None) -> Cache:
         """The cache."""
-        return GrowingCache(None if num_places is None else self.reserved(num_places))
+        return GrowingCache(num_places)
 
 
 class GrowingCache(Cache):
     """Keeps everything, for any number of layers.
 
     Args:
-        num_places: how many places there is memory for from the start; more are possible.
+        num_places: how many places there will be, where that is known; more are possible.
     """
 
     def __init__(self, num_places: int | None = None) -> None:
@@ -149,7 +149,7 @@ class Places:
     """Positions and documents of the places of a row.
 
     Args:
-        room: how many places there is memory for from the start.
+        room: how many places there will be, where that is known; more are possible.
         keep: how many places are still needed when new ones come; None: all.
     """
 
@@ -180,7 +180,7 @@ class LaidLayer:
     """Keys and values of one layer (`zoo.nn.attention.LayerCache`).
 
     Args:
-        room: how many places there is memory for from the start.
+        room: how many places there will be, where that is known; more are possible.
         keep: how many places are still needed when new ones come; None: all.
     """
 
@@ -204,7 +204,7 @@ class Laid:
 
     Args:
         axis: along which the tensors follow each other.
-        room: places of the first buffer; None: those of the first tensor.
+        room: places that there will be, for which buffers are made, or for a part of many; None: not known.
         keep: of the places, how many of the latest are still needed when new ones come; None: all.
     """
 
@@ -245,7 +245,8 @@ class Laid:
             tail = whole.narrow(self._axis, length - self._stop, self._stop)
             self._buffer = _with_room(tail, self._axis, self._room)
             return whole
-        room = self._room if length <= self._room else length if kept is None else 2 * length
+        more = length if kept is None else 2 * length
+        room = more if length > self._room else min(self._room, max(length + MOST_RESERVED, more))
         self._buffer = _with_room(whole, self._axis, room)
         return self._buffer.narrow(self._axis, 0, length)
 

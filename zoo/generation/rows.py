@@ -94,7 +94,8 @@ def _single_row(
     is_ended = bool(roles.stop or config.stop)
     surely = min(limit, max(roles.num_least, roles.num_forced, 1)) if is_ended else limit
     written = row_bytes(model, prompt_length, surely, cache)
-    laid = row_bytes(model, 0, cache.reserved(prompt_length + limit), cache)
+    places = cache.reserved(prompt_length, prompt_length + limit)
+    laid = row_bytes(model, 0, places, cache)
     there_are = f"and there are {_in_gb(memory)}"
     if written > memory:
         told = f"{surely} tokens behind a prompt of {prompt_length} take about {_in_gb(written)} GB, {there_are}"
@@ -102,7 +103,7 @@ def _single_row(
         raise ConfigError(f"{told}; ask for fewer" + ("" if is_ended else ": nothing ends a text earlier"), name)
     if laid > memory:
         raise ConfigError(
-            f"a {cache.kind} one for {cache.reserved(prompt_length + limit)} places takes about {_in_gb(laid)} GB at "
+            f"a {cache.kind} one for {places} places takes about {_in_gb(laid)} GB at "
             f"once, {there_are}; take a lower max_new_tokens (and length), or leave it out: a growing one takes memory "
             "as the text becomes longer",
             "cache",

@@ -36,7 +36,7 @@ class StaticCacheConfig(CacheConfig, kind="static"):
         minimum=1,
     )
 
-    def reserved(self, num_places: int) -> int:
+    def reserved(self, length: int, num_places: int) -> int:
         """All places of the buffers."""
         return self.length or num_places
 

@@ -34,7 +34,7 @@ class WindowedCacheConfig(CacheConfig, kind="windowed"):
 
     def build(self, windows: Sequence[int | None], num_places: int | None = None) -> Cache:
         """The cache."""
-        return WindowedCache(windows, None if num_places is None else self.reserved(num_places))
+        return WindowedCache(windows, num_places)
 
     def held(self, window: int | None, num_places: int) -> int:
         """No more than the window can still reach, and the room behind it."""
@@ -46,7 +46,7 @@ class WindowedCache(Cache):
 
     Args:
         windows: how many places back each layer sees; None: all.
-        num_places: how many places there is memory for from the start; more are possible.
+        num_places: how many places there will be at most, where that is known.
     """
 
     def __init__(self, windows: Sequence[int | None], num_places: int | None = None) -> None:
