@@ -69,7 +69,7 @@ def export(
         folder: must not exist yet.
         format: "transformers".
         architecture: what it is written as (`zoo list --architectures`); None: what it was loaded from, where that
-            still takes it, or the first that takes it.
+            still takes it, or of those that take it the one that was described first.
         tokenizer: of a model by itself.
         which, weights: of a run, as in `zoo.load`.
         shard_bytes: the most that one file of weights holds.

@@ -20,7 +20,7 @@ def name_of(config: ModelConfig, asked: str | None = None, preferred: str | None
     return find_architecture(config, asked, preferred).architecture
 
 
-def test_of_several_the_preferred_one_or_the_first_by_name() -> None:
+def test_of_several_the_preferred_one_or_the_first_that_was_described() -> None:
     config = read_config(
         "llama", {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1, "vocab_size": 40}
     )
@@ -28,6 +28,7 @@ def test_of_several_the_preferred_one_or_the_first_by_name() -> None:
     assert name_of(config, preferred="mistral") == "mistral"
     assert name_of(config, preferred="bert") == "llama"
     assert name_of(config, asked="mistral", preferred="llama") == "mistral"
+    assert name_of(zoo.model_config("t5-v1.1-small")) == "t5"  # and not mT5, which computes the same
 
 
 def test_what_stands_in_the_way_is_told_of_the_nearest() -> None:

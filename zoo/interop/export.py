@@ -3,7 +3,7 @@ generation_config.json.
 
 The architecture is found by trying the tables: the one whose config takes ours, every setting of it, or all but those
 that no output depends on (`attempt.py`). Several can take it (what Llama computes, Mistral without a window computes
-too); then the one that is preferred is written, or the first.
+too); then the one that is preferred is written, or the one that was described first.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ def find_architecture(config: ModelConfig, asked: str | None = None, preferred: 
     Args:
         config: ours.
         asked: the architecture that it must be; None: any that takes it.
-        preferred: of several that take it as it is; None: the first by name. What takes it with changes comes later.
+        preferred: of several that take it as it is; None: the one that was described first. What takes it with changes
+            comes later.
 
     Raises:
         ConfigError: none takes it (with all that stands in the way of the nearest), or the one that is asked for does
@@ -51,7 +52,8 @@ def find_architecture(config: ModelConfig, asked: str | None = None, preferred: 
         if found.obstacles:
             raise found.refusal()
         return found
-    names = sorted(ARCHITECTURES, key=lambda name: (name != preferred, name))
+    # Numbers of arXiv begin with the year and the month: T5 comes before mT5, Llama before what repeats it.
+    names = sorted(ARCHITECTURES, key=lambda name: (name != preferred, ARCHITECTURES[name].paper))
     tried = sorted(
         (attempt(name, config) for name in names),
         key=lambda one: (any(error.key == "kind" for error in one.obstacles), len(one.obstacles), len(one.changes)),
