@@ -128,6 +128,16 @@ def test_a_blank_that_was_not_filled_stays(monkeypatch: pytest.MonkeyPatch) -> N
     assert filled.text.strip() == "a<extra_id_0> i dog c"
 
 
+@pytest.mark.parametrize(
+    "text", ["the <extra_id_0> a <extra_id_1> in", "the<extra_id_0> a <extra_id_1> in<extra_id_2>"]
+)
+def test_blanks_that_stay_keep_the_space_before_them(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    assert filled_with(monkeypatch, text, []).text.strip() == text
+    assert filled_with(monkeypatch, text, [S[0]]).text.strip() == text.replace(" <extra_id_0>", "").replace(
+        "<extra_id_0>", ""
+    )
+
+
 @pytest.mark.parametrize("written", [[], [5, 6], [S[7], 5]], ids=str)
 def test_an_output_without_the_asked_sentinels_fills_nothing(
     monkeypatch: pytest.MonkeyPatch, written: list[int]

@@ -142,7 +142,22 @@ def fill_spans(
             ordinary = [id for id in span.tokens if id not in special]
             filled.extend(ordinary)
             blanks[token] = (Candidate(tokenizer.decode(ordinary), math.exp(sum(span.log_probabilities))),)
-    return Filled(tokenizer.decode(filled, skip_special=False), tuple(blanks.values()))
+    whole_text = tokenizer.decode(filled, skip_special=False)
+    for sentinel, candidates in blanks.items():
+        if not candidates:
+            whole_text = _with_space_before(tokenizer.token(sentinel), text, whole_text)
+    return Filled(whole_text, tuple(blanks.values()))
+
+
+def _with_space_before(spelling: str, text: str, decoded: str) -> str:
+    """A decoded text, in which a blank that stays has the white space before it that it has in the text.
+
+    T5's tokenizer makes that a part of the sentinel, and decoding does not give it back.
+    """
+    before = text.partition(spelling)[0]
+    space = before[len(before.rstrip()) :]
+    left, found, right = decoded.partition(spelling)
+    return left.rstrip() + space + found + right if found else decoded
 
 
 def sort_spans(written: Continuation, sentinels: Sequence[int]) -> dict[int, Continuation]:
