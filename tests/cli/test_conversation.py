@@ -83,7 +83,7 @@ def test_the_first_message_that_is_too_long_is_to_be_shortened(capsys: pytest.Ca
     conversation.answer("a text of a length", nothing)
     said = capsys.readouterr().err.splitlines()
     assert said[0].endswith("(1 message) has 35 tokens and the model has 24 learned positions; shorten it")
-    assert "leaves room for an answer of 2 tokens, and max_new_tokens=9 are wanted; shorten it" in said[1]
+    assert "leaves room for an answer of 2 tokens, which --max-new-tokens 9 exceeds; shorten it" in said[1]
 
 
 def test_an_answer_is_as_long_as_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,8 +132,8 @@ class Conversation:
         wanted = self._decoding.get("max_new_tokens")
         if wanted is not None and room is not None and wanted > room:
             raise DataError(
-                f"{what} leaves room for an answer of {room} tokens, and max_new_tokens={wanted} are wanted; {remedy}, "
-                "or ask for fewer"
+                f"{what} leaves room for an answer of {room} tokens, which --max-new-tokens {wanted} exceeds; {remedy}"
+                ", or ask for fewer"
             )
         limit = wanted if wanted is not None else ANSWER_TOKENS if room is None else min(ANSWER_TOKENS, room)
         return self._model.stream(prompt, **{**self._decoding, "max_new_tokens": limit}, kept=self._kept)
