@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+import tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import decoders, models
 
 from tests.generation.vocabularies import LLAMA, VOCABULARIES, tokenizer_of
 from zoo.generation.stream import TextStream, text_of
+from zoo.tokenizer.special_tokens import SpecialTokens
 from zoo.tokenizer.tokenizer import Tokenizer
 
 TEXTS = [
@@ -86,6 +89,13 @@ def test_bytes_cannot_spoil_the_characters_of_a_prompt(name: str) -> None:
         assert pieces_of(tokenizer, [word], prompt) == [" dog", ""]
         assert pieces_of(tokenizer, [*whole, word], prompt) == ["", "", "", "本 dog", ""]
     assert pieces_of(tokenizer, [whole[2], word], [word, *whole[:2]]) == ["", "本 dog", ""]
+
+
+def test_a_vocabulary_of_nothing_but_bytes_is_streamed() -> None:
+    library = tokenizers.Tokenizer(models.BPE({f"<0x{byte:02X}>": byte for byte in range(256)}, [], byte_fallback=True))
+    library.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
+    tokenizer = Tokenizer(library.to_str(), SpecialTokens({}))
+    assert "".join(pieces_of(tokenizer, list("日本".encode()), list("日".encode()))) == "日本"
 
 
 def test_a_run_of_bytes_that_is_longer_than_what_is_remembered_stays_whole() -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tokenizers
+from tokenizers import decoders, models
 
 from zoo.errors import ConfigError, DataError
 from zoo.tokenizer.special_tokens import SpecialTokens
@@ -100,6 +102,14 @@ def test_a_token_with_a_role_is_special_though_its_file_does_not_mark_it(tokeniz
     ids = foreign.encode("Oh!").tolist()
     assert foreign.decode(ids) == "Oh"
     assert foreign.decode(ids, skip_special=False) == "Oh!"
+
+
+def test_no_tokens_are_no_text_whatever_the_decoder() -> None:
+    library = tokenizers.Tokenizer(models.BPE({"a": 0, "b</w>": 1}, []))
+    library.decoder = decoders.BPEDecoder()  # which the library lets fail on an empty list
+    foreign = Tokenizer(library.to_str(), SpecialTokens({"end": "a"}))
+    assert foreign.decode([]) == foreign.decode([0]) == ""
+    assert foreign.decode([1, 0]) == "b"
 
 
 def test_bytes_of_their_own_are_those_that_decoding_joins(tokenizer: Tokenizer) -> None:

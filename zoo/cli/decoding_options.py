@@ -40,7 +40,9 @@ EarlyStopping = Annotated[
 ]
 BestOf = Annotated[int | None, _whole("draw so many texts and keep the likeliest")]
 NumReturn = Annotated[int | None, _whole("texts that are kept of each prompt, best first")]
-Stop = Annotated[list[str] | None, typer.Option(metavar="text", help="ends a text before this string; repeatable")]
+Stop = Annotated[
+    list[str] | None, typer.Option(metavar="text", help="ends a text before this string or special token; repeatable")
+]
 StopTokens = Annotated[
     list[int] | None, typer.Option(parser=whole_number, metavar="id", help="an id that ends a text; repeatable")
 ]

@@ -90,7 +90,9 @@ class SamplingConfig(Config):
         None, "no run of so many tokens comes twice in prompt and output together; null: any may", minimum=1
     )
     min_new_tokens: int = setting(
-        0, "so many tokens are written before a token may end a row; stop strings end it all the same", minimum=0
+        0,
+        "so many tokens are written before a token may end a row; stop strings end it all the same, as in transformers",
+        minimum=0,
     )
     prefix_tokens: tuple[int, ...] = setting((), "tokens that the output begins with", minimum=0)
     seed: int = setting(0, "the same seed draws the same numbers", minimum=0)

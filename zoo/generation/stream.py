@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Iterable, Sequence
 
 from zoo.tokenizer.tokenizer import Tokenizer
@@ -88,10 +89,9 @@ def _context(tokenizer: Tokenizer, before: Iterable[int]) -> list[int]:
     run = _run(tokenizer, tokens)
     if run and _is_text(run):
         del tokens[-len(run) :]
-        # Something stands before the text all the same.
-        tokens = tokens or [
-            next(id for id in range(tokenizer.vocab_size) if id not in special and id not in tokenizer.byte_values)
-        ]
+        if not tokens:  # something stands before the text all the same
+            others = (id for id in range(tokenizer.vocab_size) if id not in special and id not in tokenizer.byte_values)
+            tokens = list(itertools.islice(others, 1))
     return _latest(tokenizer, tokens) if len(tokens) > _LONGEST else tokens
 
 

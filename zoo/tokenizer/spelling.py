@@ -39,6 +39,8 @@ def bytes_before(tokenizer: Tokenizer, text: str, count: int, offset: int = 0) -
         count: how many tokens of `tokenizer.prompt(text)` stand before the one that is meant.
         offset: of the character from which on spaces that no token has stand behind the place; 0: all of them do.
     """
+    if count == 0:
+        return 0
     spans = tokenizer.spans(text)
     if count >= len(spans):
         return len(text.encode())
@@ -47,7 +49,7 @@ def bytes_before(tokenizer: Tokenizer, text: str, count: int, offset: int = 0) -
         whole -= 1
     end = spans[whole - 1][1] if whole else 0
     if whole == count:
-        return len(text[: min(max(end, offset), spans[whole][0])].encode()) if count else 0
+        return len(text[: min(max(end, offset), spans[whole][0])].encode())
     shared = len(text[end : spans[count - 1][1]].encode())
     own = sum(_own_bytes(tokenizer, int(id)) for id in tokenizer.prompt(text)[whole:count])
     return len(text[:end].encode()) + min(own, shared)

@@ -180,6 +180,8 @@ class Tokenizer:
             self._check_id(id)
         if skip_special:  # the library knows of those that its file marks, and not that another plays a role
             numbers = [id for id in numbers if id not in self._silent]
+        if not numbers:  # some of the library's decoders break on it
+            return ""
         with guarded("decode", DataError):
             text: str = self._library.decode(numbers, skip_special_tokens=skip_special)
         return text
