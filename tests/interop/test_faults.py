@@ -101,14 +101,28 @@ def readings(architecture: str) -> Iterator[tuple[str, Any, dict[str, Any]]]:
             yield name, bad, config
 
 
+def keys(error: ConfigError) -> list[str]:
+    """The fields that an error names."""
+    lines = str(error).splitlines()[1:]
+    return [error.key] if error.key else [line.strip().split(": ")[0] for line in lines if "and so are" not in line]
+
+
+def names_in(architecture: str) -> set[str]:
+    """What fields of a foreign config are called, without what stands in them."""
+    table = ARCHITECTURES[architecture]
+    read = [field.name for field in table.fields] + [name for group in table.together for name in group.names]
+    return {name.split(".")[0] for name in (*read, *table.required, *KINDS, *GROUPS, *LABELS, "architectures")}
+
+
 def assert_nothing_is_computed_with_nonsense(architecture: str, step: int, patch: pytest.MonkeyPatch) -> None:
-    """Without the net for what arithmetic raises, each reading is a model or an error of ours."""
+    """Without the net for what arithmetic raises, each reading is a model or an error of ours, by their names."""
     patch.setattr(faults, "UNREADABLE", ())
     for name, bad, config in [*readings(architecture)][::step]:
         try:
             read_config(architecture, config)
-        except ConfigError:
-            continue
+        except ConfigError as error:
+            if {key.split(".")[0] for key in keys(error)} - names_in(architecture):
+                pytest.fail(f"{name}={bad!r} is told by another name: {error}")
         except Exception as error:
             pytest.fail(f"{name}={bad!r}: {error!r}")
 
@@ -153,3 +167,53 @@ def test_the_type_of_every_field_is_known(architecture: str) -> None:
         for path in field.ours if field.values is None else ():
             if not path.startswith("heads.") or path.split(".")[1] in ours["heads"]:
                 assert find_slot(path, ours) is not None, path
+
+
+@pytest.mark.parametrize(
+    "architecture, config, told",
+    [
+        ("llama", {"rope_scaling": {"type": "yarn", "factor": 2.0, "mscale": 0.0}}, "rope_scaling.mscale: 0.0 must be"),
+        ("llama", {"rope_scaling": {"type": "linear"}}, "rope_scaling.factor: rope_type 'linear' needs it"),
+        ("llama", {"rope_scaling": {"type": "su"}}, "rope_scaling.type: unknown rope_type 'su'"),
+        ("llama", {"rope_theta": 0}, "rope_theta: 0 must be above 0"),
+        ("gpt_neox", {"rotary_pct": 0.01}, "rotary_pct: 0 must be at least 2 (rotary_pct is positions.width here)"),
+        ("albert", {"num_hidden_groups": 5}, "num_hidden_groups: 5 blocks cannot be shared"),
+        ("deepseek_v3", {"n_routed_experts": 9}, "n_group: 8 does not divide num_experts=9"),
+        ("qwen2", {"use_sliding_window": True, "sliding_window": 0}, "sliding_window: -1 must be at least 0"),
+        (
+            "roberta",
+            {"architectures": ["RobertaForSequenceClassification"], "classifier_dropout": 1.5},
+            "classifier_dropout: 1.5 must be below 1",
+        ),
+    ],
+)
+def test_what_our_own_config_refuses_is_told_by_their_name(
+    architecture: str, config: dict[str, Any], told: str
+) -> None:
+    assert refused(architecture, **config).startswith(told)
+
+
+@pytest.mark.parametrize(
+    "contradiction, name",
+    [
+        ({"rope_scaling": {"type": "linear"}, "rope_parameters": {"type": "default"}}, "rope_scaling.rope_type"),
+        ({"rope_scaling": {"type": "linear", "rope_type": "yarn", "factor": 2.0}}, "rope_scaling.type"),
+        ({"rope_theta": 5.0, "rope_parameters": {"rope_theta": 6.0}}, "rope_theta"),
+    ],
+)
+def test_a_contradiction_within_a_group_hides_nothing(contradiction: dict[str, Any], name: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_config("llama", {**contradiction, "mlp_bias": "no", "strange": 1})
+    assert keys(caught.value) == [name, "strange", "mlp_bias"]
+
+
+def test_a_number_that_is_read_in_a_group_is_told_with_the_rest() -> None:
+    rope = {"rope_type": "yarn", "factor": 0.5, "beta_fast": "x", "mscale": 0.0, "mscale_all_dim": 1.0}
+    with pytest.raises(ConfigError) as caught:
+        read_config("llama", {"rope_parameters": rope, "strange": 1})
+    assert keys(caught.value) == [
+        "strange",
+        "rope_parameters.factor",
+        "rope_parameters.beta_fast",
+        "rope_parameters.mscale",
+    ]

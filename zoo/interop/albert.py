@@ -142,7 +142,7 @@ ALBERT = Architecture(
     },
     weights=weights,
     together=(
-        Together(("num_hidden_groups",), read_sharing, write_sharing),
+        Together(("num_hidden_groups",), read_sharing, write_sharing, ours={"sharing.num_blocks": "num_hidden_groups"}),
         classifier_dropout(DROPOUTS, "classifier_dropout_prob", usual=0.1),
     ),
     ignored=("albert.embeddings.position_ids", "albert.embeddings.token_type_ids"),

@@ -58,12 +58,15 @@ class Together(NamedTuple):
         read: all fields of the foreign config, flattened, those left out with their defaults → settings of ours.
         write: our config → the fields.
         of_heads: whether they are settings of heads alone.
+        ours: dotted fields of our ModelConfig, each with the one of these fields that it follows from; of a layer,
+            what follows `layers.<slice>`. An error of ours is told by the name of that field.
     """
 
     names: tuple[str, ...]
     read: Callable[[Mapped], Mapped]
     write: Callable[[ModelConfig], Mapped]
     of_heads: bool = False
+    ours: Mapping[str, str] = {}
 
 
 class Rule(NamedTuple):

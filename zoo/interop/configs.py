@@ -9,7 +9,7 @@ from typing import Any
 from zoo.config import build, flatten
 from zoo.errors import ConfigError, quoted
 from zoo.interop.base import ARCHITECTURES, LABELS, POOLER, Architecture, Field, Mapped
-from zoo.interop.faults import Faults, check_number
+from zoo.interop.faults import Faults, check_number, check_numbers
 from zoo.interop.labels import read_labels
 from zoo.models import ModelConfig
 from zoo.registry import unknown_name
@@ -26,7 +26,7 @@ def read_config(architecture: str, config: Mapping[str, Any], tensors: Container
 
     Raises:
         ConfigError: fields that are not known, or have values that our blocks do not cover, by their names: all of
-            them. If there is none, what our own config refuses.
+            them. If there is none, what our own config refuses, by the fields that it follows from.
     """
     table, faults = ARCHITECTURES[architecture], Faults()
     config = faults.modernized(table, config)
@@ -53,6 +53,7 @@ def read_config(architecture: str, config: Mapping[str, Any], tensors: Container
         )
         for path in present(found, heads):
             put(settings, path, found[path])
+        faults.errors += check_numbers(group, sound, settings)
     faults.raise_any(table.name)
     lacks_output = bool(table.output) and tensors is not None and f"{table.output}.weight" not in tensors
     if lacks_output and "language_model" in heads:
@@ -61,11 +62,8 @@ def read_config(architecture: str, config: Mapping[str, Any], tensors: Container
         settings["decoder"] = _what_differs(settings["decoder"], settings)
     try:
         model = build(ModelConfig, settings)
-    except ConfigError as error:  # of several fields together, by our name of one of them
-        named = next((field.name for field in table.fields if error.key in field.ours), None)
-        if named is None or named == error.key or error.others:
-            raise
-        raise ConfigError(f"{error.reason} ({named} is {error.key} here)", named) from None
+    except ConfigError as error:  # of several fields together
+        faults.refuse_ours(table, error)
     assert isinstance(model, ModelConfig)
     return model
 

@@ -110,6 +110,18 @@ def write_attention(config: ModelConfig) -> Mapped:
 # --------------------------------------------------------------------------------------------------------- feed-forward
 
 
+MIXTURE = {
+    "num_experts": "n_routed_experts",
+    "num_shared_experts": "n_shared_experts",
+    "router.groups.num_groups": "n_group",
+    "router.groups.top_groups": "topk_group",
+    "router.normalize": "norm_topk_prob",
+    "router.scale": "routed_scaling_factor",
+    "top_k": "num_experts_per_tok",
+}
+"""Settings of a mixture and what each is called there."""
+
+
 def read_mixture(theirs: Mapped) -> Mapped:
     """Plain layers first, then mixtures; where there is no plain layer, the mixture is that of all."""
     num_layers = theirs["num_hidden_layers"]
@@ -246,22 +258,17 @@ DEEPSEEK_V3 = Architecture(
     together=(
         TOKEN_DROPOUT,
         rope(),
-        Together(("qk_rope_head_dim", "qk_nope_head_dim"), read_attention, write_attention),
         Together(
-            (
-                "first_k_dense_replace",
-                "intermediate_size",
-                "moe_intermediate_size",
-                "n_group",
-                "n_routed_experts",
-                "n_shared_experts",
-                "norm_topk_prob",
-                "num_experts_per_tok",
-                "routed_scaling_factor",
-                "topk_group",
-            ),
+            ("qk_rope_head_dim", "qk_nope_head_dim"),
+            read_attention,
+            write_attention,
+            ours={"attention.shared_key_dim": "qk_nope_head_dim", "head_dim": "qk_nope_head_dim"},
+        ),
+        Together(
+            ("first_k_dense_replace", "intermediate_size", "moe_intermediate_size", *MIXTURE.values()),
             read_mixture,
             write_mixture,
+            ours={f"feed_forward.{ours}": name for ours, name in MIXTURE.items()},
         ),
     ),
     modernize=modernize,

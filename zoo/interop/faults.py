@@ -14,11 +14,12 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, NoReturn
 
-from zoo.config import Config, build
+from zoo.config import Config, build, flatten
 from zoo.errors import ConfigError, cut
 from zoo.field_types import check_value
-from zoo.interop.base import Architecture, Field, Mapped
+from zoo.interop.base import Architecture, Field, Mapped, Together
 from zoo.interop.kinds import check_kinds
+from zoo.interop.rope import as_written
 from zoo.models import ModelConfig
 from zoo.registry import Choice
 
@@ -34,6 +35,7 @@ class Faults:
 
     def __init__(self) -> None:
         self.errors: list[ConfigError] = []
+        self._written: Mapped = {}
 
     @property
     def names(self) -> set[str]:
@@ -50,15 +52,16 @@ class Faults:
 
     def modernized(self, table: Architecture, config: Mapping[str, Any]) -> Mapped:
         """The config in today's spelling, without the fields that hold nonsense or contradict others."""
-        given = self.sound(config)
+        self._written, given = flatten(dict(config)), self.sound(config)
         while True:
             try:
                 return table.modernize(copy.deepcopy(given))
             except ConfigError as error:
                 self.errors.append(error)
-                if error.key not in given:  # what older fields mean cannot be told, so nothing behind them can either
+                group = error.key.split(".")[0]
+                if group not in given:  # what older fields mean cannot be told, so nothing behind them can either
                     self.refuse(table.name)
-                del given[error.key]
+                del given[group]
             except UNREADABLE as error:
                 self.errors.append(ConfigError(f"this is no config of {table.name}: {error}"))
                 self.refuse(table.name)
@@ -81,6 +84,23 @@ class Faults:
             self.errors.append(ConfigError(f"{cut(told)} cannot be read ({error})", names[0]))
         return {}
 
+    def refuse_ours(self, table: Architecture, error: ConfigError) -> NoReturn:
+        """Raises what our own config refuses, by the foreign fields that it follows from."""
+        theirs = {path: field.name for field in table.fields for path in field.ours}
+        for group in table.together:
+            theirs |= group.ours
+        told: dict[str, ConfigError] = {}  # one of each foreign field: several settings of ours may follow from it
+        for one in (ConfigError(error.reason, error.key), *error.others):
+            path = one.key.split(".", 2)[2] if one.key.startswith("layers.") and one.key.count(".") > 1 else one.key
+            name = self._as_written(theirs.get(path, one.key))
+            reason = one.reason if name in (one.key, "") else f"{one.reason} ({name} is {one.key} here)"
+            told.setdefault(name, ConfigError(reason, name))
+        self.errors += told.values()
+        self.refuse(table.name)
+
+    def _as_written(self, name: str) -> str:
+        return as_written(name, self._written)
+
     def raise_any(self, architecture: str) -> None:
         """Raises ConfigError with everything that is wrong, if anything is."""
         if self.errors:
@@ -88,7 +108,10 @@ class Faults:
 
     def refuse(self, architecture: str) -> NoReturn:
         """Raises ConfigError with everything that is wrong."""
-        told = list({str(error): error for error in self.errors}.values())
+        first: dict[str, ConfigError] = {}  # what else is said of a field follows from that
+        for error in self.errors:
+            first.setdefault(self._as_written(error.key) or str(error), error.renamed(self._as_written))
+        told = [*first.values()]
         if len(told) == 1:
             raise told[0] from None
         lines = [f"\n  {error}" for error in told[:MOST_TOLD]]
@@ -110,6 +133,25 @@ class Slot(NamedTuple):
 
     kind: Any
     metadata: Mapping[str, Any]
+
+
+def check_numbers(group: Together, theirs: Mapped, settings: Mapped) -> list[ConfigError]:
+    """An error for each field of a group that became a setting of ours as it is, and is none; see `check_number`."""
+    errors: dict[str, ConfigError] = {}
+    for path, name in group.ours.items():
+        if name in theirs and name not in errors and _at(settings, path) == theirs[name]:
+            try:
+                check_number(Field(name, (path,)), theirs[name], settings)
+            except ConfigError as error:
+                errors[name] = error
+    return [*errors.values()]
+
+
+def _at(settings: Any, path: str) -> Any:
+    """What stands at a dotted path; None where nothing does."""
+    for name in path.split("."):
+        settings = settings.get(name) if isinstance(settings, dict) else None
+    return settings
 
 
 def check_number(field: Field, value: Any, settings: Mapped) -> None:

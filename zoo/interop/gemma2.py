@@ -19,7 +19,7 @@ from zoo.interop.base import (
     Together,
 )
 from zoo.interop.labels import LAST_TOKEN, TOKEN_DROPOUT, TOKENS
-from zoo.interop.layer_types import FULL, SLIDING, read_windows, write_windows
+from zoo.interop.layer_types import FULL, SLIDING, WINDOW, read_windows, write_windows
 from zoo.interop.llama import ATTENTION, FEED_FORWARD, rules
 from zoo.interop.rope import modernize, rope
 from zoo.models import ModelConfig
@@ -131,8 +131,10 @@ GEMMA2 = Architecture(
     together=(
         TOKEN_DROPOUT,
         rope(),
-        Together(("sliding_window", "layer_types"), read_sliding, write_sliding),
-        Together(("query_pre_attn_scalar",), read_scale, write_scale),
+        Together(("sliding_window", "layer_types"), read_sliding, write_sliding, ours=WINDOW),
+        Together(
+            ("query_pre_attn_scalar",), read_scale, write_scale, ours={"attention.scale.value": "query_pre_attn_scalar"}
+        ),
     ),
     modernize=modernize,
     prefix="model",

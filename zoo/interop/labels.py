@@ -134,7 +134,7 @@ def classifier_dropout(
                 return {name: config.heads[head].dropout}  # type: ignore[attr-defined]
         return {}
 
-    return Together((name,), read, write, of_heads=True)
+    return Together((name,), read, write, of_heads=True, ours=dict.fromkeys(paths, name))
 
 
 TOKEN_DROPOUT = classifier_dropout(("heads.token_classification.dropout",), otherwise=0.1)

@@ -10,6 +10,8 @@ from zoo.interop.base import Mapped
 from zoo.models import ModelConfig
 
 SLIDING, FULL = "sliding_attention", "full_attention"
+WINDOW = {"attention.window": "sliding_window"}
+"""Our setting of a window, and the foreign one that it mostly follows from."""
 
 
 def changes_for(chosen: Sequence[bool], change: Mapped) -> Mapped:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from zoo.interop.base import ARCHITECTURES, HARMLESS, Architecture, Mapped, Rule, Together, variant
 from zoo.interop.labels import TOKEN_DROPOUT
+from zoo.interop.layer_types import WINDOW
 from zoo.interop.llama import LAYER, LLAMA, rules
 from zoo.interop.rope import modernize, rope
 from zoo.models import ModelConfig
@@ -54,7 +55,7 @@ MISTRAL = Architecture(
     required=LLAMA.required,
     harmless=HARMLESS,
     weights=weights,
-    together=(rope(), Together(("sliding_window",), read_window, write_window), TOKEN_DROPOUT),
+    together=(rope(), Together(("sliding_window",), read_window, write_window, ours=WINDOW), TOKEN_DROPOUT),
     modernize=modernize,
     prefix="model",
 )

@@ -192,7 +192,10 @@ MODERNBERT = Architecture(
     weights=weights,
     together=(
         Together(
-            ("layer_types", "global_attn_every_n_layers", "local_attention", *ROPE.values()), read_layers, write_layers
+            ("layer_types", "global_attn_every_n_layers", "local_attention", *ROPE.values()),
+            read_layers,
+            write_layers,
+            ours={"attention.window": "local_attention", "positions.theta": ROPE[FULL]},
         ),
     ),
     modernize=modernize,

@@ -15,7 +15,7 @@ from zoo.interop.base import (
     Together,
 )
 from zoo.interop.labels import OF_DECODERS, TOKEN_DROPOUT
-from zoo.interop.layer_types import FULL, SLIDING, read_windows, write_windows
+from zoo.interop.layer_types import FULL, SLIDING, WINDOW, read_windows, write_windows
 from zoo.interop.llama import LAYER, QUERY_KEY_NORM, base_name, rules
 from zoo.interop.rope import modernize, rope
 from zoo.models import ModelConfig
@@ -42,7 +42,10 @@ def write_sliding(config: ModelConfig) -> Mapped:
 
 
 SLIDING_LAYERS = Together(
-    ("use_sliding_window", "sliding_window", "max_window_layers", "layer_types"), read_sliding, write_sliding
+    ("use_sliding_window", "sliding_window", "max_window_layers", "layer_types"),
+    read_sliding,
+    write_sliding,
+    ours=WINDOW,
 )
 """Which layers have a window, and how wide; the same in Qwen2."""
 

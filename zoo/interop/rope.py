@@ -98,7 +98,12 @@ def rope(theta: float = 10_000.0, *, partial: float | None = None) -> Together:
         return {f"{ROPE}.rope_theta": positions.theta, **share, **_rope_type(positions)}
 
     names = ("rope_type", "rope_theta", *NUMBERS, *(() if partial is None else ("partial_rotary_factor",)))
-    return Together(tuple(f"{ROPE}.{name}" for name in names), read, write)
+    ours = {
+        f"positions.scaling.{our}": f"{ROPE}.{name}" for one in SCALINGS.values() for name, our in one.names.items()
+    }
+    ours |= {"positions": ROPE, "positions.theta": f"{ROPE}.rope_theta", "positions.scaling": f"{ROPE}.rope_type"}
+    ours |= {} if partial is None else {"positions.width": f"{ROPE}.partial_rotary_factor"}
+    return Together(tuple(f"{ROPE}.{name}" for name in names), read, write, ours=ours)
 
 
 def _scaling(given: Mapped, theirs: Mapped) -> Mapped:
@@ -167,21 +172,41 @@ def _share(width: int | None, config: ModelConfig) -> float:
     return share if int(head_dim * share) == (width or head_dim) else math.nextafter(share, 1.0)
 
 
+OLDER = {"partial_rotary_factor": "rotary_pct", "rope_theta": "rotary_emb_base", "rope_type": "type"}
+"""Older names of what `rope_parameters` says, that of some architectures among them."""
+
+
 def modernize(config: Mapped) -> Mapped:
     """`rope_theta`, `rope_scaling` and the like of older files, as `rope_parameters`."""
-    older: dict[str, Any] = config.pop("rope_scaling", None) or {}
-    rope = dict(config.pop(ROPE, None) or {})
-    for names in (older, rope):
+    older, rope = dict(config.pop("rope_scaling", None) or {}), dict(config.pop(ROPE, None) or {})
+    for group, names in (("rope_scaling", older), (ROPE, rope)):
         if "type" in names:
-            _put(names, "rope_type", names.pop("type"))
+            _put(names, "rope_type", names.pop("type"), f"{group}.type", group)
+    for name, value in older.items():
+        _put(rope, name, value, f"rope_scaling.{name}")
     for name in ("rope_theta", "partial_rotary_factor"):
         if config.get(name) is not None:
-            _put(older, name, config.pop(name))
-    for name, value in older.items():
-        _put(rope, name, value)
+            _put(rope, name, config.pop(name), name)
     return {**config, ROPE: rope} if rope else config
 
 
-def _put(rope: Mapped, name: str, value: Any) -> None:
+def _put(rope: Mapped, name: str, value: Any, said: str, group: str = ROPE) -> None:
+    """Sets a number that stands in the config as `said`; raises ConfigError where another one is there already."""
     if rope.setdefault(name, value) != value:
-        raise ConfigError(f"{value!r} contradicts {ROPE}.{name}={rope[name]!r}", name)
+        raise ConfigError(f"{quoted(value)} contradicts {group}.{name}={quoted(rope[name])}", said)
+
+
+def as_written(name: str, config: Mapped) -> str:
+    """What a config calls a field of `rope_parameters`: files have had several names for most of them.
+
+    Args:
+        name: dotted; of any field.
+        config: flattened, as it stands in config.json.
+    """
+    group, _, last = name.partition(".")
+    groups = {field.split(".")[0] for field in config}
+    if group != ROPE or ROPE in groups or not groups:
+        return name
+    spelt = [spelling for one in (last, OLDER.get(last, last)) for spelling in (f"rope_scaling.{one}", one)]
+    usual = "rope_scaling" if "rope_scaling" in groups else ROPE
+    return next((one for one in spelt if one in config), f"{usual}.{last}" if last else usual)
