@@ -14,6 +14,20 @@ def test_table_is_plain_where_stdout_is_no_terminal(capsys: pytest.CaptureFixtur
     assert all(line == line.rstrip() for line in lines)
 
 
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_a_table_is_as_wide_as_it_is_told(
+    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By COLUMNS where there is no terminal; names stay whole, and what goes for them is told."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    rows = [("transformer-base", "words of which a line has some, and others stand below", "a-name/that-nobody-breaks")]
+    table("", ("name", "what it is", "source"), rows, dispensable=("source",))
+    out, err = capsys.readouterr()
+    assert max(map(len, out.splitlines())) <= width
+    assert "transformer-base" in out
+    assert ("a-name/that-nobody-breaks" in out, "left out, for 40 columns: source" in err) == (width > 40, width == 40)
+
+
 def test_numbers_stand_on_the_right(capsys: pytest.CaptureFixture[str]) -> None:
     table("", ("count", "word"), [(5, "a"), (12345, "b")])
     assert [line[:6] for line in capsys.readouterr().out.splitlines()[2:]] == ["     5", "12,345"]

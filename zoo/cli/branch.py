@@ -12,9 +12,11 @@ from zoo.cli.pretrain import is_first_rank, summarize
 from zoo.cli.screen import note
 
 EXAMPLES = examples(
-    "zoo branch runs/gpt-nano --step 500 --name gpt-cooler optimizer.learning_rate=1e-4",
+    "zoo branch runs/gpt-nano --step 400 --name gpt-cooler optimizer.learning_rate=1e-4",
+    "# needs text in law/",
+    "zoo branch runs/bert-nano --name bert-other-text data.source.kind=text data.source.path=law/ --wait",
+    "# needs a run with schedule.kind=warmup_stable_decay",
     "zoo branch runs/gpt-wsd --step 8000 --name gpt-wsd-10k trainer.max_steps=10000 schedule.decay_share=0.2",
-    "zoo branch runs/bert-base --name bert-other-text data.source.kind=text data.source.path=law/ --wait",
 )
 
 

@@ -17,6 +17,7 @@ from zoo.cli.typed_line import typed_line
 from zoo.errors import DataError
 
 EXAMPLES = examples(
+    "# needs a model that was trained on conversations",
     "zoo chat my-chat-model",
     'zoo chat my-chat-model --system "Answer in one sentence." --temperature 0.7 --top-p 0.9',
     "zoo chat my-chat-model < questions.txt > answers.txt",

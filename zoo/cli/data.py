@@ -15,8 +15,9 @@ VERBS = {
 HELP = "Prepare the text of a run, and look at it."
 
 EXAMPLES = examples(
-    "zoo data prepare gpt-nano data.source.kind=text data.source.path=books/",
+    "zoo data prepare gpt-nano",
     "zoo data inspect gpt-nano --step 100",
-    "zoo data stats gpt-nano data.source.kind=text data.source.path=books/",
+    "zoo data stats gpt-nano",
     "zoo data prepare --help",
+    "zoo data stats gpt-nano data.source.kind=text data.source.path=books/  # needs text in books/",
 )

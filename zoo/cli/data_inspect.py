@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 EXAMPLES = examples(
     "zoo data inspect bert-nano",
     "zoo data inspect gpt-nano --step 300 --rows 2",
-    "zoo data inspect runs/t5-nano --step 10 --row 3 --rows 1",
+    "zoo data inspect t5-nano --step 10 --row 3 --rows 1",
+    "zoo data inspect runs/gpt-nano",
     "zoo data inspect bert-nano objectives.masked_lm.rate=0.4 | less",
 )
 

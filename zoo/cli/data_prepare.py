@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 EXAMPLES = examples(
     "zoo data prepare bert-nano",
-    "zoo data prepare gpt-nano data.source.kind=text data.source.path=books/ data.cache=/data/cache",
     "zoo data prepare gpt-nano data.source.filter.normalization=NFC data.source.filter.deduplicate=true",
-    "zoo data prepare my.yaml data.num_workers=16",
+    "zoo data prepare gpt-nano data.source.kind=text data.source.path=books/ data.cache=cache/  # needs text in books/",
+    "zoo data prepare my.yaml data.num_workers=16  # needs my.yaml",
 )
 
 

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 EXAMPLES = examples(
     "zoo data stats bert-nano",
-    "zoo data stats gpt-nano data.source.kind=text data.source.path=books/ data.source.document=blank_line",
     "zoo data stats runs/gpt-nano",
+    "# needs text in books/",
+    "zoo data stats gpt-nano data.source.kind=text data.source.path=books/ data.source.document=blank_line",
 )
 
 MOST_FREQUENT = 10

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 EXAMPLES = examples(
     "zoo describe bert-base",
     "zoo describe gpt2 positions=rotary attention.query_bias=false",
-    "zoo describe gpt2 --device h100 --mfu 0.4         what the run of that config would take",
-    "zoo describe configs/pretrain/t5-nano.yaml model.positions=alibi",
+    "zoo describe gpt2 --device h100 --mfu 0.4  # what a run of that config takes",
+    "zoo describe t5-nano model.positions=alibi",
     "zoo describe runs/gpt-nano",
-    "zoo describe bert-base roberta-base               what differs between the two",
+    "zoo describe bert-base roberta-base  # what differs between the two",
     "zoo describe runs/gpt-nano runs/gpt-nano-rotary",
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_format
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,17 +11,18 @@ import typer
 
 from zoo.cli.arguments import ModelFolder, Weights, Which, examples
 from zoo.cli.rows_bar import rows_bar
-from zoo.cli.screen import table
+from zoo.cli.screen import table, table_width
 
 if TYPE_CHECKING:
     from zoo.training.evaluation import Bin
 
 EXAMPLES = examples(
     "zoo evaluate runs/gpt-nano",
-    "zoo evaluate runs/gpt-nano/checkpoints/step-500 --json",
-    "zoo evaluate runs/gpt-nano --weights ema",
-    "zoo evaluate runs/gpt-nano --which best",
-    "zoo evaluate runs/gpt-nano data.source.kind=text data.source.path=other.txt",
+    "zoo evaluate runs/gpt-nano/checkpoints/step-400 --json",
+    "zoo evaluate runs/gpt-nano --weights ema  # needs a run with trainer.ema",
+    "zoo evaluate runs/gpt-nano --which best  # needs a run with best.keep=1",
+    "zoo evaluate runs/gpt-nano data.source.kind=text data.source.path=other.txt  # needs other.txt",
+    "# needs a model folder that belongs to no run",
     "zoo evaluate my-model objectives.causal_lm.kind=causal_lm data.source.kind=stdlib",
 )
 
@@ -31,7 +33,8 @@ def run(
         list[str] | None,
         typer.Argument(
             metavar="key=value",
-            help="what is measured otherwise than in the run, for example data.source.path=other.txt",
+            help="what is measured otherwise than in the run, for example data.source.kind=text "
+            "data.source.path=other.txt",
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
@@ -61,7 +64,7 @@ def run(
     of = f"rows, all of {report.text}" if report.is_whole else f"held-out rows of {report.text}"
     table(f"{report.model}, {report.rows:,} {of} ({report.documents:,} documents)\n", headings, rows)
     for name, bins in report.by_position.items():
-        print(f"\n{name}, loss by position in the document: {curve_words(bins)}")
+        print(f"\n{_wrapped(f'{name}, loss by position in the document: {curve_words(bins)}')}")
     print(f"\nvalidation loss {report.loss:.4f}")
 
 
@@ -69,3 +72,10 @@ def curve_words(bins: Sequence[Bin], most: int = 6) -> str:
     """Some points of a curve from its first to its last: `0–3: 4.81, 16–19: 3.90, …`."""
     chosen = sorted({round(number * (len(bins) - 1) / max(most - 1, 1)) for number in range(most)})
     return ", ".join(f"{bins[n].start}–{bins[n].stop - 1}: {bins[n].loss:.3f}" for n in chosen) if bins else "none"
+
+
+def _wrapped(words: str) -> str:
+    """Words in lines of the terminal; what stands behind a colon stays with what is before it."""
+    kept = words.replace(": ", ":\N{NO-BREAK SPACE}")
+    lines = textwrap.fill(kept, table_width(), break_long_words=False, break_on_hyphens=False)
+    return lines.replace("\N{NO-BREAK SPACE}", " ")

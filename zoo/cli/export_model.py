@@ -11,8 +11,9 @@ from zoo.cli.arguments import ModelFolder, Weights, Which, examples
 
 EXAMPLES = examples(
     "zoo export runs/gpt-nano exported/gpt-nano",
-    "zoo export runs/bert-nano exported/bert --which best",
-    "zoo export models/mine exported/mine --architecture mistral",
+    "zoo export runs/bert-nano exported/bert",
+    "zoo export runs/bert-nano exported/best --which best  # needs a run with best.keep=1",
+    "zoo export models/mine exported/mine --architecture mistral  # needs a model of Mistral's kind",
 )
 
 

@@ -13,6 +13,7 @@ from zoo.cli.screen import note
 
 EXAMPLES = examples(
     "zoo extend runs/gpt-nano trainer.max_steps=2000",
+    "# needs such runs of your own",
     "zoo extend runs/t5-long trainer.max_tokens=5e9 trainer.keep=3",
     "zoo extend runs/bert-wsd trainer.max_steps=200000 --wait",
 )

@@ -22,7 +22,7 @@ EXAMPLES = examples(
     'zoo fill runs/bert-nano "Return a [MASK] of the list."',
     'zoo fill runs/bert-nano "Return a [MASK] of the [MASK]." --top 3',
     'zoo fill runs/t5-nano "Return the <extra_id_0> of a <extra_id_1>."',
-    "zoo fill runs/bert-nano --file texts.txt --output filled.jsonl",
+    "zoo fill runs/bert-nano --file texts.txt --output filled.jsonl  # needs texts.txt",
 )
 
 

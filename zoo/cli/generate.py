@@ -26,6 +26,7 @@ EXAMPLES = examples(
     'zoo generate runs/gpt-nano "Return the" --temperature 0.8 --top-p 0.95 --seed 7 --max-new-tokens 100',
     'zoo generate runs/gpt-nano "Return the" --num-beams 4 --num-return 2',
     'zoo generate runs/t5-nano "Return the <extra_id_0> of a list."',
+    "# needs these files of prompts",
     "zoo generate runs/gpt-nano --file prompts.jsonl --field question --output answers.jsonl --stop Q:",
     "zoo generate runs/gpt-nano --file - --output - < prompts.txt",
 )

@@ -10,6 +10,7 @@ from zoo.cli.arguments import examples
 from zoo.cli.screen import note
 
 EXAMPLES = examples(
+    "# needs what is named, fetched or (hub:) with a network",
     "zoo import downloads/bert-base-uncased models/bert",
     "zoo import hub:openai-community/gpt2 models/gpt2 --revision main",
     "zoo import nanoGPT/out/ckpt.pt models/nano --unsafe-format nanogpt --tokenizer downloads/gpt2",

@@ -68,7 +68,8 @@ def _list_names(pattern: str) -> None:
             else unknown_name("name", pattern, {*PRESETS, *shipped})
         )
     if presets:
-        table("models (model.preset=…)\n", ("name", "family", "parameters", "published", "source"), presets)
+        columns = ("name", "family", "parameters", "published", "source")
+        table("models (model.preset=…)\n", columns, presets, dispensable=("source", "published"))
     if presets and configs:
         print()
     if configs:
@@ -95,7 +96,7 @@ def _list_architectures(pattern: str) -> None:
     ]
     if not shown:
         raise ConfigError(unknown_name("architecture", pattern, {one.name for one in found}))
-    table("", ("architecture", "opens", "classes", "heads"), shown, WIDE)
+    table("", ("architecture", "opens", "classes", "heads"), shown, WIDE, dispensable=("classes", "heads"))
 
 
 def _list_choices(pattern: str) -> None:

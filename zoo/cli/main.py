@@ -69,13 +69,15 @@ A file may have a table `VERBS` of its own instead: of what stands behind its ve
 """
 
 EXAMPLES = examples(
-    "zoo list                                   models and configs by name",
-    "zoo pretrain bert-nano                     train a small BERT on text that Python brings along",
+    "zoo list  # models and configs by name",
+    "zoo pretrain bert-nano  # on text that Python brings",
     'zoo fill runs/bert-nano "a list of [MASK]"',
-    "zoo pretrain gpt-nano model.positions=rotary name=gpt-nano-rotary",
+    "zoo pretrain gpt-nano",
     'zoo generate runs/gpt-nano "Return the"',
     "zoo evaluate runs/gpt-nano",
-    "zoo pretrain --help                        what a verb takes",
+    "zoo pretrain gpt-nano model.positions=rotary name=gpt-nano-rotary",
+    "zoo report runs/gpt-nano runs/gpt-nano-rotary  # side by side",
+    "zoo pretrain --help  # what a verb takes",
 )
 
 

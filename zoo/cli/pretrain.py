@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 EXAMPLES = examples(
     "zoo pretrain bert-nano",
     "zoo pretrain gpt-nano trainer.max_steps=200 optimizer.learning_rate=3e-4 name=gpt-quick",
-    "zoo pretrain gpt-nano data.source.kind=text data.source.path=books/ model.positions=alibi",
-    "zoo pretrain runs/gpt-quick                (goes on with it)",
-    "zoo pretrain my.yaml --folder /data/runs/mine",
-    "zoo pretrain bert-nano --fresh",
+    "zoo pretrain runs/gpt-quick  # goes on with it",
+    "zoo pretrain bert-nano --fresh  # the old run is moved aside",
+    "zoo pretrain gpt-nano data.source.kind=text data.source.path=books/ name=gpt-books  # needs text in books/",
+    "zoo pretrain my.yaml --folder /data/runs/mine  # needs my.yaml",
 )
 
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")

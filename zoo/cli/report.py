@@ -12,10 +12,10 @@ from zoo.cli.screen import note
 from zoo.errors import ConfigError
 
 EXAMPLES = examples(
-    "zoo report runs/gpt-nano                                  writes runs/gpt-nano/report.html",
-    "zoo report runs/gpt-nano runs/gpt-nano-rotary             writes comparison.html too",
+    "zoo report runs/gpt-nano  # writes runs/gpt-nano/report.html",
+    "zoo report runs/gpt-nano runs/gpt-nano-rotary  # and comparison.html",
     "zoo report runs/gpt-* --output comparisons/positions.html",
-    "zoo report runs/mine --import my_blocks.py                a run that was made with own blocks",
+    "zoo report runs/mine --import my_blocks.py  # needs a run with own blocks",
 )
 COMPARISON = "comparison.html"
 

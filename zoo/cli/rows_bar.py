@@ -29,18 +29,18 @@ def rows_bar(title: str) -> Iterator[Callable[[int, int], None] | None]:
         def told(done: int, total: int) -> None:
             nonlocal update
             if update is None:
-                update = _drawn(drawn)
+                update = _drawn(drawn, total)
             update(done, total)
 
         yield told
 
 
-def _drawn(until: ExitStack) -> Callable[[int, int], None]:
+def _drawn(until: ExitStack, total: int) -> Callable[[int, int], None]:
     """Draws a bar that goes away when `until` ends; returns what moves it."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("rows"), TimeRemainingColumn(), TextColumn("left"))
     progress = until.enter_context(Progress(*columns, console=Console(stderr=True), transient=True))
-    task = progress.add_task("", total=None)
+    task = progress.add_task("", total=total)
     return lambda done, total: progress.update(task, completed=done, total=total)

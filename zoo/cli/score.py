@@ -21,9 +21,11 @@ EXAMPLES = examples(
     'zoo score runs/gpt-nano "Return the length of the list." "List the of length the return."',
     'zoo score runs/gpt-nano "Return the length of" --continuation " the list."',
     'zoo score runs/t5-nano "Return the <extra_id_0> of a list." --continuation "<extra_id_0> length"',
+    "# needs pairs.jsonl",
     "zoo score runs/gpt-nano --file pairs.jsonl --field question --continuation-field answer --output scores.jsonl",
 )
-SHOWN_CHARACTERS = 60
+SHOWN_CHARACTERS = 120
+"""Of a text in a table, at most; the whole is in the lines of --output."""
 
 
 def run(
@@ -46,12 +48,12 @@ def run(
 ) -> None:
     """Say how likely texts are.
 
-    The log-likelihood of each text (natural logarithm), its mean over tokens, the perplexity, and bits per byte, which
-    compares models with different tokenizers. A token that is partly of a --continuation counts to it, with all its
-    bytes. The first token of a decoder's (GPT) text is scored only where the
-    tokenizer puts one before a text. An encoder's (BERT) is the pseudo-log-likelihood: each token is named
-    from all others. An encoder-decoder (T5) scores a continuation only. With --output, a line of JSON for each text,
-    with the log-probability of every token.
+    The log-likelihood of each text in total (natural logarithm), its mean over tokens, the perplexity, and bits per
+    byte, which compares models with different tokenizers. A token that is partly of a --continuation counts to it, with
+    all its bytes. The first token of a decoder's (GPT) text is scored only where the tokenizer puts one before a text.
+    An encoder's (BERT) is the pseudo-log-likelihood: each token is named from all others. An
+    encoder-decoder (T5) scores a continuation only. With --output, a line of JSON for each text, with the
+    log-probability of every token.
     """
     check_folder(folder)
     texts, behind = _texts(text, continuation, file, field, continuation_field)
@@ -96,9 +98,9 @@ def _show(texts: Texts, behind: list[str] | None, taken: Taken[list[TextScore]],
         )
         for number, score in zip(taken.numbers, taken.found, strict=True)
     ]
-    names = ("log-likelihood", "per token", "perplexity", "bits per byte")
-    column = () if behind is None else ("behind",)
-    table("", (*column, "text", "tokens", *(f"{'pseudo-' if is_pseudo else ''}{name}" for name in names)), rows)
+    names = ("tokens", "total", "mean", "perplexity", "bits per byte")
+    title = "each token named from all others (pseudo-log-likelihood)\n" if is_pseudo else ""
+    table(title, (*(() if behind is None else ("behind",)), "text", *names), rows)
 
 
 def _texts(
@@ -127,10 +129,10 @@ def _texts(
 def _numbers(score: TextScore) -> dict[str, float | None]:
     """The numbers of a score; None where nothing was scored."""
     if not score.tokens:
-        return {"log_likelihood": 0.0, "per_token": None, "perplexity": None, "bits_per_byte": None}
+        return {"total": 0.0, "mean": None, "perplexity": None, "bits_per_byte": None}
     return {
-        "log_likelihood": score.total,
-        "per_token": score.mean,
+        "total": score.total,
+        "mean": score.mean,
         "perplexity": score.perplexity,
         "bits_per_byte": score.bits_per_byte if score.num_bytes else None,
     }

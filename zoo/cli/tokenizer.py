@@ -14,7 +14,7 @@ VERBS = {
 HELP = "Train a tokenizer by itself, and look at one."
 
 EXAMPLES = examples(
-    "zoo tokenizer train gpt-nano my-tokenizer data.source.kind=text data.source.path=books/",
-    'zoo tokenizer inspect my-tokenizer "Colourless green ideas"',
+    "zoo tokenizer train gpt-nano gpt-tokenizer",
+    'zoo tokenizer inspect gpt-tokenizer "Colourless green ideas"',
     "zoo tokenizer inspect --help",
 )

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 EXAMPLES = examples(
     "zoo tokenizer inspect runs/gpt-nano",
-    'zoo tokenizer inspect my-tokenizer "Colourless green ideas sleep furiously."',
-    "zoo tokenizer inspect bert/vocab.txt --file held-out.txt",
-    "zoo tokenizer inspect spiece.model --file german.txt --file english.txt",
+    'zoo tokenizer inspect runs/bert-nano "Colourless green ideas sleep furiously."',
+    "zoo tokenizer inspect bert/vocab.txt --file held-out.txt  # needs both files",
+    "zoo tokenizer inspect spiece.model --file german.txt --file english.txt  # needs these files",
 )
 
 COLOURS = ("black on bright_cyan", "black on bright_yellow")

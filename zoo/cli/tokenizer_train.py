@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from zoo.training.config import RunConfig
 
 EXAMPLES = examples(
-    "zoo tokenizer train gpt-nano my-tokenizer data.source.kind=text data.source.path=books/",
-    "zoo tokenizer train t5-nano my-tokenizer tokenizer.vocab_size=16000 tokenizer.byte_fallback=true",
-    "zoo tokenizer train bert-nano my-tokenizer tokenizer.kind=byte_level_bpe --held-out 0.1",
-    "zoo pretrain gpt-nano tokenizer.kind=file tokenizer.path=my-tokenizer   # and how it is used",
+    "zoo tokenizer train gpt-nano my-tokenizer",
+    "zoo pretrain gpt-nano tokenizer.kind=file tokenizer.path=my-tokenizer name=gpt-mine  # how it is used",
+    "zoo tokenizer train bert-nano byte-tokenizer tokenizer.kind=byte_level_bpe --held-out 0.1",
+    "zoo tokenizer train t5-nano t5-tokenizer tokenizer.vocab_size=16000 tokenizer.byte_fallback=true",
+    "zoo tokenizer train gpt-nano book-tokenizer data.source.kind=text data.source.path=books/  # needs text in books/",
 )
 
 MOST_HELD_OUT = 20_000_000
