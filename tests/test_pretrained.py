@@ -144,7 +144,12 @@ def test_the_new_text_is_spelt_as_it_stands_behind_the_prompt(monkeypatch: pytes
             "top_k: 5 has no effect at temperature 0",
         ),
         (lambda: pretrained("decoder").generate(None), ConfigError, "^prompt: None is neither a text nor a list"),
-        (lambda: pretrained("decoder").generate([1, 2]), ConfigError, "^prompt.0: 1 is not a text"),
+        (lambda: pretrained("decoder").generate([1, "a", 2]), ConfigError, "prompt.0: 1 is not.*\n.*prompt.2: 2 is"),
+        (
+            lambda: pretrained("decoder").generate("a", top_k=0, max_new_tokens=0, batch_size=0),
+            ConfigError,
+            "^3 settings are wrong:\n  top_k: 0 .*;\n  max_new_tokens: 0 .*;\n  batch_size: 0 ",
+        ),
         (lambda: pretrained("decoder").stream(["a", 2]), ConfigError, "^prompt.1: 2 is not a text"),
         (lambda: pretrained("decoder").generate("a", prefix=["a"]), ConfigError, r"^prefix: \['a'\] is not a text"),
         (lambda: pretrained("decoder").score(None), ConfigError, "^text: None is neither"),
@@ -175,9 +180,9 @@ def test_the_new_text_is_spelt_as_it_stands_behind_the_prompt(monkeypatch: pytes
         (lambda: pretrained("decoder").embed(["", "The", ""]), TextError, "text 0: the text is empty.*\n.*text 2"),
         (lambda: pretrained("encoder_decoder").generate(["", "The", ""]), TextError, "text 0: .*\n.*text 2"),
         (
-            lambda: pretrained("decoder").generate("a", temperature=1, top_k=999, stop_tokens=[999], batch_size=0),
+            lambda: pretrained("decoder").generate("a", temperature=1, top_k=999, stop_tokens=[999]),
             ConfigError,
-            "^3 settings are wrong:\n  batch_size: 0 .*;\n  top_k: 999 must be in 1.*;\n  stop_tokens",
+            "^2 settings are wrong:\n  top_k: 999 must be in 1.*;\n  stop_tokens",
         ),
         (lambda: pretrained("encoder").fill("The dog"), DataError, r"write \[MASK\]"),
         *(

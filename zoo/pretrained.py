@@ -171,7 +171,7 @@ class Pretrained:
         """
         require(self.config.kind, "generate")
         texts = as_texts(prompt, "prompt")
-        config = self._decoding(options, prefix)
+        config = self._decoding(options, prefix, max_new_tokens=max_new_tokens, batch_size=batch_size)
         tokens = self._prompts(texts)
         found = self._writer().write(tokens, config, max_new_tokens, batch_size, scored=details)
         chosen = [[one if details else one.text for one in of_prompt] for of_prompt in found]
@@ -192,7 +192,7 @@ class Pretrained:
         Wrong input of any prompt raises at once, before anything is computed.
         """
         require(self.config.kind, "generate")
-        config = self._decoding(options, prefix)
+        config = self._decoding(options, prefix, max_new_tokens=max_new_tokens, batch_size=batch_size)
         tokens = self._prompts(as_texts(prompts, "prompts"))
         return self._writer().write(tokens, config, max_new_tokens, batch_size)
 
@@ -229,7 +229,7 @@ class Pretrained:
         one prompt has in common with what they read and wrote, where the prompt begins with all of that.
         """
         require(self.config.kind, "generate")
-        config = self._decoding(options, prefix)
+        config = self._decoding(options, prefix, max_new_tokens=max_new_tokens, batch_size=batch_size)
         texts = as_texts(prompt, "prompt")
         tokens = self._prompts(texts)
         pieces = self._writer().stream(tokens, config, max_new_tokens, batch_size, kept)
@@ -373,9 +373,9 @@ class Pretrained:
         faults.raise_any()
         return tokens
 
-    def _decoding(self, options: dict[str, Any], prefix: str) -> DecodingConfig:
+    def _decoding(self, options: dict[str, Any], prefix: str, **counts: int | None) -> DecodingConfig:
         """The config of these options, with the prefix as tokens behind what the model's output always begins with."""
-        config = with_special_stops(decoding_config(options), self.tokenizer)
+        config = with_special_stops(decoding_config(options, **counts), self.tokenizer)
         if not isinstance(prefix, str):
             raise ConfigError(f"{quoted(prefix)} is not a text", "prefix")
         if prefix and config.prefix_tokens:

@@ -77,7 +77,7 @@ DECODINGS: dict[str, dict[str, Any]] = {
     "best of drawn": of_fields(*DRAWN, *PENALTIES, *ENDS, "best_of", "num_return"),
     "beams": of_fields(*BEAMS, num_return=3),
     "penalized beams": of_fields(*BEAMS, *PENALTIES, *ENDS, "length_penalty", "early_stopping"),
-    "patient beams": of_fields(*BEAMS, *ENDS, "length_penalty", "min_new_tokens", early_stopping="never"),
+    "patient beams": of_fields(*BEAMS, *ENDS, "min_new_tokens", length_penalty=2.0, early_stopping="never"),
 }
 """A name → settings; between them they have every field, and a new row of a table is in them at once."""
 

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import typer
 
 from zoo.cli.arguments import number, whole_number
-from zoo.errors import Collected
 
 
 def _whole(text: str) -> Any:
@@ -76,13 +75,6 @@ def given_options(context: typer.Context, names: tuple[str, ...]) -> dict[str, A
 
 def check_options(given: dict[str, Any], max_new_tokens: int | None) -> None:
     """Raises ConfigError where options are wrong by themselves, which takes no model to see."""
-    from zoo.generation.counts import check_count
     from zoo.generation.options import decoding_config
 
-    wrong = Collected()
-    with wrong.taken():
-        decoding_config(given)
-    with wrong.taken():
-        if max_new_tokens is not None:
-            check_count(max_new_tokens, "max_new_tokens")
-    wrong.raise_any()
+    decoding_config(given, max_new_tokens=max_new_tokens)

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from numbers import Integral
 
-from zoo.errors import ConfigError, DataError, TextError, quoted
+from zoo.errors import Collected, ConfigError, DataError, TextError, quoted
 
 
 def check_count(value: object, name: str) -> None:
@@ -21,10 +21,11 @@ def as_texts(given: object, name: str) -> list[str]:
         return [given]
     if not isinstance(given, Iterable) or isinstance(given, bytes):
         raise ConfigError(f"{quoted(given)} is neither a text nor a list of texts", name)
-    texts = list(given)
+    texts, wrong = list(given), Collected()
     for number, text in enumerate(texts):
         if not isinstance(text, str):
-            raise ConfigError(f"{quoted(text)} is not a text", f"{name}.{number}")
+            wrong.add(f"{quoted(text)} is not a text", f"{name}.{number}")
+    wrong.raise_any()
     return texts
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from zoo.config import build
 from zoo.errors import Collected
+from zoo.generation.counts import check_count
 from zoo.generation.decoding import DecodingConfig
 from zoo.registry import unknown_name
 from zoo.tokenizer.tokenizer import Tokenizer
@@ -31,8 +32,12 @@ ELSEWHERE: dict[str, str] = {
 """What an option is called in other libraries → what to do here."""
 
 
-def decoding_config(options: Mapping[str, Any]) -> DecodingConfig:
+def decoding_config(options: Mapping[str, Any], **counts: int | None) -> DecodingConfig:
     """The config of these options; `stop` may be one string.
+
+    Args:
+        options: fields of `DecodingConfig`.
+        counts: what the call takes beside them, by name; None: not given.
 
     Raises:
         ConfigError: unknown options, wrong values, or some that do not go together: all of them at once.
@@ -49,6 +54,10 @@ def decoding_config(options: Mapping[str, Any]) -> DecodingConfig:
         given["stop"] = [given["stop"]]
     with wrong.taken():
         config: DecodingConfig = build(DecodingConfig, given)
+    for name, count in counts.items():
+        if count is not None:
+            with wrong.taken():
+                check_count(count, name)
     wrong.raise_any()
     return config
 
