@@ -84,3 +84,14 @@ def test_it_comes_back_as_it_was(folder: Path, tmp_path: Path) -> None:
     assert told["architectures"] == ["BertModel"]
     ours, again = zoo.load(folder).model.state_dict(), zoo.load(tmp_path / "out").model.state_dict()
     assert all(torch.equal(tensor, again[name]) for name, tensor in ours.items())
+
+
+@pytest.mark.slow
+def test_it_goes_out_with_all_that_makes_its_vectors(folder: Path, tmp_path: Path) -> None:
+    model = zoo.load(folder)
+    assert zoo.export(model, tmp_path / "out") == "BertModel"
+    again = zoo.load(tmp_path / "out")
+    assert again.conventions._replace(carried=None) == model.conventions._replace(carried=None)
+    assert (again.conventions.normalize, again.conventions.max_length) == (True, 256)
+    texts = ["The dog sees the cat.", "Why?"]
+    assert torch.equal(again.embed(texts), model.embed(texts))
