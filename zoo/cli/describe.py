@@ -36,12 +36,18 @@ class Subject(NamedTuple):
         config: the model.
         run: the run that trains it, its vocabulary known; None: a model by itself.
         suggestions: what its maker suggests for generation, by transformers' names; None: nothing.
+        architecture: what it is in transformers, where it came from there; "": it did not.
+        stored: how its weights are stored; "": it has none.
+        is_made: whether it is a model as it lies in a folder, whose shapes nobody chooses any more.
     """
 
     title: str
     config: ModelConfig
     run: RunConfig | None = None
     suggestions: Mapping[str, Any] | None = None
+    architecture: str = ""
+    stored: str = ""
+    is_made: bool = False
 
 
 def run(
@@ -112,12 +118,14 @@ def _describe(subject: Subject, device: str | None, mfu: float) -> None:
         raise ConfigError(f"--device tells hours and memory of a run, and {subject.title} is none; give a config")
     model = empty_model(subject.config)
     updates = [] if subject.run is None else _update_rows(subject.run, model)
-    table(f"{subject.title}: {subject.config.kind}\n", ("part", "parameters", "share"), part_rows(model))
+    kind = f"{subject.config.kind}, {subject.architecture}" if subject.architecture else subject.config.kind
+    table(f"{subject.title}: {kind}\n", ("part", "parameters", "share"), part_rows(model))
     print()
     table("", ("layers (from 0)", "part", "what is in it"), layer_rows(model))
     print()
-    table("", ("cost", ""), cost_rows(model))
-    if awkward := shape_rows(model):
+    stored = [("weights as they are stored", subject.stored)] if subject.stored else []
+    table("", ("cost", ""), [*cost_rows(model), *stored])
+    if (awkward := shape_rows(model)) and not subject.is_made:
         print()
         table("", ("slow on GPUs", "why (arXiv:2401.14489)"), awkward)
     if suggested := told(subject.suggestions):
@@ -202,16 +210,19 @@ def _of_a_run(settings: list[str]) -> bool:
 
 
 def _from_folder(folder: Path, settings: list[str]) -> Subject:
-    from zoo.checkpoint.model import read_config
-    from zoo.interop.folder import is_foreign, read_foreign_config
+    from zoo.cli.folder_facts import facts_of_folder
     from zoo.loading import conventions_in, model_folder
     from zoo.training.shipped import load_run
 
     found, path = model_folder(folder), folder / "config.yaml"
-    model = _changed(read_foreign_config(found) if is_foreign(found) else read_config(found), settings)
+    facts = facts_of_folder(found)
+    model = _changed(facts.config, settings)
     is_run = (folder / "checkpoints").is_dir() and path.is_file()
     run = dataclasses.replace(load_run(path).config, model=model) if is_run else None
-    return Subject(str(found), model, run, conventions_in(found).suggestions)
+    suggestions = conventions_in(found).suggestions
+    if model != facts.config:
+        return Subject(f"{found} with {' '.join(settings)}, no longer the model in it", model, run, suggestions)
+    return Subject(str(found), model, run, suggestions, facts.architecture, facts.stored, is_made=True)
 
 
 def _changed(model: str | ModelConfig, settings: list[str]) -> ModelConfig:

@@ -76,6 +76,12 @@ def architecture_of(folder: Path) -> str:
     return _config_in(folder)[0]
 
 
+def said_classes(folder: Path) -> list[str]:
+    """The classes of transformers that a foreign folder's config.json names, as it does of a model that was saved."""
+    classes = _config_in(folder)[1].get("architectures")
+    return [one for one in classes if isinstance(one, str)] if isinstance(classes, list) else []
+
+
 class Opened(NamedTuple):
     """A foreign folder whose files fit its config; of its weights, only the headers have been read.
 
