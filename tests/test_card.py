@@ -81,9 +81,10 @@ def test_nothing_known_is_said_to_be_unknown(tmp_path: Path) -> None:
     assert f"| parameters | {model.model.num_parameters:,} |" in text
 
 
-def test_the_page_opens_what_it_says(tmp_path: Path) -> None:
+def test_the_page_opens_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     zoo.save(pretrained("decoder"), tmp_path / "saved")
     code = (tmp_path / "saved" / "README.md").read_text().split("```python\n")[1].split("```")[0]
-    names: dict[str, object] = {"folder": tmp_path / "saved"}
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
     exec(code, names)  # our own page
     assert isinstance(names["model"], zoo.Pretrained)

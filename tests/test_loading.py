@@ -130,11 +130,17 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="absent is missing"):
         zoo.load(tmp_path / "absent")
     with pytest.raises(
-        CheckpointError, match=r"holds no model: .*model\.safetensors.*model/.*checkpoints/.*found: nothing"
+        CheckpointError, match=r"holds no model: .*model\.safetensors.*model/.*checkpoints/ \(it is empty\)"
     ):
         zoo.load(tmp_path)
     (tmp_path / "notes.txt").write_text("")
-    with pytest.raises(CheckpointError, match=r"found: notes\.txt"):
+    with pytest.raises(CheckpointError, match=r"a run has checkpoints/$"):
+        zoo.load(tmp_path)
+    (tmp_path / "weights.safetensors").write_text("")
+    with pytest.raises(CheckpointError, match=r"found: weights\.safetensors"):
+        zoo.load(tmp_path)
+    (tmp_path / "mine" / "checkpoints").mkdir(parents=True)
+    with pytest.raises(CheckpointError, match=r"it has models in it: mine"):
         zoo.load(tmp_path)
     with pytest.raises(CheckpointError, match="is a file"):
         zoo.load(tmp_path / "notes.txt")

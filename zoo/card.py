@@ -135,7 +135,7 @@ def page(name: str, model: Model, tokenizer: Tokenizer | None, facts: Facts, ope
         _section("Data", _data(facts.get("data", {}))),
         _section("Training", _training(facts.get("training", {}))),
         _section("Evaluation", _figures(facts.get("evaluation", {}))),
-        f"## How to open it\n\n{_how(opened, tokenizer is not None)}",
+        f"## How to open it\n\n{_how(name, opened, tokenizer is not None)}",
     ]
     return "\n".join(part for part in parts if part)
 
@@ -230,11 +230,12 @@ def _figures(evaluation: Mapping[str, Any]) -> dict[str, object]:
     return {**rows, "best validation loss": f"{best['loss']:.4g} (step {best['step']:,})"} if best else rows
 
 
-def _how(opened: Opened, has_tokenizer: bool) -> str:
-    text = f"With zoo:\n\n```python\nimport zoo\n\n{opened.zoo}\n```\n"
+def _how(name: str, opened: Opened, has_tokenizer: bool) -> str:
+    folder = f"folder = {name!r}  # the one that this page lies in"
+    text = f"With zoo:\n\n```python\nimport zoo\n\n{folder}\n{opened.zoo}\n```\n"
     if opened.transformers:
         names = f"{opened.transformers}, AutoTokenizer" if has_tokenizer else opened.transformers
-        lines = [f"model = {opened.transformers}.from_pretrained(folder)"]
+        lines = [folder, f"model = {opened.transformers}.from_pretrained(folder)"]
         lines += ["tokenizer = AutoTokenizer.from_pretrained(folder)"] if has_tokenizer else []
         text += (
             f"\nWith transformers:\n\n```python\nfrom transformers import {names}\n\n" + "\n".join(lines) + "\n```\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from zoo.checkpoint.model import (
     TRAINING_FORMAT,
     USAGE_NAME,
     WEIGHTS_NAME,
+    listed,
     load_model,
     read_card,
 )
@@ -233,12 +235,25 @@ def model_folder(folder: Path, weights: str = "raw", which: str = "newest", cont
         if weights != "raw":
             raise CheckpointError(f"{folder} is a model folder, with one set of weights; give its run, or take 'raw'")
         return folder
-    inside = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
     raise CheckpointError(
         f"{folder} holds no model: a model folder has model.safetensors and config.yaml, or config.json where Hugging "
-        f"Face's libraries wrote it; a training step has model/, a run has checkpoints/ (found: {inside})"
+        f"Face's libraries wrote it; a training step has model/, a run has checkpoints/{_what_is_inside(folder)}"
         f"{other_weights(folder)}"
     )
+
+
+def _what_is_inside(folder: Path) -> str:
+    """The end of an error about a folder that is no model: what could be meant instead, or "" where nothing could."""
+    inside = sorted(folder.iterdir())
+    models = [path.name for path in inside if os.access(path, os.R_OK | os.X_OK) and path.is_dir() and _is_model(path)]
+    if models or not inside:
+        return f"; it has models in it: {listed(models)}" if models else " (it is empty)"
+    files = [path.name for path in inside if path.suffix in (".safetensors", ".gguf", ".pt", ".pth", ".bin", ".ckpt")]
+    return f" (found: {listed(files)})" if files else ""
+
+
+def _is_model(folder: Path) -> bool:
+    return is_foreign(folder) or (folder / "checkpoints").is_dir() or (folder / WEIGHTS_NAME).is_file()
 
 
 def _is_a_size(folder: Path) -> str:

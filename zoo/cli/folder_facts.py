@@ -71,8 +71,9 @@ def _stored_by_us(folder: Path) -> str:
 
 def _words(numbers: Counter[str]) -> str:
     """How many bytes of each type, by safetensors' names of the types and how many numbers there are of each."""
-    types = {code: DTYPES[code] for code in numbers}
+    types = {code: DTYPES[code] for code in numbers if DTYPES[code].is_floating_point}  # others hold no weights
     return ", ".join(
         f"{short_number(count * types[code].itemsize)}B in {str(types[code]).removeprefix('torch.')}"
         for code, count in numbers.most_common()
+        if code in types
     )
