@@ -48,11 +48,11 @@ class Settled(NamedTuple):
     vocabulary: Mapping[str, int]
 
 
-def settled(definition: str, folder: Path) -> Settled:
+def settled(definition: str, content: dict[str, Any], folder: Path) -> Settled:
     """The tokenizer that transformers makes of a tokenizer.json and the files beside it.
 
     Args:
-        definition: the text of tokenizer.json. folder: where it lies.
+        definition: the text of tokenizer.json. content: what it says. folder: where it lies.
 
     Raises:
         DataError: a file is damaged, says what does not open here, or gives an added token another id than its own.
@@ -62,7 +62,6 @@ def settled(definition: str, folder: Path) -> Settled:
     kind = class_of(config, read_object(folder / "config.json"))
     if kind == "llama" and '"ByteLevel"' in definition:
         kind = GENERIC  # Llama 3's, which transformers tells from Llama 2's by this
-    content = json.loads(definition)
     listed = _listed(content)
     changed = rebuilt(content, kind, config)
     with guarded(f"read the tokenizer {folder / 'tokenizer.json'}", DataError):
@@ -78,7 +77,7 @@ def settled(definition: str, folder: Path) -> Settled:
             changed["post_processor"] = json.loads(frame.__getstate__())
         vocabulary = library.get_vocab(with_added_tokens=True)
     # Not as the library writes it, which does not always read back the very float that it wrote.
-    return Settled(definition if changed == content else json.dumps(changed, ensure_ascii=False, indent=1), vocabulary)
+    return Settled(definition if changed == content else json.dumps(changed, ensure_ascii=False), vocabulary)
 
 
 def refuse_settings(config: Settings, folder: Path) -> None:
@@ -108,7 +107,9 @@ def rebuilt(content: dict[str, Any], kind: str, config: Settings) -> dict[str, A
         return dict(content)
     pieces = {"normalizer": parts.normalizer, "pre_tokenizer": parts.pre_tokenizer, "decoder": parts.decoder}
     written = {name: part and json.loads(part.__getstate__()) for name, part in pieces.items()}
-    return {**content, **written, "model": {**model, "type": parts.model, **parts.options}, "added_tokens": []}
+    # What is the same in effect stays as it is written: null, false and "" all mean that there is none.
+    options = {name: value for name, value in parts.options.items() if (model.get(name) or None) != (value or None)}
+    return {**content, **written, "model": {**model, "type": parts.model, **options}, "added_tokens": []}
 
 
 def put_pipeline(library: tokenizers.Tokenizer, kind: str, config: Settings) -> None:
@@ -189,9 +190,8 @@ def add_tokens(
             is_special = content in names
             stated[_number(id, folder)] = AddedToken(content, normalized=not is_special, special=is_special)
         stated |= listed or {}
-    known = library.get_vocab(with_added_tokens=True)
-    taken = {name: TOKENS[kind].get(role) for name, role in NAMES.items()} if kind in TOKENS else {}
-    named = {name: token for name, token in taken.items() if token in known}
+    taken = {name: TOKENS.get(kind, {}).get(role, "") for name, role in NAMES.items()}
+    named = {name: token for name, token in taken.items() if library.token_to_id(token) is not None}
     named |= {name: said[name] for name in NAMES if said.get(name) is not None} | _own_names(said)
     special = [*named.values(), *_extras(said, kind)]
     _add(library, folder, stated, special, {*map(spelling, named.values())})

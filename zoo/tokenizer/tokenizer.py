@@ -295,12 +295,13 @@ class Tokenizer:
             raise DataError(f"no tokenizer in {folder}: it has no {LIBRARY_FILE_NAME}")
         try:
             definition = read_bytes(path).decode()
-            if not isinstance(json.loads(definition), dict):
+            content = json.loads(definition)
+            if not isinstance(content, dict):
                 raise ValueError("it must hold a JSON object")
         except (OSError, ValueError, RecursionError) as error:
             raise DataError(f"cannot read the tokenizer {path}: {error}") from None
         if not (path.parent / FILE_NAME).is_file():
-            definition, known = settled(definition, path.parent)
+            definition, known = settled(definition, content, path.parent)
             return cls(definition, read_special_tokens(path.parent, known))
         with guarded(f"read the tokenizer {path}", DataError):
             known = tokenizers.Tokenizer.from_str(definition).get_vocab(with_added_tokens=True)
