@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,22 +62,24 @@ def settled(definition: str, content: dict[str, Any], folder: Path) -> Settled:
     kind = class_of(config, read_object(folder / "config.json"))
     if kind == "llama" and '"ByteLevel"' in definition:
         kind = GENERIC  # Llama 3's, which transformers tells from Llama 2's by this
-    listed = _listed(content)
-    changed = rebuilt(content, kind, config)
+    changed, listed = rebuilt(content, kind, config), _listed(content)
+    vocabulary = _vocabulary(content)
+    anew = changed.get("added_tokens") != content.get("added_tokens")
+    wanted = wanted_tokens(folder, kind, {**vocabulary, **_ids(listed)}, listed, () if anew else _ids(listed))
     with guarded(f"read the tokenizer {folder / 'tokenizer.json'}", DataError):
-        library = tokenizers.Tokenizer.from_str(
-            definition if changed == content else json.dumps(changed, ensure_ascii=False)
-        )
-        add_tokens(library, folder, kind, listed)
-        if (added := _written(library)) != (content.get("added_tokens") or []):
-            changed["added_tokens"] = added
-        elif added:
-            changed["added_tokens"] = content["added_tokens"]
-        if (frame := _frame(library, kind, config)) is not None:
+        if _has(listed, wanted.tokens, vocabulary, anew):  # nothing to add: no need to make it for that
+            vocabulary |= _ids(listed)
+            changed["added_tokens"] = content.get("added_tokens")
+        else:
+            library = tokenizers.Tokenizer.from_str(json.dumps(changed, ensure_ascii=False))
+            add_tokens(library, folder, wanted)
+            changed["added_tokens"] = _written(library)
+            vocabulary = library.get_vocab(with_added_tokens=True)
+        if (frame := _frame(vocabulary, kind, config)) is not None:
             changed["post_processor"] = json.loads(frame.__getstate__())
-        vocabulary = library.get_vocab(with_added_tokens=True)
     # Not as the library writes it, which does not always read back the very float that it wrote.
-    return Settled(definition if changed == content else json.dumps(changed, ensure_ascii=False), vocabulary)
+    same = changed == {"added_tokens": None, **content}
+    return Settled(definition if same else json.dumps(changed, ensure_ascii=False), vocabulary)
 
 
 def refuse_settings(config: Settings, folder: Path) -> None:
@@ -128,12 +130,12 @@ def _charsmap(normalizer: Any) -> bytes | None:
     return None
 
 
-def _frame(library: tokenizers.Tokenizer, kind: str, config: Settings) -> processors.PostProcessor | None:
+def _frame(known: Mapping[str, int], kind: str, config: Settings) -> processors.PostProcessor | None:
     """The special tokens around a text, of the classes that do not take those of tokenizer.json; None: they do."""
 
     def pair(name: str) -> tuple[str, int]:
         token = spelling(config.get(name)) or TOKENS[kind].get(NAMES[name], "")
-        id = library.token_to_id(token)
+        id = known.get(token)
         if id is None:
             raise DataError(f"the {name} of a {kind} tokenizer is {token!r}, which its vocabulary lacks")
         return token, id
@@ -164,17 +166,33 @@ def _around(
 # --------------------------------------------------------------------------------------------------------- added tokens
 
 
-def add_tokens(
-    library: tokenizers.Tokenizer, folder: Path, kind: str, listed: Mapping[int, AddedToken] | None = None
-) -> None:
-    """Adds the tokens that the files of a folder name, in transformers' order; those that it has stay as they are.
+class Wanted(NamedTuple):
+    """The tokens that the files of a folder ask for.
+
+    Attributes:
+        tokens: in the order in which they get ids, those that a tokenizer has already among them.
+        stated: id → token, of those whose id a file says.
+    """
+
+    tokens: list[AddedToken]
+    stated: Mapping[int, AddedToken]
+
+
+def wanted_tokens(
+    folder: Path,
+    kind: str,
+    known: Mapping[str, int],
+    listed: Mapping[int, AddedToken] | None = None,
+    held: Collection[str] = (),
+) -> Wanted:
+    """The tokens that the files of a folder ask for, in transformers' order.
 
     Args:
-        library: changed in place. folder: of its files. kind: its class (classes.py).
-        listed: those that its tokenizer.json has.
+        folder: of the files. kind: its class (classes.py). known: its vocabulary, token → id.
+        listed: the added tokens of its tokenizer.json. held: added tokens that need no further word to stay.
 
     Raises:
-        DataError: a file is damaged, or a token would get another id than it says.
+        DataError: a file is damaged.
     """
     said = dict(read_object(folder / FOREIGN_CONFIG))
     if said.get("additional_special_tokens") is not None and not said.get("extra_special_tokens"):
@@ -185,44 +203,76 @@ def add_tokens(
             stated[_number(number, folder)] = _token(token, "added_tokens_decoder", folder)
     else:
         said |= read_object(folder / MAP_NAME)
-        names = {*_spellings(said, NAMES), *map(spelling, _extras(said, kind))}
+        spelt = {*_spellings(said, NAMES), *map(spelling, _extras(said, kind))}
         for content, id in read_object(folder / ADDED_NAME).items():
-            is_special = content in names
+            is_special = content in spelt
             stated[_number(id, folder)] = AddedToken(content, normalized=not is_special, special=is_special)
         stated |= listed or {}
     taken = {name: TOKENS.get(kind, {}).get(role, "") for name, role in NAMES.items()}
-    named = {name: token for name, token in taken.items() if library.token_to_id(token) is not None}
+    named = {name: token for name, token in taken.items() if token in known}
     named |= {name: said[name] for name in NAMES if said.get(name) is not None} | _own_names(said)
-    special = [*named.values(), *_extras(said, kind)]
-    _add(library, folder, stated, special, {*map(spelling, named.values())})
-    if kind in PLAIN:
-        library.add_tokens([AddedToken(spelt, special=True) for spelt in map(spelling, special) if spelt])
-
-
-def _add(
-    library: tokenizers.Tokenizer,
-    folder: Path,
-    stated: Mapping[int, AddedToken],
-    others: list[Any],
-    named: set[str | None],
-) -> None:
-    tokens = [token for _, token in sorted(stated.items())]
-    held = {token.content for token in [*library.get_added_tokens_decoder().values(), *tokens]}
-    for other in others:
-        token = _token(other, "special tokens", folder, special=True)
+    special = [_token(one, "special tokens", folder, special=True) for one in [*named.values(), *_extras(said, kind)]]
+    names = {token.content for token in special[: len(named)]}
+    tokens = {token.content: token for _, token in sorted(stated.items())}
+    for token in tokens.values():
+        token.special = token.special or token.content in names
+    for token in special:
         if token.content not in held:
-            held.add(token.content)
-            tokens.append(token)
-    for token in tokens:
-        token.special = token.special or token.content in named
-    library.add_tokens(tokens)
-    for id, token in sorted(stated.items()):
+            tokens.setdefault(token.content, token)
+    if kind in PLAIN:
+        tokens |= {token.content: AddedToken(token.content, special=True) for token in special}
+    return Wanted([*tokens.values()], stated)
+
+
+def add_tokens(library: tokenizers.Tokenizer, folder: Path, wanted: Wanted) -> None:
+    """Adds tokens to a tokenizer, in place; DataError where one would get another id than a file says."""
+    library.add_tokens(wanted.tokens)
+    for id, token in sorted(wanted.stated.items()):
         if library.token_to_id(token.content) != id:
             raise DataError(
                 f"{folder}: the added token {token.content!r} has the id {id} there, but "
                 f"{library.token_to_id(token.content)} would be its own: the vocabulary is not the one that it was "
                 "added to"
             )
+
+
+def _has(listed: Mapping[int, AddedToken], tokens: list[AddedToken], vocabulary: Mapping[str, int], anew: bool) -> bool:
+    """Whether a tokenizer.json already has the tokens, each with its flags and with the id that it would be given.
+
+    Args:
+        listed: its added tokens. tokens: those that are asked for. vocabulary: of its model.
+        anew: whether they are given their ids anew, in the order of `tokens`, and no others stay.
+    """
+    ids, flags = _ids(listed), {token.content: _flags(token) for token in listed.values()}
+    if any(flags.get(token.content) != _flags(token) for token in tokens):
+        return False
+    given = [token.content for token in tokens if token.content not in vocabulary]
+    fits = all(ids[content] == vocabulary.get(content, ids[content]) for content in ids)
+    if not anew:
+        return fits
+    return fits and len(tokens) == len(listed) and [ids[one] for one in given] == [*_next(vocabulary, len(given))]
+
+
+def _next(vocabulary: Mapping[str, int], number: int) -> range:
+    return range(len(vocabulary), len(vocabulary) + number)
+
+
+def _ids(listed: Mapping[int, AddedToken]) -> dict[str, int]:
+    return {token.content: id for id, token in listed.items()}
+
+
+def _flags(token: AddedToken) -> tuple[bool, ...]:
+    return tuple(getattr(token, flag) for flag in FLAGS)
+
+
+def _vocabulary(content: Mapping[str, Any]) -> dict[str, int]:
+    """The vocabulary of the model of a tokenizer.json: token → id; {} where it is in another form."""
+    model = content.get("model")
+    entries = model.get("vocab") if isinstance(model, dict) else None
+    if isinstance(entries, dict):
+        return dict(entries)
+    pieces = entries if isinstance(entries, list) else []
+    return {piece[0]: id for id, piece in enumerate(pieces) if isinstance(piece, list) and piece}
 
 
 def _extras(said: Settings, kind: str) -> list[Any]:

@@ -23,7 +23,7 @@ import tokenizers
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 
 from zoo.errors import DataError, quoted
-from zoo.tokenizer.beside import ADDED_NAME, add_tokens, put_pipeline, refuse_settings
+from zoo.tokenizer.beside import ADDED_NAME, add_tokens, put_pipeline, refuse_settings, wanted_tokens
 from zoo.tokenizer.classes import GENERIC, class_of, stem_of
 from zoo.tokenizer.framing import FRAMES, family_of, frame_of, put_frame
 from zoo.tokenizer.library import guarded
@@ -220,7 +220,9 @@ def _finished(library: tokenizers.Tokenizer, file: Path) -> Tokenizer:
     folder = file.parent
     config, family = _config(folder), _family(folder)
     refuse_settings(config, folder)
-    add_tokens(library, folder, class_of(config, _model_config(folder)))
+    held = {token.content for token in library.get_added_tokens_decoder().values()}
+    known = library.get_vocab(with_added_tokens=True)
+    add_tokens(library, folder, wanted_tokens(folder, class_of(config, _model_config(folder)), known, held=held))
     special = read_special_tokens(folder, library.get_vocab(with_added_tokens=True), older=True)
     found = {token.content for token in library.get_added_tokens_decoder().values()}
     rest = [token for token in special.front if token not in found]
