@@ -302,7 +302,11 @@ class Tokenizer:
             raise DataError(f"cannot read the tokenizer {path}: {error}") from None
         if not (path.parent / FILE_NAME).is_file():
             definition, known = settled(definition, content, path.parent)
-            return cls(definition, read_special_tokens(path.parent, known))
+            special = read_special_tokens(path.parent, known)
+            try:
+                return cls(definition, special)
+            except DataError as error:
+                raise DataError(f"{path}: {error}") from None
         with guarded(f"read the tokenizer {path}", DataError):
             known = tokenizers.Tokenizer.from_str(definition).get_vocab(with_added_tokens=True)
         return cls(definition, read_special_tokens(path.parent, known))
