@@ -49,9 +49,9 @@ def run(
     sees, it and the perplexity are pseudo: compare them with their like.
     The tokenizer is always the model's own. A model folder that belongs to no run needs objectives.…= and data.…= too.
     """
-    from zoo.training.held_out import evaluate
-
     with rows_bar(f"measuring {folder}") as told:
+        from zoo.training.held_out import evaluate  # takes seconds, which the line above is there for
+
         report = evaluate(folder, *(settings or ()), weights=weights, which=which, told=told)
     if json:
         curves = {name: [each._asdict() for each in bins] for name, bins in report.by_position.items()}

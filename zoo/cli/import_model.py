@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -46,7 +47,8 @@ def run(
     from zoo.importing import import_model
     from zoo.interop.suggestions import told
 
-    note(f"reads {source}")
+    if not Path(folder).expanduser().exists():  # else it is refused before anything is read
+        note(f"reads {source}")
     model = import_model(source, folder, unsafe_format=unsafe_format, tokenizer=tokenizer, revision=revision)
     suggested = [one for one in told(model.conventions.suggestions) if one.ours]
     if suggested:
