@@ -1,5 +1,7 @@
 """What was published opens: the config of the best-known model of each architecture, with as many parameters."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -38,9 +40,10 @@ def test_no_padding_token_is_minus_one_in_the_first_llama() -> None:
     assert read_config("llama", {**LLAMA, "pad_token_id": -1}) == read_config("llama", LLAMA)
 
 
-def test_a_field_whose_name_has_a_dot_is_known_whole() -> None:
-    """What stands in `transformers.js_config` is not asked for; `transformers` is another field."""
-    known = {"transformers.js_config": {"dtype": "q4", "kv_cache_dtype": {"fp16": "float16"}}}
+def test_what_only_says_how_a_model_ran_is_left_out() -> None:
+    """A name with a dot is known whole: `transformers` is another field."""
+    known: dict[str, Any] = {"transformers.js_config": {"dtype": "q4", "kv_cache_dtype": {"fp16": "float16"}}}
+    known |= {"_flash_attn_2_enabled": True, "_attn_implementation_internal": None}  # how it was computed
     assert read_config("llama", {**LLAMA, **known}) == read_config("llama", LLAMA)
     with pytest.raises(ConfigError, match=r"^transformers\.other: llama has a field that is not known here"):
         read_config("llama", {**LLAMA, "transformers": {"other": 1}})

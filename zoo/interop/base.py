@@ -209,13 +209,14 @@ ATTENTION_BIASES = tuple(f"attention.{projection}_bias" for projection in ("quer
 
 # fmt: off
 BOOKKEEPING = frozenset({
-    "_attn_implementation", "_attn_implementation_autoset", "_name_or_path", "_num_labels", "architectures",
-    "attn_implementation", "bos_token_id", "chunk_size_feed_forward", "custom_pipelines", "decoder_start_token_id",
-    "dtype", "eos_token_id", "eos_token_ids", "finetuning_task", "gradient_checkpointing", "initializer_factor",
-    "initializer_range", "language", "name", "output_attentions", "output_hidden_states", "output_past", "return_dict",
-    "sbert_ce_default_activation_function", "sentence_transformers", "sep_token_id", "task_specific_params",
-    "tf_legacy_loss", "tokenizer_class", "torch_dtype", "torchscript", "total_flos", "transformers.js_config",
-    "transformers_version", "unsloth_fixed", "unsloth_version", "use_bfloat16", "use_cache",
+    "_attn_implementation", "_attn_implementation_autoset", "_attn_implementation_internal", "_commit_hash",
+    "_flash_attn_2_enabled", "_name_or_path", "_num_labels", "architectures", "attn_implementation", "bos_token_id",
+    "chunk_size_feed_forward", "custom_pipelines", "decoder_start_token_id", "dtype", "eos_token_id", "eos_token_ids",
+    "finetuning_task", "gradient_checkpointing", "initializer_factor", "initializer_range", "language", "name",
+    "output_attentions", "output_hidden_states", "output_past", "return_dict", "sbert_ce_default_activation_function",
+    "sentence_transformers", "sep_token_id", "task_specific_params", "tf_legacy_loss", "tokenizer_class", "torch_dtype",
+    "torchscript", "total_flos", "transformers.js_config", "transformers_version", "unsloth_fixed", "unsloth_version",
+    "use_bfloat16", "use_cache",
 })
 GENERATION = frozenset({
     "bad_words_ids", "begin_suppress_tokens", "diversity_penalty", "do_sample", "early_stopping",
