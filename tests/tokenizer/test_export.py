@@ -71,6 +71,8 @@ def test_settings_that_change_no_id_are_carried() -> None:
     for named, side in (("LlamaTokenizerFast", {"padding_side": "left"}), ("BertTokenizer", {})):
         assert carried_settings({"tokenizer_class": named}, {}, Path("x")) == side
         assert carried_settings({"tokenizer_class": named, **said}, {}, Path("x"))["padding_side"] == "left"
+    plain = {"padding_side": "right", "truncation_side": "right", "clean_up_tokenization_spaces": False}
+    assert carried_settings({"tokenizer_class": "LlamaTokenizer", **plain}, {}, Path("x")) == {}
     with pytest.raises(DataError, match=r"x: padding_side must be 'left' or 'right', not 'up'"):
         carried_settings({"padding_side": "up"}, {}, Path("x"))
 

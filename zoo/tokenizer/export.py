@@ -39,6 +39,8 @@ CARRIED = (
     "model_max_length",
 )
 """Fields of a foreign tokenizer_config.json that change what transformers does with a tokenizer and none of its ids."""
+TAKEN = {**dict.fromkeys(SIDES, "right"), **dict.fromkeys(CARRIED[2:4], False)}
+"""What the class of an export takes where these are not said; it is not carried."""
 
 
 def carried_settings(
@@ -59,7 +61,7 @@ def carried_settings(
             raise DataError(f"{place}: {name} must be 'left' or 'right', not {quoted(said[name])}")
     if class_of(tokenizer_config, model_config) in LEFT:  # the export's own class pads on the right
         said.setdefault("padding_side", "left")
-    return said
+    return {name: value for name, value in said.items() if TAKEN.get(name) != value}
 
 
 def write_for_transformers(
