@@ -23,6 +23,7 @@ from zoo.checkpoint.disk import read_json, read_json_object
 from zoo.errors import CheckpointError
 from zoo.interop.folder import CONFIG_NAME
 from zoo.interop.shards import plain_file
+from zoo.tokenizer.export import NO_LENGTH
 
 MAX_BYTES = 16 << 20
 MODULES_NAME = "modules.json"
@@ -54,8 +55,6 @@ PLAIN_READING: Mapping[str, Any] = {
     "transformer_task": "feature-extraction",
 }
 """Settings of how a text is read whose other values would change its vector → the value that means what we do."""
-NO_LENGTH = int(1e20)
-"""From here on a `model_max_length` is what transformers writes where nothing limits a text."""
 
 
 def read_sentence_transformers(folder: Path) -> dict[str, Any]:

@@ -42,11 +42,14 @@ CARRIED = (
 TAKEN = {**dict.fromkeys(SIDES, "right"), **dict.fromkeys(CARRIED[2:4], False)}
 """What the class of an export takes where these are not said; it is not carried."""
 
+NO_LENGTH = int(1e20)
+"""From here on a `model_max_length` is what transformers writes where nothing limits a text."""
+
 
 def carried_settings(
     tokenizer_config: Mapping[str, Any], model_config: Mapping[str, Any], place: Path
 ) -> dict[str, Any]:
-    """What a foreign folder says of its tokenizer that nothing here does and an export says again.
+    """What a foreign folder says of its tokenizer that nothing here does and an export says again, defaults left out.
 
     Args:
         tokenizer_config, model_config: the content of tokenizer_config.json and config.json, {} where there is none.
@@ -55,7 +58,10 @@ def carried_settings(
     Raises:
         DataError: a side is neither "left" nor "right".
     """
-    said = {name: tokenizer_config[name] for name in CARRIED if tokenizer_config.get(name) is not None}
+    said = {name: tokenizer_config[name] for name in CARRIED if tokenizer_config.get(name) not in (None, False)}
+    length = said.get("model_max_length")
+    if isinstance(length, (int, float)) and length >= NO_LENGTH:
+        del said["model_max_length"]
     for name in SIDES:
         if said.get(name, "left") not in ("left", "right"):
             raise DataError(f"{place}: {name} must be 'left' or 'right', not {quoted(said[name])}")
