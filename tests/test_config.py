@@ -21,6 +21,7 @@ from zoo.config import (
 from zoo.config_text import read_overrides
 from zoo.errors import ConfigError
 from zoo.models import ModelConfig
+from zoo.models.create import create_model
 from zoo.registry import Choice
 
 
@@ -327,13 +328,25 @@ def test_mistakes(settings: dict[str, Any], message: str) -> None:
 
 
 def test_all_mistakes_of_a_config_are_told_at_once() -> None:
-    """Unknown keys, what is missing and what stands in groups together; then values; then what does not go together."""
+    """Unknown keys, what is missing, what stands in groups, and values; then what does not go together."""
     with pytest.raises(ConfigError) as caught:
         load({"wheel": 3, "spare": {"kind": "steam", "presure": 1}, "colour": 2, "wheels": 0}, named=False)
     keys = [error.key for error in (caught.value, *caught.value.others)]
-    assert keys == ["wheel", "colour", "name", "spare.presure"]
+    assert keys == ["wheel", "colour", "name", "spare.presure", "wheels"]
     with pytest.raises(ConfigError, match=r"^3 settings are wrong:\n  wheels: 0 .*;\n  speed: .*;\n  open: "):
         load({"wheels": 0, "speed": "fast", "open": 1})
+
+
+def test_all_entries_of_groups_are_told_at_once() -> None:
+    wrong = {
+        "attention": {"window": -1, "foo": 3},
+        "heads": {"a": {"kind": "b"}, "language_model": {"kind": "language_model", "tied": 1, "x": 2}},
+    }
+    with pytest.raises(ConfigError) as caught:
+        create_model({"kind": "decoder", "vocab_size": 9, "dim": -3, **wrong})
+    keys = {error.key for error in (caught.value, *caught.value.others)}
+    assert keys >= {"dim", "attention.window", "attention.foo", "heads.a.kind", "heads.language_model.tied"}
+    assert "heads.language_model.x" in keys
 
 
 def test_there_are_enough_mistakes() -> None:

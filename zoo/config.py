@@ -16,7 +16,7 @@ import functools
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from zoo.errors import Collected, ConfigError, quoted
@@ -56,11 +56,7 @@ class Config:
 
     def __post_init__(self) -> None:
         wrong = Collected()
-        for field in dataclasses.fields(self):
-            try:
-                check_value(_types_of(type(self))[field.name], getattr(self, field.name), field.metadata)
-            except ConfigError as error:
-                wrong.take(error.under(field.name))
+        _check_fields(type(self), vars(self), wrong)
         wrong.raise_any()
         self.validate()
 
@@ -184,10 +180,10 @@ def _build(schema: Any, value: Any) -> Any:
             if not isinstance(name, str):
                 raise ConfigError(f"key {quoted(name)} must be a word; quote it: {{{quoted(str(name))}: …}}")
         # null takes an entry out
-        return {name: build(arguments[1], child, str(name)) for name, child in value.items() if child is not None}
+        return _build_each([(name, arguments[1], child) for name, child in value.items() if child is not None])
     if origin is tuple and isinstance(value, list | tuple):
         pairs = zip(entry_types(arguments, len(value)), value, strict=False)
-        built = tuple(build(kind, child, str(index)) for index, (kind, child) in enumerate(pairs))
+        built = tuple(_build_each([(str(index), *pair) for index, pair in enumerate(pairs)]).values())
         return built + tuple(value[len(built) :])
     if isinstance(schema, type) and issubclass(schema, Config):
         return value if isinstance(value, schema) else _build_config(schema, value)
@@ -201,7 +197,7 @@ def _build_config(schema: type[Config], value: Any) -> Config:
         try:
             return _build_config(schema, {"kind": value})
         except ConfigError as error:  # a bare word was written, so there is no `kind` to point at
-            raise ConfigError(error.reason, "" if error.key == "kind" else error.key) from None
+            raise error.renamed(lambda key: "" if key == "kind" else key) from None
     if not isinstance(value, dict):
         before = renamed(schema, "kind" if isinstance(value, str) else value, value)
         if before is not None:
@@ -235,8 +231,33 @@ def _build_config(schema: type[Config], value: Any) -> Config:
                 built[name] = build(kinds[name], _over_default(field, value[name]), name)
             except ConfigError as error:
                 wrong.take(error)
-    wrong.raise_any()
+    if wrong.errors:
+        _check_fields(schema, built, wrong)
+        wrong.raise_any()
     return schema(**built)
+
+
+def _check_fields(schema: type[Config], values: Mapping[str, Any], wrong: Collected) -> None:
+    """Type and range of the fields that have values."""
+    kinds = _types_of(schema)
+    for field in dataclasses.fields(schema):
+        if field.name in values:
+            try:
+                check_value(kinds[field.name], values[field.name], field.metadata)
+            except ConfigError as error:
+                wrong.take(error.under(field.name))
+
+
+def _build_each(entries: Iterable[tuple[str, Any, Any]]) -> dict[str, Any]:
+    """What becomes of (name, type, plain value) by name; raises ConfigError with all that is wrong."""
+    wrong, built = Collected(), {}
+    for name, kind, child in entries:
+        try:
+            built[name] = build(kind, child, name)
+        except ConfigError as error:
+            wrong.take(error)
+    wrong.raise_any()
+    return built
 
 
 def _over_default(field: dataclasses.Field[Any], value: Any) -> Any:

@@ -66,15 +66,15 @@ class Collected:
     """What is wrong with several settings, to be raised together."""
 
     def __init__(self) -> None:
-        self._errors: list[ConfigError] = []
+        self.errors: list[ConfigError] = []
 
     def add(self, reason: str, key: str) -> None:
         """One more: arguments as for ConfigError."""
-        self._errors.append(ConfigError(reason, key))
+        self.errors.append(ConfigError(reason, key))
 
     def take(self, error: ConfigError) -> None:
         """All that an error says."""
-        self._errors += [ConfigError(error.reason, error.key), *error.others]
+        self.errors += [ConfigError(error.reason, error.key), *error.others]
 
     @contextlib.contextmanager
     def taken(self) -> Iterator[None]:
@@ -86,8 +86,8 @@ class Collected:
 
     def raise_any(self) -> None:
         """Raises one ConfigError with all that is wrong, if anything is."""
-        if self._errors:
-            first, *others = self._errors
+        if self.errors:
+            first, *others = self.errors
             raise ConfigError(first.reason, first.key, others) from None
 
 

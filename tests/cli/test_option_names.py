@@ -23,6 +23,8 @@ NAMES = {"num_beams": "--num-beams", "which": "--which", "stop": "--stop", "max_
         ("write stop=[1, 2], num_beams.", "write --stop [1, 2], --num-beams."),
         ("trainer.num_beams, runs/num_beams/x, num_beams.py, my_num_beams", None),
         ("--num-beams 'num_beams'", None),
+        ("no blank in 'a num_beams b' with num_beams", "no blank in 'a num_beams b' with --num-beams"),
+        ("no text (fields: 'max_new_tokens', \"num_beams\")", None),
     ],
 )
 def test_options_in_a_sentence(words: str, typed: str | None) -> None:
@@ -43,6 +45,7 @@ def test_every_option_of_a_verb_has_its_name() -> None:
     [
         (ConfigError("0 goes with stop='a'", "temperature"), ConfigError("0 goes with --stop a", "--temperature")),
         (ConfigError("is wrong", "model.dim"), ConfigError("is wrong", "model.dim")),
+        (ConfigError("is wrong", "stop.1"), ConfigError("is wrong", "--stop[1]")),
         (
             ConfigError("is wrong", "stop", [ConfigError("is stop='a'", "temperature")]),
             ConfigError("is wrong", "--stop", [ConfigError("is --stop a", "--temperature")]),

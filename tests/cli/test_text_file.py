@@ -42,7 +42,7 @@ def test_text_on_stdin_that_looks_like_json_is_told_what_to_do(monkeypatch: pyte
     [
         ("a.txt", "\n \n", "has no line with a text"),
         ("a.txt", "one", r"for a and b it must be \.jsonl"),
-        ("a.jsonl", '{"a": "x"}', r"line 1: no text in field 'b' \(fields: a\)"),
+        ("a.jsonl", '{"a": "x"}', r"line 1: no text in field 'b' \(fields: 'a'\)"),
         ("a.jsonl", '{"a": "x", "b": "y"}\n{"a"', "line 2: no JSON"),
         ("a.jsonl", "[]", "a JSON object is wanted"),
         ("a.jsonl", '\n{"a": "x", "b": 3}', "line 2: field 'b' is 3, not a text"),

@@ -46,7 +46,7 @@ def test_an_unknown_option_is_told(name: str, message: str) -> None:
             {"top_k": 3, "top_p": 0.5, "seed": 2, "length_penalty": 2.0, "best_of": 2, "stop": ""},
             ["top_k", "top_p", "seed", "length_penalty", "best_of", "stop"],
         ),
-        ({"cache": {"kind": "static", "length": 0, "size": 3}, "top_k": 3}, ["cache.size"]),
+        ({"cache": {"kind": "static", "length": 0, "size": 3}, "top_k": 3}, ["cache.size", "cache.length"]),
     ],
 )
 def test_all_that_is_wrong_is_told_at_once(options: dict[str, Any], keys: list[str]) -> None:

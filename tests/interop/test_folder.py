@@ -80,6 +80,17 @@ def test_types_stay_or_are_changed(model: Model, tmp_path: Path) -> None:
     assert {tensor.dtype for tensor in load_foreign(folder, dtype=torch.float32).parameters()} == {torch.float32}
 
 
+@pytest.mark.parametrize("said", ["float99", 7, ["float32"]])
+def test_a_type_that_is_none_is_refused(said: Any, model: Model, tmp_path: Path) -> None:
+    folder = write_foreign(tmp_path / "foreign", model)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "dtype": said}))
+    with pytest.raises(CheckpointError, match="which is no type of weights; write one of"):
+        load_foreign(folder)
+    (folder / "config.json").write_text(json.dumps({**config, "dtype": "torch.float32"}))
+    load_foreign(folder)
+
+
 @pytest.mark.parametrize("field", ["dtype", "torch_dtype"])
 def test_another_type_than_the_config_says_is_told(field: str, model: Model, tmp_path: Path) -> None:
     """transformers' from_pretrained turns the weights into what config.json says."""

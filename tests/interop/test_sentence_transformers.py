@@ -99,6 +99,11 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
     modules = [{"type": "Pooling", "path": "1_Pooling"}]
     with pytest.raises(CheckpointError, match="damaged"):
         conventions(tmp_path, modules_json=modules, **{"1_Pooling__config_json": "[]"})
+    with pytest.raises(CheckpointError, match="is no list of the model's parts"):
+        conventions(tmp_path, modules_json={"a": 1})
+    none = {"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": False}
+    with pytest.raises(CheckpointError, match="asks for no pooling at all"):
+        conventions(tmp_path, modules_json=modules, **{"1_Pooling__config_json": none})
 
 
 # -------------------------------------------------------------------------------------------------------------- writing

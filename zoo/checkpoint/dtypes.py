@@ -41,7 +41,7 @@ def one_type(stored: Mapping[str, torch.dtype], said: torch.dtype | None, where:
     warnings.warn(
         f"{where}: its weights are stored in several types ({counts}; {type_name(rarest)} is for example "
         f"{names[rarest][0]}), which cannot compute together; all are turned into {type_name(wanted)}, {reason}. "
-        "zoo.load(…, dtype=…) takes another",
+        "ask for another by dtype",
         stacklevel=2,
     )
     return wanted

@@ -51,16 +51,20 @@ def told_as_typed(run: Callable[..., None]) -> Callable[..., None]:
 
 def _config_error(error: ConfigError, names: Mapping[str, str]) -> ConfigError:
     others = [_config_error(other, names) for other in error.others]
-    return ConfigError(as_typed(error.reason, names), names.get(error.key, error.key), others)
+    name, *entry = error.key.split(".")
+    key = names[name] + "".join(f"[{part}]" for part in entry) if name in names else error.key
+    return ConfigError(as_typed(error.reason, names), key, others)
 
 
 def as_typed(words: str, names: Mapping[str, str]) -> str:
     """A sentence with options as they are typed: `which='best'` → `--which best`, `num_beams` → `--num-beams`.
 
-    A name that is a word of English too is only an option where a value is behind it.
+    A name that is a word of English too is only an option where a value is behind it. What is quoted is the user's.
     """
     for name, option in names.items():
         words = re.sub(rf"(?<![\w./'\"-]){name}=(?:'([^']*)'|\"([^\"]*)\"|(?=[\w\[-]))", rf"{option} \1\2", words)
         if "_" in name:
-            words = re.sub(rf"(?<![\w./'\"=-]){name}(?![\w/'\"=]|\.\w)", option, words)
+            parts = re.split(r"""('[^']*'|"[^"]*")""", words)  # at odd places what is quoted
+            parts[::2] = [re.sub(rf"(?<![\w./=-]){name}(?![\w/=]|\.\w)", option, part) for part in parts[::2]]
+            words = "".join(parts)
     return words

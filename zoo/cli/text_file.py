@@ -144,7 +144,7 @@ def _record(file: str, number: int, line: str, fields: tuple[str, ...]) -> dict[
         if field in content and not isinstance(content[field], str):
             raise DataError(f"{file}, line {number}: field {field!r} is {quoted(content[field])}, not a text")
         if field not in content:
-            known = ", ".join(map(str, content)) or "none"
+            known = ", ".join(map(quoted, content)) or "none"
             raise DataError(f"{file}, line {number}: no text in field {field!r} (fields: {known})")
     return {field: content[field] for field in fields}
 

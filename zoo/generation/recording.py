@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from zoo.generation.replay import IN_PLACE, Operation, calls, calls_as_they_were
+from zoo.generation.replay import IN_PLACE, Operation, calls, calls_as_they_were, has_tensor
 from zoo.nn.watched import recording
 
 PURE = frozenset(
@@ -108,7 +108,7 @@ class Recorder(TorchFunctionMode):
         if name in IN_PLACE or (name in PURE and (is_tensor or _is_all_tensors(result))):
             self._take_down(function, name, args, kwargs or {}, result)
         else:
-            self._refused = _has_tensor([*args, *(kwargs or {}).values()]) or _has_tensor(result)
+            self._refused = has_tensor([*args, *(kwargs or {}).values()]) or has_tensor(result)
         return result
 
     def is_whole(self, output: Tensor) -> bool:
@@ -138,7 +138,7 @@ class Recorder(TorchFunctionMode):
         constants: dict[str, Any] = {}
         names: list[str] = []
         for key, value in kwargs.items():
-            if _has_tensor(value):
+            if has_tensor(value):
                 names.append(key)
                 registers.append(self._argument(value))
             else:
@@ -168,7 +168,7 @@ class Recorder(TorchFunctionMode):
         known = self._known.get(id(value))  # what is known is alive, so that nothing else has its id
         if known is not None:
             return known
-        if type(value) in (tuple, list) and _has_tensor(value):
+        if type(value) in (tuple, list) and has_tensor(value):
             registers, result = tuple(map(self._argument, value)), self._new(None)
             together = _tuple if isinstance(value, tuple) else _list  # an index with a list means another thing
             self._operations.append(Operation(together, registers, result=result))
@@ -208,7 +208,7 @@ def _has_three(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
 
 
 def _has_no_tensor(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-    return not _has_tensor([*args, *kwargs.values()])
+    return not has_tensor([*args, *kwargs.values()])
 
 
 def _has_one_tensor(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
@@ -234,10 +234,6 @@ def _is_all_tensors(value: Any) -> bool:
 
 def _layout(tensor: Tensor) -> tuple[Any, ...]:
     return tensor.shape, tensor.stride(), tensor.dtype
-
-
-def _has_tensor(value: Any) -> bool:
-    return isinstance(value, Tensor) or (isinstance(value, (tuple, list)) and any(map(_has_tensor, value)))
 
 
 def _is_plain(value: Any) -> bool:

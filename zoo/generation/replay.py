@@ -188,7 +188,7 @@ class _Plan:
         """Whether a result is made of constants alone and nothing writes over it."""
         memory = _memory(result)
         is_written = operation.writes_over or memory in self._written or memory == self._handed_out
-        return memory is not None and not is_written and not any(map(_has_tensor, arguments))
+        return memory is not None and not is_written and not any(map(has_tensor, arguments))
 
 
 def _with_vectors(operations: Iterable[Operation], registers: list[Any]) -> Iterator[Operation]:
@@ -250,11 +250,12 @@ def _is_view(operation: Operation, result: Any, arguments: Sequence[Any]) -> boo
     memory = _memory(result)
     if memory is None or operation.writes_over:
         return False
-    return memory == _memory(arguments[0]) and not any(map(_has_tensor, arguments[1:]))
+    return memory == _memory(arguments[0]) and not any(map(has_tensor, arguments[1:]))
 
 
-def _has_tensor(value: Any) -> bool:
-    return isinstance(value, Tensor) or (isinstance(value, (tuple, list)) and any(map(_has_tensor, value)))
+def has_tensor(value: Any) -> bool:
+    """Whether a value is a tensor, or holds one."""
+    return isinstance(value, Tensor) or (isinstance(value, (tuple, list)) and any(map(has_tensor, value)))
 
 
 def _by_name(function: Any, names: tuple[str, ...], *arguments: Any) -> Any:

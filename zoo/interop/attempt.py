@@ -286,7 +286,8 @@ def _to_theirs(field: Field, path: str, value: Any) -> Any:
     for theirs, ours in field.values.items():
         if {**value, **ours} == value if isinstance(ours, dict) else ours == value:
             return theirs
-    raise ConfigError(f"{value!r} has no foreign {field.name}; it must be one of {[*field.values.values()]}", path)
+    legal = dict.fromkeys(map(repr, field.values.values()))
+    raise ConfigError(f"{value!r} has no foreign {field.name}; it must be one of {', '.join(legal)}", path)
 
 
 def _get(flat: Mapped, path: str) -> Any:

@@ -24,7 +24,7 @@ from zoo.checkpoint.dtypes import one_type, type_name
 from zoo.checkpoint.model import listed, put, weights_of
 from zoo.checkpoint.pages import let_go
 from zoo.checkpoint.tensors import DTYPES, open_tensors, usable_device
-from zoo.errors import CheckpointError, ConfigError
+from zoo.errors import CheckpointError, ConfigError, quoted
 from zoo.interop.base import ARCHITECTURES
 from zoo.interop.configs import read_config
 from zoo.interop.shards import check_files, check_places, plain_file, read_index, refuse_shards
@@ -171,9 +171,16 @@ NamedTensor = tuple[list[str], Tensor]
 
 
 def said_type(config: Mapping[str, Any]) -> torch.dtype | None:
-    """The type that a config.json says of the weights, if it says one."""
+    """The type that a config.json says of the weights, if it says one; raises CheckpointError where it is none."""
     said = config.get("dtype") or config.get("torch_dtype")
-    return TYPE_NAMES.get(said) if isinstance(said, str) else None
+    if said is None:
+        return None
+    name = said.removeprefix("torch.") if isinstance(said, str) else said
+    if not isinstance(name, str) or name not in TYPE_NAMES:
+        raise CheckpointError(
+            f"{CONFIG_NAME}: dtype is {quoted(said)}, which is no type of weights; write one of {', '.join(TYPE_NAMES)}"
+        )
+    return TYPE_NAMES[name]
 
 
 def open_foreign(folder: Path) -> Opened:

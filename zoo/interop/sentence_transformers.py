@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.checkpoint.disk import read_json, read_json_object
-from zoo.errors import CheckpointError
+from zoo.errors import CheckpointError, quoted
 from zoo.interop.folder import CONFIG_NAME
 from zoo.interop.shards import plain_file
 from zoo.tokenizer.export import NO_LENGTH
@@ -65,15 +65,20 @@ def read_sentence_transformers(folder: Path) -> dict[str, Any]:
     """
     path = folder / MODULES_NAME
     modules = read_json(plain_file(folder, MODULES_NAME), MAX_BYTES) if path.is_file() else None
-    if not isinstance(modules, list):
+    if modules is None:
         return {}
+    if not isinstance(modules, list):
+        raise CheckpointError(f"{path}: {quoted(modules)} is no list of the model's parts; take another copy of it")
     found = [module for module in modules if isinstance(module, Mapping)]
     kinds = [str(module.get("type")).rpartition(".")[2] for module in found]
     pooling: dict[str, Any] = {}
     for kind, module in zip(kinds, found, strict=True):
         if kind == "Pooling":
             pooling = _module_config(folder, module.get("path"))
-    names = [POOLINGS.get(mode, mode) for mode in _modes(pooling)]
+    modes = _modes(pooling)
+    if not modes and any(name.startswith("pooling_mode") for name in pooling):
+        raise CheckpointError(f"{folder}: its Pooling asks for no pooling at all; set one of its pooling_mode fields")
+    names = [POOLINGS.get(mode, mode) for mode in modes]
     names += [kind for kind in kinds if kind not in PLAIN_MODULES]
     prompt = _default_prompt(folder)
     if prompt and pooling.get("include_prompt") is False:
