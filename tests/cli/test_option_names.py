@@ -23,6 +23,7 @@ NAMES = {"num_beams": "--num-beams", "which": "--which", "stop": "--stop", "max_
         ("write stop=[1, 2], num_beams.", "write --stop [1, 2], --num-beams."),
         ("trainer.num_beams, runs/num_beams/x, num_beams.py, my_num_beams", None),
         ("--num-beams 'num_beams'", None),
+        ("the model's num_beams and the row's", "the model's --num-beams and the row's"),
         ("no blank in 'a num_beams b' with num_beams", "no blank in 'a num_beams b' with --num-beams"),
         ("no text (fields: 'max_new_tokens', \"num_beams\")", None),
     ],

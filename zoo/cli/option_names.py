@@ -64,7 +64,7 @@ def as_typed(words: str, names: Mapping[str, str]) -> str:
     for name, option in names.items():
         words = re.sub(rf"(?<![\w./'\"-]){name}=(?:'([^']*)'|\"([^\"]*)\"|(?=[\w\[-]))", rf"{option} \1\2", words)
         if "_" in name:
-            parts = re.split(r"""('[^']*'|"[^"]*")""", words)  # at odd places what is quoted
+            parts = re.split(r"""((?<!\w)'[^']*'|"[^"]*")""", words)  # at odd places what is quoted
             parts[::2] = [re.sub(rf"(?<![\w./=-]){name}(?![\w/=]|\.\w)", option, part) for part in parts[::2]]
             words = "".join(parts)
     return words

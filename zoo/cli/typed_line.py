@@ -12,7 +12,6 @@ from zoo.errors import DataError
 CONTROL = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|O.)?"  # a key that was not understood, as an arrow, with all that stands for it
     r"|[\x00-\x08\x0b-\x1f\x7f-\x9f]"  # of C0, DEL and C1 all but the tab and the line break
-    r"|[\ud800-\udfff]"  # bytes that are no UTF-8, as Python hands them on
 )
 
 
@@ -30,9 +29,13 @@ def typed_line() -> str:
         sys.stderr.write("> ")  # stdout is somebody else's to read
         sys.stderr.flush()
     try:
-        return without_control(input("> " if waits and sys.stdout.isatty() else ""))
+        line = input("> " if waits and sys.stdout.isatty() else "")
+        line.encode()  # Python hands bytes that are no UTF-8 on as lone surrogates, or raises, as the locale has it
+        return without_control(line)
     except UnicodeDecodeError as error:
         raise DataError(f"stdin is not valid UTF-8 (byte 0x{error.object[error.start]:02x})") from None
+    except UnicodeEncodeError as error:
+        raise DataError(f"stdin is not valid UTF-8 (byte 0x{ord(line[error.start]) & 0xFF:02x})") from None
     except EOFError:
         if waits:
             note("")  # the shell's prompt gets a line of its own
