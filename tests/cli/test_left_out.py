@@ -48,6 +48,16 @@ def test_none_that_can_be_taken_is_an_error(capsys: pytest.CaptureFixture[str]) 
         taken(Texts(["long"]), False)
 
 
+def test_lines_that_could_not_be_read_are_left_out_first(capsys: pytest.CaptureFixture[str]) -> None:
+    texts = Texts(["{", "a", "long"], "a.jsonl", [1, 3, 4], {0: "no JSON"})
+    assert taken(texts, True) == Taken(["A"], [1], {0: "no JSON", 2: "is long"})
+    assert capsys.readouterr().err == (
+        "note: left out a.jsonl, line 1: no JSON\nnote: left out a.jsonl, line 4: is long\n"
+    )
+    with pytest.raises(DataError, match="none of 1 texts can be taken"):
+        taken(Texts(["{"], "a.jsonl", [1], {0: "no JSON"}), True)
+
+
 @pytest.mark.parametrize("verb", ["score", "generate", "fill"])
 def test_a_line_that_is_too_long_does_not_stop_the_others(
     workshop: Workshop, command: Command, tmp_path: Path, verb: str

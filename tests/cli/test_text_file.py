@@ -54,6 +54,21 @@ def test_mistakes_name_the_line(name: str, content: str, message: str, tmp_path:
         read_records(str(tmp_path / name), "a", "b")
 
 
+def test_all_lines_without_a_text_are_told_or_kept_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"a": "x"}\n{"b": 1}\n\n{"a"\n', encoding="utf-8")
+    told = (
+        r"^2 texts cannot be taken:\n  .*a\.jsonl, line 2: no text in field 'a' \(fields: 'b'\);\n  .*line 4: no JSON"
+    )
+    with pytest.raises(DataError, match=told):
+        read_records(str(path), "a")
+    texts = texts_from(None, str(path), "a", "prompt", skip=True)
+    assert texts == ["x", '{"b": 1}', '{"a"']
+    assert texts.unread.keys() == {1, 2}
+    assert texts.place(2) == {"line": 4}
+    assert texts.unread[1] == "no text in field 'a' (fields: 'b')"
+
+
 def test_bytes_that_are_no_text_and_absent_files(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"\xff\xfe")
     for name, told in (

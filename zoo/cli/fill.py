@@ -51,7 +51,7 @@ def run(
     --output, a line of JSON for each text: text, filled, and for each blank its candidates with their probabilities.
     """
     check_folder(folder)
-    texts = texts_from(text, file, field, "text")
+    texts = texts_from(text, file, field, "text", skip=skip_invalid)
     check_output(output)
     model = open_model(folder, which, weights, device, dtype)
     taken = take(texts, skip_invalid, _filling(model, texts, top))  # before a file is made: a wrong text leaves none

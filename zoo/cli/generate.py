@@ -87,7 +87,7 @@ def run(
     among those that are not left out.
     """
     check_folder(folder)
-    prompts = texts_from(prompt, file, field, "prompt")
+    prompts = texts_from(prompt, file, field, "prompt", skip=skip_invalid)
     check_output(output)
     given = options.given_options(context, DECODING)
     options.check_options(given, max_new_tokens)

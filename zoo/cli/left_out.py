@@ -18,8 +18,9 @@ SkipInvalid = Annotated[
     bool,
     typer.Option(
         "--skip-invalid",
-        help="leave out texts that the model cannot take, such as too long ones: each is told on stderr and gets a "
-        "line with its error in --output, and the exit status is 0 if any is left; else none is worked on",
+        help="leave out texts that the model cannot take, such as too long ones, and lines without one: each is told "
+        "on stderr and gets a line with its error in --output, and the exit status is 0 if any is left; else none is "
+        "worked on",
     ),
 ]
 
@@ -50,6 +51,13 @@ def take(texts: Texts, skip: bool, work: Callable[[Sequence[int]], Found]) -> Ta
         DataError, ConfigError: some cannot be taken and are not to be left out, or none can.
     """
     left_out: dict[int, str] = {}
+
+    def leave_out(number: int, reason: str) -> None:
+        left_out[number] = reason
+        note(f"note: left out {texts.called(number)}: {reason}")
+
+    for number, reason in texts.unread.items():
+        leave_out(number, reason)
     while len(left_out) < len(texts):
         numbers = [number for number in range(len(texts)) if number not in left_out]
         with contextlib.nullcontext() if skip else texts.telling():
@@ -59,7 +67,5 @@ def take(texts: Texts, skip: bool, work: Callable[[Sequence[int]], Found]) -> Ta
                 if not skip:
                     raise
                 for one in (error, *error.others):
-                    number = numbers[one.number or 0]
-                    left_out[number] = one.reason
-                    note(f"note: left out {texts.called(number)}: {one.reason}")
+                    leave_out(numbers[one.number or 0], one.reason)
     raise DataError(f"none of {len(texts)} texts can be taken")

@@ -56,7 +56,7 @@ def run(
     log-probability of every token.
     """
     check_folder(folder)
-    texts, behind = _texts(text, continuation, file, field, continuation_field)
+    texts, behind = _texts(text, continuation, file, field, continuation_field, skip=skip_invalid)
     check_output(output)
     model = open_model(folder, which, weights, device, dtype)
     if model.config.kind == "encoder_decoder" and behind is None:
@@ -109,6 +109,8 @@ def _texts(
     file: str | None,
     field: str | None,
     continuation_field: str | None,
+    *,
+    skip: bool,
 ) -> tuple[Texts, list[str] | None]:
     """What is read, and what is scored behind it; None: what is read is scored."""
     if continuation_field is not None:
@@ -119,10 +121,9 @@ def _texts(
                 "continuation_field",
             )
         field = field or "text"
-        records = read_records(file, field, continuation_field)
-        texts = Texts([record[field] for record in records], file, [record.line for record in records])
-        return texts, [record[continuation_field] for record in records]
-    texts = texts_from(text, file, field, "text")
+        records = read_records(file, field, continuation_field, skip=skip)
+        return Texts.of(records, field, file), [record[continuation_field] for record in records]
+    texts = texts_from(text, file, field, "text", skip=skip)
     return texts, None if continuation is None else [continuation] * len(texts)
 
 

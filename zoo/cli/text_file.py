@@ -6,8 +6,9 @@ import contextlib
 import json
 import math
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Annotated, Any
 
 import typer
@@ -41,11 +42,13 @@ class Record(dict[str, str]):
     Args:
         fields: the texts.
         line: where they stand in the file, from 1.
+        unread: why the line has no texts, where it has none; the fields are then the whole line.
     """
 
-    def __init__(self, fields: dict[str, str], line: int) -> None:
+    def __init__(self, fields: dict[str, str], line: int, unread: str = "") -> None:
         super().__init__(fields)
         self.line = line
+        self.unread = unread
 
 
 class Texts(list[str]):
@@ -55,11 +58,25 @@ class Texts(list[str]):
         texts: they.
         file: its name; None: the command line.
         lines: of the file, one for each text.
+        unread: why a line could not be read, by its number; it stands where its text would.
     """
 
-    def __init__(self, texts: Iterable[str], file: str | None = None, lines: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        texts: Iterable[str],
+        file: str | None = None,
+        lines: Sequence[int] = (),
+        unread: Mapping[int, str] = MappingProxyType({}),
+    ) -> None:
         super().__init__(texts)
         self._file, self._lines = file, lines
+        self.unread = unread
+
+    @classmethod
+    def of(cls, records: Sequence[Record], field: str, file: str) -> Texts:
+        """The texts that these records of a file have in a field."""
+        unread = {number: record.unread for number, record in enumerate(records) if record.unread}
+        return cls([record[field] for record in records], file, [record.line for record in records], unread)
 
     def place(self, number: int) -> dict[str, int]:
         """What the record of an answer says about where its text stands: its line in a file."""
@@ -94,7 +111,7 @@ class Texts(list[str]):
             raise (DataError if self._lines else ConfigError)(message) from None
 
 
-def read_records(file: str, *fields: str, named: bool = False) -> list[Record]:
+def read_records(file: str, *fields: str, named: bool = False, skip: bool = False) -> list[Record]:
     """The texts of a file.
 
     Args:
@@ -102,9 +119,10 @@ def read_records(file: str, *fields: str, named: bool = False) -> list[Record]:
             the first line is an object.
         fields: names of the fields with texts; a line of text has the first only.
         named: whether somebody asked for the first by its name, which lines of text do not have.
+        skip: whether a line without these fields is a record that says so, instead of an error.
 
     Raises:
-        DataError: the file cannot be read, has no line, or a line lacks a field.
+        DataError: the file cannot be read, has no line, or lines lack a field, all of which are told.
     """
     try:
         text = sys.stdin.read() if file == "-" else Path(file).expanduser().read_text(encoding="utf-8")
@@ -127,38 +145,50 @@ def read_records(file: str, *fields: str, named: bool = False) -> list[Record]:
                 f"{fields[0]!r} names a field of .jsonl, and {file} has a text a line; leave it out", "field"
             )
         return [Record({fields[0]: line.rstrip("\r")}, number) for number, line in lines]
-    return [Record(_record(file, number, line, fields), number) for number, line in lines]
+    records = [_record(file, number, line, fields) for number, line in lines]
+    told = [f"{file}, line {record.line}: {record.unread}" for record in records if record.unread]
+    if told and not skip:
+        raise DataError(told[0] if len(told) == 1 else listed(NO_TEXTS, told))
+    return records
 
 
-def _record(file: str, number: int, line: str, fields: tuple[str, ...]) -> dict[str, str]:
+def _record(file: str, number: int, line: str, fields: tuple[str, ...]) -> Record:
+    try:
+        return Record(_fields(file, line, fields), number)
+    except DataError as error:
+        return Record(dict.fromkeys(fields, line), number, unread=str(error))
+
+
+def _fields(file: str, line: str, fields: tuple[str, ...]) -> dict[str, str]:
+    """The texts of a line of JSON; raises DataError where it lacks one."""
     try:
         content = json.loads(line)
     except (ValueError, RecursionError) as error:
         text = (
             "" if file != "-" else "; stdin is JSON where its first line begins with {, else write it into a .txt file"
         )
-        raise DataError(f"{file}, line {number}: no JSON ({error}){text}") from None
+        raise DataError(f"no JSON ({error}){text}") from None
     if not isinstance(content, dict):
-        raise DataError(f'{file}, line {number}: a JSON object is wanted, {{"{fields[0]}": "…"}}')
+        raise DataError(f'a JSON object is wanted, {{"{fields[0]}": "…"}}')
     for field in fields:
         if field in content and not isinstance(content[field], str):
-            raise DataError(f"{file}, line {number}: field {field!r} is {quoted(content[field])}, not a text")
+            raise DataError(f"field {field!r} is {quoted(content[field])}, not a text")
         if field not in content:
             known = ", ".join(map(quoted, content)) or "none"
-            raise DataError(f"{file}, line {number}: no text in field {field!r} (fields: {known})")
+            raise DataError(f"no text in field {field!r} (fields: {known})")
     return {field: content[field] for field in fields}
 
 
-def texts_from(texts: list[str] | None, file: str | None, field: str | None, noun: str) -> Texts:
+def texts_from(texts: list[str] | None, file: str | None, field: str | None, noun: str, *, skip: bool = False) -> Texts:
     """The texts of the command line, or of the file; raises ConfigError where both are given, or neither.
 
-    The field of a .jsonl is called as `noun`, unless `field` says its name.
+    The field of a .jsonl is called as `noun`, unless `field` says its name; `skip` is that of `read_records`.
     """
     if texts and file is not None:
         raise ConfigError(f"{file!r} beside a {noun} on the command line; give one of the two", "file")
     if file is not None:
-        records = read_records(file, field or noun, named=field is not None)
-        return Texts([record[field or noun] for record in records], file, [record.line for record in records])
+        records = read_records(file, field or noun, named=field is not None, skip=skip)
+        return Texts.of(records, field or noun, file)
     if field is not None:
         raise ConfigError(f"{field!r} names a field of a --file, of which there is none; leave it out", "field")
     if not texts:
