@@ -1,7 +1,9 @@
 """A copy of the log for Weights & Biases that can neither block nor end a run.
 
 Everything happens in a thread of its own: starting, sending, finishing. The run only puts rows into a queue. Without a
-key the log is kept offline in the run folder. Whatever fails is said once, and the run goes on.
+key the log is kept offline in the run folder. Whatever fails is said once, and the run goes on. The run's own thread
+says it: Python's filters of warnings belong to all threads, and what another one says is lost where Lightning or torch
+holds warnings back for a moment.
 
 metrics.csv is what holds. Each time a run begins or goes on, all its rows are lined up, and those are sent that lie
 behind what is there already: on the server, or, offline, in the folders of earlier starts (`wandb_files.py`). Runs are
@@ -53,11 +55,13 @@ class WandbLog:
             "dir": str(folder),
             "config": settings,
         }
+        self._trouble = ""
         self._thread = threading.Thread(target=self._work, name="wandb", daemon=True)
         self._thread.start()
 
     def write(self, row: dict[str, float]) -> None:
         """Queues one row; never waits."""
+        self._say_trouble()
         self._rows.put(as_written(row))
 
     def close(self) -> None:
@@ -66,6 +70,12 @@ class WandbLog:
         self._thread.join(FINISH_SECONDS)
         if self._thread.is_alive():
             warnings.warn("wandb did not finish in time; metrics.csv has everything", stacklevel=2)
+        self._say_trouble()
+
+    def _say_trouble(self) -> None:
+        if self._trouble:
+            trouble, self._trouble = self._trouble, ""
+            warnings.warn(f"{trouble}; metrics.csv goes on", stacklevel=3)
 
     def _work(self) -> None:
         try:
@@ -83,11 +93,9 @@ class WandbLog:
             if run.offline:
                 remember(self._folder, there)  # its file may not have them all yet: another process writes it
         except ImportError:
-            warnings.warn(
-                "wandb is not installed (pip install 'transformer-zoo[wandb]'); metrics.csv goes on", stacklevel=2
-            )
+            self._trouble = "wandb is not installed (pip install 'transformer-zoo[wandb]')"
         except Exception as error:  # whatever a logger does must not end a run
-            warnings.warn(f"wandb stopped ({error}); metrics.csv goes on", stacklevel=2)
+            self._trouble = f"wandb stopped ({error})"
 
     def _last_step(self, run: Any) -> int:
         """The last step that wandb has a row of: the server, or the folders of a run that is kept offline."""
