@@ -23,10 +23,12 @@ SEED = 20260101
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 
 if importlib.util.find_spec("hypothesis"):
-    from hypothesis import settings
+    from hypothesis import HealthCheck, settings
 
-    # The same examples on each run and each machine: a failure in CI is a failure here. No deadline, CI machines stall.
-    settings.register_profile("zoo", derandomize=True, deadline=None, max_examples=50)
+    # The same examples on each run and each machine: a failure in CI is a failure here. No deadline, and no complaint
+    # about a slow start: CI machines stall.
+    stalls = [HealthCheck.too_slow]
+    settings.register_profile("zoo", derandomize=True, deadline=None, max_examples=50, suppress_health_check=stalls)
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "zoo"))
 
 

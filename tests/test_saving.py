@@ -344,7 +344,8 @@ def test_vectors_of_texts_are_the_same_again(tmp_path: Path) -> None:
             warnings.simplefilter("always")
             found, expected = zoo.load(tmp_path / folder).embed(TEXTS), model.embed(TEXTS)
         assert torch.allclose(found, expected, atol=1e-6) == (folder != "plain")
-        assert len(heard) == (1 if folder == "plain" else 2)  # of texts that are longer
+        told = [one for one in heard if one.category is UserWarning]  # others may be of what is cleared away
+        assert len(told) == (1 if folder == "plain" else 2)  # of texts that are longer
 
 
 def test_a_way_to_make_vectors_that_is_not_known_here_is_told(tmp_path: Path) -> None:

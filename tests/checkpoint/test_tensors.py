@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from hypothesis import strategies
+from hypothesis import HealthCheck, strategies
 
 from zoo.checkpoint import disk
 from zoo.checkpoint.tensors import DTYPES, MAX_DEPTH, load_tensors, load_tree, save_tensors, save_tree
@@ -101,7 +101,7 @@ trees = strategies.recursive(
 
 
 @hypothesis.given(tree=trees)
-@hypothesis.settings(suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture], max_examples=60)
+@hypothesis.settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=60)
 def test_any_tree_of_plain_values_comes_back(tree: Any, tmp_path: Path) -> None:
     assert same(again(tree, tmp_path), tree)
 

@@ -114,7 +114,7 @@ def test_stopped_by_a_signal_and_continued(workshop: Workshop) -> None:
         assert process.stderr is not None
         begun = next(line for line in process.stderr if line.startswith("stopped "))
         process.send_signal(number)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
         assert (process.returncode, out) == (status, ""), begun + err
         last = err.splitlines()[-1]
         assert "the same command continues" in last

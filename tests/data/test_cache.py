@@ -143,11 +143,21 @@ def test_a_whole_folder_in_a_read_only_cache_is_found(tmp_path: Path, monkeypatc
 
 
 def test_who_waits_for_another_process_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    worker = multiprocessing.get_context("fork").Process(target=_find, args=(tmp_path / "x", True))
+    """The other process builds until it is said."""
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            (tmp_path / "said").touch()
+
+    worker = multiprocessing.get_context("fork").Process(target=find_or_build, args=(tmp_path / "x", "thing", _waiting))
     worker.start()
-    while not list(tmp_path.glob("built-by-*")):
-        time.sleep(0.005)
-    find_or_build(tmp_path / "x", "thing", build_never)
+    _wait_for(tmp_path / "begun")
+    listener = Listener()
+    logging.getLogger(cache.__name__).addHandler(listener)
+    try:
+        find_or_build(tmp_path / "x", "thing", build_never)
+    finally:
+        logging.getLogger(cache.__name__).removeHandler(listener)
     worker.join()
     assert "another process is making the thing" in caplog.text
 
@@ -158,21 +168,34 @@ def test_an_unwritable_cache_is_said_with_what_to_do(tmp_path: Path) -> None:
         find_or_build(tmp_path / "file" / "x", "thing", build)
 
 
+def _wait_for(path: Path) -> None:
+    end = time.monotonic() + 300
+    while not path.exists():
+        assert time.monotonic() < end, f"no {path.name}"
+        time.sleep(0.005)
+
+
+def _waiting(folder: Path) -> None:
+    (folder.parent / "begun").touch()
+    _wait_for(folder.parent / "said")
+    build(folder)
+
+
 def _slow(folder: Path) -> None:
     (folder / "a.bin").write_bytes(b"half")
-    (folder.parent / "begun").write_text(str(os.getpid()))
-    time.sleep(60)
+    (folder.parent / "begun").touch()
+    time.sleep(600)
 
 
 def test_a_kill_leaves_no_folder_and_the_next_build_tidies_up(tmp_path: Path) -> None:
     code = "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); import test_cache as t\n"
     code += "t.find_or_build(Path(sys.argv[2]), 'thing', t._slow)"
     victim = subprocess.Popen([sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path / "x")])
-    deadline = time.monotonic() + 30
-    while not (tmp_path / "begun").exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    victim.send_signal(signal.SIGKILL)
-    victim.wait()
+    try:
+        _wait_for(tmp_path / "begun")
+    finally:
+        victim.send_signal(signal.SIGKILL)
+        victim.wait()
     assert list(tmp_path.glob(".x.building-*"))
     assert not (tmp_path / "x").exists()
     check_folder(find_or_build(tmp_path / "x", "thing", build), "thing")

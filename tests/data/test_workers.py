@@ -40,7 +40,7 @@ def test_results_come_in_order_and_equal_those_of_one_batch_alone(num_workers: i
         for mine, theirs in zip(one, other, strict=True):
             assert np.array_equal(mine, theirs)
             assert mine.dtype == theirs.dtype
-    assert children() == before
+    assert children() <= before  # others, of tests before this one, may end meanwhile
 
 
 @pytest.mark.parametrize("limit, most", [(1 << 23, 5), (1, 3)])
@@ -68,7 +68,7 @@ def test_a_process_that_dies_is_said_and_the_others_end() -> None:
         os.kill(int(process), signal.SIGKILL)
     with pytest.raises(BuildStopped, match=r"killed by signal 9; .*memory.*goes on .*data\.num_workers"):
         list(results)
-    assert children() == before
+    assert children() <= before
 
 
 def test_a_process_that_cannot_start_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,21 +85,25 @@ def test_an_error_of_the_reader_passes_and_leaves_no_process() -> None:
     before = children()
     with pytest.raises(KeyboardInterrupt):
         list(encoded(ENCODER, broken(), 2))
-    assert children() == before
+    assert children() <= before
 
 
 def test_processes_end_when_the_one_that_started_them_is_killed() -> None:
     born, report = os.pipe()
     parent = os.fork()
     if not parent:
-        mine = children()
-        results = encoded(ENCODER, kept(1_000), 1)
-        next(results)
-        os.write(report, " ".join(children() - mine).encode())
-        os.kill(os.getpid(), signal.SIGKILL)
+        try:
+            mine = children()
+            results = encoded(ENCODER, kept(1_000), 1)
+            next(results)
+            os.write(report, " ".join(children() - mine).encode())
+        finally:
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.close(report)
     os.waitpid(parent, 0)
     (worker,) = os.read(born, 100).decode().split()
-    deadline = time.monotonic() + 20
+    os.close(born)
+    deadline = time.monotonic() + 300
     while _is_running(int(worker)):
         assert time.monotonic() < deadline
         time.sleep(0.02)

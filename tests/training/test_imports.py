@@ -205,7 +205,7 @@ def test_worker_that_is_started_anew_imports_first(tmp_path: Path) -> None:
     answers = context.Queue()
     process = context.Process(target=length_of_a_step, args=(dataset, answers))
     process.start()
-    assert answers.get(timeout=120) == dataset[0].num_tokens
+    assert answers.get(timeout=300) == dataset[0].num_tokens
     process.join()
     assert process.exitcode == 0
 

@@ -17,7 +17,8 @@ def test_row_of_a_machine_without_a_device() -> None:
 def test_process_takes_what_it_takes() -> None:
     before = memory_row(torch.device("cpu"))["memory/process"]
     held = torch.ones(64 << 20, dtype=torch.uint8)
-    assert memory_row(torch.device("cpu"))["memory/process"] - before > 0.9 * held.numel()
+    # half: a system that is short of memory may take pages of this process away meanwhile
+    assert memory_row(torch.device("cpu"))["memory/process"] - before > 0.5 * held.numel()
 
 
 def test_devices_with_memory_of_their_own_have_a_column() -> None:

@@ -1,5 +1,6 @@
 """The most that a device can do, which utilization is measured against."""
 
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -12,18 +13,21 @@ from zoo.training.peak import peak_flops
 CPU = torch.device("cpu")
 
 
-def test_measured_peak_is_not_below_what_a_product_reaches() -> None:
-    """A slower product cannot beat the best of several; within a factor, other loads on the machine included."""
-    import time
+def test_measured_peak_is_not_below_what_a_product_reaches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A middling product cannot beat the best of several, within a factor.
 
-    best = peak_flops(CPU, torch.float32, size=256, repeats=20)
-    left = torch.ones(256, 256)
-    times = []
-    for _ in range(20):
-        start = time.perf_counter()
-        torch.mm(left, left)
-        times.append(time.perf_counter() - start)
-    assert best > 0.5 * 2 * 256**3 / sorted(times)[10]
+    What other loads take of the machine is in neither: the clock is this thread's (tests compute in one), and both are
+    measured by turns.
+    """
+    monkeypatch.setattr(peak, "time", SimpleNamespace(perf_counter=time.thread_time))
+    left, best, times = torch.ones(256, 256), 0.0, []
+    for _ in range(10):
+        best = max(best, peak_flops(CPU, torch.float32, size=256, repeats=5))
+        for _ in range(5):
+            start = time.thread_time()
+            torch.mm(left, left)
+            times.append(time.thread_time() - start)
+    assert best > 0.5 * 2 * 256**3 / sorted(times)[25]
 
 
 def test_best_of_several_products_counts(monkeypatch: pytest.MonkeyPatch) -> None:

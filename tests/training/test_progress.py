@@ -1,9 +1,9 @@
 """What a person sees while a run trains."""
 
 import io
+import itertools
 import re
 import sys
-import time
 from types import SimpleNamespace
 
 import pytest
@@ -28,15 +28,12 @@ def test_bar_on_a_terminal_and_lines_elsewhere(terminal: bool, kind: type, monke
 
 
 def test_bar_has_loss_speed_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    buffer = io.StringIO()
-    original = rich_console.Console
-    monkeypatch.setattr(
-        rich_console, "Console", lambda stderr: original(file=buffer, force_terminal=True, width=140, stderr=False)
-    )
+    buffer, options = io.StringIO(), {"force_terminal": True, "width": 140, "stderr": False}
+    original, clock = rich_console.Console, itertools.count(0, 0.01).__next__
+    monkeypatch.setattr(rich_console, "Console", lambda stderr: original(file=buffer, get_time=clock, **options))
     shown = BarProgress("gpt-nano", 0, Budget("steps", 100))
     shown.update(10, ROW)
     shown.update(20, {})  # words stay until there are new ones
-    time.sleep(0.01)
     shown.say("a [word] above the bar")
     shown.close()
     screen = COLOURS.sub("", buffer.getvalue())

@@ -66,9 +66,23 @@ def test_script_on_two_ranks_trains_what_one_rank_trains(tmp_path: Path) -> None
     assert len(built) == 3, built  # the text, once for each vocabulary
 
 
+HELD = """
+import os, sys
+
+from tests.training.processes import hold_at_step
+from zoo.cli.main import main
+
+if os.environ.get("LOCAL_RANK", "0") == "0":
+    hold_at_step(40)
+sys.exit(main())
+"""
+"""The command, whose first rank waits in a step for the signal; the other waits for the first."""
+
+
 def stop(arguments: tuple[object, ...], folder: Path) -> None:
     """SIGTERM to the first rank alone: both stop in the same step, and the status is the signal's."""
-    process = Command((*arguments, "--folder", "run"), folder)
+    (folder / "held.py").write_text(HELD, encoding="utf-8")
+    process = Command((*arguments, "--folder", "run"), folder, ("held.py",))
     wait_until_it_trains(process)
     os.kill(process.pid, signal.SIGTERM)
     assert process.wait() == 128 + signal.SIGTERM, process.output.read_text()
