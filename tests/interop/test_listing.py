@@ -1,5 +1,7 @@
 """What opens is listed whole, from the tables."""
 
+import re
+
 from tests.source_tree import ROOT
 from zoo.heads import HeadConfig
 from zoo.interop import ARCHITECTURES
@@ -21,3 +23,10 @@ def test_every_architecture_with_all_that_it_has() -> None:
 def test_papers_are_those_that_the_tables_name() -> None:
     for row in architectures():
         assert row.paper in (ROOT / "zoo" / "interop" / f"{row.name}.py").read_text(encoding="utf-8").split('"""')[1]
+
+
+def test_they_are_dated_by_the_month_in_which_they_were_described() -> None:
+    for _, table in ARCHITECTURES.items():
+        assert re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", table.described)
+        if number := re.fullmatch(r"arXiv:(\d\d)(\d\d)\.\d{5}", table.paper):
+            assert table.described == f"20{number[1]}-{number[2]}"

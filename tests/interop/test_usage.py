@@ -10,6 +10,7 @@ import transformers
 from zoo.errors import CheckpointError
 from zoo.generation.chat import ChatTemplate
 from zoo.generation.conventions import Conventions
+from zoo.interop import ARCHITECTURES
 from zoo.interop.usage import read_usage
 
 
@@ -99,10 +100,17 @@ def test_what_the_maker_suggests_is_kept(tmp_path: Path) -> None:
 def test_what_the_first_files_leave_to_their_classes(tmp_path: Path) -> None:
     config = {"is_encoder_decoder": True, "bos_token_id": 3, "force_bos_token_to_be_generated": True}
     found = conventions(tmp_path, config_json={"model_type": "bart", **config})
-    assert (found.prefix, found.last) == ((3,), (2,))
-    assert transformers.BartConfig().forced_eos_token_id == 2
+    assert (found.prefix, found.last, found.stop) == ((3,), (2,), (2,))
     assert conventions(tmp_path, config_json={"model_type": "marian", **config}).last == (0,)
-    assert transformers.MarianConfig().forced_eos_token_id == 0
+    told = conventions(tmp_path, config_json={"model_type": "bart", "eos_token_id": 5, "forced_eos_token_id": None})
+    assert (told.last, told.stop) == ((), (5,))
+
+
+@pytest.mark.parametrize("name", [name for name, table in ARCHITECTURES.items() if table.generation_defaults])
+def test_defaults_are_those_of_the_foreign_class(name: str) -> None:
+    theirs = transformers.AutoConfig.for_model(name)
+    defaults = ARCHITECTURES[name].generation_defaults
+    assert {field: getattr(theirs, field) for field in defaults} == defaults
 
 
 def test_templates_wherever_they_stand(tmp_path: Path) -> None:

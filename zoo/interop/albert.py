@@ -75,6 +75,7 @@ ALBERT = Architecture(
     name="albert",
     opens="ALBERT 1 and 2",
     paper="arXiv:1909.11942",
+    described="2019-09",
     classes={
         "AlbertForPreTraining": ("language_model", "next_sentence"),
         "AlbertForMaskedLM": ("language_model",),

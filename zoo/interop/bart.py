@@ -134,6 +134,7 @@ BART = Architecture(
     name="bart",
     opens="BART",
     paper="arXiv:1910.13461",
+    described="2019-10",
     classes={
         "BartForConditionalGeneration": ("language_model",),
         "BartForSequenceClassification": ("sequence_classification",),
@@ -179,5 +180,6 @@ BART = Architecture(
     modernize=modernize,
     prefix="model",
     refused={"BartForCausalLM": "it is a decoder without its encoder"},
+    generation_defaults={"eos_token_id": 2, "forced_eos_token_id": 2},
 )
 ARCHITECTURES.add(BART.name, BART)

@@ -124,6 +124,7 @@ class Architecture:
         name: what its config calls it (`model_type`).
         opens: the published models whose files it opens, by the names that people know.
         paper: where it was described.
+        described: when: the year and the month ("2019-02"). Of several that take a model, the first is written.
         classes: foreign classes and which of our heads each has; the first is meant where a config names none.
         constant: settings of ours that hold for every model of it; its `heads` are those that any class has.
         fields: what is read from its config, one by one.
@@ -144,11 +145,14 @@ class Architecture:
         renamed: classes by the names that older files have for them, and today's names.
         refused: classes that do not open although transformers has them, and why.
         modernize: brings spellings of older versions into today's, and drops fields that repeat others.
+        generation_defaults: ids that its files leave to its config class in transformers, though generation or a
+            classifier reads them: field → what is meant where config.json has none.
     """
 
     name: str
     opens: str
     paper: str
+    described: str
     classes: Mapping[str, tuple[str, ...]]
     constant: Mapped
     fields: tuple[Field, ...]
@@ -165,6 +169,7 @@ class Architecture:
     renamed: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
     modernize: Callable[[Mapped], Mapped] = current
+    generation_defaults: Mapping[str, int] = field(default_factory=dict)
 
 
 def fields_of_heads(table: Architecture) -> frozenset[str]:

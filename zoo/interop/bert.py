@@ -64,6 +64,7 @@ BERT = Architecture(
     name="bert",
     opens="BERT, and sentence encoders made of it",
     paper="arXiv:1810.04805",
+    described="2018-10",
     classes={
         "BertForPreTraining": ("language_model", "next_sentence"),
         "BertForMaskedLM": ("language_model",),

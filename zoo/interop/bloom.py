@@ -61,6 +61,7 @@ BLOOM = Architecture(
     name="bloom",
     opens="BLOOM, BLOOMZ",
     paper="arXiv:2211.05100",
+    described="2022-11",
     classes={
         "BloomForCausalLM": ("language_model",),
         "BloomForSequenceClassification": ("sequence_classification",),

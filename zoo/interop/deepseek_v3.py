@@ -198,6 +198,7 @@ DEEPSEEK_V3 = Architecture(
     name="deepseek_v3",
     opens="DeepSeek-V3, DeepSeek-R1",
     paper="arXiv:2412.19437",
+    described="2024-12",
     classes={
         "DeepseekV3ForCausalLM": ("language_model",),
         "DeepseekV3ForSequenceClassification": ("sequence_classification",),

@@ -51,6 +51,7 @@ DISTILBERT = Architecture(
     name="distilbert",
     opens="DistilBERT",
     paper="arXiv:1910.01108",
+    described="2019-10",
     classes={
         "DistilBertForMaskedLM": ("language_model",),
         "DistilBertForSequenceClassification": ("sequence_classification",),

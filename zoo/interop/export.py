@@ -52,8 +52,8 @@ def find_architecture(config: ModelConfig, asked: str | None = None, preferred: 
         if found.obstacles:
             raise found.refusal()
         return found
-    # Numbers of arXiv begin with the year and the month: T5 comes before mT5, Llama before what repeats it.
-    names = sorted(ARCHITECTURES, key=lambda name: (name != preferred, ARCHITECTURES[name].paper))
+    # T5 comes before mT5, Llama before what repeats it.
+    names = sorted(ARCHITECTURES, key=lambda name: (name != preferred, ARCHITECTURES[name].described))
     tried = sorted(
         (attempt(name, config) for name in names),
         key=lambda one: (any(error.key == "kind" for error in one.obstacles), len(one.obstacles), len(one.changes)),

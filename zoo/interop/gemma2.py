@@ -76,6 +76,7 @@ GEMMA2 = Architecture(
     name="gemma2",
     opens="Gemma 2",
     paper="arXiv:2408.00118",
+    described="2024-08",
     classes={
         "Gemma2ForCausalLM": ("language_model",),
         "Gemma2ForSequenceClassification": ("sequence_classification",),

@@ -56,6 +56,7 @@ GPT2 = Architecture(
     name="gpt2",
     opens="GPT-2, DistilGPT-2",
     paper="Radford et al. 2019",
+    described="2019-02",
     classes={
         "GPT2LMHeadModel": ("language_model",),
         "GPT2ForSequenceClassification": ("sequence_classification",),

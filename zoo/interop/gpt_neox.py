@@ -87,6 +87,7 @@ GPT_NEOX = Architecture(
     name="gpt_neox",
     opens="GPT-NeoX, Pythia",
     paper="arXiv:2204.06745",
+    described="2022-04",
     classes={
         "GPTNeoXForCausalLM": ("language_model",),
         "GPTNeoXForSequenceClassification": ("sequence_classification",),

@@ -86,6 +86,7 @@ LLAMA = Architecture(
     name="llama",
     opens="Llama, Llama 2, Llama 3 to 3.3, and others in their shape",
     paper="arXiv:2302.13971",
+    described="2023-02",
     classes={
         "LlamaForCausalLM": ("language_model",),
         "LlamaForSequenceClassification": ("sequence_classification",),

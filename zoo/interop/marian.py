@@ -25,6 +25,7 @@ MARIAN = Architecture(
     name="marian",
     opens="OPUS-MT",
     paper="arXiv:1804.00344",
+    described="2018-04",
     classes={"MarianMTModel": ("language_model",), "MarianModel": ()},
     constant={**BOTH, "positions": {"kind": "sinusoidal", "layout": "half"}},
     fields=(
@@ -55,5 +56,6 @@ MARIAN = Architecture(
     ignored=("model.encoder.embed_positions.weight", "model.decoder.embed_positions.weight"),
     modernize=modernize,
     prefix="model",
+    generation_defaults={"forced_eos_token_id": 0},
 )
 ARCHITECTURES.add(MARIAN.name, MARIAN)

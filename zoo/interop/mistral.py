@@ -31,6 +31,7 @@ MISTRAL = Architecture(
     name="mistral",
     opens="Mistral 7B, Zephyr",
     paper="arXiv:2310.06825",
+    described="2023-10",
     classes={
         "MistralForCausalLM": ("language_model",),
         "MistralForSequenceClassification": ("sequence_classification",),

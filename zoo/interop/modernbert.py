@@ -116,6 +116,7 @@ MODERNBERT = Architecture(
     name="modernbert",
     opens="ModernBERT",
     paper="arXiv:2412.13663",
+    described="2024-12",
     classes={
         "ModernBertForMaskedLM": ("language_model",),
         "ModernBertForSequenceClassification": ("sequence_classification",),

@@ -19,6 +19,7 @@ MT5 = Architecture(
     name="mt5",
     opens="mT5",
     paper="arXiv:2010.11934",
+    described="2020-10",
     classes={name.replace("T5", "MT5"): heads for name, heads in T5.classes.items()},
     constant=T5.constant,
     fields=variant(
@@ -41,5 +42,6 @@ MT5 = Architecture(
     output="lm_head",
     modernize=modernize,
     refused={name.replace("T5", "MT5"): reason for name, reason in T5.refused.items()},
+    generation_defaults=T5.generation_defaults,
 )
 ARCHITECTURES.add(MT5.name, MT5)

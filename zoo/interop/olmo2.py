@@ -37,6 +37,7 @@ OLMO2 = Architecture(
     name="olmo2",
     opens="OLMo 2",
     paper="arXiv:2501.00656",
+    described="2025-01",
     classes={
         "Olmo2ForCausalLM": ("language_model",),
         "Olmo2ForSequenceClassification": ("sequence_classification",),

@@ -15,6 +15,7 @@ QWEN2 = Architecture(
     name="qwen2",
     opens="Qwen2, Qwen2.5",
     paper="arXiv:2407.10671",
+    described="2024-07",
     classes={
         "Qwen2ForCausalLM": ("language_model",),
         "Qwen2ForSequenceClassification": ("sequence_classification",),

@@ -54,6 +54,7 @@ QWEN3 = Architecture(
     name="qwen3",
     opens="Qwen3 without experts",
     paper="arXiv:2505.09388",
+    described="2025-05",
     classes={
         "Qwen3ForCausalLM": ("language_model",),
         "Qwen3ForSequenceClassification": ("sequence_classification",),

@@ -78,6 +78,7 @@ ROBERTA = Architecture(
     name="roberta",
     opens="RoBERTa",
     paper="arXiv:1907.11692",
+    described="2019-07",
     classes={
         "RobertaForMaskedLM": ("language_model",),
         "RobertaForSequenceClassification": ("sequence_classification",),

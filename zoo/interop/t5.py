@@ -102,6 +102,7 @@ T5 = Architecture(
     name="t5",
     opens="T5, T5 v1.1, Flan-T5",
     paper="arXiv:1910.10683",
+    described="2019-10",
     classes={
         "T5ForConditionalGeneration": ("language_model",),
         "T5ForSequenceClassification": ("sequence_classification",),
@@ -164,5 +165,6 @@ T5 = Architecture(
     renamed={"T5WithLMHeadModel": "T5ForConditionalGeneration"},
     modernize=modernize,
     refused={"T5EncoderModel": ENCODER_ALONE, "T5ForTokenClassification": ENCODER_ALONE},
+    generation_defaults={"eos_token_id": 1},
 )
 ARCHITECTURES.add(T5.name, T5)

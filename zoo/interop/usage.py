@@ -19,7 +19,7 @@ from typing import Any
 
 from zoo.checkpoint.disk import read_json_object
 from zoo.errors import CheckpointError
-from zoo.interop.base import ARCHITECTURES, fields_of_heads
+from zoo.interop.base import ARCHITECTURES, Architecture, fields_of_heads
 from zoo.interop.folder import CONFIG_NAME, GENERATION_NAME
 from zoo.interop.sentence_transformers import read_sentence_transformers
 from zoo.interop.shards import plain_file
@@ -28,10 +28,6 @@ from zoo.tokenizer.export import carried_settings
 from zoo.tokenizer.special_tokens import FOREIGN_CONFIG
 
 MAX_BYTES = 16 << 20
-FORCED_END = {"bart": 2, "marian": 0}
-"""forced_eos_token_id where neither file has it, as transformers' config classes say."""
-ENDS = {"bart": 2, "mt5": 1, "t5": 1}
-"""eos_token_id where config.json has none, of the architectures whose classifiers read the place of that token."""
 CARRIED: Mapping[str, tuple[str, ...]] = {
     CONFIG_NAME: (
         *("bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id", "cls_token_id", "decoder_start_token_id"),
@@ -87,8 +83,8 @@ def _ends(folder: Path) -> dict[str, Any]:
     if suggestions:
         usage["suggestions"] = suggestions
     files = {CONFIG_NAME: config, GENERATION_NAME: generation}
-    if config.get("model_type") in ENDS:
-        config.setdefault("eos_token_id", ENDS[config["model_type"]])
+    if "eos_token_id" in (defaults := _defaults(config)):  # whose place a classifier may read
+        config.setdefault("eos_token_id", defaults["eos_token_id"])
     if there := {name: said for name, said in files.items() if (folder / name).is_file()}:
         usage["carried"] = _carried(there)
     return usage
@@ -111,25 +107,33 @@ def _start(forced: Mapping[str, Any], config: Mapping[str, Any], folder: Path) -
 
 def _carried(files: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Of each file what nothing here reads and `zoo.export` writes again; null is kept, since it is not a default."""
-    kind = files.get(CONFIG_NAME, {}).get("model_type")
-    of_heads = sorted(fields_of_heads(ARCHITECTURES[kind])) if isinstance(kind, str) and kind in ARCHITECTURES else []
+    table = _table(files.get(CONFIG_NAME, {}))
+    of_heads = sorted(fields_of_heads(table)) if table is not None else []
     names = {**CARRIED, CONFIG_NAME: (*CARRIED[CONFIG_NAME], *of_heads)}
     return {file: {name: said[name] for name in names[file] if name in said} for file, said in files.items()}
 
 
 def _kind(config: Mapping[str, Any]) -> str | None:
     """The family of the architecture, which the config may leave to it."""
+    table = _table(config)
+    return None if table is None else str(table.constant["kind"])
+
+
+def _defaults(config: Mapping[str, Any]) -> Mapping[str, int]:
+    """The ids that the architecture has where the config leaves them out."""
+    table = _table(config)
+    return {} if table is None else table.generation_defaults
+
+
+def _table(config: Mapping[str, Any]) -> Architecture | None:
+    """The architecture of a config, if it is one of ours."""
     name = config.get("model_type")
-    if isinstance(name, str) and name in ARCHITECTURES:
-        kind: str = ARCHITECTURES[name].constant["kind"]
-        return kind
-    return None
+    return ARCHITECTURES[name] if isinstance(name, str) and name in ARCHITECTURES else None
 
 
 def _of_older_files(config: Mapping[str, Any]) -> dict[str, Any]:
     """What config.json says where there is no generation_config.json, with the defaults and spellings of its time."""
-    kind = config.get("model_type")
-    forced = {"forced_eos_token_id": FORCED_END[kind]} if kind in FORCED_END else {}
+    forced = dict(_defaults(config))
     if config.get("force_bos_token_to_be_generated") is True:
         forced["forced_bos_token_id"] = config.get("bos_token_id", 0)
     return forced | dict(config)
