@@ -8,32 +8,61 @@ import torch
 from tests.generation.tiny import pretrained, prompts_of, tiny
 from zoo.errors import ConfigError
 from zoo.generation import rows
-from zoo.generation.cache import MOST_RESERVED, CacheConfig, GrowingCacheConfig, Laid
+from zoo.generation.cache import MOST_RESERVED, CacheConfig, GrowingCacheConfig
 from zoo.generation.decoding import DecodingConfig
-from zoo.generation.generate import TokenRoles, generate
+from zoo.generation.generate import Places, Running, TokenRoles
+from zoo.generation.options import decoding_config
 from zoo.generation.room import MOST_NEW_TOKENS
 from zoo.generation.rows import CHOICE_BYTES, prompts_at_once, row_bytes
 from zoo.generation.static_cache import StaticCacheConfig
 from zoo.generation.windowed_cache import SPARE, WindowedCacheConfig
+from zoo.nn.attention import AttentionConfig
 
 ROLES = TokenRoles(23, 0)
 
 
-@pytest.mark.parametrize("changes", [{}, {"num_kv_heads": 2, "head_dim": 6}], ids=str)
-def test_a_row_has_the_keys_and_values_that_its_cache_holds(
-    changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model, laid = tiny("decoder", positions="rotary", **changes), []
-    extend = Laid.extend
+SHAPES: dict[str, dict[str, Any]] = {
+    "grouped": {"num_kv_heads": 2, "head_dim": 6},
+    "narrow_values": {"head_dim": 12, "attention": {"kind": "latent", "value_dim": 4}},
+    "wide_values": {"head_dim": 12, "attention": {"kind": "latent", "value_dim": 20}},
+    "differential": {"num_kv_heads": 2, "attention": {"differential": {}}},
+    "one_window": {"layers": {"1": {"attention": {"window": 3}}}},
+    "shared": {"sharing": "all"},
+    **{kind: {"attention": kind} for kind in AttentionConfig.choices},
+}
+CACHES: list[Any] = [*CacheConfig.choices, {"kind": "static", "length": 200}]
 
-    def heard(self: Laid, new: torch.Tensor) -> torch.Tensor:
-        laid.append(new.nbytes if new.dim() == 4 else 0)
-        return extend(self, new)
 
-    monkeypatch.setattr(Laid, "extend", heard)
-    generate(model, prompts_of((5,)), ROLES, max_new_tokens=4, cache=GrowingCacheConfig())
-    unread = sum(laid) // 8  # of eight places; the last token that is written is never read
-    assert row_bytes(model, 5, 4) == sum(laid) + unread + 23 * CHOICE_BYTES
+@pytest.mark.parametrize("cache", CACHES, ids=str)
+@pytest.mark.parametrize("family", ["decoder", "encoder_decoder"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_row_has_the_keys_and_values_that_its_cache_holds(shape: str, family: str, cache: Any) -> None:
+    model = tiny(family, positions="rotary", max_length=128, **SHAPES[shape])
+    held = decoding_config({"cache": cache}).cache
+    running = Running(model, prompts_of((5,)), ROLES, held, num_new=90)
+    with torch.inference_mode():
+        running.logits()
+        running._places = Places(torch.ones(1, 90, dtype=torch.int64))
+        running.logits()
+    numbers = numbers_in(running._cache, running._memory and running._memory.cache)
+    assert row_bytes(model, 5, 90, held) == 8 * numbers + 23 * CHOICE_BYTES
+
+
+def numbers_in(*parts: object) -> int:
+    """How many numbers the tensors of keys and of values (rows, heads, places, width) have that lie in these parts."""
+    waiting, seen, found = [*parts], [], 0
+    while waiting:
+        part = waiting.pop()
+        if any(part is one for one in seen) or isinstance(part, torch.nn.Module):
+            continue
+        seen.append(part)
+        if isinstance(part, torch.Tensor):
+            found += part.numel() if part.dim() == 4 else 0
+        elif isinstance(part, list | tuple | dict):
+            waiting += part.values() if isinstance(part, dict) else part
+        else:
+            waiting += getattr(part, "__dict__", {}).values()
+    return found
 
 
 @pytest.mark.parametrize("kind", ["decoder", "encoder_decoder"])

@@ -11,6 +11,7 @@ far beyond the memory stays possible with a cache that grows: it is a bound, and
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from zoo.errors import ConfigError
 from zoo.generation.cache import CacheConfig, GrowingCacheConfig
@@ -34,15 +35,31 @@ def row_bytes(model: Model, prompt_length: int, num_new: int, cache: CacheConfig
         prompt_length, num_new: tokens of the prompt, and those behind it.
         cache: how keys and values are kept; None: all of them.
     """
-    weight, stack, cache = model.backbone.tokens.weight, writing_stack(model), cache or GrowingCacheConfig()
-    # An encoder-decoder begins its output with one token, and keeps keys and values of its input's places beside it.
-    places = prompt_length + num_new + isinstance(model.backbone, EncoderDecoder)
-    layers = zip(stack.config.layer_configs(), stack.windows, strict=True)
-    numbers = sum(
-        2 * layer.attention_heads.num_kv_heads * layer.attention_heads.head_dim * cache.held(window, places)
-        for layer, window in layers
-    )
-    return numbers * weight.element_size() + weight.shape[0] * CHOICE_BYTES
+    cache, row = cache or GrowingCacheConfig(), _row_of(model, prompt_length)
+    places = row.begun + num_new
+    return _bytes(model, row, max(places, cache.reserved(row.begun, places)), cache)
+
+
+class _RowPlaces(NamedTuple):
+    """What a row begins with: places in the cache of the writing stack, and those of an input that it looks at."""
+
+    begun: int
+    beside: int
+
+
+def _row_of(model: Model, prompt_length: int) -> _RowPlaces:
+    """An encoder-decoder begins its output with one token, and keeps keys and values of its input beside it."""
+    return _RowPlaces(1, prompt_length) if isinstance(model.backbone, EncoderDecoder) else _RowPlaces(prompt_length, 0)
+
+
+def _bytes(model: Model, row: _RowPlaces, places: int, cache: CacheConfig) -> int:
+    """Bytes of a row of so many places in the cache."""
+    weight, stack = model.backbone.tokens.weight, writing_stack(model)
+    each = [layer.attention.cached_numbers(layer.attention_heads) for layer in stack.config.layer_configs()]
+    own = sum(numbers * cache.held(window, places) for numbers, window in zip(each, stack.windows, strict=True))
+    # Layers that share their weights share what these make of an input.
+    beside = row.beside * sum(each[stack.order.index(block)] for block in set(stack.order))
+    return (own + beside) * weight.element_size() + weight.shape[0] * CHOICE_BYTES
 
 
 def prompts_at_once(
@@ -93,9 +110,10 @@ def _single_row(
     cache = config.cache or GrowingCacheConfig()
     is_ended = bool(roles.stop or config.stop)
     surely = min(limit, max(roles.num_least, roles.num_forced, 1)) if is_ended else limit
-    written = row_bytes(model, prompt_length, surely, cache)
-    places = cache.reserved(prompt_length, prompt_length + limit)
-    laid = row_bytes(model, 0, places, cache)
+    row = _row_of(model, prompt_length)
+    written = _bytes(model, row, row.begun + surely, cache)
+    places = cache.reserved(row.begun, row.begun + limit)
+    laid = _bytes(model, row, places, cache)
     there_are = f"and there are {_in_gb(memory)}"
     if written > memory:
         told = f"{surely} tokens behind a prompt of {prompt_length} take about {_in_gb(written)} GB, {there_are}"

@@ -102,6 +102,10 @@ class AttentionConfig(Config, Choice, noun="attention"):
         """Width V of the values of one head, as they are projected."""
         return heads.head_dim
 
+    def cached_numbers(self, heads: Heads) -> int:
+        """How many numbers a cache holds of one place: keys and values of all heads that have their own."""
+        return heads.num_kv_heads * (heads.head_dim + self.value_width(heads))
+
     def found_width(self, heads: Heads) -> int:
         """Width of what a kernel finds for one head: V, or that of both heads of a pair."""
         return self.value_width(heads) * (1 if self.differential is None else DifferentialHeads.widening)
