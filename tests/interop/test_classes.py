@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 import zoo
 from tests.interop import classes
@@ -18,7 +18,10 @@ from tests.interop.classes import CLASSES
 from tests.interop.parity import TOLERANCE, saved_weights
 from zoo.errors import CheckpointError, ConfigError
 from zoo.interop import ARCHITECTURES, from_zoo, left_out, read_config, to_zoo, write_config
+from zoo.interop.attempt import attempt
 from zoo.interop.base import POOLER, Architecture
+from zoo.interop.export import write_transformers
+from zoo.interop.folder import load_foreign, stored_tensors
 
 SIDES = [
     pytest.param(architecture, name, padding, marks=() if padding == "right" else pytest.mark.slow)
@@ -86,12 +89,9 @@ def test_files(architecture: str, name: str, tmp_path: Path) -> None:
     model = classes.oracle(architecture, name)
     model.save_pretrained(tmp_path / "theirs")  # type: ignore[operator]
     plain = json.loads((tmp_path / "theirs" / "config.json").read_text())
-    ours = to_zoo(architecture, load_file(tmp_path / "theirs" / "model.safetensors"), plain)
-    config = read_config(architecture, plain)
-    written = {key: weight.clone() for key, weight in from_zoo(architecture, ours, config).items()}
+    ours = load_foreign(tmp_path / "theirs")
     (tmp_path / "ours").mkdir()
-    save_file(written, tmp_path / "ours" / "model.safetensors")
-    (tmp_path / "ours" / "config.json").write_text(json.dumps(write_config(architecture, config)))
+    write_transformers(ours, {}, tmp_path / "ours", attempt(architecture, ours.config))
     opened, told = getattr(transformers, name).from_pretrained(
         tmp_path / "ours", dtype=torch.float64, output_loading_info=True
     )
@@ -101,8 +101,8 @@ def test_files(architecture: str, name: str, tmp_path: Path) -> None:
     assert missing == {*left_out(architecture, model.state_dict(), plain)}
     assert not told["unexpected_keys"]
     expected, found = model.state_dict(), opened.state_dict()
-    assert all(torch.equal(found[key], expected[key]) for key in expected if key in written)
-    if {"sequence_classification", "token_classification"} & {*config.heads}:
+    assert all(torch.equal(found[key], expected[key]) for key in stored_tensors(tmp_path / "ours"))
+    if {"sequence_classification", "token_classification"} & {*ours.config.heads}:
         assert opened.config.id2label == classes.foreign_config(architecture, name).id2label
 
 

@@ -4,14 +4,12 @@ These tests are the same for all; what is particular to one architecture is in i
 """
 
 import itertools
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
 from tests.conftest import ROOT
 from tests.interop.cases import CASES, FIRST, VARIANTS
@@ -23,6 +21,7 @@ from tests.interop.parity import (
     harm,
     oracle,
     our_config,
+    our_model,
     our_weights,
     parity,
     round_trip,
@@ -30,7 +29,10 @@ from tests.interop.parity import (
 )
 from zoo.config import difference
 from zoo.errors import ConfigError
-from zoo.interop import ARCHITECTURES, from_zoo, read_config, to_zoo, write_config
+from zoo.interop import ARCHITECTURES, read_config, write_config
+from zoo.interop.attempt import attempt
+from zoo.interop.export import write_transformers
+from zoo.interop.folder import read_foreign_weights
 from zoo.nn import loss
 
 
@@ -156,8 +158,7 @@ def test_a_field_that_is_not_harmless_is_caught() -> None:
 @pytest.mark.parametrize("name", FIRST.values())
 def test_what_transformers_saves_is_opened(name: str, tmp_path: Path) -> None:
     oracle(name).save_pretrained(tmp_path)  # type: ignore[operator]
-    plain = json.loads((tmp_path / "config.json").read_text())
-    ours = to_zoo(CASES[name].architecture, load_file(tmp_path / "model.safetensors"), plain)
+    ours = read_foreign_weights(tmp_path)
     assert ours.keys() == our_weights(name).keys()
     assert all(torch.equal(ours[key], our_weights(name)[key]) for key in ours)
 
@@ -165,9 +166,7 @@ def test_what_transformers_saves_is_opened(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", FIRST.values())
 def test_what_is_written_is_opened_by_transformers(name: str, tmp_path: Path) -> None:
     case = CASES[name]
-    weights = from_zoo(case.architecture, our_weights(name), our_config(name))
-    save_file({key: weight.clone() for key, weight in weights.items()}, tmp_path / "model.safetensors")
-    (tmp_path / "config.json").write_text(json.dumps(write_config(case.architecture, our_config(name))))
+    write_transformers(our_model(name), {}, tmp_path, attempt(case.architecture, our_config(name)))
     opened, told = case.model_class.from_pretrained(tmp_path, dtype=torch.float64, output_loading_info=True)
     ignored = ARCHITECTURES[case.architecture].ignored
     assert not {*told["missing_keys"]} - {*ignored}

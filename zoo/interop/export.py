@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from zoo.checkpoint.disk import ensure_space
 from zoo.checkpoint.tensors import save_tensors
 from zoo.errors import ConfigError
@@ -22,7 +20,7 @@ from zoo.interop.attempt import Attempt, attempt, lines
 from zoo.interop.base import ARCHITECTURES, LABELS, Mapped, fields_of_heads
 from zoo.interop.folder import CONFIG_NAME, GENERATION_NAME, INDEX_NAME, WEIGHTS_NAME
 from zoo.interop.suggestions import SUGGESTIONS
-from zoo.interop.weights import Plan, Weights, changed_weights, fit, plan_of, same_numbers
+from zoo.interop.weights import Plan, Weights, changed_weights, checked_ours, plan_of, to_foreign
 from zoo.models import Model, ModelConfig
 from zoo.registry import unknown_name
 
@@ -111,27 +109,17 @@ def write_transformers(
 
 
 def _write_weights(
-    given: Weights, plan: Plan, folder: Path, shard_bytes: int, told: Callable[[int, int], None] | None
+    weights: Weights, plan: Plan, folder: Path, shard_bytes: int, told: Callable[[int, int], None] | None
 ) -> None:
     """Writes the weights, one file after the other: no more of them than one file holds is copied at a time."""
-    fit(
-        given,
-        plan.ours,
-        plan.our_copies,
-        "these weights are not those of this config",
-        lambda one, other: same_numbers(given[one], given[other]),
-    )
+    given = checked_ours(plan, weights)
     sizes = {link.foreign: sum(given[name].nbytes for name in link.ours) for link in plan.links}
     total, done = sum(sizes.values()), 0
     ensure_space(folder, total)
     shards = list(_shards(sizes, shard_bytes))
     names = [WEIGHTS_NAME] if len(shards) == 1 else [_shard_name(number, len(shards)) for number in range(len(shards))]
-    links = {link.foreign: link for link in plan.links}
     for name, shard in zip(names, shards, strict=True):
-        tensors: dict[str, Tensor] = {
-            foreign: links[foreign].layout.to_foreign([given[part].detach() for part in links[foreign].ours])
-            for foreign in shard
-        }
+        tensors = dict(to_foreign(plan, lambda ours: given[ours].detach(), {*shard}))
         save_tensors(tensors, folder / name)
         done += sum(sizes[foreign] for foreign in shard)
         if told is not None:

@@ -28,7 +28,7 @@ from zoo.errors import CheckpointError, ConfigError, quoted
 from zoo.interop.base import ARCHITECTURES
 from zoo.interop.configs import read_config
 from zoo.interop.shards import check_files, check_places, plain_file, read_index, refuse_shards
-from zoo.interop.weights import Plan, fit, placed, plan_of, same_numbers
+from zoo.interop.weights import NamedTensor, Plan, fit, placed, plan_of, same_numbers, to_ours
 from zoo.models import Model, ModelConfig
 from zoo.models.base import collector_paused
 from zoo.registry import unknown_name
@@ -119,22 +119,15 @@ class Opened(NamedTuple):
 
     def read(self, device: torch.device | None = None, dtype: torch.dtype | None = None) -> Iterator[NamedTensor]:
         """Our tensors, each with all its names, file by file; None: on the CPU, and of the type that is stored."""
-        names: dict[str, list[str]] = {name: [name] for name in self.plan.ours}
-        for copy, name in self.plan.our_copies.items():
-            names[name].append(copy)
-        links = {link.foreign: link for link in self.plan.links}
         tensors = {foreign: self.stored[group[0]] for foreign, group in self.given.items()}
         for path in dict.fromkeys(one.path for one in tensors.values()):
+            here = {foreign for foreign, one in tensors.items() if one.path == path}
             with open_tensors(path, mapped=True) as file:
-                for foreign, one in tensors.items():
-                    if one.path != path:
-                        continue
-                    link, tensor = links[foreign], file.get_tensor(one.name)
-                    shapes = [self.plan.ours[name] for name in link.ours]
-                    parts = [part.to(device, dtype) for part in link.layout.to_ours(tensor, shapes)]
-                    if dtype not in (None, tensor.dtype) or (device is not None and device.type != "cpu"):
-                        let_go(tensor)  # all of it has been copied
-                    yield from zip((names[name] for name in link.ours), parts, strict=True)
+                for whole, parts in to_ours(self.plan, lambda name: file.get_tensor(tensors[name].name), here):
+                    moved = [(names, part.to(device, dtype)) for names, part in parts]
+                    if dtype not in (None, whole.dtype) or (device is not None and device.type != "cpu"):
+                        let_go(whole)  # all of it has been copied
+                    yield from moved
 
     def _types(self, parameters: set[str]) -> dict[str, torch.dtype]:
         """As they are stored, by their foreign names, of those that hold parameters of ours."""
@@ -164,10 +157,6 @@ class Opened(NamedTuple):
                 f"{type_name(said)} that {CONFIG_NAME} says, and so does dtype={type_name(said)!r} here",
                 stacklevel=4,
             )
-
-
-NamedTensor = tuple[list[str], Tensor]
-"""All names of a tensor of ours, and the tensor."""
 
 
 def said_type(config: Mapping[str, Any]) -> torch.dtype | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -20,6 +20,9 @@ from zoo.models import ModelConfig
 
 Weights = Mapping[str, Tensor]
 Shapes = dict[str, torch.Size]
+NamedTensor = tuple[list[str], Tensor]
+"""All names of a tensor of ours, and the tensor."""
+OTHER_WEIGHTS = "these weights are not those of this config"
 
 
 class Link(NamedTuple):
@@ -69,12 +72,8 @@ def to_zoo(architecture: str, weights: Weights, config: Mapping[str, Any]) -> di
     table = ARCHITECTURES[architecture]
     plan = plan_of(table, read_config(architecture, config, weights))
     weights = {known: weights[name] for name, known in placed(table, plan, weights).items()}
-    given = _checked(weights, plan.foreign, plan.foreign_copies, f"these weights are not those of this {architecture}")
-    result: dict[str, Tensor] = {}
-    for link in plan.links:
-        parts = link.layout.to_ours(given[link.foreign], [plan.ours[name] for name in link.ours])
-        result.update(zip(link.ours, parts, strict=True))
-    return result | {copy: result[name] for copy, name in plan.our_copies.items()}
+    given = checked(weights, plan.foreign, plan.foreign_copies, f"these weights are not those of this {architecture}")
+    return {name: part for _, parts in to_ours(plan, given.__getitem__) for names, part in parts for name in names}
 
 
 def left_out(architecture: str, names: Iterable[str], config: Mapping[str, Any]) -> list[str]:
@@ -109,11 +108,43 @@ def from_zoo(architecture: str, weights: Weights, config: ModelConfig) -> dict[s
     """
     write_config(architecture, config)
     plan = plan_of(ARCHITECTURES[architecture], config)
-    given = _checked(weights, plan.ours, plan.our_copies, "these weights are not those of this config")
-    result: dict[str, Tensor] = {}
-    for link in plan.links:
-        result[link.foreign] = link.layout.to_foreign([given[name] for name in link.ours]).contiguous()
+    result = {name: tensor.contiguous() for name, tensor in to_foreign(plan, checked_ours(plan, weights).__getitem__)}
     return result | {copy: result[name] for copy, name in plan.foreign_copies.items()}
+
+
+def to_ours(
+    plan: Plan, get: Callable[[str], Tensor], only: Container[str] | None = None
+) -> Iterator[tuple[Tensor, list[NamedTensor]]]:
+    """Each foreign tensor and those of ours that it holds, one after the other.
+
+    Args:
+        plan: which tensor is which.
+        get: the foreign tensor of a name in `plan.foreign`; asked for when its turn comes.
+        only: of the foreign tensors, those that are wanted; None: all.
+    """
+    names: dict[str, list[str]] = {name: [name] for name in plan.ours}
+    for copy, name in plan.our_copies.items():
+        names[name].append(copy)
+    for link in plan.links:
+        if only is None or link.foreign in only:
+            whole = get(link.foreign)
+            parts = link.layout.to_ours(whole, [plan.ours[name] for name in link.ours])
+            yield whole, [(names[name], part) for name, part in zip(link.ours, parts, strict=True)]
+
+
+def to_foreign(
+    plan: Plan, get: Callable[[str], Tensor], only: Container[str] | None = None
+) -> Iterator[tuple[str, Tensor]]:
+    """Each foreign tensor with its name, made of ours, one after the other; shared ones under one of theirs.
+
+    Args:
+        plan: which tensor is which.
+        get: our tensor of a name in `plan.ours`; asked for when its turn comes.
+        only: of the foreign tensors, those that are wanted; None: all.
+    """
+    for link in plan.links:
+        if only is None or link.foreign in only:
+            yield link.foreign, link.layout.to_foreign([get(name) for name in link.ours])
 
 
 def changed_weights(weights: Weights, config: ModelConfig, changed: ModelConfig) -> Weights:
@@ -129,7 +160,7 @@ def changed_weights(weights: Weights, config: ModelConfig, changed: ModelConfig)
     """
     if changed == config:
         return weights
-    _checked(weights, *_tensors(config), "these weights are not those of this config")
+    checked(weights, *_tensors(config), OTHER_WEIGHTS)
     like, result = next(iter(weights.values())), dict(weights)
     shapes, copies = _tensors(changed)
     for name, shape in {**shapes, **{copy: shapes[known] for copy, known in copies.items()}}.items():
@@ -310,10 +341,15 @@ def fit(
     return given
 
 
-def _checked(weights: Weights, shapes: Shapes, copies: dict[str, str], refusal: str) -> dict[str, Tensor]:
+def checked(weights: Weights, shapes: Shapes, copies: dict[str, str], refusal: str) -> dict[str, Tensor]:
     """The weights under the names of `shapes`, each once; raises CheckpointError with everything that does not fit."""
     given = fit(weights, shapes, copies, refusal, lambda one, other: same_numbers(weights[one], weights[other]))
     return {name: weights[group[0]] for name, group in given.items()}
+
+
+def checked_ours(plan: Plan, weights: Weights) -> dict[str, Tensor]:
+    """Our weights by the names of `plan.ours`; raises CheckpointError with everything that does not fit."""
+    return checked(weights, plan.ours, plan.our_copies, OTHER_WEIGHTS)
 
 
 def same_numbers(one: Tensor, other: Tensor) -> bool:
