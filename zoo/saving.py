@@ -156,7 +156,7 @@ def _ids(model: Pretrained) -> dict[str, Any]:
 def _fields(model: Pretrained) -> dict[str, Any]:
     """What the tokenizer's config says of the model."""
     config, template = model.config, model.conventions.template
-    fields: dict[str, Any] = {"model_max_length": config.max_length} if config.positions.kind == "learned" else {}
+    fields: dict[str, Any] = {"model_max_length": config.max_length} if config.positions.has_end else {}
     fields |= (model.conventions.carried or {}).get(FOREIGN_CONFIG, {})
     return fields if template is None else {**fields, "chat_template": template.source}
 

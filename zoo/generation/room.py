@@ -105,15 +105,15 @@ def room_behind(model: Model, prompt_length: int) -> Room | None:
 
 
 def warn_past_length(stack: Any, length: int) -> None:
-    """Warns, once, where a text is longer than rotary positions were made for: they go on, but nothing learned them.
+    """Warns, once, where a text is longer than positions were made for that go on, but past what was learned.
 
-    ALiBi and relative positions are meant to go on; of learned ones, `check_length` refuses it.
+    That is rotary ones. ALiBi and relative positions are meant to go on; of learned ones, `check_length` refuses it.
     """
     config = stack.config
-    if config.positions.kind == "rotary" and length > config.max_length:
+    if config.positions.warns_past_length and length > config.max_length:
         warnings.warn(
             f"the model was made for texts of at most {config.max_length} tokens (max_length), and this goes beyond: "
-            "its rotary positions have no end, but what it says there may be worth little",
+            f"its {config.positions.kind} positions have no end, but what it says there may be worth little",
             stacklevel=2,
         )
 

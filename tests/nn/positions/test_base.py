@@ -1,9 +1,12 @@
 """What holds for every scheme: its hooks, what shifting all positions does, and that positions may differ by row."""
 
+import contextlib
+
 import pytest
 import torch
 from torch import Tensor
 
+from zoo.errors import DataError
 from zoo.models.create import create_model
 from zoo.nn.init import BertInitializationConfig, initialize
 from zoo.nn.positions import Positions, PositionsConfig, PositionsShape
@@ -51,6 +54,16 @@ def test_shifting_every_position_is_noticed(kind: str, family: str) -> None:
 
 def test_every_scheme_is_one_or_the_other() -> None:
     assert {*SEES_DISTANCES_ONLY, *SEES_PLACES} <= set(PositionsConfig.choices)
+
+
+@pytest.mark.parametrize("kind", PositionsConfig.choices)
+def test_a_scheme_says_whether_it_ends(kind: str) -> None:
+    config, found = PositionsConfig.choice(kind), scheme(kind)
+    assert found.num_positions == (SHAPE.max_length if config.has_end else None)
+    assert not (config.has_end and config.warns_past_length)
+    past, hidden = torch.tensor([[SHAPE.max_length]]), torch.zeros(1, 1, SHAPE.dim, dtype=torch.float64)
+    with pytest.raises(DataError, match="position") if config.has_end else contextlib.nullcontext():
+        found.embed(hidden, past)
 
 
 @pytest.mark.parametrize("kind", PositionsConfig.choices)

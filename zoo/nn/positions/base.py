@@ -51,6 +51,15 @@ class PositionsConfig(Config, Choice, noun="positions"):
     by_layer: ClassVar[bool] = True
     """Whether the scheme acts inside the layers, and so may differ from layer to layer."""
 
+    has_end: ClassVar[bool] = False
+    """Whether there are no positions past `max_length`: a longer text is refused (`Positions.num_positions`)."""
+
+    warns_past_length: ClassVar[bool] = False
+    """Whether a text past `max_length` is computed though nothing was learned of such places: people are warned.
+
+    Not of schemes that are meant to go on (ALiBi, relative).
+    """
+
     features: ClassVar[Mapping[str, str]] = {}
     """What the scheme asks of a kernel beyond the plain softmax: feature → the setting that asks for it."""
 

@@ -22,6 +22,7 @@ class LearnedConfig(PositionsConfig, kind="learned"):
     """A trained table with a row for each position below `max_length`."""
 
     by_layer: ClassVar[bool] = False
+    has_end: ClassVar[bool] = True
 
     offset: int = setting(0, "row of position 0; the rows before it are never read (RoBERTa and BART: 2)", minimum=0)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -25,6 +25,8 @@ from zoo.nn.positions.rotary_scaling import NoScalingConfig, RotaryScalingConfig
 @dataclass(frozen=True, kw_only=True)
 class RotaryConfig(PositionsConfig, kind="rotary"):
     """Rotation of queries and keys; scores depend on the distance only."""
+
+    warns_past_length: ClassVar[bool] = True
 
     theta: float = setting(10_000.0, "base of the rotation frequencies", above=1)
     width: int | None = setting(
