@@ -27,6 +27,7 @@ FOUNDATIONS = {
     "batch",
     "quantity",
     "memory",
+    "spelling",
     "tokenizer",
 }
 TENSORS = {"nn", "heads", "models", "interop", "generation"}

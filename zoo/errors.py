@@ -8,6 +8,8 @@ several texts, is one error that lists all of it.
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 
+from zoo.spelling import named_key
+
 MOST_SHOWN = 120
 """Characters of a key or a value that a message quotes; a whole file may stand where a word was meant."""
 
@@ -42,12 +44,13 @@ class ConfigError(ZooError):
 
     Args:
         reason: what is wrong and which values are legal, as one sentence.
-        key: dotted path of the setting at fault, "" where the error is about the whole.
+        key: dotted path of the setting at fault, "" where the error is about the whole; the message calls an option
+            as `zoo.spelling` does.
         others: what else is wrong, with other settings.
     """
 
     def __init__(self, reason: str, key: str = "", others: "Sequence[ConfigError]" = ()) -> None:
-        message = f"{cut(key)}: {reason}" if key else reason
+        message = f"{cut(named_key(key))}: {reason}" if key else reason
         super().__init__(listed("settings are wrong", [message, *map(str, others)]) if others else message)
         self.reason = reason
         self.key = key

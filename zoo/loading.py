@@ -32,6 +32,7 @@ from zoo.interop.usage import read_usage
 from zoo.models.presets import PRESETS
 from zoo.pretrained import Pretrained, check_vocabulary
 from zoo.registry import unknown_name
+from zoo.spelling import named
 from zoo.tokenizer.foreign import find_tokenizer, tokenizer_files
 from zoo.tokenizer.tokenizer import LIBRARY_FILE_NAME, Tokenizer
 
@@ -210,7 +211,7 @@ def model_folder(folder: Path, weights: str = "raw", which: str = "newest", cont
     if is_foreign(folder):
         if which != "newest" or weights != "raw":
             given = [
-                f"{name}={said!r}"
+                named(name, said)
                 for name, said, own in (("which", which, "newest"), ("weights", weights, "raw"))
                 if said != own
             ]
@@ -281,7 +282,7 @@ def _best(newest: Path, later: set[str]) -> Path:
     if not standing.best:
         raise CheckpointError(
             f"the run {newest.parents[1]} has kept no best checkpoint; train with best.keep=1 for it to stay, or load "
-            'the newest (which="newest")'
+            f"the newest ({named('which', 'newest')})"
         )
     best = newest.with_name(f"step-{standing.best[0][0]}")
     verify_folder(best, format=TRAINING_FORMAT, later=later)

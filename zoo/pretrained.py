@@ -26,6 +26,7 @@ from zoo.generation.room import room_behind
 from zoo.generation.score import TextScore, score_texts, scored_row
 from zoo.generation.texts import Generated, Piece, Writer
 from zoo.models.base import Model, ModelConfig
+from zoo.spelling import named
 from zoo.tokenizer.tokenizer import Tokenizer
 
 
@@ -380,7 +381,7 @@ class Pretrained:
             raise ConfigError(f"{quoted(prefix)} is not a text", "prefix")
         if prefix and config.prefix_tokens:
             raise ConfigError(
-                f"{list(config.prefix_tokens)} and prefix={prefix!r} say it twice; give one", "prefix_tokens"
+                f"{list(config.prefix_tokens)} and {named('prefix', prefix)} say it twice; give one", "prefix_tokens"
             )
         own = self.conventions.prefix if self.config.kind == "encoder_decoder" else ()
         given = tuple(self.tokenizer.prompt(prefix).tolist()) if prefix else config.prefix_tokens

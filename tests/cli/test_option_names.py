@@ -1,77 +1,101 @@
-"""Errors name options as they are typed."""
+"""Errors call options as they are typed, and nothing else."""
 
+import inspect
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+from typer.main import get_command
 
-from zoo.cli import chat, evaluate, fill, generate, score
+from tests.cli.tiny import Command
 from zoo.cli.decoding_options import Stop, Temperature
-from zoo.cli.option_names import as_typed, option_names, told_as_typed
-from zoo.cli.text_file import File
-from zoo.errors import CheckpointError, ConfigError, DataError, TrainingError, ZooError
-
-NAMES = {"num_beams": "--num-beams", "which": "--which", "stop": "--stop", "max_new_tokens": "--max-new-tokens"}
-
-
-@pytest.mark.parametrize(
-    ("words", "typed"),
-    [
-        ("ask for more num_beams", "ask for more --num-beams"),
-        ("with num_beams=4 there are", "with --num-beams 4 there are"),
-        ("leave out which='best' and which=\"ema\"", "leave out --which best and --which ema"),
-        ("which stop is meant: which, stop", "which stop is meant: which, stop"),
-        ("write stop=[1, 2], num_beams.", "write --stop [1, 2], --num-beams."),
-        ("trainer.num_beams, runs/num_beams/x, num_beams.py, my_num_beams", None),
-        ("--num-beams 'num_beams'", None),
-        ("the model's num_beams and the row's", "the model's --num-beams and the row's"),
-        ("no blank in 'a num_beams b' with num_beams", "no blank in 'a num_beams b' with --num-beams"),
-        ("no text (fields: 'max_new_tokens', \"num_beams\")", None),
-    ],
-)
-def test_options_in_a_sentence(words: str, typed: str | None) -> None:
-    assert as_typed(words, NAMES) == (words if typed is None else typed)
+from zoo.cli.main import VERBS, build_app
+from zoo.cli.option_names import Verb
+from zoo.errors import ConfigError, LengthError
+from zoo.spelling import named
 
 
-def test_every_option_of_a_verb_has_its_name() -> None:
-    for verb in (generate, chat, fill, score):
-        assert option_names(verb.run)["which"] == "--which"
-    assert option_names(generate.run)["max_new_tokens"] == "--max-new-tokens"
-    assert option_names(generate.run)["file"] == "--file"
-    assert "prompt" not in option_names(generate.run)
-    assert option_names(evaluate.run) == {}  # its errors are about keys of a config too
+def every_verb(verbs: Mapping[str, Any], before: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """(words of the command line, its file) of each verb and of what stands behind one."""
+    for name, verb in verbs.items():
+        if hasattr(verb, "VERBS"):
+            yield from every_verb(verb.VERBS, (*before, name))
+        else:
+            yield (*before, name), verb
+
+
+EVERY_VERB = dict(every_verb(VERBS))
+
+
+@pytest.mark.parametrize("words", EVERY_VERB, ids=" ".join)
+def test_every_verb_calls_each_of_its_options_as_its_help_page_does(words: tuple[str, ...], command: Command) -> None:
+    verb: Any = get_command(build_app())
+    for word in words:
+        verb = verb.commands[word]
+    on_page = re.findall(r"^  (--[a-z-]+)", command(*words, "--help").out.partition("Options:")[2], re.MULTILINE)
+    assert [*verb.option_names.values(), "--help"] == on_page
+    assert set(verb.option_names) <= set(inspect.signature(EVERY_VERB[words].run).parameters)
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("typed", "told"),
     [
-        (ConfigError("0 goes with stop='a'", "temperature"), ConfigError("0 goes with --stop a", "--temperature")),
-        (ConfigError("is wrong", "model.dim"), ConfigError("is wrong", "model.dim")),
-        (ConfigError("is wrong", "stop.1"), ConfigError("is wrong", "--stop[1]")),
+        (["generate", "max_new_tokens", "hi"], "error: max_new_tokens is missing; name a run folder"),
+        (["generate", "a num_beams b", "hi"], "error: a num_beams b holds no model"),
+        (["generate", "a num_beams b", "hi", "--file", "x"], "error: --file: 'x' beside a prompt"),
         (
-            ConfigError("is wrong", "stop", [ConfigError("is stop='a'", "temperature")]),
-            ConfigError("is wrong", "--stop", [ConfigError("is --stop a", "--temperature")]),
+            ["score", "a num_beams b", "--file", "no which=best.txt"],
+            "error: cannot read no which=best.txt: No such file or directory",
         ),
-        (DataError("stop='a'"), DataError("--stop a")),
-        (CheckpointError("leave out stop='a'"), CheckpointError("leave out --stop a")),
-        (ZooError("stop='a'"), ZooError("--stop a")),
-        (TrainingError("stop='a'"), TrainingError("stop='a'")),
+        (["score", "a num_beams b", "hi", "--which", "foo"], "error: --which: unknown checkpoint 'foo'"),
+        (["evaluate", "a num_beams b", "--which", "foo"], "error: --which: unknown checkpoint 'foo'"),
+        (["evaluate", "a num_beams b", "--weights", "foo"], "error: --weights: unknown weights 'foo'"),
+        (["describe", "gpt2", "--mfu", "3"], "error: --mfu: 3 is no share of the peak"),
+        (["describe", "gpt2", "mfu=3"], "error: mfu: unknown decoder model key 'mfu'"),
+        (["config", "gpt-nano", "docs=1"], "error: docs: unknown key 'docs'"),
+        (["tokenizer", "train", "gpt-nano", "new", "--held-out", "3"], "error: --held-out: 3.0 must be at least 0"),
+        (
+            ["generate", "a num_beams b", "hi", "--num-return", "3", "--temperature", "0"],
+            "error: --num-return: 3 texts at --temperature 0.0, but with --num-beams 1 there is 1; raise --num-beams,",
+        ),
     ],
-    ids=str,
+    ids=lambda part: " ".join(part) if isinstance(part, list) else "",
 )
-def test_errors_keep_their_kind(error: ZooError, told: ZooError) -> None:
-    def run(temperature: Temperature = None, stop: Stop = None, file: File = None) -> None:
-        raise error
+def test_options_and_what_the_user_wrote(
+    typed: list[str], told: str, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a num_beams b").mkdir()
+    outcome = command(*typed)
+    assert outcome.status
+    assert outcome.err.strip().startswith(told)
 
-    with pytest.raises(ZooError) as caught:
-        told_as_typed(run)()
-    assert (type(caught.value), str(caught.value)) == (type(told), str(told))
+
+def test_an_error_comes_out_as_it_was_raised() -> None:
+    raised: list[Exception] = [LengthError("is long", 3, length=9, limit=4), ConfigError("is wrong", "stop")]
+
+    def run() -> None:
+        raise raised[0]
+
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command(cls=Verb)(run)
+    for _ in range(len(raised)):
+        with pytest.raises(type(raised[0])) as caught:
+            app([], standalone_mode=False)
+        assert caught.value is raised.pop(0)
 
 
-def test_a_verb_is_called_as_before() -> None:
+def test_names_are_as_typed_while_the_verb_runs_and_no_longer() -> None:
     seen: list[Any] = []
 
     def run(temperature: Temperature = None, stop: Stop = None) -> None:
-        seen.append((temperature, stop))
+        seen.append((temperature, stop, named("stop"), str(ConfigError("is wrong", "temperature"))))
 
-    told_as_typed(run)(0.5, stop=["a"])
-    assert seen == [(0.5, ["a"])]
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command(cls=Verb)(run)
+    app(["--temperature", "0.5", "--stop", "a"], standalone_mode=False)
+    assert seen == [(0.5, ["a"], "--stop", "--temperature: is wrong")]
+    assert named("stop") == "stop"

@@ -31,6 +31,7 @@ from zoo.config_text import read_yaml, to_yaml
 from zoo.errors import CheckpointError, ConfigError
 from zoo.models import Model, ModelConfig
 from zoo.own_blocks import executed, made_with, replaced
+from zoo.spelling import spelled
 from zoo.tokenizer.tokenizer import Tokenizer
 
 FORMAT = "zoo-model"
@@ -234,6 +235,7 @@ def _verify_all_but_weights(folder: Path) -> dict[str, folders.FileRecord]:
     return files
 
 
+@spelled({})  # settings of a file
 def read_config(folder: str | Path) -> ModelConfig:
     """The config of a model folder.
 

@@ -15,6 +15,7 @@ from zoo.cli.opening import Device, Dtype, check_folder, open_model
 from zoo.cli.screen import note
 from zoo.cli.typed_line import typed_line
 from zoo.errors import DataError
+from zoo.spelling import named
 
 EXAMPLES = examples(
     "# needs a model that was trained on conversations",
@@ -64,7 +65,7 @@ def run(
     conversation.check()
     if suggested := maker_suggests(model.conventions.suggestions, given):
         values = ", ".join(f"{name}={value}" for name, value in suggested.items())
-        typed = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in suggested.items())
+        typed = " ".join(named(name, value) for name, value in suggested.items())
         note(f"note: the model's maker suggests {values}, which nothing applies unasked; to take that: {typed}")
     is_typed = sys.stdin.isatty()
     if is_typed:

@@ -110,7 +110,8 @@ def draw_rows(config: RunConfig, step: int, first: int, count: int) -> tuple[Tok
 
 def _check(name: str, number: int, most: int | None = None) -> None:
     from zoo.errors import ConfigError
+    from zoo.spelling import named
 
     if number < 1 or (most is not None and number > most):
         legal = "at least 1" if most is None else f"from 1 to {most}, the rows of a step (trainer.batch_size)"
-        raise ConfigError(f"--{name} {number} must be {legal}")
+        raise ConfigError(f"{named(name, number)} must be {legal}")

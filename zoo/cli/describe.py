@@ -12,6 +12,7 @@ import typer
 from zoo.cli.arguments import examples, number
 from zoo.cli.screen import note, table
 from zoo.errors import ConfigError
+from zoo.spelling import spelled
 
 if TYPE_CHECKING:
     from zoo.models import Model, ModelConfig
@@ -86,7 +87,7 @@ def run(
         _describe(find_subject(name, settings, wants_run=device is not None), device, mfu)
         return
     if device is not None:
-        raise ConfigError("--device does not go with two to compare; ask for one of them")
+        raise ConfigError(f"{device!r} does not go with two to compare; ask for one of them", "device")
     _compare(find_subject(name, settings), find_subject(other, settings))
 
 
@@ -95,10 +96,10 @@ def _check_options(device: str | None, mfu: float) -> None:
     from zoo.training.devices import DEVICES
 
     if device is not None and device not in DEVICES:
-        raise ConfigError(unknown_name("device", device, DEVICES))
+        raise ConfigError(unknown_name("device", device, DEVICES), "device")
     if not 0 < mfu <= 1:
         raise ConfigError(
-            f"--mfu {mfu:g} is no share of the peak; give a number above 0 and at most 1, for example 0.4"
+            f"{mfu:g} is no share of the peak; give a number above 0 and at most 1, for example 0.4", "mfu"
         )
 
 
@@ -115,7 +116,7 @@ def _describe(subject: Subject, device: str | None, mfu: float) -> None:
     from zoo.models.anatomy import cost_rows, empty_model, layer_rows, part_rows
 
     if device is not None and subject.run is None:
-        raise ConfigError(f"--device tells hours and memory of a run, and {subject.title} is none; give a config")
+        raise ConfigError(f"hours and memory are told of a run, and {subject.title} is none; give a config", "device")
     model = empty_model(subject.config)
     updates = [] if subject.run is None else _update_rows(subject.run, model)
     kind = f"{subject.config.kind}, {subject.architecture}" if subject.architecture else subject.config.kind
@@ -225,6 +226,7 @@ def _from_folder(folder: Path, settings: list[str]) -> Subject:
     return Subject(str(found), model, run, suggestions, facts.architecture, facts.stored, is_made=True)
 
 
+@spelled({})  # settings, some of which are called like options
 def _changed(model: str | ModelConfig, settings: list[str]) -> ModelConfig:
     """A preset or a model's config with settings over it, written as in Python or, as for a run, behind `model.`."""
     from zoo.config_text import read_overrides

@@ -40,7 +40,7 @@ from zoo.cli import list as listing
 from zoo.cli.arguments import examples
 from zoo.cli.ctrl_c import WholeImports
 from zoo.cli.failure import BROKEN_PIPE, STOPPED, exit_status, sentence
-from zoo.cli.option_names import told_as_typed
+from zoo.cli.option_names import Verb
 from zoo.cli.screen import note
 from zoo.errors import ConfigError
 from zoo.registry import unknown_name
@@ -109,7 +109,7 @@ def _add(app: typer.Typer, verbs: Mapping[str, Any]) -> None:
             _add(group, verb.VERBS)
             app.add_typer(group, name=name, help=verb.HELP, epilog=verb.EXAMPLES)
         else:
-            app.command(name, epilog=verb.EXAMPLES)(told_as_typed(verb.run))
+            app.command(name, cls=Verb, epilog=verb.EXAMPLES)(verb.run)
 
 
 def _help_without_verb(context: typer.Context) -> None:

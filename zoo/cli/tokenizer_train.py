@@ -53,7 +53,7 @@ def run(
     from zoo.training.shipped import load_run
 
     if not 0 <= held_out < 1:
-        raise ConfigError(f"{held_out} must be at least 0 and below 1", "--held-out")
+        raise ConfigError(f"{held_out} must be at least 0 and below 1", "held_out")
     place = Path(folder).expanduser()
     _check_place(place, fresh)
     resolved: RunConfig = load_run(config, settings or ()).config

@@ -14,6 +14,7 @@ from zoo.generation.generate import TokenRoles, generate
 from zoo.generation.sample import SamplingConfig
 from zoo.generation.stop import BeamWatch, StoppingStream, StopWatch
 from zoo.models.base import Model
+from zoo.spelling import named
 
 MAX_BEAMS = 1024
 """Beams of a search at most. Papers use 4 to 10 (Vaswani et al. 2017, arXiv:1706.03762, section 6.1: 4)."""
@@ -52,11 +53,12 @@ class DecodingConfig(SamplingConfig, BeamConfig):
         if self.best_of is not None and self.temperature == 0:
             wrong.add(f"{self.best_of} texts at temperature 0 are all the same; give a temperature", "best_of")
         if self.best_of is not None and self.best_of < self.count:
-            wrong.add(f"{self.best_of} is fewer than num_return={self.num_return}", "best_of")
+            wrong.add(f"{self.best_of} is fewer than {named('num_return', self.num_return)}", "best_of")
         elif self.count > available:
             wrong.add(
-                f"{self.num_return} texts at temperature={self.temperature}, but with num_beams={self.num_beams} there "
-                f"{'is' if available == 1 else 'are'} {available}; raise num_beams, or give a temperature above 0",
+                f"{self.num_return} texts at {named('temperature', self.temperature)}, but with "
+                f"{named('num_beams', self.num_beams)} there {'is' if available == 1 else 'are'} {available}; raise "
+                f"{named('num_beams')}, or give a temperature above 0",
                 "num_return",
             )
         if "" in self.stop:
@@ -73,8 +75,8 @@ class DecodingConfig(SamplingConfig, BeamConfig):
             )
         if searching and self.temperature > 0:
             wrong.add(
-                f"{self.num_beams} beams are searched, not drawn: temperature={self.temperature} must be 0, or "
-                "num_beams 1 (best_of draws several texts and keeps the best)",
+                f"{self.num_beams} beams are searched, not drawn: {named('temperature', self.temperature)} must be 0, "
+                f"or {named('num_beams')} 1 ({named('best_of')} draws several texts and keeps the best)",
                 "num_beams",
             )
         for name, value, default in (
@@ -82,7 +84,7 @@ class DecodingConfig(SamplingConfig, BeamConfig):
             ("early_stopping", self.early_stopping, False),
         ):
             if not searching and value != default:
-                wrong.add(f"{value} has no effect with num_beams=1; give more beams", name)
+                wrong.add(f"{value} has no effect with {named('num_beams', 1)}; give more beams", name)
 
     @property
     def count(self) -> int:
@@ -109,7 +111,7 @@ def check_tokens(config: DecodingConfig, roles: TokenRoles, max_new_tokens: int 
     for name, length in (("min_new_tokens", config.min_new_tokens), ("prefix_tokens", len(config.prefix_tokens))):
         if max_new_tokens is not None and length > max_new_tokens:
             what = "" if name == "min_new_tokens" else " tokens"
-            wrong.add(f"{length}{what} exceeds max_new_tokens={max_new_tokens}", name)
+            wrong.add(f"{length}{what} exceeds {named('max_new_tokens', max_new_tokens)}", name)
     if config.top_k is not None and config.top_k > roles.vocab_size:
         wrong.add(f"{config.top_k} must be in 1 … {roles.vocab_size}, the tokens of the vocabulary", "top_k")
     for name in ("prefix_tokens", "stop_tokens"):

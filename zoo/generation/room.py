@@ -11,6 +11,7 @@ from zoo.generation.counts import TextFaults, check_count
 from zoo.models.base import Model
 from zoo.models.decoder import Decoder
 from zoo.models.encoder_decoder import EncoderDecoder
+from zoo.spelling import named
 
 DEFAULT_NEW_TOKENS = 64
 """How many tokens are written behind a prefix where nobody says, or fewer where learned positions run out."""
@@ -54,8 +55,8 @@ def _limit(model: Model, length: int, max_new_tokens: int | None, forced: int, l
         warn_past_length(model.backbone.stack, length + (max_new_tokens or max(forced, least, 1)) - 1)
     if room is not None:
         wanted = {
-            f"max_new_tokens={max_new_tokens}": max_new_tokens or 0,
-            f"min_new_tokens={least}": least,
+            named("max_new_tokens", max_new_tokens): max_new_tokens or 0,
+            named("min_new_tokens", least): least,
             f"the prefix has {forced} tokens": forced,
         }
         for told, count in wanted.items():

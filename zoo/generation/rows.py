@@ -20,6 +20,7 @@ from zoo.generation.generate import TokenRoles, writing_stack
 from zoo.memory import memory_of
 from zoo.models.base import Model
 from zoo.models.encoder_decoder import EncoderDecoder
+from zoo.spelling import named
 
 SHARE = 0.5
 """Of a device's memory, what the rows of several prompts may take together; the rest is for weights and for others."""
@@ -94,10 +95,10 @@ def prompts_at_once(
         each = rows * max(row_bytes(model, *pair, config.cache) for pair in pairs)
     if each > memory:
         name = "num_beams" if config.num_beams > 1 else "num_return" if config.best_of is None else "best_of"
-        most = memory // (each // rows)
+        most, fewer = memory // (each // rows), f"a lower {named('max_new_tokens')}"
         raise ConfigError(
             f"{rows} rows side by side take about {_in_gb(each)} GB, and there are {_in_gb(memory)}; take "
-            + (f"at most {most}, or a lower max_new_tokens" if most else "a lower max_new_tokens: not even one fits"),
+            + (f"at most {most}, or {fewer}" if most else f"{fewer}: not even one fits"),
             name,
         )
     return max(1, min(batch_size, int(SHARE * memory) // each))
@@ -122,8 +123,8 @@ def _single_row(
     if laid > memory:
         raise ConfigError(
             f"a {cache.kind} one for {places} places takes about {_in_gb(laid)} GB at "
-            f"once, {there_are}; take a lower max_new_tokens (and length), or leave it out: a growing one takes memory "
-            "as the text becomes longer",
+            f"once, {there_are}; take a lower {named('max_new_tokens')} (and length), or leave it out: a growing one "
+            "takes memory as the text becomes longer",
             "cache",
         )
     return max(written, laid)

@@ -33,6 +33,7 @@ from zoo.generation.penalties import (
     penalize_presence,
     penalize_repetition,
 )
+from zoo.spelling import named
 
 LogitsStep = Callable[[Tensor, Any, History], Tensor]
 """Logits (B, V), the value of the setting, the history → logits (B, V)."""
@@ -190,8 +191,8 @@ def check_choice(largest_B: Tensor, history: History) -> None:
             )
         if (largest_B.isneginf() & history.live_B).any():
             raise ZooError(
-                f"no token may come next after {history.num_new}: all are barred; raise no_repeat_ngram_size, or lower "
-                "min_new_tokens"
+                f"no token may come next after {history.num_new}: all are barred; raise "
+                f"{named('no_repeat_ngram_size')}, or lower {named('min_new_tokens')}"
             )
 
 

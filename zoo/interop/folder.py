@@ -32,6 +32,7 @@ from zoo.interop.weights import NamedTensor, Plan, fit, placed, plan_of, same_nu
 from zoo.models import Model, ModelConfig
 from zoo.models.base import collector_paused
 from zoo.registry import unknown_name
+from zoo.spelling import named, spelled
 
 CONFIG_NAME = "config.json"
 GENERATION_NAME = "generation_config.json"
@@ -154,7 +155,7 @@ class Opened(NamedTuple):
             held = ", ".join(sorted(map(type_name, stored_as)))
             warnings.warn(
                 f"{self.folder}: the weights stay {held}, as they are stored; transformers turns them into the "
-                f"{type_name(said)} that {CONFIG_NAME} says, and so does dtype={type_name(said)!r} here",
+                f"{type_name(said)} that {CONFIG_NAME} says, and so does {named('dtype', type_name(said))} here",
                 stacklevel=4,
             )
 
@@ -334,6 +335,7 @@ def pickle_file(path: Path) -> str:
 # --------------------------------------------------------------------------------------------------------------- config
 
 
+@spelled({})  # fields of a file
 def _read_config(
     folder: Path, architecture: str, said: Mapping[str, Any], tensors: Container[str] | None = None
 ) -> ModelConfig:

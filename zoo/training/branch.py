@@ -25,6 +25,7 @@ from zoo.config_text import read_overrides
 from zoo.errors import CheckpointError, ConfigError
 from zoo.models import ModelConfig
 from zoo.models.anatomy import empty_model
+from zoo.spelling import spelled
 from zoo.training.best import Standing
 from zoo.training.checkpoint_io import FolderCheckpointIO
 from zoo.training.conductor import checkpoint_step, state_in
@@ -87,6 +88,7 @@ def branch(origin: Path, step: int | None, name: str, settings: Iterable[str] = 
     return folder
 
 
+@spelled({})  # settings, some of which are called like options
 def _branched(origin: Path, name: str, settings: list[str]) -> RunConfig:
     for key in flatten(read_overrides(settings).settings):
         group = key.split(".")[0]

@@ -21,6 +21,7 @@ from zoo.interop.folder import is_foreign, load_foreign, read_foreign_config
 from zoo.loading import model_folder
 from zoo.objectives.base import ObjectiveConfig
 from zoo.own_blocks import made_with
+from zoo.spelling import spelled
 from zoo.training import evaluation
 from zoo.training.config import RunConfig, check_spelling
 from zoo.training.evaluation import Bin
@@ -107,6 +108,7 @@ def _whole(config: RunConfig) -> Corpus:
     return corpus._replace(validation=corpus.training)
 
 
+@spelled({})  # settings, some of which are called like options
 def evaluation_config(model: Path, settings: Iterable[str]) -> tuple[RunConfig, bool]:
     """What to measure with a model folder.
 

@@ -15,6 +15,7 @@ from zoo.config_text import read_overrides, read_yaml
 from zoo.errors import ConfigError
 from zoo.own_blocks import made_with
 from zoo.registry import unknown_name
+from zoo.spelling import spelled
 
 if TYPE_CHECKING:
     from zoo.training.run import Result
@@ -68,6 +69,7 @@ def _names(shipped: Iterable[str]) -> str:
     return f"; shipped configs: {', '.join(shipped) or 'none'}"
 
 
+@spelled({})  # settings, some of which are called like options
 def load_run(config: str | Path, overrides: Iterable[str] = ()) -> Resolved:
     """The RunConfig that a config file and `key=value` settings amount to, and where each value came from.
 
