@@ -1,5 +1,6 @@
 """docs/ tells the truth: commands run in their order, Python runs, settings fit, errors are those that are shown."""
 
+import dataclasses
 import re
 import shlex
 from collections.abc import Iterator
@@ -18,6 +19,10 @@ from zoo.cli.main import VERBS
 from zoo.config import Source, difference, flatten, load_config, to_mapping
 from zoo.config_text import read_yaml
 from zoo.errors import ConfigError
+from zoo.generation.cache import CacheConfig
+from zoo.generation.decoding import DecodingConfig
+from zoo.generation.embed import POOLINGS
+from zoo.registry import tables
 from zoo.training.config import RunConfig
 from zoo.training.imports import import_blocks
 from zoo.training.run_folder import changes
@@ -213,6 +218,24 @@ def test_every_public_name_is_explained() -> None:
 def test_of_every_command_it_is_said_whether_there_is_a_function() -> None:
     said = (DOCS / "python.md").read_text(encoding="utf-8").split("## Train")[0]
     assert [verb for verb in VERBS if f"`zoo {verb}`" not in said] == []
+
+
+def test_every_setting_of_decoding_is_explained() -> None:
+    said = (DOCS / "decoding.md").read_text(encoding="utf-8")
+    settings = {field.name for field in dataclasses.fields(DecodingConfig)}
+    assert {name for name in settings if f"`{name}`" not in said} == set()
+    assert [name for name in [*CacheConfig.choices, *POOLINGS] if f"`{name}`" not in said] == []
+
+
+def test_every_family_of_choices_has_its_row() -> None:
+    rows = re.findall(r"^\| ([\w, ]+) \|", (DOCS / "own_blocks.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    told = {noun for row in rows for noun in row.split(", ")} - {"you write"}
+    ours = {
+        noun
+        for noun, entries in tables()
+        if any(isinstance(entry, type) and entry.__module__.startswith("zoo.") for entry in entries.values())
+    }
+    assert told == ours
 
 
 def test_every_page_is_reached_from_the_readme() -> None:

@@ -1,7 +1,8 @@
-"""`zoo list`: what there is by name: models, shipped configs, and every choice that a config can make."""
+"""`zoo list`: what there is by name: models, shipped configs, and all else that is chosen by name."""
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from collections.abc import Iterator
@@ -20,18 +21,21 @@ EXAMPLES = examples(
     'zoo list "bert*"',
     "zoo list --choices",
     "zoo list --choices positions",
+    'zoo list --choices "un*"',
     "zoo list --architectures",
 )
 
 
 WIDE = 130
 """Columns of the table of architectures, whose lists of classes would not end."""
+OWN_LISTS = ("preset", "architecture")
+"""What `zoo list` and `zoo list --architectures` show."""
 
 
 def run(
     pattern: Annotated[str, typer.Argument(metavar="pattern", help='names to show, for example "bert*"')] = "*",
     choices: Annotated[
-        bool, typer.Option("--choices", help="what a config can choose from: positions, norms, objectives, …")
+        bool, typer.Option("--choices", help="all else that is chosen by name: positions, norms, objectives, caches, …")
     ] = False,
     architectures: Annotated[
         bool, typer.Option("--architectures", help="what opens of Hugging Face folders, and is written as them")
@@ -110,35 +114,29 @@ def _list_choices(pattern: str) -> None:
 
 
 def choice_rows() -> Iterator[tuple[str, str, str]]:
-    """(noun, name, one line about it) of everything that is registered."""
+    """(noun, name, one line about it) of everything that is registered and has no list of its own."""
+    import zoo.interop.unsafe
+    import zoo.pretrained
+    import zoo.training.config  # noqa: F401  (registers everything that a run can choose)
+    from zoo.registry import tables
+
+    for noun, entries in sorted(tables(), key=lambda table: table[0]):
+        if noun not in OWN_LISTS:
+            for name, entry in sorted(entries.items()):
+                yield noun, name, about_entry(entry)
+
+
+def about_entry(entry: Any) -> str:
+    """One line about what a name stands for: of a class or a function its docstring's first."""
     from zoo.cli.documentation import first_line
-    from zoo.models.presets import PRESETS  # noqa: F401  (registers the families)
-    from zoo.nn.attend import KERNELS
-    from zoo.nn.feed_forward import ACTIVATIONS
-    from zoo.nn.residual import PLACEMENTS
-    from zoo.registry import Choice
-    from zoo.training.config import RunConfig  # noqa: F401  (registers everything that a run can choose)
+    from zoo.nn.residual import Placement
 
-    for family in _families(Choice):
-        for kind, config in sorted(family.choices.items()):
-            yield family.noun, kind, first_line(config)
-    for name, placement in PLACEMENTS.items():
+    if isinstance(entry, Placement):
         slots = {"before": "before the sublayer", "after": "after the sublayer", "outer": "after the sum"}
-        where = [words for slot, words in slots.items() if getattr(placement, slot)]
-        yield "placement", name, f"a norm {' and '.join(where)}" if where else "no norm"
-    for name, kernel in KERNELS.items():
-        yield "kernel", name, first_line(type(kernel))
-    for name in ACTIVATIONS:
-        yield "activation", name, ""
-
-
-def _families(base: type[Any]) -> list[type[Any]]:
-    """The classes that open a family of alternatives, in the order of their nouns."""
-    found = {cls.noun: cls for cls in _below(base) if "noun" in vars(cls)}
-    return [found[noun] for noun in sorted(found)]
-
-
-def _below(base: type[Any]) -> Iterator[type[Any]]:
-    for child in base.__subclasses__():
-        yield child
-        yield from _below(child)
+        where = [words for slot, words in slots.items() if getattr(entry, slot)]
+        return f"a norm {' and '.join(where)}" if where else "no norm"
+    if isinstance(entry, functools.partial):
+        settings = ", ".join(f"{name}={value!r}" for name, value in entry.keywords.items())
+        return f"{about_entry(entry.func)} with {settings}"
+    named = entry if hasattr(entry, "__name__") else type(entry)
+    return f"torch's {named.__name__}" if named.__module__.split(".")[0] == "torch" else first_line(named)
