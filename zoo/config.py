@@ -36,6 +36,8 @@ def setting(
     maximum: float | None = None,
     above: float | None = None,
     below: float | None = None,
+    training_only: bool = False,
+    zero_adds_nothing: bool = False,
 ) -> Any:
     """A dataclass field with its meaning, unit and range.
 
@@ -43,8 +45,18 @@ def setting(
         default: the value where no source names the field; a dict or a list is copied for each use; left out: required.
         doc: what the field means, in which unit.
         minimum, maximum: inclusive bounds of a number, or of each number of a list. above, below: exclusive bounds.
+        training_only: whether it acts in training alone (dropout): outputs of the same weights do not depend on it.
+        zero_adds_nothing: of true or false: all that true adds are parameters that add nothing while they are zero.
     """
-    metadata = {"doc": doc, "minimum": minimum, "maximum": maximum, "above": above, "below": below}
+    metadata = {
+        "doc": doc,
+        "minimum": minimum,
+        "maximum": maximum,
+        "above": above,
+        "below": below,
+        "training_only": training_only,
+        "zero_adds_nothing": zero_adds_nothing,
+    }
     if isinstance(default, dict | list):
         return dataclasses.field(default_factory=functools.partial(copy.copy, default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -302,6 +314,22 @@ def to_mapping(config: Any) -> Any:
     if isinstance(config, tuple | list):
         return [to_mapping(value) for value in config]
     return config
+
+
+def marks_of(config: Config, path: str) -> list[Mapping[str, Any]]:
+    """What `setting` says of a dotted setting, behind what it says of each group around it; []: there is none."""
+    found: list[Mapping[str, Any]] = []
+    place: Any = config
+    for name in path.split("."):
+        fields = {field.name: field for field in dataclasses.fields(place)} if isinstance(place, Config) else {}
+        if name in fields:
+            found.append(fields[name].metadata)
+            place = getattr(place, name)
+        elif isinstance(place, dict) and name in place:
+            place = place[name]
+        else:
+            return []
+    return found
 
 
 def default_mapping(schema: type[Config]) -> Mapped:

@@ -1,13 +1,27 @@
 """What an architecture makes of a model: what is written, what is put otherwise, what stands in the way."""
 
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
+import torch
+from torch import Tensor
 
+from zoo.config import Config, flatten, marks_of, to_mapping
 from zoo.errors import ConfigError
+from zoo.heads import HeadConfig
 from zoo.interop import ARCHITECTURES, read_config, write_config
-from zoo.interop.attempt import MOST_TOLD, attempt, is_dropout, lines, no_output_depends_on
+from zoo.interop.attempt import MOST_TOLD, attempt, lines, no_output_depends_on
+from zoo.interop.configs import put
+from zoo.interop.weights import changed_weights
+from zoo.models import ModelConfig
 from zoo.models.create import model_config
+from zoo.nn.attention import AttentionConfig
+from zoo.nn.feed_forward import FeedForwardConfig
+from zoo.nn.norm import LayerNormConfig, NormConfig
 
 NO_BIAS = {f"{projection}_bias": False for projection in ("query", "key", "value", "output")}
 SIZE = {"dim": 16, "num_layers": 1, "num_heads": 2, "feed_forward_dim": 24, "max_length": 16, "vocab_size": 50}
@@ -107,11 +121,86 @@ def test_a_model_of_another_family_is_told_nothing_else() -> None:
 
 
 def test_what_is_a_change_and_what_is_not() -> None:
-    assert no_output_depends_on("heads.pooler.dropout", 0.1, 0.0)
-    assert not no_output_depends_on("attention.key_bias", True, False)
-    assert not no_output_depends_on("norm.eps", 1e-5, 1e-6)
-    assert not no_output_depends_on("heads.x.dropout", "some", None)
-    assert not is_dropout("dropout_free")
+    config = model_config("bert-nano", **SIZE, heads={"pooler": {"kind": "pooler"}})
+    assert no_output_depends_on(config, "heads.pooler.transform.dropout", 0.1, 0.0)
+    assert not no_output_depends_on(config, "heads.pooler.transform.dropout", "some", None)
+    assert not no_output_depends_on(config, "heads.none.dropout", 0.1, 0.0)
+    assert no_output_depends_on(config, "attention.key_bias", False, True)
+    assert not no_output_depends_on(config, "attention.key_bias", True, False)
+    assert not no_output_depends_on(config, "norm.eps", 1e-5, 1e-6)
+    pair = model_config("transformer-base", **SIZE, decoder={"dropout": {"residual": 0.2}})
+    assert no_output_depends_on(pair, "decoder.dropout.residual", 0.2, 0.1)
+    layers = model_config("gpt2", **{**SIZE, "num_layers": 2}, layers={"0": {"feed_forward": {"bias": False}}})
+    assert no_output_depends_on(layers, "layers.0.feed_forward.bias", False, True)
+
+
+def test_a_name_decides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A setting that is called a bias and is not marked stands in the way."""
+    config = model_config("gpt2", **SIZE, norm={"bias": False})
+    field = LayerNormConfig.__dataclass_fields__["bias"]
+    monkeypatch.setattr(field, "metadata", {**field.metadata, "zero_adds_nothing": False})
+    found = attempt("gpt2", config)
+    assert [error.key for error in found.obstacles] == ["norm.bias"]
+
+
+# ---------------------------------------------------------------------------------------------------------------- marks
+
+PARTS: dict[str, type[Any]] = {"norm": NormConfig, "attention": AttentionConfig, "feed_forward": FeedForwardConfig}
+VARIED: list[dict[str, Any]] = [
+    *({part: {"kind": kind}} for part, base in PARTS.items() for kind in base.choices if kind != "none"),
+    *({"heads": {"head": {"kind": kind}}} for kind in HeadConfig.choices),
+    {"embedding": {"factorization": {"dim": 8}}},
+    {"heads": {"head": {"kind": "language_model", "transform": "gelu"}}},
+    {"heads": {"head": {"kind": "sequence_classification", "transform": {}}}},
+]
+TRIED = {"training_only": (0.3, 0.0), "zero_adds_nothing": (False, True)}
+"""A mark, and two values between which no output changes."""
+
+
+def outputs(config: ModelConfig, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    model = config.build_unset().eval()
+    model.load_state_dict(weights)
+    tokens = torch.arange(8).view(2, 4)
+    with torch.no_grad():
+        return {"hidden": model.backbone(tokens=tokens), **model(tokens=tokens)}
+
+
+@functools.cache
+def tried(mark: str) -> dict[int, bool]:
+    """The settings that have a mark, by the identity of what was said of them, and whether it is true."""
+    found: dict[int, bool] = {}
+    known: set[tuple[int, str]] = set()
+    for settings in VARIED:
+        config = model_config("bert-nano", **SIZE, **settings)
+        for path in flatten(to_mapping(config)):
+            said = [one for one in marks_of(config, path) if one.get(mark)]
+            if not said or (one := (id(said[-1]), path.rpartition(".")[2])) in known:
+                continue
+            models = []
+            for value in TRIED[mark]:
+                changes: dict[str, Any] = {}
+                put(changes, path, value)
+                with contextlib.suppress(ConfigError):  # it goes with something that is not there
+                    models.append(model_config(config, **changes))
+            if len(models) == 2:
+                weights = models[0].build(seed=1).state_dict()
+                before, after = outputs(models[0], weights), outputs(models[1], changed_weights(weights, *models))
+                same = all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
+                found[one[0]] = same and found.get(one[0], True)
+                known.add(one)
+    return found
+
+
+@pytest.mark.parametrize("mark", TRIED)
+def test_every_mark_is_true(mark: str) -> None:
+    """Whatever is marked changes no output: dropout outside of training, a bias of zeros that was not there."""
+    classes: list[type[Config]] = [Config]
+    while classes:
+        known = classes.pop()
+        classes += known.__subclasses__()
+        for field in dataclasses.fields(known) if known.__module__.startswith("zoo.") else ():
+            if field.metadata.get(mark):
+                assert tried(mark).get(id(field.metadata)), f"{known.__name__}.{field.name}"
 
 
 def test_long_lists_are_cut() -> None:

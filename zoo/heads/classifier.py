@@ -19,9 +19,9 @@ class ClassifierConfig(HeadConfig):
 
     transform: TransformConfig | None = setting(None, "a dense layer with an activation before the output; null: none")
     dropout: float = setting(
-        0.1, "probability of dropping an element of what the output layer reads", minimum=0, below=1
+        0.1, "probability of dropping an element of what the output layer reads", minimum=0, below=1, training_only=True
     )
-    bias: bool = setting(True, "whether the output layer has a bias (GPT-2, Llama: not)")
+    bias: bool = setting(True, "whether the output layer has a bias (GPT-2, Llama: not)", zero_adds_nothing=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,11 +32,13 @@ class LanguageModelConfig(HeadConfig, kind="language_model"):
     families: ClassVar[tuple[str, ...]] = ("encoder", "decoder", "encoder_decoder")
 
     tied: bool = setting(True, "whether the weight is the token table")
-    bias: bool = setting(False, "whether a bias is added to the logits")
+    bias: bool = setting(False, "whether a bias is added to the logits", zero_adds_nothing=True)
     transform: str | None = setting(
         None, "activation of a dense layer and norm before the output (BERT: gelu); null: no such layer"
     )
-    transform_bias: bool = setting(True, "whether that dense layer has a bias (ModernBERT: not)")
+    transform_bias: bool = setting(
+        True, "whether that dense layer has a bias (ModernBERT: not)", zero_adds_nothing=True
+    )
     scale: Literal["none", "inverse_sqrt_dim"] | float = setting(
         "none", "factor on what the weight is applied to: none, 1/√dim (T5) or a number", above=0
     )

@@ -23,9 +23,11 @@ class TransformConfig(Config):
     """norm(activation(dense(dropout(x)))), as wide as the model."""
 
     activation: str = setting("tanh", "activation (BERT's pooler and RoBERTa: tanh; DistilBERT: relu)")
-    bias: bool = setting(True, "whether the dense layer has a bias (ModernBERT: not)")
+    bias: bool = setting(True, "whether the dense layer has a bias (ModernBERT: not)", zero_adds_nothing=True)
     norm: bool = setting(False, "whether a norm of the model's kind follows (ModernBERT)")
-    dropout: float = setting(0.0, "probability of dropping an element of what the layer reads", minimum=0, below=1)
+    dropout: float = setting(
+        0.0, "probability of dropping an element of what the layer reads", minimum=0, below=1, training_only=True
+    )
 
     def validate(self) -> None:
         """Refuses an unknown activation."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from fnmatch import fnmatch
 from typing import Any, NamedTuple
 
-from zoo.config import difference, flatten, merged, to_mapping
+from zoo.config import difference, flatten, marks_of, merged, to_mapping
 from zoo.errors import ConfigError, cut
 from zoo.heads.classifier import LabelledConfig
 from zoo.interop.base import ARCHITECTURES, POOLER, Architecture, Field, Mapped, is_base_model, tied
@@ -22,6 +22,7 @@ from zoo.models import ModelConfig
 from zoo.models.create import model_config
 from zoo.models.encoder_decoder import EncoderDecoderConfig
 from zoo.nn.layer import LayerConfig
+from zoo.nn.stack import StackConfig
 
 ABSENT = object()
 """What stands for a setting that a config does not have, where null is a value."""
@@ -67,12 +68,14 @@ class Attempt(NamedTuple):
             spare := -(self.config.vocab_size or 0) % self.changes["vocab_multiple"][0]
         ):
             found.append(f"the {spare} spare rows of the token table (vocab_multiple) are left out; nothing reads them")
-        if biases := [path for path, values in self.changes.items() if is_new_bias(path, *values)]:
+        if biases := [path for path, values in self.changes.items() if is_new_bias(self.config, path, *values)]:
             found.append(
                 f"{', '.join(biases)}: {self.architecture} always has them; zeros are written, which add nothing"
             )
         if dropouts := [
-            f"{path} {mine} ({other} there)" for path, (mine, other) in self.changes.items() if is_dropout(path)
+            f"{path} {mine} ({other} there)"
+            for path, (mine, other) in self.changes.items()
+            if is_dropout(self.config, path)
         ]:
             found.append(
                 f"{', '.join(dropouts)}: {self.architecture} has no setting for that; it acts in training only"
@@ -106,7 +109,7 @@ def attempt(architecture: str, config: ModelConfig) -> Attempt:
             if not differing:
                 break
             for path, mine, other in _without_consequences(differing):
-                if no_output_depends_on(path, mine, other):
+                if no_output_depends_on(config, path, mine, other):
                     changes.setdefault(path, (mine, other))
                 else:
                     obstacles[path] = _no_place(table, path, mine, other)
@@ -155,21 +158,33 @@ def lines(errors: list[ConfigError], indent: int) -> str:
 # -------------------------------------------------------------------------------------------------------------- changes
 
 
-def no_output_depends_on(path: str, mine: Any, other: Any) -> bool:
+def no_output_depends_on(config: ModelConfig, path: str, mine: Any, other: Any) -> bool:
     """Whether a setting of a model can become another one, and its outputs stay what they are."""
-    if is_dropout(path):
+    if is_dropout(config, path):
         return isinstance(mine, float | int) and isinstance(other, float | int)
-    return path == "vocab_multiple" or is_new_bias(path, mine, other)
+    return path == "vocab_multiple" or is_new_bias(config, path, mine, other)
 
 
-def is_dropout(path: str) -> bool:
-    """Whether a setting is a probability of dropping something, which only training does."""
-    return "dropout" in path.split(".")
+def is_dropout(config: ModelConfig, path: str) -> bool:
+    """Whether a setting acts in training alone."""
+    return any(mark.get("training_only") for mark in _marks(config, path))
 
 
-def is_new_bias(path: str, mine: Any, other: Any) -> bool:
+def is_new_bias(config: ModelConfig, path: str, mine: Any, other: Any) -> bool:
     """Whether a bias is added, which can be zeros."""
-    return path.rpartition(".")[2].endswith("bias") and mine is False and other is True
+    return mine is False and other is True and any(mark.get("zero_adds_nothing") for mark in _marks(config, path)[-1:])
+
+
+def _marks(config: ModelConfig, path: str) -> list[Mapping[str, Any]]:
+    """What a setting is marked with where it stands: in the model, in its decoder, or in one of the layers."""
+    stack: StackConfig = config
+    for side in config.sides():
+        if side.key and path.startswith(f"{side.key}."):
+            stack, path = side.stack, path.removeprefix(f"{side.key}.")
+    group, number, name = (*path.split(".", 2), "", "")[:3]
+    if group == "layers" and number.isdecimal():
+        return marks_of(stack.layer_configs()[int(number)], name)
+    return marks_of(stack, path)
 
 
 def _changed(config: ModelConfig, differing: Iterable[tuple[str, Any, Any]]) -> ModelConfig:

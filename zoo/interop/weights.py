@@ -166,7 +166,7 @@ def changed_weights(weights: Weights, config: ModelConfig, changed: ModelConfig)
     for name, shape in {**shapes, **{copy: shapes[known] for copy, known in copies.items()}}.items():
         if name in weights and weights[name].shape != shape:
             result[name] = weights[name][: shape[0]]
-        elif name not in weights and name.endswith(".bias"):
+        elif name not in weights:  # of a setting whose parameters add nothing while they are zero
             result[name] = torch.zeros(shape, dtype=like.dtype, device=like.device)
     return result
 

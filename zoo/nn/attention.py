@@ -32,7 +32,7 @@ from zoo.registry import Choice, unknown_name
 class AttentionConfig(Config, Choice, noun="attention"):
     """Which attention a layer has; the fields here are those of every kind."""
 
-    output_bias: bool = setting(True, "bias of the output projection")
+    output_bias: bool = setting(True, "bias of the output projection", zero_adds_nothing=True)
     scale: ScaleConfig = setting(InverseSqrtScaleConfig(), "factor on the scores")
     score: ScoreConfig = setting(DotScoreConfig(), "how a query and a key are compared")
     cap: float | None = setting(None, "soft cap of the scores, cap · tanh(scores / cap); null: none", above=0)
@@ -115,9 +115,9 @@ class AttentionConfig(Config, Choice, noun="attention"):
 class MultiHeadAttentionConfig(AttentionConfig, kind="multi_head"):
     """A matrix each for queries, keys and values; `num_kv_heads` shares keys and values among query heads."""
 
-    query_bias: bool = setting(True, "bias of the query projection")
-    key_bias: bool = setting(True, "bias of the key projection")
-    value_bias: bool = setting(True, "bias of the value projection")
+    query_bias: bool = setting(True, "bias of the query projection", zero_adds_nothing=True)
+    key_bias: bool = setting(True, "bias of the key projection", zero_adds_nothing=True)
+    value_bias: bool = setting(True, "bias of the value projection", zero_adds_nothing=True)
     shared_query_key: bool = setting(False, "whether keys are projected as queries are, by the same matrix (Reformer)")
 
     def check(self, heads: Heads) -> None:

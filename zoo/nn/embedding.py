@@ -32,7 +32,7 @@ class FactorizationConfig(Config):
         "what the matrix is applied to: sum: tokens, segments and positions, normalized and dropped out (ALBERT, "
         "ELECTRA); tokens: the tokens, and all else has the model's width (OPT)",
     )
-    bias: bool = setting(True, "whether the matrix has a bias (OPT: not)")
+    bias: bool = setting(True, "whether the matrix has a bias (OPT: not)", zero_adds_nothing=True)
 
 
 @dataclass(frozen=True, kw_only=True)

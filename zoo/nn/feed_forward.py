@@ -124,7 +124,7 @@ class ActivatedFeedForwardConfig(FeedForwardConfig):
     """What plain and gated feed-forwards have in common: a nonlinearity between projections."""
 
     activation: str = setting("gelu", f"the nonlinearity: {', '.join(ACTIVATIONS)}")
-    bias: bool = setting(True, "whether the projections have biases")
+    bias: bool = setting(True, "whether the projections have biases", zero_adds_nothing=True)
 
     def validate(self) -> None:
         """Refuses an unknown activation."""

@@ -33,7 +33,7 @@ from zoo.nn.projection import AttentionShape, Heads, Projections, split_heads
 class LatentAttentionConfig(AttentionConfig, kind="latent"):
     """Keys and values from a latent; `head_dim` is the width of a query, shared channels and own ones together."""
 
-    output_bias: bool = setting(False, "bias of the output projection")
+    output_bias: bool = setting(False, "bias of the output projection", zero_adds_nothing=True)
     query_rank: int | None = setting(None, "width of a latent that queries come from; null: there is none", minimum=1)
     key_value_rank: int | None = setting(
         None, "width of the latent that keys and values come from; null: 4 · head_dim", minimum=1
@@ -43,7 +43,9 @@ class LatentAttentionConfig(AttentionConfig, kind="latent"):
     )
     value_dim: int | None = setting(None, "width of the values of one head; null: head_dim", minimum=1)
     latent_norm: NormConfig = setting(RMSNormConfig(), "norm of each latent")
-    latent_bias: bool = setting(False, "bias of the projections to latents and to the shared part of the keys")
+    latent_bias: bool = setting(
+        False, "bias of the projections to latents and to the shared part of the keys", zero_adds_nothing=True
+    )
 
     def validate(self) -> None:
         """Refuses a norm that mixes rows, and all that no attention can have."""

@@ -84,7 +84,7 @@ class LayerConfig(Config):
     )
     residual: ResidualConfig = setting(PlainResidualConfig(), "how a branch is added to the residual stream")
     positions: PositionsConfig = setting(LearnedConfig(), "positional scheme")
-    dropout: DropoutConfig = setting(DropoutConfig(), "dropout, place by place")
+    dropout: DropoutConfig = setting(DropoutConfig(), "dropout, place by place", training_only=True)
 
     def validate(self) -> None:
         """Refuses an unknown placement, heads that do not divide what they share, and a kernel that cannot drop."""

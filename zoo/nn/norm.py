@@ -77,7 +77,7 @@ class LayerNormConfig(NormConfig, kind="layer_norm"):
 
     eps: float = setting(1e-5, "added to the variance (BERT: 1e-12, GPT-2: 1e-5)", above=0)
     affine: bool = setting(True, "whether there is a weight (OLMo 1: neither weight nor bias)")
-    bias: bool = setting(True, "whether there is a bias")
+    bias: bool = setting(True, "whether there is a bias", zero_adds_nothing=True)
 
     def build(self, dim: int) -> nn.Module:
         """The norm over the last axis of (…, dim)."""
@@ -115,7 +115,7 @@ class RMSNormConfig(NormConfig, kind="rms_norm"):
 
     eps: float = setting(1e-6, "added to the mean square (T5 and Llama: 1e-6)", above=0)
     affine: bool = setting(True, "whether there is a weight")
-    bias: bool = setting(False, "whether there is a bias")
+    bias: bool = setting(False, "whether there is a bias", zero_adds_nothing=True)
     offset: bool = setting(False, "whether the weight counts from 1 and starts at 0 (Gemma)")
 
     def validate(self) -> None:
@@ -227,7 +227,7 @@ class BatchNormConfig(NormConfig, kind="batch_norm"):
 
     eps: float = setting(1e-5, "added to the variance", above=0)
     affine: bool = setting(True, "whether there is a weight")
-    bias: bool = setting(True, "whether there is a bias")
+    bias: bool = setting(True, "whether there is a bias", zero_adds_nothing=True)
     momentum: float = setting(0.1, "share of a batch in the running statistics", above=0, maximum=1)
 
     def build(self, dim: int) -> nn.Module:
@@ -284,7 +284,7 @@ class DynamicTanhConfig(NormConfig, kind="dyt"):
 
     alpha: float = setting(0.5, "where the trained factor inside the tanh starts", above=0)
     affine: bool = setting(True, "whether there is a weight")
-    bias: bool = setting(True, "whether there is a bias")
+    bias: bool = setting(True, "whether there is a bias", zero_adds_nothing=True)
 
     def build(self, dim: int) -> nn.Module:
         """The squashing of (…, dim)."""
