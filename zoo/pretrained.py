@@ -224,7 +224,7 @@ class Pretrained:
         No piece splits a character or shows the beginning of a stop string, and all of them together are what
         `generate` returns. The texts of several prompts are written side by side, `batch_size` at a time, so their
         pieces come mixed: each is a `Piece` with the number of its prompt and whether it is the last of its text.
-        Wrong input raises at once; so does what chooses among several texts (beams, best_of).
+        Wrong input raises at once; so does what makes several texts of a prompt (beams, best_of, num_return).
 
         With `kept`, a `zoo.generation.kept.Kept` that earlier calls had too, a decoder does not read again what its
         one prompt has in common with what they read and wrote, where the prompt begins with all of that.

@@ -15,6 +15,7 @@ from zoo.errors import ZooError
 from zoo.generation.decoding import DecodingConfig
 from zoo.generation.texts import Piece
 from zoo.loading import load
+from zoo.pretrained import Pretrained
 
 
 def test_decoder_goes_on_with_the_prompt(workshop: Workshop, command: Command) -> None:
@@ -64,6 +65,35 @@ def test_several_prompts_and_several_texts(workshop: Workshop, command: Command)
     found = load("runs/tiny-decoder").generate(["a", "The "], max_new_tokens=5, num_beams=3, num_return=2)
     texts = ["".join(f"{prompt}{text}\n" for text in texts) for prompt, texts in zip(["a", "The "], found, strict=True)]
     assert out == "\n".join(texts)
+
+
+@pytest.mark.parametrize(
+    ("options", "is_streamed"),
+    [
+        ({}, True),
+        ({"num_beams": 1}, True),
+        ({"num_return": 1}, True),
+        ({"temperature": 1.0, "best_of": 1}, True),
+        ({"num_beams": 2}, False),
+        ({"temperature": 1.0, "num_return": 2}, False),
+        ({"temperature": 1.0, "best_of": 2}, False),
+    ],
+    ids=str,
+)
+def test_one_text_of_a_prompt_is_shown_while_it_is_written(
+    workshop: Workshop, command: Command, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], is_streamed: bool
+) -> None:
+    streamed, stream = [], Pretrained.stream
+
+    def watched(model: Pretrained, prompt: Any, **options: Any) -> Any:
+        streamed.append(options)
+        return stream(model, prompt, **options)
+
+    monkeypatch.setattr(Pretrained, "stream", watched)
+    found = load("runs/tiny-decoder").generate("a", max_new_tokens=5, **options)
+    texts = found if isinstance(found, list) else [found]
+    out = command("generate", "runs/tiny-decoder", "a", "--max-new-tokens", "5", *as_arguments(options)).out
+    assert (out, bool(streamed)) == ("".join(f"a{text}\n" for text in texts), is_streamed)
 
 
 @pytest.mark.parametrize("how", [(), ("--num-beams", "2"), ("--output", "-")])

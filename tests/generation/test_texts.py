@@ -179,7 +179,13 @@ def test_several_prompts_are_streamed_side_by_side(kind: str, options: dict[str,
 
 
 @pytest.mark.parametrize(
-    "options, key", [({"num_beams": 2}, "num_beams"), ({"temperature": 1.0, "best_of": 2}, "best_of")]
+    "options, key",
+    [
+        ({"num_beams": 2}, "num_beams"),
+        ({"temperature": 1.0, "best_of": 2}, "best_of"),
+        ({"temperature": 1.0, "best_of": 3, "num_return": 2}, "best_of"),
+        ({"temperature": 1.0, "num_return": 3}, "num_return"),
+    ],
 )
 def test_what_is_chosen_among_several_is_not_streamed(options: dict[str, Any], key: str) -> None:
     with pytest.raises(ConfigError, match="whole before one is chosen") as caught:

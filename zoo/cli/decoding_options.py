@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from zoo.cli.arguments import number, whole_number
+
+if TYPE_CHECKING:
+    from zoo.generation.decoding import DecodingConfig
 
 
 def _whole(text: str) -> Any:
@@ -73,8 +76,8 @@ def given_options(context: typer.Context, names: tuple[str, ...]) -> dict[str, A
     return {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
 
 
-def check_options(given: dict[str, Any], max_new_tokens: int | None) -> None:
-    """Raises ConfigError where options are wrong by themselves, which takes no model to see."""
+def check_options(given: dict[str, Any], max_new_tokens: int | None) -> DecodingConfig:
+    """The config of these options; raises ConfigError where they are wrong by themselves, whatever the model."""
     from zoo.generation.options import decoding_config
 
-    decoding_config(given, max_new_tokens=max_new_tokens)
+    return decoding_config(given, max_new_tokens=max_new_tokens)

@@ -90,17 +90,22 @@ def run(
     prompts = texts_from(prompt, file, field, "prompt", skip=skip_invalid)
     check_output(output)
     given = options.given_options(context, DECODING)
-    options.check_options(given, max_new_tokens)
+    as_pieces = options.check_options(given, max_new_tokens).several is None and output is None
     decoding = {"max_new_tokens": max_new_tokens, "prefix": prefix, **given}
-    write(open_model(folder, which, weights, device, dtype), prompts, decoding, output, skip_invalid)
+    write(open_model(folder, which, weights, device, dtype), prompts, decoding, output, as_pieces, skip_invalid)
 
 
 def write(
-    model: Pretrained, prompts: Texts, decoding: dict[str, Any], output: str | None, skip_invalid: bool = False
+    model: Pretrained,
+    prompts: Texts,
+    decoding: dict[str, Any],
+    output: str | None,
+    as_pieces: bool,
+    skip_invalid: bool,
 ) -> None:
-    """Writes texts to the screen, piece by piece where that can be, or as JSON Lines into `output`."""
+    """Writes texts to the screen, while they are written or when they are whole, or as JSON Lines into `output`."""
     begins = prompts if model.config.kind == "decoder" else [""] * len(prompts)
-    if output is None and not {"num_beams", "best_of", "num_return"} & set(decoding):
+    if as_pieces:
         streamed = take(prompts, skip_invalid, lambda numbers: model.stream(_chosen(prompts, numbers), **decoding))
         names = [prompts.called(number) for number in streamed.numbers]
         show_in_order(_chosen(begins, streamed.numbers), streamed.found, names)

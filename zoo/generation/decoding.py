@@ -96,6 +96,12 @@ class DecodingConfig(SamplingConfig, BeamConfig):
         """How many texts are drawn of each prompt."""
         return self.best_of or (self.count if self.temperature > 0 else 1)
 
+    @property
+    def several(self) -> str | None:
+        """The field by which several texts of a prompt are on the way at once; None: one is, as a stream needs it."""
+        drawn = "num_return" if self.best_of is None else "best_of"
+        return "num_beams" if self.num_beams > 1 else drawn if self.samples > 1 else None
+
 
 def asked_roles(roles: TokenRoles, config: DecodingConfig) -> TokenRoles:
     """The roles with the config's stop tokens beside the tokenizer's, its prefix and its least length."""

@@ -139,9 +139,9 @@ class Writer(NamedTuple):
             ConfigError: a text would be chosen among several; `kept` goes with one prompt of a decoder and without a
                 `cache`. DataError, ConfigError, ZooError: as `decode`.
         """
-        for name, value in (("num_beams", config.num_beams), ("best_of", config.samples)):
-            if value > 1:
-                raise ConfigError(f"{value} texts would have to be whole before one is chosen; stream one", name)
+        if config.several is not None:
+            told = f"{getattr(config, config.several)} texts would have to be whole before one is chosen; stream one"
+            raise ConfigError(told, config.several)
         if kept is not None and not isinstance(kept, Kept):
             raise ConfigError(f"{quoted(kept)} is no zoo.generation.kept.Kept", "kept")
         if kept is not None and (len(prompts) != 1 or not self.goes_on or config.cache is not None):
