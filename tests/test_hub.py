@@ -101,7 +101,7 @@ def test_how_names_are_formed_is_told(hub: ModuleType, tmp_path: Path, monkeypat
 
 def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(ConfigError, match=r"pip install 'transformer-zoo\[hub\]'"):
+    with pytest.raises(ConfigError, match=r"pip install '\.\[hub\]' in the clone"):
         zoo.load("hub:owner/small")
 
 

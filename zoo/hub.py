@@ -67,8 +67,8 @@ def fetch(name: str, revision: str | None = None) -> Path:
         import huggingface_hub
     except ImportError:
         raise ConfigError(
-            f"{name} is a model of the Hugging Face hub; to fetch it, install huggingface_hub: pip install "
-            "'transformer-zoo[hub]'"
+            f"{name} is a model of the Hugging Face hub; to fetch it, install huggingface_hub: "
+            "pip install '.[hub]' in the clone"
         ) from None
     try:
         folder = huggingface_hub.snapshot_download(

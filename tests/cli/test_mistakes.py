@@ -332,7 +332,7 @@ def test_mistake_with_a_data_set_is_told(source: str, told: str, command: Comman
 @pytest.mark.parametrize(
     ("library", "source", "told"),
     [
-        ("pyarrow", "{kind: parquet, path: text.txt}", "pyarrow, which is not installed; pip install; [datasets]"),
+        ("pyarrow", "{kind: parquet, path: text.txt}", "pyarrow, which is not installed; pip install; .[datasets]"),
         ("datasets", "{kind: huggingface, dataset: owner/name}", "datasets library; not installed; pip install"),
     ],
 )

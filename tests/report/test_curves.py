@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.report.made_up import made_up_run
-from zoo.report.curves import by_position_chart, loss_charts, other_charts, panel, quantity_charts
+from zoo.report.curves import QUANTITIES, by_position_chart, loss_charts, other_charts, panel, quantity_charts
 from zoo.report.folder import Log, Positions, Run, read_run
 
 
@@ -55,11 +55,12 @@ def test_everything_that_was_logged_is_shown(tmp_path: Path) -> None:
 
 def test_quantities(tmp_path: Path) -> None:
     run = read_run(made_up_run(tmp_path / "gpt"))
-    assert [chart.draw() is not None for chart in quantity_charts(run)] == [True] * 4 + [False] * 2
-    busy = with_columns(run, **{"utilization/process": [0.9] * 200, "utilization/device": [0.5] * 200})
+    assert [chart.draw() is not None for chart in quantity_charts(run)] == [True] * 4 + [False] * (len(QUANTITIES) - 4)
+    more = ("utilization/process", "utilization/device", "memory/process", "memory/device", "memory/system")
+    busy = with_columns(run, **{name: [0.5] * 200 for name in more})
     assert all(chart.draw() is not None for chart in quantity_charts(busy))
     bare = run._replace(log=Log({name: run.log.columns[name] for name in ("step", "tokens", "seconds")}, 0))
-    assert [chart.draw() for chart in quantity_charts(bare)] == [None] * 6
+    assert [chart.draw() for chart in quantity_charts(bare)] == [None] * len(QUANTITIES)
 
 
 def test_loss_by_position(tmp_path: Path) -> None:

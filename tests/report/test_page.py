@@ -70,6 +70,29 @@ def test_comparison_warns_of_different_tokenizers(tmp_path: Path) -> None:
     assert "The configs are the same but for the name." in comparison_page(runs, tmp_path)
 
 
+def test_comparison_marks_the_lowest_of_what_compares(tmp_path: Path) -> None:
+    bits = "validation/causal_lm/bits_per_byte"
+    runs = []
+    for name, loss, bit in (("a", 2.0, 3.5), ("b", 2.5, 3.25)):
+        run = read_run(made_up_run(tmp_path / name))
+        last = {"validation/loss": loss, bits: bit}
+        columns = {**run.log.columns, **{column: run.log.columns["validation/loss"].copy() for column in last}}
+        for column, value in last.items():
+            columns[column][-1] = value
+        runs.append(run._replace(log=run.log._replace(columns=columns)))
+    results = element_of(comparison_page(runs, tmp_path))
+    assert re.findall("<b>(.*?)</b>", results) == ["2.000", "3.250"]
+    other = runs[1]._replace(config={**runs[1].config, "tokenizer": {"kind": "byte_level_bpe"}})
+    results = element_of(comparison_page([runs[0], other], tmp_path))
+    assert re.findall("<b>(.*?)</b>", results) == ["3.250"]
+    assert results.index(bits) < results.index("validation/loss")
+
+
+def element_of(page: str) -> str:
+    """The table of results of a page."""
+    return page.partition('class="results"')[2].partition("</table>")[0]
+
+
 def test_comparison_has_a_title_of_its_own_for_each_curve(tmp_path: Path) -> None:
     runs = [read_run(made_up_run(tmp_path / name)) for name in ("a", "b")]
     rest = {"validation_ema/loss": "validation/loss", "train/added_loss": "train/loss"}

@@ -62,7 +62,7 @@ def test_missing_package_is_said_before_anything_is_made(tmp_path: Path, monkeyp
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *rest: None if name == "tensorboard" else find(name, *rest)
     )
-    with pytest.raises(ConfigError, match=r"logging\.tensorboard: .*pip install 'transformer-zoo\[tensorboard\]'"):
+    with pytest.raises(ConfigError, match=r"logging\.tensorboard: .*pip install '\.\[tensorboard\]' in the clone"):
         pretrain(tiny_run(tmp_path, "gpt", ENABLED), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

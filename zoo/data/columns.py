@@ -8,7 +8,7 @@ from typing import Any
 from zoo.errors import DataError
 from zoo.registry import unknown_name
 
-INSTALL = "pip install 'transformer-zoo[datasets]'"
+INSTALL = "pip install '.[datasets]' in the clone"
 """What brings the libraries that read Parquet and data sets of the hub."""
 COLUMN = "the column that holds the text, or lists of texts: paragraphs, joined by blank lines"
 

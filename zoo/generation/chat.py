@@ -62,7 +62,7 @@ def _compiled(source: str) -> Any:
         import jinja2
         from jinja2 import ext, sandbox
     except ImportError:
-        raise ZooError("a chat template needs jinja2: pip install 'transformer-zoo[chat]'") from None
+        raise ZooError("a chat template needs jinja2: pip install '.[chat]' in the clone") from None
 
     class GenerationTag(ext.Extension):
         """{% generation %} … {% endgeneration %} marks what the model says; here it only stands for its content."""

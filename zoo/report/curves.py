@@ -35,9 +35,12 @@ QUANTITIES = (
     Quantity("learning_rate", "Learning rate", "", rate, True),
     Quantity("gradient_norm", "Gradient norm", "", rate, True),
     Quantity("tokens_per_second", "Throughput", "tokens/s", short_number, True),
-    Quantity("mfu", "Model FLOPs utilisation", "%", percent, True),
+    Quantity("mfu", "Model FLOPs utilization", "%", percent, True),
     Quantity("utilization/process", "Processor cores in use", "%", percent, True),
     Quantity("utilization/device", "Device in use", "%", percent, True),
+    Quantity("memory/process", "Memory of the process", "bytes", short_number, True),
+    Quantity("memory/device", "Memory of the device", "bytes", short_number, True),
+    Quantity("memory/system", "Memory in use on the machine", "%", percent, True),
 )
 
 
@@ -78,7 +81,7 @@ def _unigram(run: Run, objective: str) -> list[tuple[float, str]]:
 
 
 def quantity_charts(run: Run) -> list[Chart]:
-    """Learning rate, gradient norm, throughput, utilisation."""
+    """Learning rate, gradient norm, throughput, utilization, memory."""
     charts = []
     for each in QUANTITIES:
         curve = series_of(run, each.column, each.title.lower(), TRAINING)

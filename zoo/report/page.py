@@ -204,7 +204,7 @@ def _one_chart(runs: Sequence[Run], names: Sequence[str], column: str, chart: Ch
 
 
 def _results(runs: Sequence[Run], names: Sequence[str], place: Path) -> Child:
-    """The last values of each run, the lowest validation loss marked."""
+    """The last values of each run; of those that compare the lowest is marked, and they stand first."""
     measured = [
         name
         for name in _columns(runs)
@@ -212,9 +212,11 @@ def _results(runs: Sequence[Run], names: Sequence[str], place: Path) -> Child:
         and not name.endswith("/count")
         and any(run.log.last(name) is not None for run in runs)
     ]
-    columns = ["run", "state", "steps", "tokens", "seconds", "training loss", *measured, "tokens/s"]
-    last = [run.log.last("validation/loss") for run in runs]
-    lowest = min((value for value in last if value is not None), default=None)
+    fair = () if _different_tokens(runs) else ("validation/loss",)
+    compared = [name for name in measured if name.endswith(BITS) or name in fair]
+    measured.sort(key=lambda name: name not in compared)
+    lowest = {name: min(last for run in runs if (last := run.log.last(name)) is not None) for name in compared}
+    columns = ["run", "state", "steps", "tokens", "seconds", *measured, "training loss", "tokens/s"]
     rows: list[list[Cell]] = []
     for run, name in zip(runs, names, strict=True):
         report = run.folder / "report.html"
@@ -228,8 +230,8 @@ def _results(runs: Sequence[Run], names: Sequence[str], place: Path) -> Child:
                 run.steps,
                 None if tokens is None else round(tokens),
                 None if seconds is None else round(seconds),
+                *(_measured(run, key, lowest.get(key)) for key in measured),
                 run.log.last("train/loss"),
-                *(_measured(run, key, lowest) for key in measured),
                 None if speed is None else round(speed),
             ]
         )
@@ -237,11 +239,9 @@ def _results(runs: Sequence[Run], names: Sequence[str], place: Path) -> Child:
 
 
 def _measured(run: Run, column: str, lowest: float | None) -> Cell:
-    """The last value of a column; the lowest validation loss of all runs is marked."""
+    """The last value of a column, marked where it is the lowest of a column that compares."""
     value = run.log.last(column)
-    if column == "validation/loss" and value is not None and value == lowest:
-        return element("b", written(value))
-    return value
+    return element("b", written(value)) if value is not None and value == lowest else value
 
 
 def _relative(path: Path, place: Path) -> str:

@@ -47,7 +47,7 @@ def summary(run: Run) -> Element:
     log, first = run.log, run.log.points("train/loss")[1]
     speed = run.log.points("tokens_per_second")[1]
     validation = log.points("validation/loss")[1]
-    utilisation = run.log.points("mfu")[1]
+    utilization = run.log.points("mfu")[1]
     bits = [name for name in log.columns if name.endswith("bits_per_byte") and log.last(name) is not None]
     seconds, tokens = log.last("seconds"), log.last("tokens")
     best = f"best {loss(validation.min())}" if len(validation) > 1 and validation.min() < validation[-1] else ""
@@ -60,7 +60,7 @@ def summary(run: Run) -> Element:
             ("tokens", short_number(tokens) if tokens else None, ""),
             ("time of training", duration(seconds) if seconds else None, ""),
             ("throughput", short_number(_middle(speed)) if len(speed) else None, "tokens/s, median"),
-            ("MFU", percent(_middle(utilisation)) if len(utilisation) else None, "median"),
+            ("MFU", percent(_middle(utilization)) if len(utilization) else None, "median"),
         ]
     )
 

@@ -116,7 +116,7 @@ def _parsed(file: Path) -> Any:
     except ImportError as error:
         raise DataError(
             f"{file} is a SentencePiece model; to read it, install the package sentencepiece "
-            f"(pip install 'transformer-zoo[sentencepiece]'): {error}"
+            f"(pip install '.[sentencepiece]' in the clone): {error}"
         ) from None
     proto = schema.ModelProto()  # type: ignore[attr-defined]  # the module makes its classes when it is imported
     try:

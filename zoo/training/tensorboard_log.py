@@ -27,7 +27,7 @@ def check_tensorboard(wanted: bool) -> None:
     """Raises ConfigError where it is wanted and the package is missing."""
     if wanted and importlib.util.find_spec("tensorboard") is None:
         raise ConfigError(
-            "the package tensorboard is not installed: pip install 'transformer-zoo[tensorboard]', or set it to false",
+            "the package tensorboard is not installed: pip install '.[tensorboard]' in the clone, or set it to false",
             "logging.tensorboard",
         )
 

@@ -93,7 +93,7 @@ class WandbLog:
             if run.offline:
                 remember(self._folder, there)  # its file may not have them all yet: another process writes it
         except ImportError:
-            self._trouble = "wandb is not installed (pip install 'transformer-zoo[wandb]')"
+            self._trouble = "wandb is not installed (pip install '.[wandb]' in the clone)"
         except Exception as error:  # whatever a logger does must not end a run
             self._trouble = f"wandb stopped ({error})"
 
