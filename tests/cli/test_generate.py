@@ -3,16 +3,14 @@
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cli.tiny import Command, Workshop
-from zoo.cli.generate import DECODING, show_in_order, show_whole
+from zoo.cli.generate import show_in_order, show_whole
 from zoo.errors import ZooError
-from zoo.generation.decoding import DecodingConfig
 from zoo.generation.texts import Piece
 from zoo.loading import load
 from zoo.pretrained import Pretrained
@@ -53,10 +51,6 @@ def as_arguments(options: dict[str, Any]) -> list[str]:
 def test_options_reach_decoding(workshop: Workshop, command: Command, options: dict[str, Any]) -> None:
     out = command("generate", "runs/tiny-decoder", "a", "--max-new-tokens", "9", *as_arguments(options)).out
     assert out == "a" + load("runs/tiny-decoder").generate("a", max_new_tokens=9, **options) + "\n"
-
-
-def test_every_field_of_decoding_is_an_option() -> None:
-    assert set(DECODING) == {field.name for field in fields(DecodingConfig)}
 
 
 def test_several_prompts_and_several_texts(workshop: Workshop, command: Command) -> None:

@@ -11,7 +11,7 @@ import typer
 from typer.main import get_command
 
 from tests.cli.tiny import Command
-from zoo.cli.decoding_options import Stop, Temperature
+from zoo.cli.decoding_options import with_decoding
 from zoo.cli.main import VERBS, build_app
 from zoo.cli.option_names import Verb
 from zoo.errors import ConfigError, LengthError
@@ -91,11 +91,12 @@ def test_an_error_comes_out_as_it_was_raised() -> None:
 def test_names_are_as_typed_while_the_verb_runs_and_no_longer() -> None:
     seen: list[Any] = []
 
-    def run(temperature: Temperature = None, stop: Stop = None) -> None:
-        seen.append((temperature, stop, named("stop"), str(ConfigError("is wrong", "temperature"))))
+    @with_decoding("temperature", "stop")
+    def run(*, decoding: dict[str, Any]) -> None:
+        seen.append((decoding, named("stop"), str(ConfigError("is wrong", "temperature"))))
 
     app = typer.Typer(pretty_exceptions_enable=False)
     app.command(cls=Verb)(run)
     app(["--temperature", "0.5", "--stop", "a"], standalone_mode=False)
-    assert seen == [(0.5, ["a"], "--stop", "--temperature: is wrong")]
+    assert seen == [({"temperature": 0.5, "stop": ["a"]}, "--stop", "--temperature: is wrong")]
     assert named("stop") == "stop"

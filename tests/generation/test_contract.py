@@ -5,9 +5,11 @@ The ways of decoding are made of a value for each field of `DecodingConfig`: all
 itself. The references are written out here: they keep no cache and compute every row anew, whole, at each step.
 """
 
+import contextlib
 import dataclasses
 import itertools
 import math
+import typing
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -20,6 +22,7 @@ from tests.generation.test_generate import layout
 from tests.generation.tiny import PADDING, VOCAB_SIZE, pretrained, prompts_of, tiny
 from tests.generation.vocabularies import tokenizer_of
 from zoo.errors import ConfigError
+from zoo.field_types import check_value
 from zoo.generation import windowed_cache
 from zoo.generation.abilities import ABILITIES
 from zoo.generation.cache import CacheConfig
@@ -40,28 +43,39 @@ ROLES = TokenRoles(VOCAB_SIZE, PADDING, stop=(3, 11, 17, 19))
 LENGTHS, NEW = (5, 1, 8), 6
 TOKENIZER = tokenizer_of("characters")
 """A character for each id, which is what stop strings are made of."""
-VALUES: dict[str, Any] = {
+CHOSEN: dict[str, Any] = {
     "temperature": 1.5,
     "top_k": 9,
-    "top_p": 0.9,
     "min_p": 0.03,
-    "typical_p": 0.9,
     "repetition_penalty": 1.5,
     "frequency_penalty": 1.0,
     "presence_penalty": 1.2,
-    "no_repeat_ngram_size": 2,
     "min_new_tokens": 4,
     "prefix_tokens": (5, 7),
     "seed": 3,
     "num_beams": 3,
     "length_penalty": 0.3,
-    "early_stopping": True,
     "best_of": 3,
     "num_return": 2,
     "stop": ("ee", "hh", "TA", "oo", "k,k"),
-    "stop_tokens": (4, 9),
 }
-"""What the contract gives each field of `DecodingConfig`; a cache is a part of each of its cells."""
+"""Values at which a field of `DecodingConfig` has an effect on texts as short as these, where it is not any value."""
+FIELDS = {field.name: field for field in dataclasses.fields(DecodingConfig) if field.name != "cache"}
+
+
+def value_of(name: str) -> Any:
+    """What the contract gives a field: the chosen value, or the first that its type and its bounds allow."""
+    kind = typing.get_type_hints(DecodingConfig)[name]
+    for value in [CHOSEN[name]] if name in CHOSEN else (True, 2, 0.9, 1.5, -0.5, (4, 9)):
+        with contextlib.suppress(ConfigError):
+            check_value(kind, value, FIELDS[name].metadata)
+            if value != FIELDS[name].default:
+                return value
+    raise AssertionError(f"{name} needs a value in CHOSEN")
+
+
+VALUES = {name: value_of(name) for name in FIELDS}
+"""What the contract gives each field; a cache is a part of each of its cells."""
 
 
 def of_fields(*names: str, **others: Any) -> dict[str, Any]:
@@ -330,12 +344,11 @@ def test_decoding_keeps_the_law_in_single_precision(decoding: str, cache: str) -
 
 
 def test_every_field_of_decoding_is_under_contract() -> None:
-    fields = {field.name for field in dataclasses.fields(DecodingConfig)} - {"cache"}
-    assert set(VALUES) == fields, "a field of DecodingConfig needs a value in VALUES"
-    assert set().union(*DECODINGS.values()) == fields, "and a place in DECODINGS"
-    assert {name.split(" over ")[0] for name in SINGLY} | {*DRAWN, *BEAMS} == fields
+    assert set(CHOSEN) <= set(FIELDS)
+    assert set().union(*DECODINGS.values()) == set(FIELDS), "a field of DecodingConfig needs a place in DECODINGS"
+    assert {name.split(" over ")[0] for name in SINGLY} | {*DRAWN, *BEAMS} == set(FIELDS)
     for name, value in VALUES.items():
-        assert value != next(field.default for field in dataclasses.fields(DecodingConfig) if field.name == name)
+        assert value != FIELDS[name].default
 
 
 def test_every_choice_is_reached() -> None:

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from zoo.cli import decoding_options as options
 from zoo.cli.arguments import ModelFolder, Weights, Which, examples, whole_number
 from zoo.cli.conversation import HELP, Conversation
+from zoo.cli.decoding_options import check_options, with_decoding
 from zoo.cli.opening import Device, Dtype, check_folder, open_model
 from zoo.cli.screen import note
 from zoo.cli.typed_line import typed_line
@@ -29,21 +29,16 @@ DRAWING = ("temperature", "top_k", "top_p", "min_p")
 """Those that only count where tokens are drawn."""
 
 
+@with_decoding(*DECODING)
 def run(
-    context: typer.Context,
     folder: ModelFolder,
     system: Annotated[str, typer.Option(metavar="text", help="what the model is told before the conversation")] = "",
     max_new_tokens: Annotated[
         int | None,
         typer.Option(parser=whole_number, metavar="number", help="tokens of an answer at most; 512 where nobody says"),
     ] = None,
-    temperature: options.Temperature = None,
-    top_k: options.TopK = None,
-    top_p: options.TopP = None,
-    min_p: options.MinP = None,
-    repetition_penalty: options.RepetitionPenalty = None,
-    seed: options.Seed = None,
-    stop: options.Stop = None,
+    *,
+    decoding: dict[str, Any],
     weights: Weights = "raw",
     which: Which = "newest",
     device: Device = None,
@@ -57,13 +52,12 @@ def run(
     A file on stdin is a message a line; the exit status is 1 where one of them could not be answered.
     """
     check_folder(folder)
-    given = options.given_options(context, DECODING)
-    options.check_options(given, max_new_tokens)
+    check_options(decoding, max_new_tokens)
     model = open_model(folder, which, weights, device, dtype)
     first = [{"role": "system", "content": system}] if system else []
-    conversation = Conversation(model, first, {"max_new_tokens": max_new_tokens, **given})
+    conversation = Conversation(model, first, {"max_new_tokens": max_new_tokens, **decoding})
     conversation.check()
-    if suggested := maker_suggests(model.conventions.suggestions, given):
+    if suggested := maker_suggests(model.conventions.suggestions, decoding):
         values = ", ".join(f"{name}={value}" for name, value in suggested.items())
         typed = " ".join(named(name, value) for name, value in suggested.items())
         note(f"note: the model's maker suggests {values}, which nothing applies unasked; to take that: {typed}")

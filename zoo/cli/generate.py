@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoo.cli import decoding_options as options
-from zoo.cli.arguments import ModelFolder, Weights, Which, examples
+from zoo.cli.arguments import ModelFolder, Weights, Which, examples, whole_number
+from zoo.cli.decoding_options import OPTIONS, check_options, with_decoding
 from zoo.cli.left_out import SkipInvalid, take
 from zoo.cli.opening import Device, Dtype, check_folder, open_model
 from zoo.cli.screen import note, screen_width, visible
@@ -31,43 +31,25 @@ EXAMPLES = examples(
     "zoo generate runs/gpt-nano --file - --output - < prompts.txt",
 )
 
-DECODING = (
-    *("temperature", "top_k", "top_p", "min_p", "typical_p", "repetition_penalty", "frequency_penalty"),
-    *("presence_penalty", "no_repeat_ngram_size", "min_new_tokens", "seed", "num_beams", "length_penalty"),
-    *("early_stopping", "best_of", "num_return", "stop", "stop_tokens", "prefix_tokens", "cache"),
-)
-"""The options that are fields of `zoo.generation.decoding.DecodingConfig`: all of them."""
 
-
+@with_decoding(*OPTIONS)
 def run(
-    context: typer.Context,
     folder: ModelFolder,
     prompt: Annotated[
         list[str] | None,
         typer.Argument(metavar="prompt", help="what to go on with; '-- text' where it begins with a -"),
     ] = None,
-    max_new_tokens: options.MaxNewTokens = None,
-    temperature: options.Temperature = None,
-    top_k: options.TopK = None,
-    top_p: options.TopP = None,
-    min_p: options.MinP = None,
-    typical_p: options.TypicalP = None,
-    repetition_penalty: options.RepetitionPenalty = None,
-    frequency_penalty: options.FrequencyPenalty = None,
-    presence_penalty: options.PresencePenalty = None,
-    no_repeat_ngram_size: options.NoRepeatNgramSize = None,
-    min_new_tokens: options.MinNewTokens = None,
-    seed: options.Seed = None,
-    num_beams: options.NumBeams = None,
-    length_penalty: options.LengthPenalty = None,
-    early_stopping: options.EarlyStopping = None,
-    best_of: options.BestOf = None,
-    num_return: options.NumReturn = None,
-    stop: options.Stop = None,
-    stop_tokens: options.StopTokens = None,
-    prefix: options.Prefix = "",
-    prefix_tokens: options.PrefixTokens = None,
-    cache: options.Cache = None,
+    max_new_tokens: Annotated[
+        int | None,
+        typer.Option(
+            parser=whole_number,
+            metavar="number",
+            help="tokens to write at most; 64 behind the prefix where nobody says",
+        ),
+    ] = None,
+    *,
+    decoding: dict[str, Any],
+    prefix: Annotated[str, typer.Option(metavar="text", help="what the output begins with")] = "",
     file: File = None,
     field: Field = None,
     output: Output = None,
@@ -89,16 +71,15 @@ def run(
     check_folder(folder)
     prompts = texts_from(prompt, file, field, "prompt", skip=skip_invalid)
     check_output(output)
-    given = options.given_options(context, DECODING)
-    as_pieces = options.check_options(given, max_new_tokens).several is None and output is None
-    decoding = {"max_new_tokens": max_new_tokens, "prefix": prefix, **given}
-    write(open_model(folder, which, weights, device, dtype), prompts, decoding, output, as_pieces, skip_invalid)
+    as_pieces = check_options(decoding, max_new_tokens).several is None and output is None
+    options = {"max_new_tokens": max_new_tokens, "prefix": prefix, **decoding}
+    write(open_model(folder, which, weights, device, dtype), prompts, options, output, as_pieces, skip_invalid)
 
 
 def write(
     model: Pretrained,
     prompts: Texts,
-    decoding: dict[str, Any],
+    options: dict[str, Any],
     output: str | None,
     as_pieces: bool,
     skip_invalid: bool,
@@ -106,11 +87,11 @@ def write(
     """Writes texts to the screen, while they are written or when they are whole, or as JSON Lines into `output`."""
     begins = prompts if model.config.kind == "decoder" else [""] * len(prompts)
     if as_pieces:
-        streamed = take(prompts, skip_invalid, lambda numbers: model.stream(_chosen(prompts, numbers), **decoding))
+        streamed = take(prompts, skip_invalid, lambda numbers: model.stream(_chosen(prompts, numbers), **options))
         names = [prompts.called(number) for number in streamed.numbers]
         show_in_order(_chosen(begins, streamed.numbers), streamed.found, names)
         return
-    taken = take(prompts, skip_invalid, lambda numbers: model.generations(_chosen(prompts, numbers), **decoding))
+    taken = take(prompts, skip_invalid, lambda numbers: model.generations(_chosen(prompts, numbers), **options))
     if output is None:
         for place, (number, texts) in enumerate(zip(taken.numbers, taken.found, strict=True)):
             show_whole(
