@@ -29,8 +29,8 @@ def import_model(
     Args:
         source: a Hugging Face folder, `hub:owner/name`, or, with `unsafe_format`, a file or folder of that format.
         folder: where to; it must not exist yet.
-        unsafe_format: "nanogpt", "llama2c", "meta" or "pytorch": pickles, read in weights-only mode. Only for files
-            whose source is trusted.
+        unsafe_format: of pickles ("nanogpt", …; `zoo import --help` has them all), which are read in weights-only
+            mode. Only for files whose source is trusted.
         tokenizer: a folder or a file with the tokenizer, where the source has none. What ends a text and the chat
             template that lie beside it come along, unless the source says its own.
         revision: of a model on the hub: a branch, a tag or a commit.
@@ -74,7 +74,7 @@ def _unsafe(place: Path, format: str) -> Pretrained:
         raise ConfigError(unknown_name("unsafe format", format, UNSAFE), "unsafe_format")
     if not place.exists():
         raise CheckpointError(f"{place} is missing; name a file or a folder")
-    read = UNSAFE[format](place)
+    read = UNSAFE[format].read(place)
     # The files that say how a model is used are JSON, and lie beside weights of any format.
     used = conventions_in(place) if place.is_dir() else Conventions()
     model = Pretrained(read.build(place), read.tokenizer, used._replace(stop=(*used.stop, *read.stop)))

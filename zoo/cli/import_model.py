@@ -20,6 +20,9 @@ EXAMPLES = examples(
     "zoo import downloads/opus-mt-en-de models/marian --unsafe-format pytorch",
 )
 
+UNSAFE_FORMATS = ("llama2c", "meta", "nanogpt", "pytorch")
+"""Those of `zoo.interop.unsafe`, which takes torch to import."""
+
 
 def run(
     source: Annotated[str, typer.Argument(metavar="source", help="a Hugging Face folder, or hub:owner/name")],
@@ -28,7 +31,7 @@ def run(
         str | None,
         typer.Option(
             "--unsafe-format",
-            metavar="nanogpt|llama2c|meta|pytorch",
+            metavar="|".join(UNSAFE_FORMATS),
             help="read a pickle of this format, in weights-only mode; only where you trust its source",
         ),
     ] = None,

@@ -315,8 +315,7 @@ def other_weights(folder: Path) -> str:
         return f" (found: {found}){gguf}; fetch the model's safetensors too, all of them"
     return (
         f"; its weights are pickles ({listed(pickles)}), which can run code when they are opened, so this never opens "
-        f"them. Where you trust their source: zoo import {folder} <new folder> --unsafe-format pytorch, or nanogpt, "
-        "llama2c, meta"
+        f"them. Where you trust their source: {_as_unsafe(folder)}"
     )
 
 
@@ -328,8 +327,16 @@ def pickle_file(path: Path) -> str:
         return other_weights(path.parent)
     return (
         "; it is a pickle, which can run code when it is opened, so this never opens it. Where you trust its source: "
-        f"zoo import {path} <new folder> --unsafe-format nanogpt, or llama2c"
+        f"{_as_unsafe(path)}"
     )
+
+
+def _as_unsafe(place: Path) -> str:
+    """The command that opens pickles."""
+    from zoo.interop.unsafe.base import candidates  # which reads foreign folders with what stands here
+
+    first, *others = candidates(place)
+    return f"zoo import {place} <new folder> --unsafe-format {first}{', or ' * bool(others)}{', '.join(others)}"
 
 
 # --------------------------------------------------------------------------------------------------------------- config

@@ -9,7 +9,7 @@ import torch
 
 from zoo.errors import CheckpointError
 from zoo.interop.unsafe import UNSAFE
-from zoo.interop.unsafe.base import read_pickle
+from zoo.interop.unsafe.base import candidates, read_pickle
 
 
 class Trap:
@@ -28,7 +28,7 @@ def test_nothing_runs(tmp_path: Path) -> None:
         read_pickle(tmp_path / "ckpt.pt")
     for name in ("nanogpt", "llama2c"):
         with pytest.raises(CheckpointError, match="weights-only mode"):
-            UNSAFE[name](tmp_path / "ckpt.pt")
+            UNSAFE[name].read(tmp_path / "ckpt.pt")
     assert not (tmp_path / "mark").exists()
 
 
@@ -64,3 +64,23 @@ def test_plain_values_and_tensors_are_read(tmp_path: Path) -> None:
     said = read_pickle(tmp_path / "x.pt")
     assert said["a"] == [1, "b", None]
     assert torch.equal(said["t"], torch.ones(2))
+
+
+def test_what_a_place_may_be_is_told_by_its_files(tmp_path: Path) -> None:
+    """Every format that may open it, those first whose files are there."""
+    folders = {
+        "meta": "consolidated.00.pth",
+        "pytorch": "pytorch_model.bin",
+        "nanogpt": "ckpt.pt",
+        "llama2c": "model.bin",
+    }
+    assert folders.keys() == {*UNSAFE}
+    for name, file in folders.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / file).touch()
+        found = candidates(tmp_path / name)
+        assert found[0] == name
+        assert {*found} == {*UNSAFE}
+        alone = candidates(tmp_path / name / file)
+        assert {*alone} == {"llama2c", "nanogpt"}
+        assert name not in alone or alone[0] == name

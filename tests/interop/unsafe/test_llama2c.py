@@ -125,7 +125,7 @@ def test_logits_are_transformers(version: int, tied: bool, tmp_path: Path) -> No
     model = oracle(tied)
     file = File(model, version, tied)
     (tmp_path / "model.bin").write_bytes(file.write())
-    read = UNSAFE["llama2c"](tmp_path)
+    read = UNSAFE["llama2c"].read(tmp_path)
     with torch.no_grad():
         found = read.build()(tokens=torch.arange(12)[None])["language_model"]
     expected = logits(model)
@@ -150,7 +150,7 @@ def test_scales_that_stand_elsewhere_are_refused(tmp_path: Path) -> None:
     assert place == len(content)
     (tmp_path / "model.bin").write_bytes(content[:start] + whole + scales)
     with pytest.raises(CheckpointError, match=r"tok_embeddings\.weight: its scales are not all finite and 0 or more"):
-        UNSAFE["llama2c"](tmp_path)
+        UNSAFE["llama2c"].read(tmp_path)
 
 
 NAMES = ("dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size", "max_seq_len")
@@ -168,7 +168,7 @@ def pickled(folder: Path, model: transformers.LlamaForCausalLM, **changed: Any) 
 @pytest.mark.parametrize("tied", [True, False])
 def test_the_pickle_is_the_same_model(tied: bool, tmp_path: Path) -> None:
     model = oracle(tied)
-    read = UNSAFE["llama2c"](pickled(tmp_path, model))
+    read = UNSAFE["llama2c"].read(pickled(tmp_path, model))
     with torch.no_grad():
         found = read.build()(tokens=torch.arange(12)[None])["language_model"]
     torch.testing.assert_close(found, logits(model), rtol=1e-4, atol=1e-4)
@@ -176,7 +176,7 @@ def test_the_pickle_is_the_same_model(tied: bool, tmp_path: Path) -> None:
 
 
 def test_what_a_pickle_says_is_read_or_refused(tmp_path: Path) -> None:
-    read, model = UNSAFE["llama2c"], oracle()
+    read, model = UNSAFE["llama2c"].read, oracle()
     assert read(pickled(tmp_path, model, norm_eps=0.5)).config.norm.eps == 0.5  # type: ignore[attr-defined]
     with pytest.raises(ConfigError, match=r"model_args: rope_theta=5, window=8: not known here"):
         read(pickled(tmp_path, model, rope_theta=5, window=8))
@@ -185,7 +185,7 @@ def test_what_a_pickle_says_is_read_or_refused(tmp_path: Path) -> None:
 
 
 def test_damaged_files_are_told(tmp_path: Path) -> None:
-    path, read = tmp_path / "model.bin", UNSAFE["llama2c"]
+    path, read = tmp_path / "model.bin", UNSAFE["llama2c"].read
     whole = File(oracle(), 1, True).write()
     for content, told in (
         (whole[:-4], "it is cut or damaged"),

@@ -40,7 +40,7 @@ def write(folder: Path, parts: list[dict[str, Tensor]], **params: object) -> Non
 def test_logits_are_transformers(ranks: int, table: int, tmp_path: Path) -> None:
     model = oracle(tied=False)
     write(tmp_path, cut(metas(model), ranks, table))
-    read = UNSAFE["meta"](tmp_path)
+    read = UNSAFE["meta"].read(tmp_path)
     with torch.no_grad():
         found = read.build()(tokens=torch.arange(12)[None])["language_model"]
     torch.testing.assert_close(found, logits(model), rtol=1e-4, atol=1e-4)
@@ -73,26 +73,26 @@ def test_the_factor_of_others_must_be_said(tmp_path: Path) -> None:
     scaled = {"use_scaled_rope": True, "rope_theta": 500_000.0}
     write(tmp_path, [metas(oracle(tied=False))], **scaled)
     with pytest.raises(ConfigError, match=r"no published model has dim=16 .*add \"rope_scaling_factor\": 8\.0"):
-        UNSAFE["meta"](tmp_path)
+        UNSAFE["meta"].read(tmp_path)
     write(tmp_path, [metas(oracle(tied=False))], **scaled, rope_scaling_factor=16, rope_high_freq_factor=2)
-    scaling = UNSAFE["meta"](tmp_path).config.positions.scaling  # type: ignore[attr-defined]
+    scaling = UNSAFE["meta"].read(tmp_path).config.positions.scaling  # type: ignore[attr-defined]
     assert (scaling.kind, scaling.factor, scaling.high_frequency_factor) == ("llama3", 16.0, 2.0)
     write(tmp_path, [metas(oracle(tied=False))], rope_scaling_factor=16)
     with pytest.raises(ConfigError, match="rope_scaling_factor: nothing reads it where use_scaled_rope is not true"):
-        UNSAFE["meta"](tmp_path)
+        UNSAFE["meta"].read(tmp_path)
 
 
 @pytest.mark.parametrize("theta, length", [(10_000.0, 4096), (500_000.0, 8192), (1_000_000.0, 16_384)])
 def test_lengths_are_those_of_llama_2_llama_3_and_code_llama(theta: float, length: int, tmp_path: Path) -> None:
     write(tmp_path, [metas(oracle(tied=False))], rope_theta=theta)
-    assert UNSAFE["meta"](tmp_path).config.max_length == length
+    assert UNSAFE["meta"].read(tmp_path).config.max_length == length
 
 
 def test_an_output_layer_that_repeats_the_token_table_is_tied(tmp_path: Path) -> None:
     """So is Llama 3.2, whose files hold both."""
     model = oracle(tied=True)
     write(tmp_path, cut(metas(model), 2, 0))
-    read = UNSAFE["meta"](tmp_path)
+    read = UNSAFE["meta"].read(tmp_path)
     assert read.config.heads["language_model"].tied  # type: ignore[attr-defined]
     with torch.no_grad():
         found = read.build()(tokens=torch.arange(12)[None])["language_model"]
@@ -116,7 +116,7 @@ def test_llama_2s_texts_begin_with_its_token(tmp_path: Path) -> None:
     for said in tmp_path.glob("*.json"):
         said.unlink()
     write(tmp_path, [metas(oracle(tied=False))])
-    tokenizer = UNSAFE["meta"](tmp_path).tokenizer
+    tokenizer = UNSAFE["meta"].read(tmp_path).tokenizer
     assert tokenizer is not None
     assert tokenizer.framed("the").tolist()[0] == tokenizer.role("begin")
 
@@ -124,11 +124,11 @@ def test_llama_2s_texts_begin_with_its_token(tmp_path: Path) -> None:
 def test_a_key_that_is_not_known_is_refused(tmp_path: Path) -> None:
     write(tmp_path, [metas(oracle(tied=False))], sliding_window=4, some_switch=True, max_batch_size=1)
     with pytest.raises(ConfigError, match=r"params\.json: sliding_window=4, some_switch=True: not known here"):
-        UNSAFE["meta"](tmp_path)
+        UNSAFE["meta"].read(tmp_path)
 
 
 def test_what_is_no_such_folder_is_told(tmp_path: Path) -> None:
-    read = UNSAFE["meta"]
+    read = UNSAFE["meta"].read
     with pytest.raises(CheckpointError, match=r"must hold params\.json and consolidated"):
         read(tmp_path)
     parts = cut(metas(oracle(tied=False)), 2, 1)

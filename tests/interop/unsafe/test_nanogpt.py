@@ -53,7 +53,7 @@ def test_logits_are_gpt2s(bias: bool, prefix: str, tmp_path: Path) -> None:
             "transformer.h.0.attn.c_attn.bias"
         ]
     torch.save(said, tmp_path / "ckpt.pt")
-    read = UNSAFE["nanogpt"](tmp_path)
+    read = UNSAFE["nanogpt"].read(tmp_path)
     tokens = torch.arange(10)[None]
     with torch.no_grad():
         found, expected = read.build()(tokens=tokens)["language_model"], model(tokens).logits
@@ -75,7 +75,7 @@ def test_arguments_that_are_not_known_or_of_another_kind(changed: dict[str, Any]
     said = checkpoint(oracle())
     torch.save({**said, "model_args": said["model_args"] | changed}, tmp_path / "ckpt.pt")
     with pytest.raises(ConfigError, match=told):
-        UNSAFE["nanogpt"](tmp_path)
+        UNSAFE["nanogpt"].read(tmp_path)
 
 
 def test_the_output_layer_must_be_the_token_table(tmp_path: Path) -> None:
@@ -86,15 +86,15 @@ def test_the_output_layer_must_be_the_token_table(tmp_path: Path) -> None:
     ):
         torch.save({**said, "model": said["model"] | {"lm_head.weight": output}}, tmp_path / "ckpt.pt")
         with pytest.raises(CheckpointError, match=told):
-            UNSAFE["nanogpt"](tmp_path)
+            UNSAFE["nanogpt"].read(tmp_path)
     del said["model"]["lm_head.weight"]
     torch.save(said, tmp_path / "ckpt.pt")
-    assert UNSAFE["nanogpt"](tmp_path).config.heads["language_model"].tied  # type: ignore[attr-defined]
+    assert UNSAFE["nanogpt"].read(tmp_path).config.heads["language_model"].tied  # type: ignore[attr-defined]
 
 
 def test_what_is_no_such_file_is_told(tmp_path: Path) -> None:
     said, path = checkpoint(oracle()), tmp_path / "ckpt.pt"
-    read = UNSAFE["nanogpt"]
+    read = UNSAFE["nanogpt"].read
     with pytest.raises(CheckpointError, match=r"must be a file or hold one that is called ckpt\.pt"):
         read(tmp_path)
     torch.save({"weights": {}}, path)

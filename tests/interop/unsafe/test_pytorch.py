@@ -32,7 +32,7 @@ def theirs(folder: Path, shards: int) -> transformers.GPT2LMHeadModel:
 @pytest.mark.parametrize("shards", [1, 3])
 def test_it_is_the_same_model(shards: int, tmp_path: Path) -> None:
     model = theirs(tmp_path, shards)
-    read, tokens = UNSAFE["pytorch"](tmp_path), torch.arange(10)[None]
+    read, tokens = UNSAFE["pytorch"].read(tmp_path), torch.arange(10)[None]
     with torch.no_grad():
         found, expected = read.build()(tokens=tokens)["language_model"], model(tokens).logits
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
@@ -47,7 +47,7 @@ def test_an_output_layer_that_is_missing_is_the_token_table(tmp_path: Path) -> N
     config.save_pretrained(tmp_path)
     del weights["lm_head.weight"]
     torch.save(weights, tmp_path / "pytorch_model.bin")
-    read = UNSAFE["pytorch"](tmp_path)
+    read = UNSAFE["pytorch"].read(tmp_path)
     assert read.config.heads["language_model"].tied  # type: ignore[attr-defined]
     assert torch.equal(read.build().backbone.encoder_embedding.tokens.weight, weights["shared.weight"])
 
@@ -85,16 +85,16 @@ def test_shards_that_are_not_as_the_index_says(harm: Callable[[Path], None], tol
     theirs(tmp_path, 3)
     harm(tmp_path)
     with pytest.raises(CheckpointError, match=told):
-        UNSAFE["pytorch"](tmp_path)
+        UNSAFE["pytorch"].read(tmp_path)
 
 
 def test_parts_without_an_index_beside_the_whole_are_refused(tmp_path: Path) -> None:
     theirs(tmp_path, 1)
     (tmp_path / "pytorch_model.fp16.bin").write_bytes(b"")  # a variant, as everybody knows
-    UNSAFE["pytorch"](tmp_path)
+    UNSAFE["pytorch"].read(tmp_path)
     extra(tmp_path)
     with pytest.raises(CheckpointError, match=r"also pytorch_model-00009-of-00003\.bin, named as parts of an index"):
-        UNSAFE["pytorch"](tmp_path)
+        UNSAFE["pytorch"].read(tmp_path)
 
 
 @pytest.mark.parametrize("said, expected", [("float16", torch.float32), ("bfloat16", torch.bfloat16)])
@@ -108,7 +108,7 @@ def test_weights_of_several_types_become_one(said: str, expected: torch.dtype, t
     with pytest.warns(
         UserWarning, match=f"several types .*all are turned into {'float32' if said == 'float16' else said}"
     ):
-        built = UNSAFE["pytorch"](tmp_path).build(tmp_path)
+        built = UNSAFE["pytorch"].read(tmp_path).build(tmp_path)
     assert {parameter.dtype for parameter in built.parameters()} == {expected}
     assert built(tokens=torch.arange(3)[None])["language_model"].isfinite().all()
 
@@ -119,12 +119,12 @@ def test_shared_weights_are_one_tensor(tmp_path: Path) -> None:
     config = transformers.T5Config(**sizes)
     config.save_pretrained(tmp_path)
     torch.save(transformers.T5ForConditionalGeneration(config).state_dict(), tmp_path / "pytorch_model.bin")
-    backbone = UNSAFE["pytorch"](tmp_path).build().backbone
+    backbone = UNSAFE["pytorch"].read(tmp_path).build().backbone
     assert backbone.encoder_embedding.tokens.weight is backbone.decoder_embedding.tokens.weight
 
 
 def test_what_is_missing_is_told(tmp_path: Path) -> None:
-    read = UNSAFE["pytorch"]
+    read = UNSAFE["pytorch"].read
     with pytest.raises(CheckpointError, match="must be a folder with config"):
         read(tmp_path)
     theirs(tmp_path, 3)

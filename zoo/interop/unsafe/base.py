@@ -6,10 +6,11 @@ holes, so even that is done for nobody who did not ask for it.
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -52,8 +53,34 @@ class Read(NamedTuple):
         return model.eval()
 
 
-UNSAFE: Registry[Callable[[Path], Read]] = Registry("unsafe format")
-"""Name of a format → what reads a file or a folder of it."""
+class Format(NamedTuple):
+    """A format that is read only where somebody asks for it by name.
+
+    Attributes:
+        read: what reads a place of it.
+        opens: what the place may be; "file": a folder that holds the file, too.
+        patterns: what its files are called.
+    """
+
+    read: Callable[[Path], Read]
+    opens: Literal["file", "folder"]
+    patterns: tuple[str, ...]
+
+
+UNSAFE: Registry[Format] = Registry("unsafe format")
+"""Formats by name."""
+
+
+def candidates(place: Path) -> list[str]:
+    """The formats that a file or a folder may be of: those first whose own names of files it has, the longest first."""
+    names = [place.name] if place.is_file() else [path.name for path in place.glob("*")]
+
+    def likeness(name: str) -> int:
+        fitting = [pattern for pattern in UNSAFE[name].patterns if fnmatch.filter(names, pattern)]
+        return max(map(len, fitting), default=0)
+
+    known = [name for name, format in UNSAFE.items() if place.is_dir() or format.opens == "file"]
+    return sorted(known, key=likeness, reverse=True)
 
 
 def read_pickle(path: Path) -> Any:

@@ -31,6 +31,7 @@ from zoo.errors import CheckpointError, DataError
 from zoo.interop.configs import read_config
 from zoo.interop.unsafe.base import (
     UNSAFE,
+    Format,
     Read,
     plain_weights,
     read_pickle,
@@ -286,4 +287,4 @@ def _tokens(path: Path, vocab_size: int) -> tuple[list[bytes], list[float]]:
     return pieces, scores
 
 
-UNSAFE.add("llama2c", read_llama2c)
+UNSAFE.add("llama2c", Format(read_llama2c, "file", ("model.bin", "*.bin", "*.pt")))

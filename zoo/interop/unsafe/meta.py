@@ -19,6 +19,7 @@ from zoo.errors import CheckpointError, ConfigError
 from zoo.interop.configs import read_config
 from zoo.interop.unsafe.base import (
     UNSAFE,
+    Format,
     Read,
     plain_weights,
     read_pickle,
@@ -200,4 +201,4 @@ def in_halves(weight: Tensor, num_heads: int) -> Tensor:
     return weight.unflatten(0, (num_heads, -1, 2)).transpose(1, 2).flatten(0, 2)
 
 
-UNSAFE.add("meta", read_meta)
+UNSAFE.add("meta", Format(read_meta, "folder", ("params.json", "consolidated.*.pth")))

@@ -16,6 +16,7 @@ from zoo.config import build
 from zoo.errors import CheckpointError, ConfigError
 from zoo.interop.unsafe.base import (
     UNSAFE,
+    Format,
     Read,
     plain_weights,
     read_pickle,
@@ -36,6 +37,7 @@ BLOCK = {
     "mlp.c_proj": "feed_forward.sublayer.output",
 }
 FUSED = ("query", "key", "value")
+FILES = ("ckpt.pt", "*.pt")
 
 
 def read_nanogpt(place: Path) -> Read:
@@ -45,7 +47,7 @@ def read_nanogpt(place: Path) -> Read:
         CheckpointError: it is no such file, or its weights are not those that it says, with all differences.
         ConfigError: model_args that are not known, or of a wrong type.
     """
-    path = the_file(place, "ckpt.pt", "*.pt")
+    path = the_file(place, *FILES)
     said = read_pickle(path)
     if not isinstance(said, dict) or not {"model", "model_args"} <= {*said}:
         raise CheckpointError(f"{path} is no checkpoint of nanoGPT: it must hold model and model_args")
@@ -129,4 +131,4 @@ def _ours(weights: dict[str, Tensor], num_layers: int, bias: bool) -> dict[str, 
     return ours
 
 
-UNSAFE.add("nanogpt", read_nanogpt)
+UNSAFE.add("nanogpt", Format(read_nanogpt, "file", FILES))

@@ -10,7 +10,7 @@ from zoo.checkpoint.disk import read_json
 from zoo.errors import CheckpointError
 from zoo.interop.folder import CONFIG_NAME, MAX_CONFIG_BYTES, architecture_of, read_foreign_config, said_type
 from zoo.interop.shards import check_files, check_places, read_index, refuse_shards
-from zoo.interop.unsafe.base import UNSAFE, Read, plain_weights, read_pickle
+from zoo.interop.unsafe.base import UNSAFE, Format, Read, plain_weights, read_pickle
 from zoo.interop.weights import to_zoo
 from zoo.tokenizer.foreign import find_tokenizer
 
@@ -59,4 +59,4 @@ def _files(place: Path) -> list[Path]:
     return [place / NAME]
 
 
-UNSAFE.add("pytorch", read_pytorch)
+UNSAFE.add("pytorch", Format(read_pytorch, "folder", WEIGHTS))
