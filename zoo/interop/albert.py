@@ -12,15 +12,15 @@ from zoo.interop.base import (
     ARCHITECTURES,
     HARMLESS,
     POOLER,
-    REQUIRED,
     Architecture,
     Field,
     Mapped,
     Rule,
     Together,
     under,
+    variant,
 )
-from zoo.interop.bert import CLASSIFIERS, DROPOUTS
+from zoo.interop.bert import BERT, CLASSIFIERS, DROPOUTS, embeddings
 from zoo.interop.labels import classifier_dropout
 from zoo.models import ModelConfig
 
@@ -41,10 +41,7 @@ def weights(config: ModelConfig) -> tuple[Rule, ...]:
     """Where each module of ALBERT is with us; the output layer is the token table, and its bias has two names."""
     shared = ("predictions.decoder",) if "language_model" in config.heads else ()
     return (
-        Rule("albert.embeddings.word_embeddings", ("backbone.embedding.tokens",), also=shared),
-        Rule("albert.embeddings.position_embeddings", ("backbone.stack.schemes.0.table",)),
-        Rule("albert.embeddings.token_type_embeddings", ("backbone.embedding.segments",)),
-        Rule("albert.embeddings.LayerNorm", ("backbone.embedding.norm",)),
+        *embeddings("albert", shared),
         Rule("albert.encoder.embedding_hidden_mapping_in", ("backbone.embedding.projection",)),
         *under(GROUP, "backbone.stack.blocks.{layer}", LAYER),
         Rule("predictions.dense", ("heads.language_model.transform.dense",)),
@@ -84,55 +81,31 @@ ALBERT = Architecture(
         "AlbertForQuestionAnswering": ("span_extraction",),
         "AlbertModel": (POOLER,),
     },
-    constant={
-        "kind": "encoder",
-        "placement": "post",
-        "norm": {"kind": "layer_norm"},
-        "positions": {"kind": "learned"},
-        "feed_forward": {"kind": "plain"},
-        "embedding": {"norm": True, "factorization": {"order": "sum", "bias": True}},
-        "heads": {
-            "language_model": {"kind": "language_model", "tied": True, "bias": True},
-            "next_sentence": {"kind": "next_sentence"},
-            "pooler": {"kind": "pooler", "pooling": "first", "transform": {"activation": "tanh"}},
-            "sequence_classification": {
-                "kind": "sequence_classification",
-                "pooling": "first",
-                "transform": {"activation": "tanh"},
-            },
-            "token_classification": {"kind": "token_classification"},
-            "span_extraction": {"kind": "span_extraction", "dropout": 0.0},
-        },
-        "initialization": {"kind": "bert"},
-    },
+    constant={**BERT.constant, "embedding": {"norm": True, "factorization": {"order": "sum", "bias": True}}},
     fields=(
-        Field("vocab_size", ("vocab_size",), 30000),
         Field("embedding_size", ("embedding.factorization.dim",), 128),
-        Field("hidden_size", ("dim",), 4096),
-        Field("num_hidden_layers", ("num_layers",), 12),
-        Field("num_attention_heads", ("num_heads",), 64),
-        Field("intermediate_size", ("feed_forward_dim",), 16384),
-        Field("max_position_embeddings", ("max_length",), 512),
-        Field("type_vocab_size", ("embedding.num_segments",), 2),
-        Field("pad_token_id", ("embedding.padding_token",), 0),
-        Field(
-            "hidden_act",
-            ("feed_forward.activation", "heads.language_model.transform"),
-            "gelu_new",
-            {"gelu_new": "gelu_tanh"} | ACTIVATION_NAMES,
+        *variant(
+            BERT.fields,
+            {
+                "vocab_size": 30000,
+                "hidden_size": 4096,
+                "num_attention_heads": 64,
+                "intermediate_size": 16384,
+                "hidden_dropout_prob": 0.0,
+                "attention_probs_dropout_prob": 0.0,
+            },
+            Field(
+                "hidden_act",
+                ("feed_forward.activation", "heads.language_model.transform"),
+                "gelu_new",
+                {"gelu_new": "gelu_tanh"} | ACTIVATION_NAMES,
+            ),
         ),
-        Field("layer_norm_eps", ("norm.eps",), 1e-12),
-        Field("hidden_dropout_prob", ("dropout.embedding", "dropout.residual"), 0.0),
-        Field("attention_probs_dropout_prob", ("dropout.attention",), 0.0),
-        Field("initializer_range", ("initialization.std",), 0.02),
     ),
     required={
-        **REQUIRED,
+        **BERT.required,
         "inner_group_num": (1,),
-        "is_encoder_decoder": (False,),
         "layers_to_keep": ([],),  # never read
-        "position_embedding_type": ("absolute",),
-        "tie_word_embeddings": (True,),
     },
     harmless=HARMLESS
     | {

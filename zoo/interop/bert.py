@@ -39,15 +39,22 @@ LAYER = {
 }
 
 
+def embeddings(base: str, output: tuple[str, ...]) -> tuple[Rule, ...]:
+    """Rules for the tables and their norm under a base model of this name; `output` is the token table, too."""
+    return (
+        Rule(f"{base}.embeddings.word_embeddings", ("backbone.embedding.tokens",), also=output),
+        Rule(f"{base}.embeddings.position_embeddings", ("backbone.stack.schemes.0.table",)),
+        Rule(f"{base}.embeddings.token_type_embeddings", ("backbone.embedding.segments",)),
+        Rule(f"{base}.embeddings.LayerNorm", ("backbone.embedding.norm",)),
+    )
+
+
 def weights(config: ModelConfig) -> tuple[Rule, ...]:
     """Where each module of BERT is with us; the output layer is the token table, and its bias has two names."""
     has_output = "language_model" in config.heads
     shared = ("cls.predictions.decoder",) if has_output else ()
     return (
-        Rule("bert.embeddings.word_embeddings", ("backbone.embedding.tokens",), also=shared),
-        Rule("bert.embeddings.position_embeddings", ("backbone.stack.schemes.0.table",)),
-        Rule("bert.embeddings.token_type_embeddings", ("backbone.embedding.segments",)),
-        Rule("bert.embeddings.LayerNorm", ("backbone.embedding.norm",)),
+        *embeddings("bert", shared),
         *under("bert.encoder.layer.{layer}", "backbone.stack.blocks.{layer}", LAYER),
         Rule("cls.predictions.transform.dense", ("heads.language_model.transform.dense",)),
         Rule("cls.predictions.transform.LayerNorm", ("heads.language_model.transform.norm",)),

@@ -5,18 +5,9 @@ Llama with norms after the sublayers in place of before them, and norms over the
 
 from __future__ import annotations
 
-from zoo.interop.base import (
-    ACTIVATION_NAMES,
-    ARCHITECTURES,
-    ATTENTION_BIASES,
-    HARMLESS,
-    REQUIRED,
-    Architecture,
-    Field,
-    Rule,
-)
+from zoo.interop.base import ARCHITECTURES, HARMLESS, REQUIRED, Architecture, Field, Rule, variant
 from zoo.interop.labels import LAST_TOKEN
-from zoo.interop.llama import ATTENTION, FEED_FORWARD, rules
+from zoo.interop.llama import ATTENTION, FEED_FORWARD, LLAMA, rules
 from zoo.interop.rope import modernize, rope
 from zoo.models import ModelConfig
 
@@ -44,31 +35,19 @@ OLMO2 = Architecture(
         "Olmo2Model": (),
     },
     constant={
-        "kind": "decoder",
+        **LLAMA.constant,
         "placement": "branch_output",
-        "norm": {"kind": "rms_norm"},
-        "positions": {"kind": "rotary"},
         "attention": {"query_key_norm": {"over": "width", "norm": {"kind": "rms_norm"}}},
         "feed_forward": {"kind": "gated", "bias": False},
         "heads": {"language_model": {"kind": "language_model"}, "sequence_classification": LAST_TOKEN},
         "initialization": {"kind": "bert"},
     },
-    fields=(
-        Field("vocab_size", ("vocab_size",), 50304),
-        Field("hidden_size", ("dim",), 4096),
-        Field("num_hidden_layers", ("num_layers",), 32),
-        Field("num_attention_heads", ("num_heads",), 32),
-        Field("num_key_value_heads", ("num_kv_heads",)),
-        Field("head_dim", ("head_dim",)),
-        Field("intermediate_size", ("feed_forward_dim",), 11008),
-        Field("max_position_embeddings", ("max_length",), 2048),
-        Field("hidden_act", ("feed_forward.activation",), "silu", ACTIVATION_NAMES),
+    fields=variant(
+        LLAMA.fields,
+        {"vocab_size": 50304, "pad_token_id": 1},
         Field("rms_norm_eps", ("norm.eps", "attention.query_key_norm.norm.eps"), 1e-5),
-        Field("attention_bias", ATTENTION_BIASES, False),
-        Field("tie_word_embeddings", ("heads.language_model.tied",), False),
-        Field("pad_token_id", ("embedding.padding_token",), 1),
-        Field("attention_dropout", ("dropout.attention",), 0.0),
         Field("initializer_range", ("initialization.std",), 0.02),
+        without=("mlp_bias",),
     ),
     required={
         **REQUIRED,

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from zoo.interop.base import (
-    ACTIVATION_NAMES,
     ARCHITECTURES,
-    ATTENTION_BIASES,
     HARMLESS,
     REQUIRED,
     Architecture,
@@ -13,10 +11,11 @@ from zoo.interop.base import (
     Mapped,
     Rule,
     Together,
+    variant,
 )
-from zoo.interop.labels import OF_DECODERS, TOKEN_DROPOUT
+from zoo.interop.labels import TOKEN_DROPOUT
 from zoo.interop.layer_types import FULL, SLIDING, WINDOW, read_windows, write_windows
-from zoo.interop.llama import LAYER, QUERY_KEY_NORM, base_name, rules
+from zoo.interop.llama import LAYER, LLAMA, QUERY_KEY_NORM, base_name, rules
 from zoo.interop.rope import modernize, rope
 from zoo.models import ModelConfig
 
@@ -63,31 +62,21 @@ QWEN3 = Architecture(
         "Qwen3Model": (),
     },
     constant={
-        "kind": "decoder",
-        "placement": "pre",
-        "norm": {"kind": "rms_norm"},
-        "positions": {"kind": "rotary"},
+        **LLAMA.constant,
         "attention": {"query_key_norm": {"norm": {"kind": "rms_norm"}, "over": "head"}},
         "feed_forward": {"kind": "gated", "bias": False},
-        "heads": {"language_model": {"kind": "language_model"}, **OF_DECODERS},
-        "initialization": {"kind": "gpt2"},
     },
-    fields=(
-        Field("vocab_size", ("vocab_size",), 151936),
-        Field("hidden_size", ("dim",), 4096),
-        Field("num_hidden_layers", ("num_layers",), 32),
-        Field("num_attention_heads", ("num_heads",), 32),
-        Field("num_key_value_heads", ("num_kv_heads",), 32),
-        Field("head_dim", ("head_dim",), 128),
-        Field("intermediate_size", ("feed_forward_dim",), 22016),
-        Field("max_position_embeddings", ("max_length",), 32768),
-        Field("hidden_act", ("feed_forward.activation",), "silu", ACTIVATION_NAMES),
+    fields=variant(
+        LLAMA.fields,
+        {
+            "vocab_size": 151936,
+            "num_key_value_heads": 32,
+            "head_dim": 128,
+            "intermediate_size": 22016,
+            "max_position_embeddings": 32768,
+        },
         Field("rms_norm_eps", ("norm.eps", "attention.query_key_norm.norm.eps"), 1e-6),
-        Field("attention_bias", ATTENTION_BIASES, False),
-        Field("tie_word_embeddings", ("heads.language_model.tied",), False),
-        Field("pad_token_id", ("embedding.padding_token",)),
-        Field("attention_dropout", ("dropout.attention",), 0.0),
-        Field("initializer_range", ("initialization.std", "initialization.position_std"), 0.02),
+        without=("mlp_bias",),
     ),
     required={
         **REQUIRED,

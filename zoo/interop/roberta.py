@@ -20,7 +20,7 @@ from zoo.interop.base import (
     under,
     variant,
 )
-from zoo.interop.bert import BERT, DROPOUTS, LAYER
+from zoo.interop.bert import BERT, DROPOUTS, LAYER, embeddings
 from zoo.interop.labels import classifier_dropout
 from zoo.models import ModelConfig
 from zoo.nn.positions.learned import LearnedConfig
@@ -30,10 +30,7 @@ def weights(config: ModelConfig) -> tuple[Rule, ...]:
     """Where each module of RoBERTa is with us; the output layer is the token table, and its bias has two names."""
     shared = ("lm_head.decoder",) if "language_model" in config.heads else ()
     return (
-        Rule("roberta.embeddings.word_embeddings", ("backbone.embedding.tokens",), also=shared),
-        Rule("roberta.embeddings.position_embeddings", ("backbone.stack.schemes.0.table",)),
-        Rule("roberta.embeddings.token_type_embeddings", ("backbone.embedding.segments",)),
-        Rule("roberta.embeddings.LayerNorm", ("backbone.embedding.norm",)),
+        *embeddings("roberta", shared),
         *under("roberta.encoder.layer.{layer}", "backbone.stack.blocks.{layer}", LAYER),
         Rule("lm_head.dense", ("heads.language_model.transform.dense",)),
         Rule("lm_head.layer_norm", ("heads.language_model.transform.norm",)),
