@@ -88,7 +88,8 @@ def prompts_of(vocab_size: int, rows: int) -> list[list[int]]:
 
 def zoo_side(case: Case, rows: int, cache: str) -> tuple[Any, Write]:
     """Ours, with the weights of theirs."""
-    from zoo.generation.generate import TokenRoles, generate
+    from zoo.generation.generate import generate
+    from zoo.generation.roles import TokenRoles
     from zoo.interop import read_config, to_zoo
 
     foreign = foreign_model(case)

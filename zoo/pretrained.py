@@ -18,10 +18,10 @@ from zoo.generation.decoding import DecodingConfig
 from zoo.generation.embed import embed, rows_to_embed
 from zoo.generation.ends import check_ends
 from zoo.generation.fill import Filled, fill_masks, fill_spans
-from zoo.generation.generate import TokenRoles
 from zoo.generation.kept import Kept
 from zoo.generation.options import decoding_config, with_special_stops
 from zoo.generation.prompts import prompt_tokens
+from zoo.generation.roles import TokenRoles
 from zoo.generation.room import room_behind
 from zoo.generation.score import TextScore, score_texts, scored_row
 from zoo.generation.texts import Generated, Piece, Writer

@@ -14,7 +14,8 @@ from tests.interop.cases import as_saved
 from zoo.errors import ConfigError, DataError, ZooError
 from zoo.generation.beam import BeamConfig, Hypothesis, _Finished, beam_search
 from zoo.generation.decoding import DecodingConfig, decode
-from zoo.generation.generate import TokenRoles, generate
+from zoo.generation.generate import generate
+from zoo.generation.roles import TokenRoles
 from zoo.generation.room import MOST_NEW_TOKENS
 from zoo.generation.sample import SamplingConfig
 from zoo.generation.stop import BeamWatch, StoppingStream

@@ -18,8 +18,9 @@ from zoo.batch import PADDING_DOCUMENT
 from zoo.errors import ConfigError
 from zoo.generation import windowed_cache
 from zoo.generation.cache import Cache, CacheConfig
-from zoo.generation.generate import TokenRoles, generate
+from zoo.generation.generate import generate
 from zoo.generation.memory_cache import remembered
+from zoo.generation.roles import TokenRoles
 from zoo.models import Model
 from zoo.nn.attention import AttentionConfig
 from zoo.nn.positions import PositionsConfig

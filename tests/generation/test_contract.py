@@ -28,8 +28,8 @@ from zoo.generation.abilities import ABILITIES
 from zoo.generation.cache import CacheConfig
 from zoo.generation.decoding import DecodingConfig, decode
 from zoo.generation.embed import POOLINGS
-from zoo.generation.generate import TokenRoles
 from zoo.generation.history import History, begin
+from zoo.generation.roles import TokenRoles
 from zoo.generation.sample import LIMITS, PENALTIES, Row, Sampler
 from zoo.generation.stop import StoppingStream
 from zoo.generation.stream import TextStream

@@ -9,7 +9,8 @@ from tests.generation.tiny import PADDING, VOCAB_SIZE, prompts_of, tiny
 from tests.generation.vocabularies import tokenizer_of
 from zoo.errors import ConfigError
 from zoo.generation.decoding import DecodingConfig, decode
-from zoo.generation.generate import TokenRoles, generate
+from zoo.generation.generate import generate
+from zoo.generation.roles import TokenRoles
 from zoo.generation.sample import SamplingConfig
 from zoo.generation.stop import StoppingStream
 from zoo.generation.stream import TextStream

@@ -11,7 +11,8 @@ from tests.generation.vocabularies import tokenizer_of
 from zoo.errors import ConfigError, DataError
 from zoo.generation import fill
 from zoo.generation.fill import Candidate, Filled, fill_masks, fill_spans, sort_spans
-from zoo.generation.generate import Continuation, TokenRoles
+from zoo.generation.generate import Continuation
+from zoo.generation.roles import TokenRoles
 from zoo.generation.room import MOST_NEW_TOKENS
 from zoo.models import Model
 

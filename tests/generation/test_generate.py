@@ -7,13 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.generation.tiny import PADDING, VOCAB_SIZE, prompts_of, row, tiny
+from tests.generation.tiny import PADDING, VOCAB_SIZE, greedy, prompts_of, row, tiny
 from zoo.batch import PADDING_DOCUMENT
 from zoo.errors import ConfigError, DataError, ZooError
-from zoo.generation.generate import Step, TokenRoles, generate, generate_steps, padded
+from zoo.generation.generate import Step, generate, generate_steps
 from zoo.generation.history import History
+from zoo.generation.roles import TokenRoles
 from zoo.generation.room import DEFAULT_NEW_TOKENS
-from zoo.generation.sample import SamplingConfig, greedy
+from zoo.generation.sample import SamplingConfig
 from zoo.models import Model
 from zoo.nn.positions import PositionsConfig
 from zoo.nn.residual import PLACEMENTS
@@ -208,17 +209,6 @@ def test_models_that_cannot_write_say_so() -> None:
 def test_what_runs_between_two_steps_is_not_in_inference_mode() -> None:
     for _ in generate_steps(tiny("decoder"), [[1]], ROLES, greedy, max_new_tokens=2):
         assert not torch.is_inference_mode_enabled()
-
-
-@pytest.mark.parametrize("left", [True, False])
-def test_padded_rows(left: bool) -> None:
-    places = padded([[5, 6, 7], [8]], 0, torch.device("cpu"), left=left)
-    assert places.documents_BT is not None
-    assert places.positions_BT is not None
-    assert places.tokens_BT.tolist() == [[5, 6, 7], [0, 0, 8] if left else [8, 0, 0]]
-    assert places.documents_BT.tolist() == [[0, 0, 0], [-1, -1, 0] if left else [0, -1, -1]]
-    assert places.positions_BT.tolist() == [[0, 1, 2], [0, 0, 0]]
-    assert padded([[5, 6], [7, 8]], 0, torch.device("cpu"), left=left).documents_BT is None
 
 
 def test_what_is_not_asked_for_is_not_scored() -> None:

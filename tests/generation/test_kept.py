@@ -9,8 +9,9 @@ import torch
 
 from tests.generation.tiny import PADDING, VOCAB_SIZE, pretrained, prompts_of, tiny
 from zoo.errors import ConfigError
-from zoo.generation.generate import TokenRoles, generate_steps
+from zoo.generation.generate import generate_steps
 from zoo.generation.kept import Continued, Kept
+from zoo.generation.roles import TokenRoles
 from zoo.generation.sample import Sampler, SamplingConfig
 from zoo.models import Model
 

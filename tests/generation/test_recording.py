@@ -9,14 +9,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.module import register_module_forward_hook
 
-from tests.generation.tiny import PADDING, VOCAB_SIZE, prompts_of, tiny
-from zoo.generation import generate as loop
-from zoo.generation import recording
+from tests.generation.tiny import PADDING, VOCAB_SIZE, greedy, prompts_of, tiny
+from zoo.generation import recording, running
 from zoo.generation.cache import GrowingCacheConfig
-from zoo.generation.generate import TokenRoles, generate_steps
+from zoo.generation.generate import generate_steps
 from zoo.generation.history import History
 from zoo.generation.recording import Recording, Repeated
-from zoo.generation.sample import greedy
+from zoo.generation.roles import TokenRoles
 from zoo.nn.attend import KERNELS
 from zoo.nn.block import BlockConfig
 from zoo.nn.feed_forward import FeedForwardConfig
@@ -309,7 +308,7 @@ def test_a_recorded_step_is_the_step(
         options: dict[str, Any] = {"max_new_tokens": NEW, "samples": 2}
         recorded = logits_of(model, lengths, **options)
         with monkeypatch.context() as patch:
-            patch.setattr(loop, "_is_observed", lambda model: True)
+            patch.setattr(running, "_is_observed", lambda model: True)
             computed = logits_of(model, lengths, **options)
         assert len(recorded) == NEW
         assert all(map(torch.equal, recorded, computed))
@@ -319,7 +318,7 @@ def test_a_recorded_step_is_the_step(
 def test_only_steps_that_are_alike_are_recorded(replays: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny("decoder")
     logits_of(model, (3,), max_new_tokens=NEW, cache=GrowingCacheConfig())
-    monkeypatch.setattr(loop, "MOST_STATIC_PLACES", 9)
+    monkeypatch.setattr(running, "MOST_STATIC_PLACES", 9)
     logits_of(model, (3,), max_new_tokens=NEW)
     assert not replays
 

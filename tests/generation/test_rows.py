@@ -10,10 +10,11 @@ from zoo.errors import ConfigError
 from zoo.generation import rows
 from zoo.generation.cache import MOST_RESERVED, CacheConfig, GrowingCacheConfig
 from zoo.generation.decoding import DecodingConfig
-from zoo.generation.generate import Places, Running, TokenRoles
 from zoo.generation.options import decoding_config
+from zoo.generation.roles import TokenRoles
 from zoo.generation.room import MOST_NEW_TOKENS
 from zoo.generation.rows import CHOICE_BYTES, prompts_at_once, row_bytes
+from zoo.generation.running import Places, Running
 from zoo.generation.static_cache import StaticCacheConfig
 from zoo.generation.windowed_cache import SPARE, WindowedCacheConfig
 from zoo.nn.attention import AttentionConfig
@@ -39,12 +40,12 @@ CACHES: list[Any] = [*CacheConfig.choices, {"kind": "static", "length": 200}]
 def test_a_row_has_the_keys_and_values_that_its_cache_holds(shape: str, family: str, cache: Any) -> None:
     model = tiny(family, positions="rotary", max_length=128, **SHAPES[shape])
     held = decoding_config({"cache": cache}).cache
-    running = Running(model, prompts_of((5,)), ROLES, held, num_new=90)
+    running = Running.started(model, prompts_of((5,)), ROLES, held, num_new=90)
     with torch.inference_mode():
         running.logits()
-        running._places = Places(torch.ones(1, 90, dtype=torch.int64))
+        running.places = Places(torch.ones(1, 90, dtype=torch.int64))
         running.logits()
-    numbers = numbers_in(running._cache, running._memory and running._memory.cache)
+    numbers = numbers_in(running.cache, running._memory and running._memory.cache)
     assert row_bytes(model, 5, 90, held) == 8 * numbers + 23 * CHOICE_BYTES
 
 

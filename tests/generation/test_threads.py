@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from tests.generation.tiny import PADDING, VOCAB_SIZE, prompts_of, tiny
-from zoo.generation.generate import TokenRoles, generate_steps
+from zoo.generation.generate import generate_steps
+from zoo.generation.roles import TokenRoles
 from zoo.generation.sample import Sampler, SamplingConfig
 from zoo.generation.threads import is_small, one_thread
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from tests.generation.vocabularies import tokenizer_of
+from zoo.generation.history import History
 from zoo.models import Model
 from zoo.models.create import create_model
 from zoo.pretrained import Pretrained
@@ -41,6 +42,11 @@ def prompts_of(lengths: Sequence[int], seed: int = 0) -> list[list[int]]:
     """Random prompts without the padding token."""
     generator = torch.Generator().manual_seed(seed)
     return [torch.randint(1, VOCAB_SIZE, (length,), generator=generator).tolist() for length in lengths]
+
+
+def greedy(logits_BV: Tensor, _: History | None = None) -> Tensor:
+    """(B,) the most likely token of each row."""
+    return logits_BV.argmax(dim=-1)
 
 
 def row(tokens: Sequence[int]) -> Tensor:

@@ -8,7 +8,7 @@ from tests.interop.cases import CASES, PADDING
 from tests.interop.parity import oracle, our_config, our_model
 from tests.oracle import lifted
 from zoo.generation.decoding import DecodingConfig, decode
-from zoo.generation.generate import TokenRoles
+from zoo.generation.roles import TokenRoles
 
 LENGTHS = (8, 5, 3)
 NEW_TOKENS = 9

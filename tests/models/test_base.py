@@ -14,7 +14,8 @@ from tests import laws
 from zoo.config import build, to_mapping
 from zoo.config_text import read_yaml, to_yaml
 from zoo.errors import ConfigError, DataError
-from zoo.generation.generate import TokenRoles, generate
+from zoo.generation.generate import generate
+from zoo.generation.roles import TokenRoles
 from zoo.models import Model, ModelConfig, base
 from zoo.models.base import row_positions
 from zoo.models.create import create_model, model_config

@@ -22,8 +22,10 @@ from torch import Tensor
 from zoo.config import Config, setting
 from zoo.errors import ZooError
 from zoo.generation.cache import CacheConfig, GrowingCacheConfig
-from zoo.generation.generate import Continuation, Running, TokenRoles, limits_of
+from zoo.generation.generate import Continuation, limits_of
 from zoo.generation.penalties import obey
+from zoo.generation.roles import TokenRoles
+from zoo.generation.running import Running
 from zoo.generation.sample import Steps, check_choice
 from zoo.generation.stop import BeamWatch
 from zoo.models.base import Model
@@ -90,7 +92,7 @@ def beam_search(
     limits = limits_of(model, prompts, roles, max_new_tokens)
     if not prompts:
         return []
-    running = Running(model, prompts, roles, cache or GrowingCacheConfig(), max(limits))
+    running = Running.started(model, prompts, roles, cache or GrowingCacheConfig(), max(limits))
     running.history = running.history._replace(limits_B=torch.tensor(limits, device=running.device))
     of_prompts = [_Finished(config, limit) for limit in limits]
     search = _Search(running, of_prompts, config.num_beams, watch)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from zoo.errors import DataError
 from zoo.generation.chat import ChatTemplate
-from zoo.generation.generate import TokenRoles
+from zoo.generation.roles import TokenRoles
 from zoo.tokenizer.tokenizer import Tokenizer
 
 

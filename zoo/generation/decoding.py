@@ -10,7 +10,8 @@ from zoo.errors import Collected
 from zoo.generation.beam import BeamConfig, Hypothesis, beam_search
 from zoo.generation.cache import CacheConfig
 from zoo.generation.counts import check_count
-from zoo.generation.generate import TokenRoles, generate
+from zoo.generation.generate import generate
+from zoo.generation.roles import TokenRoles
 from zoo.generation.sample import SamplingConfig
 from zoo.generation.stop import BeamWatch, StoppingStream, StopWatch
 from zoo.models.base import Model

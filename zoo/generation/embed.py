@@ -18,9 +18,9 @@ from zoo.errors import ConfigError
 from zoo.generation.batching import batches_by_length
 from zoo.generation.counts import TextFaults, check_count
 from zoo.generation.finite import check_numbers
-from zoo.generation.generate import padded
 from zoo.generation.prompts import frame_of
 from zoo.generation.room import check_length, warn_past_length
+from zoo.generation.running import padded
 from zoo.models.base import Model
 from zoo.models.encoder_decoder import EncoderDecoder
 from zoo.registry import Registry

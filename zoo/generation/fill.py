@@ -17,9 +17,11 @@ import torch
 from zoo.errors import ConfigError, DataError, TextError
 from zoo.generation.counts import check_count
 from zoo.generation.finite import check_numbers
-from zoo.generation.generate import Continuation, TokenRoles, generate, language_model_head
+from zoo.generation.generate import Continuation, generate
 from zoo.generation.prompts import frame_of, framed
+from zoo.generation.roles import TokenRoles
 from zoo.generation.room import check_length
+from zoo.generation.running import language_model_head
 from zoo.generation.sample import SamplingConfig
 from zoo.models.base import Model
 from zoo.models.encoder import Encoder

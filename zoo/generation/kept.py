@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from zoo.generation.cache import Cache, CacheConfig, GrowingCacheConfig
-from zoo.generation.generate import Places, Running, TokenRoles, writing_stack
+from zoo.generation.cache import Cache, GrowingCacheConfig
+from zoo.generation.roles import TokenRoles
+from zoo.generation.running import Places, Running, writing_stack
 from zoo.models.base import Model
 
 
@@ -56,36 +57,31 @@ class Continued(Running):
 
     Args:
         kept: what is kept of the earlier call, and of this one for the next.
-        model, prompts, roles, cache, num_new: as for `Running`; the cache is one that grows.
+        model: a decoder with a language model head.
+        prompts: ids of the only row's prompt.
+        roles: as in `Running.started`.
     """
 
-    def __init__(
-        self,
-        kept: Kept,
-        model: Model,
-        prompts: Sequence[Sequence[int]],
-        roles: TokenRoles,
-        cache: CacheConfig | None = None,
-        num_new: int | None = None,
-    ) -> None:
-        super().__init__(model, prompts, roles, GrowingCacheConfig())
-        self._model = model
+    def __init__(self, kept: Kept, model: Model, prompts: Sequence[Sequence[int]], roles: TokenRoles) -> None:
         self._kept: Kept | None = kept
+        self._model = model
         self._call, found, count = kept.lend(model, prompts[0])
-        if found is not None:
-            self._cache = found
-            self._places = Places(self._places.tokens_BT[:, count:])
+        history = roles.begin(prompts, model.backbone.tokens.weight.device)
+        places = Places(history.tokens_BS[:, count:])
+        super().__init__(model, history, found or self._empty(), places, roles.vocab_size)
 
     def logits(self) -> Tensor:
         """(1, V) the logits of what comes next."""
         if self._kept is not None and not self._kept.is_lent(self._call):
             # Another call has the cache now, or another text in its place: everything anew, in a cache of its own.
-            self._kept = None
-            self._cache = GrowingCacheConfig().build(writing_stack(self._model).windows)
-            self._places = Places(self.history.tokens_BS)
+            self._kept, self.cache, self.places = None, self._empty(), Places(self.history.tokens_BS)
         if self._kept is None:
             return super().logits()
         self._kept.forget()
         logits_BV = super().logits()
-        self._kept.hold(self._model, self._cache, self.history.tokens_BS[0].tolist())
+        self._kept.hold(self._model, self.cache, self.history.tokens_BS[0].tolist())
         return logits_BV
+
+    def _empty(self) -> Cache:
+        """A cache of nothing; it grows, as nobody knows how long the text will be."""
+        return GrowingCacheConfig().build(writing_stack(self._model).windows)

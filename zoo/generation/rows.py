@@ -16,7 +16,8 @@ from typing import NamedTuple
 from zoo.errors import ConfigError
 from zoo.generation.cache import CacheConfig, GrowingCacheConfig
 from zoo.generation.decoding import DecodingConfig, asked_roles
-from zoo.generation.generate import TokenRoles, writing_stack
+from zoo.generation.roles import TokenRoles
+from zoo.generation.running import writing_stack
 from zoo.memory import memory_of
 from zoo.models.base import Model
 from zoo.models.encoder_decoder import EncoderDecoder

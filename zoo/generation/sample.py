@@ -196,11 +196,6 @@ def check_choice(largest_B: Tensor, history: History) -> None:
             )
 
 
-def greedy(logits_BV: Tensor, _: History | None = None) -> Tensor:
-    """(B,) the most likely token of each row."""
-    return logits_BV.argmax(dim=-1)
-
-
 def draw(logits_BV: Tensor, uniform_B: Tensor) -> Tensor:
     """A token of each row with the probabilities softmax(logits), by inverting their cumulative sum.
 

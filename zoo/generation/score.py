@@ -21,9 +21,11 @@ from zoo.errors import ConfigError, DataError, quoted
 from zoo.generation.batching import batches_by_length
 from zoo.generation.counts import TextFaults
 from zoo.generation.finite import check_numbers
-from zoo.generation.generate import TokenRoles, language_model_head, padded
+from zoo.generation.generate import log_probabilities
 from zoo.generation.prompts import frame_of, framed, prompt_tokens
+from zoo.generation.roles import TokenRoles
 from zoo.generation.room import check_length, warn_past_length
+from zoo.generation.running import language_model_head, padded
 from zoo.models.base import Model, SelfBackbone
 from zoo.models.encoder_decoder import EncoderDecoder
 from zoo.tokenizer.spelling import bytes_before
@@ -164,9 +166,8 @@ def _log_probabilities(head: torch.nn.Module, hidden_ND: Tensor, targets_N: Tens
     values: list[float] = []
     for hidden, targets in zip(hidden_ND.split(HEAD_ROWS), targets_N.split(HEAD_ROWS), strict=True):
         logits = head(hidden)[:, :vocab_size]
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         check_numbers(logits, "logits")
-        values += (logits.gather(-1, targets[:, None])[:, 0] - logits.logsumexp(dim=-1)).tolist()
+        values += log_probabilities(logits, targets).tolist()
     return values
 
 

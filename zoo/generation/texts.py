@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from zoo.errors import Collected, ConfigError, quoted
 from zoo.generation.beam import Hypothesis
 from zoo.generation.counts import check_count
 from zoo.generation.decoding import DecodingConfig, asked_roles, check_tokens, decode
-from zoo.generation.generate import (
-    Reason,
-    Running,
-    TokenRoles,
-    generate_steps,
-    language_model_head,
-    limits_of,
-    writing_stack,
-)
+from zoo.generation.generate import Reason, Start, generate_steps, limits_of, live_tokens
 from zoo.generation.kept import Continued, Kept
+from zoo.generation.roles import TokenRoles
 from zoo.generation.rows import prompts_at_once
+from zoo.generation.running import language_model_head, writing_stack
 from zoo.generation.sample import Sampler
 from zoo.generation.stop import StoppingStream, StopWatch
 from zoo.generation.stream import TextStream, text_of
@@ -164,7 +158,7 @@ class Writer(NamedTuple):
         config: DecodingConfig,
         max_new_tokens: int | None,
         limits: Sequence[int],
-        start: Callable[..., Running] | None,
+        start: Start | None,
     ) -> Iterator[Piece]:
         """The pieces of one batch, the prompts of these numbers, each of which may get so many tokens."""
         roles = asked_roles(self.roles, config)
@@ -181,16 +175,12 @@ class Writer(NamedTuple):
             cache=config.cache,
             start=start,
         )
-        for count, step in enumerate(steps, start=1):
-            columns = zip(*(column.tolist() for column in (step.tokens_B, step.live_B, step.stopped_B)), strict=True)
-            for row, (token, live, stopped) in enumerate(columns):
-                if not live:
-                    continue
-                number = numbers[row]
-                last = stopped or token in roles.stop or count == limits[number]
-                piece = "".join(watch.take(row)) + (texts[row].finish() if last else "")
-                if piece or last:
-                    yield Piece(number, piece, last)
+        for row, length, token, stopped, _ in live_tokens(steps):
+            number = numbers[row]
+            last = stopped or token in roles.stop or length == limits[number]
+            piece = "".join(watch.take(row)) + (texts[row].finish() if last else "")
+            if piece or last:
+                yield Piece(number, piece, last)
 
     def _check(
         self,
