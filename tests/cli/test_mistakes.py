@@ -294,10 +294,7 @@ LONGEST = 1_500
 def check_told(outcome: Outcome, told: str) -> None:
     status, out, err = outcome
     assert status, f"nobody noticed; it printed {out}"
-    sentence = err.strip().splitlines()[-1]
-    assert sentence.startswith("error: "), err
-    assert "unexpected" not in sentence
-    assert len(sentence) < LONGEST
+    sentence = sentence_of(outcome)
     assert "Traceback" not in err
     for words in told.split("; "):
         assert words in sentence, f"{words!r} is not in: {sentence}"
@@ -369,8 +366,9 @@ def test_each_key_that_is_nearly_right_is_named(command: Command) -> None:
 
 def sentence_of(outcome: Outcome) -> str:
     assert outcome.status, outcome.out
-    sentence = outcome.err.strip().splitlines()[-1]
-    assert sentence.startswith("error: "), outcome.err
+    _, begin, sentence = f"\n{outcome.err.strip()}".rpartition("\nerror: ")
+    assert begin, outcome.err
+    assert all(line.startswith("  ") for line in sentence.splitlines()[1:]), outcome.err
     assert "unexpected" not in sentence
     assert len(sentence) < LONGEST
     return sentence

@@ -1,4 +1,4 @@
-"""From an exception to one sentence and an exit status.
+"""From an exception to a sentence and an exit status.
 
 2    wrong use: what was typed, an option, a setting or a text
 1    failed: what was read, a text of a file, a checkpoint, a file, training, or a mistake of ours
@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 
 import typer
@@ -21,18 +22,23 @@ BROKEN_PIPE = STOPPED + 13
 
 
 def sentence(error: BaseException) -> str:
-    """What went wrong, on one line."""
+    """What went wrong, on one line; where several things did, each on an indented line below it."""
     if isinstance(error, KeyboardInterrupt):
         return "stopped by Ctrl-C"
     if isinstance(error, ZooError):
-        text = str(error)
-    elif isinstance(error, typer.TyperException):
+        return "\n".join(_one_line(part) for part in re.split(r"\n(?=  )", str(error)))
+    if isinstance(error, typer.TyperException):
         text = error.format_message().rstrip(".") + "; see --help"
     elif isinstance(error, OSError) and error.strerror:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     else:
         text = f"{type(error).__name__}: {error} (unexpected; --debug shows where)"
-    return " ".join(text.split())
+    return _one_line(text)
+
+
+def _one_line(text: str) -> str:
+    """The same words, behind the spaces that the text begins with."""
+    return text[: len(text) - len(text.lstrip(" "))] + " ".join(text.split())
 
 
 def exit_status(error: BaseException) -> int:
