@@ -8,9 +8,10 @@ import pytest
 
 from tests.tokenizer.families import PROBES, pairs, theirs, word_pieces
 from zoo.errors import DataError
+from zoo.tokenizer.classes import TOKENIZER_CLASSES
 from zoo.tokenizer.foreign import open_tokenizer
-from zoo.tokenizer.pipelines import BYTE_LEVEL
 
+BYTE_LEVEL = [name for name, one in TOKENIZER_CLASSES.items() if one.is_byte_level]
 ODD = [
     *PROBES,
     "a b  c 12345 67",

@@ -22,9 +22,9 @@ import tokenizers
 from tokenizers import AddedToken, processors
 
 from zoo.errors import DataError, quoted
-from zoo.tokenizer.classes import GENERIC, PLAIN, TOKENS, class_of
+from zoo.tokenizer.classes import GENERIC, LLAMA, TokenizerClass, class_of
 from zoo.tokenizer.library import guarded
-from zoo.tokenizer.pipelines import PIPELINES, Settings
+from zoo.tokenizer.pipelines import Settings
 from zoo.tokenizer.special_files import MAP_NAME, NAMES, read_object
 from zoo.tokenizer.special_tokens import FOREIGN_CONFIG, NUM_SENTINELS, spelling
 
@@ -60,7 +60,7 @@ def settled(definition: str, content: dict[str, Any], folder: Path) -> Settled:
     config = read_object(folder / FOREIGN_CONFIG)
     refuse_settings(config, folder)
     kind = class_of(config, read_object(folder / "config.json"))
-    if kind == "llama" and '"ByteLevel"' in definition:
+    if kind is LLAMA and '"ByteLevel"' in definition:
         kind = GENERIC  # Llama 3's, which transformers tells from Llama 2's by this
     changed, listed = rebuilt(content, kind, config), _listed(content)
     vocabulary = _vocabulary(content)
@@ -93,7 +93,7 @@ def refuse_settings(config: Settings, folder: Path) -> None:
 # ------------------------------------------------------------------------------------------------------------- pipeline
 
 
-def rebuilt(content: dict[str, Any], kind: str, config: Settings) -> dict[str, Any]:
+def rebuilt(content: dict[str, Any], kind: TokenizerClass, config: Settings) -> dict[str, Any]:
     """The content of a tokenizer.json with the parts that its class makes by itself, and no added token then.
 
     Args:
@@ -102,9 +102,9 @@ def rebuilt(content: dict[str, Any], kind: str, config: Settings) -> dict[str, A
     A file whose model is of another kind than the class has was made for another one: it stays as it is.
     """
     model = content.get("model")
-    if kind not in PIPELINES or not isinstance(model, dict):
+    if kind.pipeline is None or not isinstance(model, dict):
         return dict(content)
-    parts = PIPELINES[kind](config, _charsmap(content.get("normalizer")))
+    parts = kind.pipeline(config, _charsmap(content.get("normalizer")))
     if model.get("type") not in (None, parts.model):
         return dict(content)
     pieces = {"normalizer": parts.normalizer, "pre_tokenizer": parts.pre_tokenizer, "decoder": parts.decoder}
@@ -114,11 +114,13 @@ def rebuilt(content: dict[str, Any], kind: str, config: Settings) -> dict[str, A
     return {**content, **written, "model": {**model, "type": parts.model, **options}, "added_tokens": []}
 
 
-def put_pipeline(library: tokenizers.Tokenizer, kind: str, config: Settings) -> None:
-    """Gives the tokenizer of an older file the parts that its class puts around the vocabulary."""
-    normalizer = library.normalizer
-    parts = PIPELINES[kind](config, _charsmap(normalizer and json.loads(normalizer.__getstate__())))
-    library.normalizer, library.pre_tokenizer, library.decoder = parts.normalizer, parts.pre_tokenizer, parts.decoder
+def put_pipeline(library: tokenizers.Tokenizer, kind: TokenizerClass, config: Settings) -> None:
+    """Gives the tokenizer of an older file the parts that its class puts around the vocabulary, where it has some."""
+    if kind.pipeline is not None:
+        written = library.normalizer and json.loads(library.normalizer.__getstate__())
+        parts = kind.pipeline(config, _charsmap(written))
+        library.normalizer, library.pre_tokenizer = parts.normalizer, parts.pre_tokenizer
+        library.decoder = parts.decoder
 
 
 def _charsmap(normalizer: Any) -> bytes | None:
@@ -130,37 +132,18 @@ def _charsmap(normalizer: Any) -> bytes | None:
     return None
 
 
-def _frame(known: Mapping[str, int], kind: str, config: Settings) -> processors.PostProcessor | None:
+def _frame(known: Mapping[str, int], kind: TokenizerClass, config: Settings) -> processors.PostProcessor | None:
     """The special tokens around a text, of the classes that do not take those of tokenizer.json; None: they do."""
-
-    def pair(name: str) -> tuple[str, int]:
-        token = spelling(config.get(name)) or TOKENS[kind].get(NAMES[name], "")
-        id = known.get(token)
-        if id is None:
-            raise DataError(f"the {name} of a {kind} tokenizer is {token!r}, which its vocabulary lacks")
-        return token, id
-
-    if kind == "bert":
-        return _around([pair("cls_token")], [pair("sep_token")])
-    if kind == "roberta":
-        spaced, trimmed = bool(config.get("add_prefix_space", False)), bool(config.get("trim_offsets", True))
-        return processors.RobertaProcessing(pair("sep_token"), pair("cls_token"), trimmed, spaced)
-    if kind == "t5":
-        return _around([], [pair("eos_token")])
-    if kind == "xlmroberta":
-        return _around([pair("bos_token")], [pair("eos_token")], [pair("eos_token")])
-    return _around([], []) if kind == "gptneox" else None
-
-
-def _around(
-    front: list[tuple[str, int]], behind: list[tuple[str, int]], between: Iterable[tuple[str, int]] = ()
-) -> processors.TemplateProcessing:
-    before, after, middle = ([token for token, _ in part] for part in (front, behind, between))
-    return processors.TemplateProcessing(
-        single=[*before, "$A", *after],
-        pair=[*before, "$A", *after, *middle, "$B:1", *(f"{token}:1" for token in after)],
-        special_tokens=[*dict.fromkeys([*front, *behind])],
-    )
+    if kind.put_around is None:
+        return None
+    names = {role: name for name, role in NAMES.items()}
+    tokens = {}
+    for role in (role for part in kind.frame for role in part):
+        tokens[role] = spelling(config.get(names[role])) or kind.tokens[role]
+        if tokens[role] not in known:
+            said = f"the {names[role]} of a {kind.names[0]} tokenizer is {tokens[role]!r}"
+            raise DataError(f"{said}, which its vocabulary lacks")
+    return kind.put_around(kind.frame.spelt(tokens), known, config)
 
 
 # --------------------------------------------------------------------------------------------------------- added tokens
@@ -180,7 +163,7 @@ class Wanted(NamedTuple):
 
 def wanted_tokens(
     folder: Path,
-    kind: str,
+    kind: TokenizerClass,
     known: Mapping[str, int],
     listed: Mapping[int, AddedToken] | None = None,
     held: Collection[str] = (),
@@ -188,7 +171,7 @@ def wanted_tokens(
     """The tokens that the files of a folder ask for, in transformers' order.
 
     Args:
-        folder: of the files. kind: its class (classes.py). known: its vocabulary, token → id.
+        folder: of the files. kind: its class. known: its vocabulary, token → id.
         listed: the added tokens of its tokenizer.json. held: added tokens that need no further word to stay.
 
     Raises:
@@ -208,7 +191,7 @@ def wanted_tokens(
             is_special = content in spelt
             stated[_number(id, folder)] = AddedToken(content, normalized=not is_special, special=is_special)
         stated |= listed or {}
-    taken = {name: TOKENS.get(kind, {}).get(role, "") for name, role in NAMES.items()}
+    taken = {name: kind.tokens.get(role, "") for name, role in NAMES.items()}
     named = {name: token for name, token in taken.items() if token in known}
     named |= {name: said[name] for name in NAMES if said.get(name) is not None} | _own_names(said)
     special = [_token(one, "special tokens", folder, special=True) for one in [*named.values(), *_extras(said, kind)]]
@@ -219,7 +202,7 @@ def wanted_tokens(
     for token in special:
         if token.content not in held:
             tokens.setdefault(token.content, token)
-    if kind in PLAIN:
+    if kind.finds_anywhere:
         tokens |= {token.content: AddedToken(token.content, special=True) for token in special}
     return Wanted([*tokens.values()], stated)
 
@@ -275,12 +258,12 @@ def _vocabulary(content: Mapping[str, Any]) -> dict[str, int]:
     return {piece[0]: id for id, piece in enumerate(pieces) if isinstance(piece, list) and piece}
 
 
-def _extras(said: Settings, kind: str) -> list[Any]:
+def _extras(said: Settings, kind: TokenizerClass) -> list[Any]:
     """Further special tokens, without a name; T5's sentinels where nothing else is said."""
     extras = said.get("extra_special_tokens")
     if extras is None or isinstance(extras, Mapping):
         extras = said.get("additional_special_tokens")
-        if kind == "t5" and extras is None:
+        if kind.has_sentinels and extras is None:
             number = said.get("extra_ids", NUM_SENTINELS)
             return [f"<extra_id_{one}>" for one in range(number if type(number) is int else 0)]
     return list(extras) if isinstance(extras, list) else []

@@ -1,8 +1,8 @@
 """A tokenizer in the files that transformers opens as it is: tokenizer.json and tokenizer_config.json.
 
 The ids are ours: the file is written for the class that runs it unchanged. A tokenizer of our own says nothing about
-the special tokens around a text, since an objective puts them there; the file then has those that its family is trained
-with.
+the special tokens around a text, since an objective puts them there; the file then has those that its kind of model is
+trained with.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import tokenizers
 
 from zoo.errors import ConfigError, DataError, quoted
 from zoo.tokenizer.beside import rebuilt
-from zoo.tokenizer.classes import LEFT, class_of
+from zoo.tokenizer.classes import class_of
 from zoo.tokenizer.framing import Frame, put_frame
 from zoo.tokenizer.library import guarded
 from zoo.tokenizer.special_files import NAMES
@@ -30,7 +30,7 @@ FRAMES = {
     "decoder": Frame(),
     "encoder_decoder": Frame((), ("end",), (), ("end",)),
 }
-"""What the objectives of each family put around a text."""
+"""What the objectives of each kind of model put around a text."""
 SIDES = ("padding_side", "truncation_side")
 CARRIED = (
     *SIDES,
@@ -65,20 +65,20 @@ def carried_settings(
     for name in SIDES:
         if said.get(name, "left") not in ("left", "right"):
             raise DataError(f"{place}: {name} must be 'left' or 'right', not {quoted(said[name])}")
-    if class_of(tokenizer_config, model_config) in LEFT:  # the export's own class pads on the right
-        said.setdefault("padding_side", "left")
+    # Written unless it is what the export's own class does.
+    said.setdefault("padding_side", class_of(tokenizer_config, model_config).padding_side)
     return {name: value for name, value in said.items() if TAKEN.get(name) != value}
 
 
 def write_for_transformers(
-    tokenizer: Tokenizer, folder: Path, family: str, said: Mapping[str, Any], has_segments: bool, architecture: str = ""
+    tokenizer: Tokenizer, folder: Path, kind: str, said: Mapping[str, Any], has_segments: bool, architecture: str = ""
 ) -> None:
     """Writes the two files.
 
     Args:
         tokenizer: ours.
         folder: exists.
-        family: of the model: "encoder", "decoder", "encoder_decoder".
+        kind: of the model: "encoder", "decoder", "encoder_decoder".
         said: further fields of tokenizer_config.json (the template of chats, the longest text, `CARRIED`).
         has_segments: whether the model tells two texts apart (token_type_ids).
         architecture: that the model is written as; "": none whose folders transformers opens with a class of its own.
@@ -86,7 +86,7 @@ def write_for_transformers(
     Raises:
         ConfigError: it is one whose folders transformers opens with a class that makes other ids.
     """
-    definition = json.loads(framed_definition(tokenizer, family))
+    definition = json.loads(framed_definition(tokenizer, kind))
     _check_class(definition, architecture)
     definition |= {"truncation": None, "padding": None}
     (folder / LIBRARY_FILE_NAME).write_text(json.dumps(definition, ensure_ascii=False, indent=1), encoding="utf-8")
@@ -114,11 +114,11 @@ def _check_class(definition: dict[str, Any], architecture: str) -> None:
         )
 
 
-def framed_definition(tokenizer: Tokenizer, family: str) -> str:
+def framed_definition(tokenizer: Tokenizer, kind: str) -> str:
     """The text of its tokenizer.json, with a frame around texts."""
     if tokenizer.is_framed:
         return tokenizer.definition
     with guarded("frame the tokenizer", DataError):
         library = tokenizers.Tokenizer.from_str(tokenizer.definition)
-        put_frame(library, FRAMES[family], tokenizer.special)
+        put_frame(library, FRAMES[kind], tokenizer.special)
         return str(library.to_str(pretty=True))

@@ -20,18 +20,29 @@ from pathlib import Path
 from typing import Any
 
 import tokenizers
-from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, models
 
 from zoo.errors import DataError, quoted
 from zoo.tokenizer.beside import ADDED_NAME, add_tokens, put_pipeline, refuse_settings, wanted_tokens
-from zoo.tokenizer.classes import GENERIC, class_of, stem_of
-from zoo.tokenizer.framing import FRAMES, family_of, frame_of, put_frame
+from zoo.tokenizer.classes import (
+    BERT,
+    GENERIC,
+    GPT2,
+    LLAMA,
+    TOKENIZER_CLASSES,
+    TokenizerClass,
+    class_of,
+    older_class,
+    older_name_of,
+    stem_of,
+)
+from zoo.tokenizer.framing import BEGINNING, put_frame
 from zoo.tokenizer.library import guarded
 from zoo.tokenizer.links import followed, read_bytes
-from zoo.tokenizer.pipelines import BYTE_LEVEL, PIPELINES
-from zoo.tokenizer.sentencepiece import SHIFTED, read_marian, read_sentencepiece, shifted
+from zoo.tokenizer.pipelines import word_pieces
+from zoo.tokenizer.sentencepiece import SHIFTED_OTHERWISE, read_marian, read_sentencepiece, shifted
 from zoo.tokenizer.special_files import MAP_NAME, read_object, read_special_tokens
-from zoo.tokenizer.special_tokens import FOREIGN_CONFIG, NUM_SENTINELS, SpecialTokens, spelling
+from zoo.tokenizer.special_tokens import FOREIGN_CONFIG, NUM_SENTINELS, SpecialTokens
 from zoo.tokenizer.tiktoken import ROLES, is_tiktoken, read_tiktoken
 from zoo.tokenizer.tokenizer import LIBRARY_FILE_NAME, Tokenizer
 
@@ -105,17 +116,18 @@ def _from_pairs(file: Path) -> Tokenizer:
     return _finished(library, file)
 
 
-def _class_of_pairs(file: Path) -> str:
+def _class_of_pairs(file: Path) -> TokenizerClass:
     """The class that says what stands around byte-level pairs, since their two files do not."""
     config, model_config = _config(file.parent), _model_config(file.parent)
     kind = class_of(config, model_config)
     named = config.get("tokenizer_class") or model_config.get("tokenizer_class") or model_config.get("model_type")
-    if kind == GENERIC and named is None:
-        kind = "gpt2"  # the two files alone are GPT-2's
-    if kind not in BYTE_LEVEL:
+    if kind is GENERIC and named is None:
+        kind = GPT2  # the two files alone are GPT-2's
+    if not kind.is_byte_level:
+        known = [name for name, one in TOKENIZER_CLASSES.items() if one.is_byte_level]
         raise DataError(
             f"{file.parent}: vocab.json and merges.txt do not say how a text is cut before its pairs are joined, and "
-            f"{quoted(named)} is none of the families where that is known ({', '.join(BYTE_LEVEL)}); fetch its "
+            f"{quoted(named)} is none of the tokenizers where that is known ({', '.join(known)}); fetch its "
             "tokenizer.json, which says it"
         )
     return kind
@@ -128,18 +140,14 @@ def _from_vocabulary(file: Path) -> Tokenizer:
     if len(vocabulary) != len(lines):
         raise DataError(f"{file} has a token twice: {len(lines)} lines, {len(vocabulary)} different ones")
     config = _config(file.parent)
-    unknown = spelling(config.get("unk_token")) or "[UNK]"
+    settings = {**config, "do_lower_case": _lowercases(config, vocabulary)}
+    options = word_pieces(settings, None).options
+    unknown = options["unk_token"]
     if unknown not in vocabulary:
         raise DataError(f"{file} has no {unknown}, which a vocabulary of word pieces needs: it is no BERT vocabulary")
     with guarded(f"read the tokenizer {file}", DataError):
-        library = tokenizers.Tokenizer(models.WordPiece(vocabulary, unk_token=unknown, max_input_chars_per_word=100))
-    library.normalizer = normalizers.BertNormalizer(
-        lowercase=_lowercases(config, vocabulary),
-        strip_accents=config.get("strip_accents"),
-        handle_chinese_chars=config.get("tokenize_chinese_chars", True),
-    )
-    library.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    library.decoder = decoders.WordPiece(prefix="##")
+        library = tokenizers.Tokenizer(models.WordPiece(vocabulary, **options))
+    put_pipeline(library, BERT, settings)
     return _finished(library, file)
 
 
@@ -157,25 +165,32 @@ def _from_model(file: Path) -> Tokenizer:
     if not is_tiktoken(file):
         return _from_sentencepiece(file)
     library, special = read_tiktoken(file), SpecialTokens(ROLES)
-    put_frame(library, FRAMES["llama"], special)
+    put_frame(library, BEGINNING, special)
     return Tokenizer(library.to_str(pretty=True), special)
 
 
 def _from_sentencepiece(file: Path) -> Tokenizer:
     """A SentencePiece model, and T5's sentinels behind it where the folder asks for them."""
     library = read_sentencepiece(file)
-    config, family = _config(file.parent), _family(file.parent)
-    kind = class_of(config, _model_config(file.parent))
-    if family in SHIFTED or file.name == "sentencepiece.bpe.model":
-        library = shifted(library, family)
-    sentinels = config.get("extra_ids", NUM_SENTINELS) if family in ("t5", "mt5") else 0
+    config, model_config = _config(file.parent), _model_config(file.parent)
+    kind, name = class_of(config, model_config), older_name_of(config, model_config)
+    older = _older_class(file.parent)
+    if older.is_shifted or name in SHIFTED_OTHERWISE or file.name == "sentencepiece.bpe.model":
+        if name and not older.is_shifted:
+            raise DataError(
+                f"the SentencePiece model of {name} has other ids than its tokenizer; open the folder with "
+                "transformers and save its tokenizer.json: "
+                "AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"
+            )
+        library = shifted(library)
+    sentinels = config.get("extra_ids", NUM_SENTINELS) if older.has_sentinels else 0
     known = library.get_vocab(with_added_tokens=True)
     # T5's files count down: <extra_id_0> is the very last entry.
     names = [f"<extra_id_{number}>" for number in reversed(range(sentinels))]
     library.add_special_tokens(
-        [AddedToken(name, special=True, lstrip=kind == GENERIC) for name in names if name not in known]
+        [AddedToken(name, special=True, lstrip=kind is GENERIC) for name in names if name not in known]
     )
-    if kind in PIPELINES and PIPELINES[kind](config, None).model == type(library.model).__name__:
+    if kind.pipeline and kind.pipeline(config, None).model == type(library.model).__name__:
         put_pipeline(library, kind, config)
     return _finished(library, file)
 
@@ -218,7 +233,7 @@ def tokenizer_files(folder: Path) -> tuple[list[str], list[str]]:
 def _finished(library: tokenizers.Tokenizer, file: Path) -> Tokenizer:
     """The tokenizer of an older file, with what the folder says about it."""
     folder = file.parent
-    config, family = _config(folder), _family(folder)
+    config = _config(folder)
     refuse_settings(config, folder)
     held = {token.content for token in library.get_added_tokens_decoder().values()}
     known = library.get_vocab(with_added_tokens=True)
@@ -227,7 +242,7 @@ def _finished(library: tokenizers.Tokenizer, file: Path) -> Tokenizer:
     found = {token.content for token in library.get_added_tokens_decoder().values()}
     rest = [token for token in special.front if token not in found]
     library.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in rest])
-    put_frame(library, frame_of(family, config), special)
+    put_frame(library, _older_class(folder).frame.said(config), special)
     return Tokenizer(library.to_str(pretty=True), special)
 
 
@@ -239,9 +254,9 @@ def _model_config(folder: Path) -> dict[str, Any]:
     return read_object(folder / "config.json")
 
 
-def _family(folder: Path) -> str:
-    family = family_of(_config(folder), _model_config(folder))
-    return "llama" if not family and (folder / "params.json").is_file() else family  # Meta's own folders
+def _older_class(folder: Path) -> TokenizerClass:
+    name = older_name_of(_config(folder), _model_config(folder))
+    return LLAMA if not name and (folder / "params.json").is_file() else older_class(name)  # Meta's own folders
 
 
 def _text(file: Path) -> str:

@@ -1,13 +1,13 @@
-"""What each of transformers' tokenizer classes does to a text around its vocabulary: normalizer, cuts, decoder.
+"""What transformers' tokenizer classes do to a text around a vocabulary: normalizer, cuts, decoder.
 
 Read from the classes' files in transformers 5.23; they build these parts by themselves, whatever a tokenizer.json says,
 but for the table of characters of a SentencePiece model. What a setting of tokenizer_config.json changes stands here
-beside the value that the class takes where it is not said.
+beside the value that the class takes where it is not said. Which class has which of them is said in classes.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from tokenizers import Regex, decoders, normalizers, pre_tokenizers
@@ -64,7 +64,8 @@ _FALLBACK: Mapping[str, Any] = {
 }
 
 
-def _bert(settings: Settings, charsmap: bytes | None) -> Pipeline:
+def word_pieces(settings: Settings, charsmap: bytes | None) -> Pipeline:
+    """BERT's."""
     return Pipeline(
         "WordPiece",
         {
@@ -82,17 +83,19 @@ def _bert(settings: Settings, charsmap: bytes | None) -> Pipeline:
     )
 
 
-def _bytes(settings: Settings, charsmap: bytes | None) -> Pipeline:
-    """GPT-2's and RoBERTa's."""
+def byte_level(settings: Settings, charsmap: bytes | None) -> Pipeline:
+    """GPT-2's and RoBERTa's: pairs of bytes."""
     cuts = pre_tokenizers.ByteLevel(add_prefix_space=_spaced(settings))
     return Pipeline("BPE", _PAIRS, None, cuts, decoders.ByteLevel())
 
 
-def _gpt_neox(settings: Settings, charsmap: bytes | None) -> Pipeline:
-    return _bytes(settings, charsmap)._replace(normalizer=normalizers.NFC())
+def gpt_neox(settings: Settings, charsmap: bytes | None) -> Pipeline:
+    """GPT-2's, of a normal form of the text."""
+    return byte_level(settings, charsmap)._replace(normalizer=normalizers.NFC())
 
 
-def _qwen2(settings: Settings, charsmap: bytes | None) -> Pipeline:
+def qwen2(settings: Settings, charsmap: bytes | None) -> Pipeline:
+    """GPT-NeoX's with cuts of its own."""
     cuts = [
         pre_tokenizers.Split(Regex(QWEN2_PIECES), "isolated"),
         pre_tokenizers.ByteLevel(add_prefix_space=_spaced(settings), use_regex=False),
@@ -100,8 +103,11 @@ def _qwen2(settings: Settings, charsmap: bytes | None) -> Pipeline:
     return Pipeline("BPE", _PAIRS, normalizers.NFC(), pre_tokenizers.Sequence(cuts), decoders.ByteLevel())
 
 
-def _llama(settings: Settings, charsmap: bytes | None) -> Pipeline:
-    """Not as SentencePiece: a text that begins with a space gets no further one, so its first space is not seen."""
+def llama(settings: Settings, charsmap: bytes | None) -> Pipeline:
+    """Pairs of characters, and bytes.
+
+    Not as SentencePiece: a text that begins with a space gets no further one, so its first space is not seen.
+    """
     spaced = settings.get("add_prefix_space") in (None, True)
     scheme = "never" if not spaced else "always" if settings.get("legacy", False) else "first"
     cuts = pre_tokenizers.Metaspace(SPACE, prepend_scheme=scheme, split=False)
@@ -110,7 +116,8 @@ def _llama(settings: Settings, charsmap: bytes | None) -> Pipeline:
     return Pipeline("BPE", _FALLBACK, None, cuts, decoders.Sequence(steps))
 
 
-def _gemma(settings: Settings, charsmap: bytes | None) -> Pipeline:
+def gemma(settings: Settings, charsmap: bytes | None) -> Pipeline:
+    """Pairs of characters, and bytes, with no space before a text."""
     options = {**_FALLBACK, "unk_token": spelling(settings.get("unk_token")) or "<unk>"}
     cuts = pre_tokenizers.Split(" ", "merged_with_previous")
     steps = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
@@ -130,16 +137,19 @@ def _pieces(unknown: int, spaced: bool, normalizer: normalizers.Normalizer | Non
     )
 
 
-def _t5(settings: Settings, charsmap: bytes | None) -> Pipeline:
+def t5(settings: Settings, charsmap: bytes | None) -> Pipeline:
+    """Unigrams of words; the third entry stands for the unknown."""
     return _pieces(2, True, normalizers.Precompiled(charsmap) if charsmap else None)
 
 
-def _xlm_roberta(settings: Settings, charsmap: bytes | None) -> Pipeline:
+def xlm_roberta(settings: Settings, charsmap: bytes | None) -> Pipeline:
+    """Unigrams of words; the fourth entry stands for the unknown."""
     spaced = bool(settings.get("add_prefix_space", True))
     return _pieces(3, spaced, normalizers.Precompiled(charsmap) if charsmap else None)
 
 
-def _albert(settings: Settings, charsmap: bytes | None) -> Pipeline:
+def albert(settings: Settings, charsmap: bytes | None) -> Pipeline:
+    """Unigrams of words without capitals and accents; the second entry stands for the unknown."""
     steps: list[normalizers.Normalizer] = [normalizers.Replace("``", '"'), normalizers.Replace("''", '"')]
     if not settings.get("keep_accents", False):
         steps += [normalizers.NFKD(), normalizers.StripAccents()]
@@ -148,23 +158,6 @@ def _albert(settings: Settings, charsmap: bytes | None) -> Pipeline:
     if charsmap:
         steps.append(normalizers.Precompiled(charsmap))
     return _pieces(1, bool(settings.get("add_prefix_space", True)), normalizers.Sequence(steps))
-
-
-PIPELINES: Mapping[str, Callable[[Settings, bytes | None], Pipeline]] = {
-    "bert": _bert,
-    "gpt2": _bytes,
-    "roberta": _bytes,
-    "gptneox": _gpt_neox,
-    "qwen2": _qwen2,
-    "llama": _llama,
-    "gemma": _gemma,
-    "t5": _t5,
-    "xlmroberta": _xlm_roberta,
-    "albert": _albert,
-}
-"""Class (classes.py) → its parts, by tokenizer_config.json and the table of characters of a SentencePiece model."""
-BYTE_LEVEL = ("gpt2", "roberta", "gptneox", "qwen2")
-"""The classes of byte-level pairs."""
 
 
 def _spaced(settings: Settings) -> bool:

@@ -24,8 +24,8 @@ from zoo.tokenizer.library import guarded
 from zoo.tokenizer.links import read_bytes
 
 SPACE = "▁"
-SHIFTED = ("xlmroberta", "camembert", "mbart", "m2m100")
-"""Families whose ids are not those of their SentencePiece model."""
+SHIFTED_OTHERWISE = ("camembert", "mbart", "m2m100")
+"""Classes and architectures whose ids are neither those of their SentencePiece model nor shifted as XLM-RoBERTa's."""
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _BYTE = 1, 2, 3, 4, 6
 _UNIGRAM, _BPE = 1, 2
 
@@ -57,16 +57,8 @@ def from_model(proto: Any, file: Path) -> tokenizers.Tokenizer:
     return library
 
 
-def shifted(library: tokenizers.Tokenizer, family: str) -> tokenizers.Tokenizer:
-    """XLM-RoBERTa's ids (Conneau et al. 2019, arXiv:1911.02116): <s> <pad> </s> <unk>, the pieces, and <mask> last.
-
-    Raises DataError for the other families that shift them in ways of their own.
-    """
-    if family not in ("xlmroberta", ""):
-        raise DataError(
-            f"the SentencePiece model of {family} has other ids than its tokenizer; open the folder with transformers "
-            "and save its tokenizer.json: AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"
-        )
+def shifted(library: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
+    """XLM-RoBERTa's ids (Conneau et al. 2019, arXiv:1911.02116): <s> <pad> </s> <unk>, the pieces, and <mask> last."""
     model = library.model
     assert isinstance(model, models.Unigram), "XLM-RoBERTa's model is a unigram model"
     pieces = sorted(library.get_vocab(with_added_tokens=False).items(), key=lambda item: item[1])

@@ -4,7 +4,7 @@
     tokenizer_config.json, special_tokens_map.json      the tokens by name
     generation_config.json, config.json                 their ids, where those are silent
 
-Where they name none for a role, the tokenizer's class (classes.py) decides, or the family that the vocabulary shows.
+Where they name none for a role, the tokenizer's class (classes.py) decides, or what the vocabulary shows.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import DataError, quoted
-from zoo.tokenizer.classes import TOKENS, class_of, shown_tokens
+from zoo.tokenizer.classes import class_of, shown_tokens
 from zoo.tokenizer.links import read_bytes
 from zoo.tokenizer.special_tokens import FILE_NAME, FOREIGN_CONFIG, ROLES, SpecialTokens, spelling
 
@@ -42,7 +42,7 @@ def read_special_tokens(folder: Path, known: Mapping[str, int], older: bool = Fa
     Args:
         folder: of the tokenizer's files. A folder of ours says them in special_tokens.json.
         known: its vocabulary, token → id.
-        older: whether it is in files that are older than tokenizer.json, whose text needs the roles of its family.
+        older: whether it is in files that are older than tokenizer.json, whose text needs all roles of its class.
 
     Raises:
         DataError: a file is damaged, or names a token that the vocabulary lacks.
@@ -56,7 +56,7 @@ def read_special_tokens(folder: Path, known: Mapping[str, int], older: bool = Fa
         older_file = folder / MAP_NAME
         said |= {name: (given, older_file) for name, given in read_object(older_file).items()}
     named = _by_name(said, known)
-    taken = {role: token for role, token in TOKENS.get(class_of(config, model_config), {}).items() if token in known}
+    taken = {role: token for role, token in class_of(config, model_config).tokens.items() if token in known}
     shown = shown_tokens(known) if taken or older or not named else {}
     ids = _by_id((read_object(folder / "generation_config.json"), model_config), known)
     # The first that has a role decides. A class knows better than the ids of a model's config, a guess does not.

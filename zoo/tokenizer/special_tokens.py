@@ -20,7 +20,7 @@ ROLES = ("padding", "unknown", "begin", "end", "classify", "separate", "mask")
 NUM_SENTINELS = 100
 FILE_NAME = "special_tokens.json"
 FOREIGN_CONFIG = "tokenizer_config.json"
-"""Where Hugging Face's folders say what tokenizer.json or an older file does not (foreign_special.py)."""
+"""Where Hugging Face's folders say what tokenizer.json or an older file does not (beside.py)."""
 Boundaries = Literal["spaces", "anywhere", "none"]
 
 FAMILIES: dict[str, dict[str, str]] = {
