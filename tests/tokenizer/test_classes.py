@@ -105,7 +105,12 @@ def tiny(one: TokenizerClass, folder: Path, **settings: Any) -> Path:
         library = tokenizers.Tokenizer(models.WordPiece(unk_token=one.tokens["unknown"]))
         library.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         library.train_from_iterator(TEXT, trainers.WordPieceTrainer(vocab_size=150, special_tokens=special))
-        model |= {"vocab": library.get_vocab(), "continuing_subword_prefix": "##", "max_input_chars_per_word": 100}
+        model |= {
+            "vocab": library.get_vocab(),
+            "unk_token": "[UNK]",
+            "continuing_subword_prefix": "##",
+            "max_input_chars_per_word": 100,
+        }
     else:
         alphabet = pre_tokenizers.ByteLevel.alphabet()
         bytes_ = [] if one.is_byte_level else [f"<0x{byte:02X}>" for byte in range(256)]

@@ -94,6 +94,39 @@ def test_what_is_added_can_be_said(said: dict[str, bool], tmp_path: Path) -> Non
     assert open_tokenizer(tmp_path).framed("the fox").tolist() == theirs(tmp_path)("the fox")["input_ids"]
 
 
+SPELT_OUT = ["the [MASK] fox", "x<unk>y [UNK]", "</s> <s>the", "a<pad>b [PAD]", "<mask> <e>", "<<pad>> a"]
+
+
+@pytest.mark.parametrize("said", [{"pad_token": "[PAD]"}, {"mask_token": "[MASK]"}, {"unk_token": "[UNK]"}])
+@pytest.mark.parametrize("name", ["albert", "llama", "marian", "t5", "xlm-roberta"])
+def test_tokens_may_be_others_than_those_of_the_class(name: str, said: dict[str, str], tmp_path: Path) -> None:
+    pytest.importorskip("sentencepiece", reason="the package sentencepiece is not installed")
+    if name == "marian" and "unk_token" in said:
+        said = {"eos_token": "<e>"}  # its list of pieces must have the unknown
+    FAMILIES[name](tmp_path)
+    file = tmp_path / "tokenizer_config.json"
+    file.write_text(json.dumps({**(json.loads(file.read_text()) if file.is_file() else {}), **said}))
+    ours, other = open_tokenizer(tmp_path), opened(tmp_path)
+    for text in [*PROBES, *SPELT_OUT]:
+        assert ours.framed(text).tolist() == other(text)["input_ids"], text
+
+
+def test_xlm_roberta_begins_and_ends_a_text_whatever_classifies_and_separates(tmp_path: Path) -> None:
+    pytest.importorskip("sentencepiece", reason="the package sentencepiece is not installed")
+    FAMILIES["xlm-roberta"](tmp_path)
+    said = {"tokenizer_class": "XLMRobertaTokenizer", "cls_token": "▁the", "sep_token": "<mask>"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(said))
+    ours, other = open_tokenizer(tmp_path), theirs(tmp_path)
+    assert ours.framed("quick fox", "dog").tolist() == other("quick fox", "dog")["input_ids"]
+
+
+def test_longformers_for_long_outputs_have_the_frame_of_roberta(tmp_path: Path) -> None:
+    FAMILIES["roberta"](tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "led", "tokenizer_class": "LEDTokenizer"}))
+    ours, other = open_tokenizer(tmp_path), theirs(tmp_path)
+    assert ours.framed("the fox", "the dog").tolist() == other("the fox", "the dog")["input_ids"]
+
+
 @pytest.mark.parametrize("name", ["mbart", "m2m100"])
 def test_families_whose_ids_are_their_own_are_refused(name: str, tmp_path: Path) -> None:
     pytest.importorskip("sentencepiece", reason="the package sentencepiece is not installed")

@@ -137,7 +137,7 @@ _register(
         has_sentinels=True,
     )
 )
-_register(
+MARIAN = _register(
     TokenizerClass(
         names=("marian",),
         model_types=("marian",),
@@ -145,7 +145,7 @@ _register(
         frame=Frame((), ("end",), (), ("end",)),
     )
 )
-_register(
+XLM_ROBERTA = _register(
     TokenizerClass(
         names=("xlmroberta",),
         model_types=("xlm-roberta",),

@@ -15,7 +15,7 @@ those are silent, what transformers' class takes for granted decides (classes.py
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,9 @@ from zoo.tokenizer.classes import (
     GENERIC,
     GPT2,
     LLAMA,
+    MARIAN,
     TOKENIZER_CLASSES,
+    XLM_ROBERTA,
     TokenizerClass,
     class_of,
     older_class,
@@ -40,8 +42,8 @@ from zoo.tokenizer.framing import BEGINNING, put_frame
 from zoo.tokenizer.library import guarded
 from zoo.tokenizer.links import followed, read_bytes
 from zoo.tokenizer.pipelines import word_pieces
-from zoo.tokenizer.sentencepiece import SHIFTED_OTHERWISE, read_marian, read_sentencepiece, shifted
-from zoo.tokenizer.special_files import MAP_NAME, read_object, read_special_tokens
+from zoo.tokenizer.sentencepiece import SHIFTED_OTHERWISE, hide, read_marian, read_sentencepiece, shifted
+from zoo.tokenizer.special_files import MAP_NAME, named_tokens, read_object, read_special_tokens
 from zoo.tokenizer.special_tokens import FOREIGN_CONFIG, NUM_SENTINELS, SpecialTokens
 from zoo.tokenizer.tiktoken import ROLES, is_tiktoken, read_tiktoken
 from zoo.tokenizer.tokenizer import LIBRARY_FILE_NAME, Tokenizer
@@ -171,7 +173,8 @@ def _from_model(file: Path) -> Tokenizer:
 
 def _from_sentencepiece(file: Path) -> Tokenizer:
     """A SentencePiece model, and T5's sentinels behind it where the folder asks for them."""
-    library = read_sentencepiece(file)
+    named = named_tokens(file.parent)
+    library = read_sentencepiece(file, named.get("unknown"))
     config, model_config = _config(file.parent), _model_config(file.parent)
     kind, name = class_of(config, model_config), older_name_of(config, model_config)
     older = _older_class(file.parent)
@@ -182,7 +185,7 @@ def _from_sentencepiece(file: Path) -> Tokenizer:
                 "transformers and save its tokenizer.json: "
                 "AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"
             )
-        library = shifted(library)
+        library = shifted(library, {**XLM_ROBERTA.tokens, **named})
     sentinels = config.get("extra_ids", NUM_SENTINELS) if older.has_sentinels else 0
     known = library.get_vocab(with_added_tokens=True)
     # T5's files count down: <extra_id_0> is the very last entry.
@@ -200,7 +203,7 @@ def _from_marian(file: Path) -> Tokenizer:
     vocabulary_file = file.with_name("vocab.json")
     if not vocabulary_file.is_file() or file.with_name("target_vocab.json").is_file():
         raise DataError(f"{file} needs vocab.json beside it, and both languages in it (no target_vocab.json)")
-    return _finished(read_marian(file, _json(vocabulary_file)), file)
+    return _finished(read_marian(file, _json(vocabulary_file)), file, MARIAN.tokens.values())
 
 
 CODE_ALONE = ("byt5", "canine", "perceiver")
@@ -230,8 +233,13 @@ def tokenizer_files(folder: Path) -> tuple[list[str], list[str]]:
     return found, [name for name in BESIDE if (folder / name).is_file()]
 
 
-def _finished(library: tokenizers.Tokenizer, file: Path) -> Tokenizer:
-    """The tokenizer of an older file, with what the folder says about it."""
+def _finished(library: tokenizers.Tokenizer, file: Path, controls: Iterable[str] = ()) -> Tokenizer:
+    """The tokenizer of an older file, with what the folder says about it.
+
+    Args:
+        library: what the file holds. file: it.
+        controls: pieces that no text is cut into; they are found in it where they are special tokens, and else not.
+    """
     folder = file.parent
     config = _config(folder)
     refuse_settings(config, folder)
@@ -242,6 +250,8 @@ def _finished(library: tokenizers.Tokenizer, file: Path) -> Tokenizer:
     found = {token.content for token in library.get_added_tokens_decoder().values()}
     rest = [token for token in special.front if token not in found]
     library.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in rest])
+    if unfound := [token for token in controls if token in known and token not in (*found, *rest)]:
+        hide(library, unfound)
     put_frame(library, _older_class(folder).frame.said(config), special)
     return Tokenizer(library.to_str(pretty=True), special)
 

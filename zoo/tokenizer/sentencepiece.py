@@ -12,7 +12,8 @@ ways to cut a piece in two others, best piece first.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +31,22 @@ _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _BYTE = 1, 2, 3, 4, 6
 _UNIGRAM, _BPE = 1, 2
 
 
-def read_sentencepiece(file: Path) -> tokenizers.Tokenizer:
+def read_sentencepiece(file: Path, unknown: str | None = None) -> tokenizers.Tokenizer:
     """The tokenizer that a SentencePiece model is.
+
+    Args:
+        file: of the model.
+        unknown: the token that stands for the unknown, where its folder names one; the model's own is then no special
+            token, unless it is that one.
 
     Raises:
         DataError: the package `sentencepiece` is missing, the file is damaged, or its model is neither unigram nor BPE.
     """
-    return from_model(_parsed(file), file)
+    return from_model(_parsed(file), file, unknown)
 
 
-def from_model(proto: Any, file: Path) -> tokenizers.Tokenizer:
-    """The tokenizer of a model by itself; `file` is where it is from. Raises as `read_sentencepiece` does."""
+def from_model(proto: Any, file: Path, unknown: str | None = None) -> tokenizers.Tokenizer:
+    """The tokenizer of a model by itself; `file` is where it is from. Otherwise as `read_sentencepiece`."""
     kind = proto.trainer_spec.model_type
     if kind not in (_UNIGRAM, _BPE):
         raise DataError(f"{file} holds a SentencePiece model of words or characters; only unigram and bpe open here")
@@ -52,24 +58,45 @@ def from_model(proto: Any, file: Path) -> tokenizers.Tokenizer:
         library.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never", split=_may_split(proto))
         library.decoder = _decoder(proto)
         for types, special in (((_UNKNOWN, _CONTROL), True), ((_USER_DEFINED,), False)):
-            named = [piece.piece for piece in proto.pieces if piece.type in types]
-            library.add_tokens([AddedToken(name, normalized=False, special=special) for name in named])
+            found = [piece for piece in proto.pieces if piece.type in types]
+            names = [one.piece for one in found if one.type != _UNKNOWN or unknown in (None, one.piece)]
+            library.add_tokens([AddedToken(name, normalized=False, special=special) for name in names])
     return library
 
 
-def shifted(library: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
-    """XLM-RoBERTa's ids (Conneau et al. 2019, arXiv:1911.02116): <s> <pad> </s> <unk>, the pieces, and <mask> last."""
+def shifted(library: tokenizers.Tokenizer, tokens: Mapping[str, str]) -> tokenizers.Tokenizer:
+    """XLM-RoBERTa's ids (Conneau et al. 2019, arXiv:1911.02116): <s> <pad> </s> <unk>, the pieces, and <mask> last.
+
+    Args:
+        library: of the SentencePiece model.
+        tokens: how these five are spelt, role → token.
+    """
     model = library.model
     assert isinstance(model, models.Unigram), "XLM-RoBERTa's model is a unigram model"
     pieces = sorted(library.get_vocab(with_added_tokens=False).items(), key=lambda item: item[1])
     scores = dict(json.loads(library.to_str())["model"]["vocab"])
-    front = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
+    front = [(tokens[role], 0.0) for role in ("begin", "padding", "end", "unknown")]
     rest = [(piece, scores[piece]) for piece, _ in pieces[3:]]
-    again = tokenizers.Tokenizer(models.Unigram([*front, *rest, ("<mask>", 0.0)], unk_id=3, byte_fallback=False))
+    again = tokenizers.Tokenizer(models.Unigram([*front, *rest, (tokens["mask"], 0.0)], unk_id=3, byte_fallback=False))
     again.normalizer, again.pre_tokenizer = library.normalizer, library.pre_tokenizer
     again.decoder = library.decoder
     again.add_special_tokens([AddedToken(name, special=True, normalized=False) for name, _ in front])
     return again
+
+
+def hide(library: tokenizers.Tokenizer, pieces: Iterable[str]) -> None:
+    """Keeps pieces of a vocabulary from being found in texts, in place; their ids stay. They have no spaces.
+
+    A unigram model finds whatever piece it has where letters are unknown to it, at any score. So it gets such a text in
+    two parts, cut before its first letter: signs that are unknown to it stay one unknown.
+    """
+    parts = [re.fullmatch(r"(\W+|.)(.*)", piece) for piece in pieces]
+    cuts = [
+        pre_tokenizers.Split(Regex(f"{re.escape(part[1])}(?={re.escape(part[2])})"), "merged_with_previous")
+        for part in parts
+        if part is not None
+    ]
+    library.pre_tokenizer = pre_tokenizers.Sequence([library.pre_tokenizer, *cuts])
 
 
 def read_marian(file: Path, ids: Mapping[str, int]) -> tokenizers.Tokenizer:

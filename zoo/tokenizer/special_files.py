@@ -65,6 +65,18 @@ def read_special_tokens(folder: Path, known: Mapping[str, int], older: bool = Fa
     return SpecialTokens(roles, _sentinels(known))
 
 
+def named_tokens(folder: Path) -> dict[str, str]:
+    """The special tokens that the files of a folder name, role → token; the vocabulary need not have them.
+
+    Raises:
+        DataError: a file is damaged.
+    """
+    said = read_object(folder / FOREIGN_CONFIG)
+    if "added_tokens_decoder" not in said:
+        said |= read_object(folder / MAP_NAME)
+    return {role: token for name, role in NAMES.items() if (token := spelling(said.get(name)))}
+
+
 def read_object(path: Path) -> dict[str, Any]:
     """A JSON file that holds names and values, {} where there is none; DataError where it is damaged."""
     if not path.is_file():
