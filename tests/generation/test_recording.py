@@ -267,6 +267,7 @@ CELLS += [("attention", {"kernel": kernel}) for kernel in sorted(KERNELS) if ker
 CELLS += [("num_kv_heads", 2), ("layers", {"1": {"attention": {"window": 3}}}), ("sharing", "all")]
 CELLS += [("attention", {"query_key_norm": {"norm": "rms_norm"}}), ("attention", {"sinks": "learned"})]
 NEW = 8
+STEPS = [(torch.float64, (4, 4)), (torch.float32, (5, 1, 3)), (torch.bfloat16, (4,)), (torch.bfloat16, (3,) * 5)]
 NOT_RECORDED = ["mixture", {"kernel": "flex"}]
 
 
@@ -302,17 +303,19 @@ def logits_of(model: Any, lengths: tuple[int, ...], **options: Any) -> list[Tens
 def test_a_recorded_step_is_the_step(
     field: str, kind: Any, family: str, replays: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of every choice, with prompts of one length and of several, and samples of each."""
-    model = tiny(family, **{field: kind})
-    for lengths in ((4, 4), (5, 1, 3)):
-        options: dict[str, Any] = {"max_new_tokens": NEW, "samples": 2}
+    """Of every choice, with prompts of one length and of several, samples of each, and biases that are not zero."""
+    model, options = tiny(family, **{field: kind}), {"max_new_tokens": NEW, "samples": 2}
+    for parameter in model.parameters():
+        parameter.data += 0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(parameter.numel()))
+    for dtype, lengths in STEPS:
+        model.to(dtype)
         recorded = logits_of(model, lengths, **options)
         with monkeypatch.context() as patch:
             patch.setattr(running, "_is_observed", lambda model: True)
             computed = logits_of(model, lengths, **options)
         assert len(recorded) == NEW
         assert all(map(torch.equal, recorded, computed))
-    assert len(replays) == (0 if kind in NOT_RECORDED else 2 * (NEW - 3))
+    assert len(replays) == (0 if kind in NOT_RECORDED else len(STEPS) * (NEW - 3))
 
 
 def test_only_steps_that_are_alike_are_recorded(replays: list[int], monkeypatch: pytest.MonkeyPatch) -> None:

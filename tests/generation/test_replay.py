@@ -26,50 +26,111 @@ def numbers(count: int = 6, rows: int = 3) -> list[Tensor]:
     return list(torch.randn(count, rows, 4, generator=torch.Generator().manual_seed(2)))
 
 
-OPERATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "__and__": lambda x: (x > 0) & (OTHER > 0),
-    "__eq__": lambda x: x == OTHER,
-    "__ge__": lambda x: x >= OTHER,
-    "__gt__": lambda x: x > OTHER,
-    "__invert__": lambda x: ~(x > 0),
-    "__le__": lambda x: x <= OTHER,
-    "__lt__": lambda x: x < OTHER,
-    "__or__": lambda x: (x > 0) | (OTHER > 0),
-    "add": lambda x: x.add(OTHER, alpha=2),
-    "addmv": lambda x: torch.addmv(x[0], OTHER.T, x[1, :3], beta=2),
-    "cat": lambda x: torch.cat((x, OTHER), dim=1),
-    "eq": lambda x: x.eq(0),
-    "ge": lambda x: torch.ge(x, OTHER),
-    "gelu": lambda x: functional.gelu(x, approximate="tanh"),
-    "gt": lambda x: torch.gt(x, OTHER),
-    "le": lambda x: torch.le(x, OTHER),
-    "linear": lambda x: functional.linear(x, WEIGHT, WEIGHT[:, 0]),
-    "lt": lambda x: x.lt(1),
-    "mul": lambda x: x.mul(3),
-    "mv": lambda x: torch.mv(OTHER.T, x[1, :3]),
-    "rsqrt": lambda x: x.rsqrt(),
-    "sigmoid": lambda x: torch.sigmoid(x),
-    "sub": lambda x: torch.sub(x, OTHER, alpha=3),
-    "tanh": lambda x: x.tanh(),
+DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
+ROWS = [1, 2, 3, 8, 10, 16]
+WIDTH = 56
+
+
+def drawn(dtype: torch.dtype, *shapes: tuple[int, ...], seed: int = 2) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype) for shape in shapes]
+
+
+WEIGHTS = {dtype: drawn(dtype, (96, WIDTH), (96,), seed=1) for dtype in DTYPES}
+
+
+def is_same(one: Tensor, other: Tensor) -> bool:
+    return one.dtype == other.dtype and torch.equal(one.nan_to_num(9), other.nan_to_num(9))
+
+
+def linear(x: Tensor, *, bias: bool = True) -> Tensor:
+    return functional.linear(x, *WEIGHTS[x.dtype][: 2 if bias else 1])
+
+
+OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "__and__": lambda x, y: (x > 0) & (y > 0),
+    "__eq__": lambda x, y: x.floor() == y.floor(),
+    "__ge__": lambda x, y: x.floor() >= y.floor(),
+    "__gt__": lambda x, y: x.floor() > y.floor(),
+    "__invert__": lambda x, y: ~(x > 0),
+    "__le__": lambda x, y: x.floor() <= y.floor(),
+    "__lt__": lambda x, y: x.floor() < y.floor(),
+    "__or__": lambda x, y: (x > 0) | (y > 0),
+    "add": lambda x, y: x.add(y, alpha=2),
+    "addmm": lambda x, y: torch.addmm(y[:, 0], x[:, 0], WEIGHTS[x.dtype][0][:WIDTH]),
+    "addmv": lambda x, y: torch.addmv(y[:, 0, 0], x[:, 0], y[0, 0], beta=2),
+    "cat": lambda x, y: torch.cat((x, y), dim=1),
+    "eq": lambda x, y: x.floor().eq(0),
+    "ge": lambda x, y: torch.ge(x, y),
+    "gelu": lambda x, y: functional.gelu(x, approximate="tanh"),
+    "gt": lambda x, y: torch.gt(x, y),
+    "le": lambda x, y: torch.le(x, y),
+    "linear": lambda x, y: linear(x),
+    "lt": lambda x, y: x.lt(1),
+    "mul": lambda x, y: x.mul(y) if len(x) % 2 else x.mul(3),
+    "mv": lambda x, y: torch.mv(x[:, 0], y[0, 0]),
+    "rsqrt": lambda x, y: x.rsqrt(),
+    "sigmoid": lambda x, y: torch.sigmoid(x),
+    "sub": lambda x, y: torch.sub(x, y, alpha=3),
+    "tanh": lambda x, y: x.tanh(),
 }
 
 
-@pytest.mark.parametrize("name", INTO)
-def test_what_is_written_where_it_was_has_the_same_bits(name: str) -> None:
-    """The result goes on into another operation; handed out itself it would be made anew."""
+def assert_same_bits(function: Callable[..., Tensor], inputs: list[list[Tensor]]) -> Tensor:
+    """Done again, the function gives what it gives; returns the result that was recorded, which is written over.
+
+    The result goes on into another operation; handed out itself it would be made anew.
+    """
     made: list[Tensor] = []
 
-    def function(x: Tensor) -> Tensor:
-        made.append(OPERATIONS[name](x))
-        return torch.flip(made[-1], (0,))
+    def and_on(*tensors: Tensor) -> Tensor:
+        made.append(function(*tensors))
+        return made[-1].flip(0)
 
-    repeated = Repeated(function)
-    outputs = [repeated(x) for x in numbers()]
+    repeated = Repeated(and_on)
+    outputs = [repeated(*tensors) for tensors in inputs]
     assert repeated._recording is not None
-    stays = made[1]  # of the second call, which became the recording
-    assert torch.equal(outputs[-1].nan_to_num(9), torch.flip(stays, (0,)).nan_to_num(9))
-    for x, output in zip(numbers(), outputs, strict=True):
-        assert torch.equal(output.nan_to_num(9), torch.flip(OPERATIONS[name](x), (0,)).nan_to_num(9))
+    for tensors, output in zip(inputs, outputs, strict=True):
+        assert is_same(output, function(*tensors).flip(0))
+    return made[1]  # of the second call, which became the recording
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("name", INTO)
+def test_what_is_written_where_it_was_has_the_same_bits(name: str, dtype: torch.dtype) -> None:
+    for rows in ROWS:
+        shape = (rows, 1, WIDTH)
+        inputs = [drawn(dtype, shape, shape, seed=seed) for seed in range(6)]
+        stays = assert_same_bits(OPERATIONS[name], inputs)
+        assert is_same(stays, OPERATIONS[name](*inputs[-1]))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_products_of_every_shape_have_the_same_bits(dtype: torch.dtype, bias: bool) -> None:
+    """torch's own `linear` does something else for some of them where it is given `out`."""
+    weight, added = WEIGHTS[dtype]
+    shapes = [(WIDTH,), (1, WIDTH), (10, WIDTH), (10, 1, WIDTH), (1, 10, WIDTH), (5, 2, WIDTH), (2, 5, 1, WIDTH)]
+    for shape in shapes:
+        inputs = [drawn(dtype, shape, seed=seed) for seed in range(6)]
+        assert_same_bits(lambda x: linear(x, bias=bias), inputs)
+        assert_same_bits(lambda x: linear(x.unsqueeze(0)[..., :WIDTH], bias=bias), inputs)
+        parts = [drawn(dtype, (*shape[:-1], WIDTH + 4), seed=seed) for seed in range(6)]
+        assert_same_bits(lambda x: linear(x[..., :WIDTH], bias=bias), parts)
+        assert_same_bits(lambda x: functional.linear(x, weight=weight, bias=added if bias else None), inputs)
+
+
+def test_rows_and_a_bias_are_multiplied_as_a_matrix_where_that_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = [drawn(torch.bfloat16, (10, 1, WIDTH), seed=seed) for seed in range(6)]
+
+    def is_written_over() -> bool:
+        return is_same(assert_same_bits(linear, inputs), linear(*inputs[-1]))
+
+    assert is_written_over()
+    exact = torch.addmm
+    monkeypatch.setattr(torch, "addmm", lambda *arguments: exact(*arguments) * 1.25)
+    assert not is_written_over()
 
 
 @pytest.mark.parametrize(

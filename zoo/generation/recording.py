@@ -31,13 +31,14 @@ from zoo.nn.watched import recording
 PURE = frozenset(
     """
     __and__ __eq__ __ge__ __get__ __getitem__ __gt__ __invert__ __le__ __lt__ __ne__ __or__ __rpow__ __rsub__ abs
-    add addmv amax amin arange argmax argsort baddbmm bmm cat ceil chunk clamp clone contiguous cos cumsum detach div
-    double dropout einsum elu embedding eq erf exp expand expand_as flatten flip float floor full full_like gather
-    ge gelu gt index_select layer_norm le leaky_relu lerp linear log log_softmax logsumexp long lt masked_fill
-    matmul max maximum mean min minimum mish mm mul mv narrow ne neg new_full new_ones new_zeros norm ones ones_like
-    pad permute pow reciprocal relu repeat_interleave reshape rms_norm roll rsqrt scaled_dot_product_attention
-    select sigmoid sign silu sin softmax softplus split sqrt square squeeze stack sub sum tanh tensor to topk
-    transpose tril triu type_as unbind unflatten unsqueeze view view_as where zeros zeros_like
+    add addmm addmv amax amin arange argmax argsort baddbmm bmm cat ceil chunk clamp clone contiguous cos cumsum
+    detach div double dropout einsum elu embedding eq erf exp expand expand_as flatten flip float floor full
+    full_like gather ge gelu gt index_select layer_norm le leaky_relu lerp linear log log_softmax logsumexp long lt
+    masked_fill matmul max maximum mean min minimum mish mm mul mv narrow ne neg new_full new_ones new_zeros norm
+    ones ones_like pad permute pow reciprocal relu repeat_interleave reshape rms_norm roll rsqrt
+    scaled_dot_product_attention select sigmoid sign silu sin softmax softplus split sqrt square squeeze stack sub
+    sum tanh tensor to topk transpose tril triu type_as unbind unflatten unsqueeze view view_as where zeros
+    zeros_like
     """.split()  # noqa: SIM905  (a list would have a line for each)
 )
 """Names of operations that write over nothing and whose results have shapes that follow from those of their arguments;

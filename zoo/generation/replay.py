@@ -8,8 +8,9 @@ again:
   does not is made in one step;
 - what is made of constants alone, such as `arange(8)`, is the same each time if nothing writes over it.
 
-All numbers are the same, bit for bit: the same kernels write to tensors of the same shapes and strides. One product has
-another kernel, where that gave the very bits that were recorded (`_with_vectors`).
+All numbers are the same, bit for bit: the same kernels write to tensors of the same shapes and strides. Products are
+called by other names, where that gave the very bits that were recorded: those of one row (`_with_vectors`), and those
+of several to which a bias is added (`_with_matrices`), for which `linear` has another kernel if it is given `out`.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ INTO: Mapping[str, Callable[..., Any]] = {
     "__lt__": torch.lt,
     "__or__": torch.bitwise_or,
     "add": torch.add,
+    "addmm": torch.addmm,
     "addmv": torch.addmv,
     "cat": torch.cat,
     "eq": torch.eq,
@@ -58,7 +60,7 @@ INTO: Mapping[str, Callable[..., Any]] = {
     "tanh": torch.tanh,
 }
 """Operations that can write to a tensor that is given, by name: the function that takes it as `out`, and all else in
-the same order and by the same names."""
+the same order and by the same names. Some of `linear` cannot (`_differs_into`)."""
 
 
 Call = tuple[Callable[..., Any], Callable[[list[Any]], Iterable[Any]] | None, int]
@@ -116,7 +118,7 @@ def calls(operations: Iterable[Operation], registers: list[Any], inputs: Iterabl
         inputs: registers that hold other tensors next time, of the same shapes, strides and dtypes.
         output: register of what is handed out, whose memory must be new each time.
     """
-    operations = list(_with_vectors(operations, registers))
+    operations = list(_with_matrices(_with_vectors(operations, registers), registers))
     plan = _Plan(operations, registers, inputs, output)
     for operation in operations:
         plan.add(operation)
@@ -170,7 +172,8 @@ class _Plan:
             self.calls.append(operation.call(operation.function))
 
     def _call(self, operation: Operation, result: Any, arguments: Sequence[Any]) -> None:
-        memory, into = _memory(result), INTO.get(operation.name)
+        memory = _memory(result)
+        into = None if _differs_into(operation, arguments) else INTO.get(operation.name)
         if into is None or memory is None or memory == self._handed_out:
             self.calls.append(operation.call(operation.function))
             if memory not in (None, *map(_memory, arguments)) and result.storage_offset() == 0:
@@ -230,6 +233,40 @@ def _on_vector(operation: Operation, arguments: Sequence[Any]) -> tuple[Callable
         return None, ()
     bias = [place for place, argument in zip(places[2:], arguments[2:], strict=True) if argument is not None]
     return torch.addmv if bias else torch.mv, (*bias, places[1], places[0])
+
+
+def _differs_into(operation: Operation, arguments: Sequence[Any]) -> bool:
+    """Whether torch does something else where it is given `out`.
+
+    Its `linear` then rounds a product before it adds the bias, unless rows are 2-D, and makes a row of a vector.
+    """
+    if operation.name != "linear":
+        return False
+    has_bias = len(arguments) > 2 and arguments[2] is not None
+    return bool(operation.names) or arguments[0].dim() < 2 or (has_bias and arguments[0].dim() > 2)
+
+
+def _with_matrices(operations: Iterable[Operation], registers: list[Any]) -> Iterator[Operation]:
+    """The operations, with a `linear` that `_differs_into` as what torch makes of it without: an `addmm` of its rows.
+
+    Where a bit of what was recorded differs, `linear` stays, and its result is made anew each time.
+    """
+    for operation in operations:
+        arguments, result = [registers[place] for place in operation.registers], registers[operation.result]
+        is_sum = _differs_into(operation, arguments) and not operation.names and len(arguments) == 3
+        if not is_sum or arguments[2] is None or not arguments[0].is_contiguous():
+            yield operation
+            continue
+        rows, weight, bias = arguments
+        matrix, columns = rows.view(-1, rows.shape[-1]), weight.t()
+        if not torch.equal(torch.addmm(bias, matrix, columns).view(result.shape), result):
+            yield operation
+            continue
+        row, weights, written = (_new(registers, made) for made in (matrix, columns, result.view(-1, len(weight))))
+        yield Operation(Tensor.view, (operation.registers[0], _new(registers, matrix.shape)), result=row)
+        yield Operation(Tensor.t, (operation.registers[1],), result=weights)
+        yield Operation(torch.addmm, (operation.registers[2], row, weights), result=written)
+        yield Operation(Tensor.view, (written, _new(registers, result.shape)), result=operation.result)
 
 
 def _new(registers: list[Any], value: Any) -> int:
