@@ -19,13 +19,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from zoo.checkpoint.disk import read_json, read_json_object
+from zoo.checkpoint.disk import read_json
 from zoo.errors import CheckpointError, quoted
 from zoo.interop.folder import CONFIG_NAME
-from zoo.interop.shards import plain_file
+from zoo.interop.shards import MAX_BYTES, plain_file, plain_object
 from zoo.tokenizer.export import NO_LENGTH
 
-MAX_BYTES = 16 << 20
 MODULES_NAME = "modules.json"
 PROMPTS_NAME = "config_sentence_transformers.json"
 READING_NAMES = tuple(
@@ -85,13 +84,13 @@ def read_sentence_transformers(folder: Path) -> dict[str, Any]:
         names.append("include_prompt=false")
     reading = _reading(folder)
     names += [f"{name}={reading[name]!r}" for name, plain in PLAIN_READING.items() if _asks(reading.get(name), plain)]
-    tokenizer = _object(folder, "tokenizer_config.json")
+    tokenizer = plain_object(folder, "tokenizer_config.json")
     length = _max_length(folder, reading, tokenizer)
     if length and tokenizer.get("truncation_side", "right") != "right":
         names.append(f"truncation_side={tokenizer['truncation_side']!r}")
     usage: dict[str, Any] = {"normalize": "Normalize" in kinds, "pooling": " + ".join(names)}
     usage |= {"prompt": prompt, "max_length": length}
-    prompts = _object(folder, PROMPTS_NAME)
+    prompts = plain_object(folder, PROMPTS_NAME)
     if carried := {name: prompts[name] for name in CARRIED if prompts.get(name) is not None}:
         usage["carried"] = {PROMPTS_NAME: carried}
     return {name: value for name, value in usage.items() if value not in ("", None)}
@@ -116,7 +115,7 @@ def _max_length(folder: Path, reading: Mapping[str, Any], tokenizer: Mapping[str
     As in sentence-transformers, `max_seq_length` alone counts where it is said, or else the smaller of what the
     tokenizer's file says and how many positions config.json says that there are.
     """
-    config = _object(folder, CONFIG_NAME)
+    config = plain_object(folder, CONFIG_NAME)
     said = {"max_seq_length": reading.get("max_seq_length")}
     if said["max_seq_length"] is None:
         names = ("max_position_embeddings", "n_positions")
@@ -131,7 +130,7 @@ def _max_length(folder: Path, reading: Mapping[str, Any], tokenizer: Mapping[str
 
 def _reading(folder: Path) -> dict[str, Any]:
     """What the folder says of how a text is read; {} where it says nothing."""
-    return next((found for name in READING_NAMES if (found := _object(folder, name))), {})
+    return next((found for name in READING_NAMES if (found := plain_object(folder, name))), {})
 
 
 def _module_config(folder: Path, path: Any) -> dict[str, Any]:
@@ -143,12 +142,12 @@ def _module_config(folder: Path, path: Any) -> dict[str, Any]:
             f"{folder / path / CONFIG_NAME} is missing: modules.json says that it holds how vectors are pooled; fetch "
             "the folder again"
         )
-    return _object(folder, f"{path}/{CONFIG_NAME}")
+    return plain_object(folder, f"{path}/{CONFIG_NAME}")
 
 
 def _default_prompt(folder: Path) -> str:
     """What is put before each text unasked; "" is nothing."""
-    config = _object(folder, PROMPTS_NAME)
+    config = plain_object(folder, PROMPTS_NAME)
     chosen, prompts = config.get("default_prompt_name"), config.get("prompts")
     if chosen is None:
         return ""
@@ -158,10 +157,6 @@ def _default_prompt(folder: Path) -> str:
             f"{folder / PROMPTS_NAME} is damaged: prompts has no {chosen!r}, which default_prompt_name says"
         )
     return prompt
-
-
-def _object(folder: Path, name: str) -> dict[str, Any]:
-    return read_json_object(plain_file(folder, name), MAX_BYTES)
 
 
 # -------------------------------------------------------------------------------------------------------------- writing

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-from zoo.checkpoint.disk import read_json
+from zoo.checkpoint.disk import read_json, read_json_object
 from zoo.checkpoint.model import listed
 from zoo.errors import CheckpointError
 from zoo.tokenizer.links import followed
 
 MAX_INDEX_BYTES = 64 << 20
+MAX_BYTES = 16 << 20
+"""Of any other file of JSON or text."""
 SHARD = "*-[0-9]*-of-[0-9]*"
 """What says by its name, without the ending, that it is a part, and so belongs to an index."""
 
@@ -18,6 +21,11 @@ SHARD = "*-[0-9]*-of-[0-9]*"
 def plain_file(folder: Path, name: str) -> Path:
     """A file of a folder, a link of the hub's cache followed; raises CheckpointError where it leads elsewhere."""
     return followed(folder, name, CheckpointError)
+
+
+def plain_object(folder: Path, name: str) -> dict[str, Any]:
+    """The named values in a small JSON file of a folder, {} where it is missing; raises as `read_json` does."""
+    return read_json_object(plain_file(folder, name), MAX_BYTES)
 
 
 def read_index(folder: Path, name: str) -> dict[str, str]:

@@ -17,17 +17,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from zoo.checkpoint.disk import read_json_object
 from zoo.errors import CheckpointError
 from zoo.interop.base import ARCHITECTURES, Architecture, fields_of_heads
 from zoo.interop.folder import CONFIG_NAME, GENERATION_NAME
 from zoo.interop.sentence_transformers import read_sentence_transformers
-from zoo.interop.shards import plain_file
+from zoo.interop.shards import MAX_BYTES, plain_file, plain_object
 from zoo.interop.suggestions import suggested
 from zoo.tokenizer.export import carried_settings
-from zoo.tokenizer.special_tokens import FOREIGN_CONFIG
+from zoo.tokenizer.special_tokens import FOREIGN_CONFIG, spelling
 
-MAX_BYTES = 16 << 20
 CARRIED: Mapping[str, tuple[str, ...]] = {
     CONFIG_NAME: (
         *("bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id", "cls_token_id", "decoder_start_token_id"),
@@ -50,15 +48,15 @@ def read_usage(folder: Path) -> dict[str, Any]:
     """
     ends, vectors = _ends(folder), read_sentence_transformers(folder)
     carried = {**ends.get("carried", {}), **vectors.get("carried", {})}
-    config, tokenizer_config = _object(folder, CONFIG_NAME), _object(folder, FOREIGN_CONFIG)
+    config, tokenizer_config = plain_object(folder, CONFIG_NAME), plain_object(folder, FOREIGN_CONFIG)
     if settings := carried_settings(tokenizer_config, config, folder / FOREIGN_CONFIG):
         carried[FOREIGN_CONFIG] = settings
     return {**ends, **vectors, **_template(folder), **({"carried": carried} if carried else {})}
 
 
 def _ends(folder: Path) -> dict[str, Any]:
-    config = _object(folder, CONFIG_NAME)
-    generation = _object(folder, GENERATION_NAME)
+    config = plain_object(folder, CONFIG_NAME)
+    generation = plain_object(folder, GENERATION_NAME)
     alone = (folder / GENERATION_NAME).is_file()
     forced = generation if alone else _of_older_files(config)
     suggestions = {} if _kind(config) == "encoder" else suggested(forced, alone=alone)
@@ -157,7 +155,7 @@ def _ids(value: Any, folder: Path, name: str) -> list[int]:
 
 
 def _template(folder: Path) -> dict[str, Any]:
-    config = _object(folder, FOREIGN_CONFIG)
+    config = plain_object(folder, FOREIGN_CONFIG)
     source = config.get("chat_template")
     if (folder / "chat_template.jinja").is_file():
         file = plain_file(folder, "chat_template.jinja")
@@ -172,15 +170,6 @@ def _template(folder: Path) -> dict[str, Any]:
         source = named.get("default")
     if not isinstance(source, str):
         return {}
-    tokens = {**_object(folder, "special_tokens_map.json"), **config}
-    spelt = {name: _spelling(tokens.get(name)) for name in TEMPLATE_TOKENS}
+    tokens = {**plain_object(folder, "special_tokens_map.json"), **config}
+    spelt = {name: spelling(tokens.get(name)) for name in TEMPLATE_TOKENS}
     return {"template": {"source": source, "tokens": {name: token for name, token in spelt.items() if token}}}
-
-
-def _spelling(token: Any) -> str | None:
-    token = token.get("content") if isinstance(token, Mapping) else token
-    return token if isinstance(token, str) else None
-
-
-def _object(folder: Path, name: str) -> dict[str, Any]:
-    return read_json_object(plain_file(folder, name), MAX_BYTES)
