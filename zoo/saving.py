@@ -13,8 +13,9 @@ from zoo.checkpoint.model import PAGE_NAME, save_model
 from zoo.errors import ConfigError, quoted
 from zoo.interop.attempt import Attempt
 from zoo.interop.export import SHARD_BYTES, find_architecture, write_transformers
-from zoo.interop.folder import CONFIG_NAME, GENERATION_NAME
+from zoo.interop.folder import CONFIG_NAME
 from zoo.interop.sentence_transformers import unwritten, write_sentence_transformers
+from zoo.interop.usage import write_ids
 from zoo.loading import load
 from zoo.models.base import Model
 from zoo.pretrained import Pretrained
@@ -103,7 +104,9 @@ def export(
 def _fill(folder: Path, name: str, held: Pretrained, written: Attempt, options: dict[str, Any]) -> None:
     """Writes what transformers opens into an empty folder, and the card of that name."""
     carried = (held.conventions.carried or {}).get(CONFIG_NAME)
-    write_transformers(held.model, _ids(held), folder, written, carried=carried, **options)
+    roles = {} if held._tokenizer is None else held._tokenizer.roles
+    ids = write_ids(held.conventions._asdict(), roles, held.config.kind == "encoder_decoder")
+    write_transformers(held.model, ids, folder, written, carried=carried, **options)
     if held._tokenizer is not None:
         has_segments = held.config.embedding.num_segments > 0
         fields = _fields(held)
@@ -127,30 +130,6 @@ def facts_of(model: Pretrained) -> Facts:
     """What is known of a model: what its folder and its run say, and what it was loaded as."""
     known = {} if model.architecture is None else {"architecture": model.architecture}
     return {**gather(model.source), **known}
-
-
-def _ids(model: Pretrained) -> dict[str, Any]:
-    """What transformers calls the ids that generation asks for."""
-    roles = {} if model._tokenizer is None else model._tokenizer.roles
-    used, is_pair = model.conventions, model.config.kind == "encoder_decoder"
-    end = [roles["end"]] if used.end_stops and "end" in roles else []
-    ends = list(dict.fromkeys([*end, *used.stop]))
-    special = {"bos_token_id": roles.get("begin"), "pad_token_id": roles.get("padding")}
-    if used.carried is not None:  # a foreign folder said them, or that there are none
-        special = dict(used.carried.get(GENERATION_NAME, used.carried.get(CONFIG_NAME, {})))
-    found = {
-        "bos_token_id": special.get("bos_token_id"),
-        "eos_token_id": ends[0] if len(ends) == 1 else ends or None,
-        "pad_token_id": special.get("pad_token_id"),
-        "decoder_start_token_id": (roles.get("padding") if used.start is None else used.start) if is_pair else None,
-        "forced_bos_token_id": used.prefix[0] if is_pair and len(used.prefix) == 1 else None,
-        "forced_eos_token_id": used.last[0] if len(used.last) == 1 else [*used.last] or None,
-        # Of single tokens that end a text, transformers bars only those of suppress_tokens.
-        "bad_words_ids": [[*run] for run in used.barred if not {*run} <= {*ends} or len(run) > 1] or None,
-        "suppress_tokens": [*dict.fromkeys(run[0] for run in used.barred if len(run) == 1 and run[0] in ends)] or None,
-        "begin_suppress_tokens": [*used.barred_first] or None,
-    }
-    return {name: value for name, value in (found | dict(used.suggestions or {})).items() if value is not None}
 
 
 def _fields(model: Pretrained) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from zoo.errors import CheckpointError
 from zoo.generation.chat import ChatTemplate
 from zoo.generation.conventions import Conventions
 from zoo.interop import ARCHITECTURES
-from zoo.interop.usage import read_usage
+from zoo.interop.suggestions import FOLLOWED
+from zoo.interop.usage import read_usage, write_ids
 
 
 def written(folder: Path, **files: Any) -> Path:
@@ -111,6 +112,27 @@ def test_defaults_are_those_of_the_foreign_class(name: str) -> None:
     theirs = transformers.AutoConfig.for_model(name)
     defaults = ARCHITECTURES[name].generation_defaults
     assert {field: getattr(theirs, field) for field in defaults} == defaults
+
+
+def test_all_ids_that_are_followed_come_back(tmp_path: Path) -> None:
+    said = {"bos_token_id": 1, "eos_token_id": [2, 9], "pad_token_id": 3, "decoder_start_token_id": 4}
+    said |= {"forced_bos_token_id": 5, "forced_eos_token_id": 2, "bad_words_ids": [[6], [7, 8]]}
+    said |= {"suppress_tokens": [2], "begin_suppress_tokens": [6, 9]}
+    assert said.keys() == FOLLOWED
+    found = conventions(tmp_path, config_json={"model_type": "bart"}, generation_config_json={**said, "num_beams": 4})
+    again = write_ids(found._asdict(), {"begin": 20, "end": 21, "padding": 22}, is_pair=True)
+    assert again == {**said, "num_beams": 4}
+
+
+def test_ids_of_a_model_of_ours_are_those_of_its_tokenizer() -> None:
+    roles = {"begin": 20, "end": 21, "padding": 22}
+    assert write_ids(Conventions()._asdict(), roles, is_pair=False) == {
+        "bos_token_id": 20,
+        "eos_token_id": 21,
+        "pad_token_id": 22,
+    }
+    assert write_ids(Conventions()._asdict(), roles, is_pair=True)["decoder_start_token_id"] == 22
+    assert write_ids(Conventions()._asdict(), {}, is_pair=True) == {}
 
 
 def test_templates_wherever_they_stand(tmp_path: Path) -> None:

@@ -173,3 +173,35 @@ def _template(folder: Path) -> dict[str, Any]:
     tokens = {**plain_object(folder, "special_tokens_map.json"), **config}
     spelt = {name: spelling(tokens.get(name)) for name in TEMPLATE_TOKENS}
     return {"template": {"source": source, "tokens": {name: token for name, token in spelt.items() if token}}}
+
+
+# -------------------------------------------------------------------------------------------------------------- writing
+
+
+def write_ids(usage: Mapping[str, Any], roles: Mapping[str, int], is_pair: bool) -> dict[str, Any]:
+    """The way back: what transformers calls the ids that generation asks for, and what the maker suggests.
+
+    Args:
+        usage: the fields of the conventions, all of them.
+        roles: the ids of the tokenizer's special tokens; {}: there is none.
+        is_pair: whether the model is an encoder-decoder.
+    """
+    end = [roles["end"]] if usage["end_stops"] and "end" in roles else []
+    ends = list(dict.fromkeys([*end, *usage["stop"]]))
+    start, prefix, last, barred = usage["start"], usage["prefix"], usage["last"], usage["barred"]
+    special = {"bos_token_id": roles.get("begin"), "pad_token_id": roles.get("padding")}
+    if usage["carried"] is not None:  # a foreign folder said them, or that there are none
+        special = dict(usage["carried"].get(GENERATION_NAME, usage["carried"].get(CONFIG_NAME, {})))
+    found = {
+        "bos_token_id": special.get("bos_token_id"),
+        "eos_token_id": ends[0] if len(ends) == 1 else ends or None,
+        "pad_token_id": special.get("pad_token_id"),
+        "decoder_start_token_id": (roles.get("padding") if start is None else start) if is_pair else None,
+        "forced_bos_token_id": prefix[0] if is_pair and len(prefix) == 1 else None,
+        "forced_eos_token_id": last[0] if len(last) == 1 else [*last] or None,
+        # Of single tokens that end a text, transformers bars only those of suppress_tokens.
+        "bad_words_ids": [[*run] for run in barred if not {*run} <= {*ends} or len(run) > 1] or None,
+        "suppress_tokens": [*dict.fromkeys(run[0] for run in barred if len(run) == 1 and run[0] in ends)] or None,
+        "begin_suppress_tokens": [*usage["barred_first"]] or None,
+    }
+    return {name: value for name, value in (found | dict(usage["suggestions"] or {})).items() if value is not None}
