@@ -21,7 +21,7 @@ from zoo.interop import ARCHITECTURES, from_zoo, left_out, read_config, to_zoo, 
 from zoo.interop.attempt import attempt
 from zoo.interop.base import POOLER, Architecture
 from zoo.interop.export import write_transformers
-from zoo.interop.folder import load_foreign, stored_tensors
+from zoo.interop.folder import load_foreign
 
 SIDES = [
     pytest.param(architecture, name, padding, marks=() if padding == "right" else pytest.mark.slow)
@@ -101,7 +101,7 @@ def test_files(architecture: str, name: str, tmp_path: Path) -> None:
     assert missing == {*left_out(architecture, model.state_dict(), plain)}
     assert not told["unexpected_keys"]
     expected, found = model.state_dict(), opened.state_dict()
-    assert all(torch.equal(found[key], expected[key]) for key in stored_tensors(tmp_path / "ours"))
+    assert all(torch.equal(found[key], expected[key]) for key in expected if key not in told["missing_keys"])
     if {"sequence_classification", "token_classification"} & {*ours.config.heads}:
         assert opened.config.id2label == classes.foreign_config(architecture, name).id2label
 
