@@ -52,6 +52,18 @@ def test_logits_come_by_name_of_the_head() -> None:
     assert repr(model) == f"Pretrained(decoder, {model.model.num_parameters:,} parameters, a tokenizer of 257 ids)"
 
 
+@pytest.mark.parametrize("kind, blank", [("encoder", "[MASK]"), ("encoder_decoder", "<extra_id_0>")])
+def test_several_texts_are_filled_as_each_alone(kind: str, blank: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, texts = pretrained(kind), [f"The {blank} sees the cat.", blank, f"A {blank}"]
+    assert model.fill(texts) == [model.fill(text) for text in texts]
+    assert model.fill([]) == []
+    assert model.fill([blank]) == [model.fill(blank)]
+    monkeypatch.setattr(model.model.backbone, "forward", None)  # a wrong text is told before anything is computed
+    monkeypatch.setattr(model.model.backbone, "encode", None, raising=False)
+    with pytest.raises(TextError, match=r"^2 texts cannot be taken:\n  text 1: no blank .*;\n  text 2: no blank "):
+        model.fill([*texts[:1], "a", "b"])
+
+
 @pytest.mark.parametrize("kind", ["decoder", "encoder_decoder"])
 def test_several_prompts_give_what_each_gives_alone(kind: str) -> None:
     model = pretrained(kind, positions="alibi")
@@ -154,7 +166,9 @@ def test_the_new_text_is_spelt_as_it_stands_behind_the_prompt(monkeypatch: pytes
         (lambda: pretrained("decoder").generate("a", prefix=["a"]), ConfigError, r"^prefix: \['a'\] is not a text"),
         (lambda: pretrained("decoder").score(None), ConfigError, "^text: None is neither"),
         (lambda: pretrained("decoder").embed(3), ConfigError, "^text: 3 is neither"),
-        (lambda: pretrained("encoder").fill(["a"]), ConfigError, r"^text: \['a'\] is not a text; fill takes one"),
+        (lambda: pretrained("encoder").fill(5), ConfigError, "^text: 5 is neither a text nor a list"),
+        (lambda: pretrained("encoder").fill(["[MASK]", "a"]), TextError, "^text 1: no blank in 'a'"),
+        (lambda: pretrained("encoder_decoder").fill(["<extra_id_0>", "a"]), TextError, "^text 1: no blank in 'a'"),
         (lambda: pretrained("decoder").generate(["The", "x" * 25]), TextError, "^text 1: the text has 25 tokens"),
         (lambda: pretrained("decoder").score(["The", ""]), TextError, "^text 1: '' has no tokens"),
         (lambda: pretrained("decoder").embed(["The", "x" * 25]), TextError, "^text 1: the text has 25 tokens"),

@@ -9,11 +9,11 @@ from typing import Any, Literal, overload
 
 from torch import Tensor
 
-from zoo.errors import ConfigError, DataError, ZooError, quoted
+from zoo.errors import ConfigError, ZooError, quoted
 from zoo.generation.abilities import require
 from zoo.generation.chat import Message
 from zoo.generation.conventions import Conventions
-from zoo.generation.counts import TextFaults, as_texts
+from zoo.generation.counts import as_texts, of_each
 from zoo.generation.decoding import DecodingConfig
 from zoo.generation.embed import embed, rows_to_embed
 from zoo.generation.ends import check_ends
@@ -89,31 +89,46 @@ class Pretrained:
         logits: dict[str, Tensor] = self.model(**inputs)
         return logits
 
-    def fill(self, text: str, *, top: int | None = None, max_new_tokens: int | None = None) -> Filled:
+    @overload
+    def fill(  # type: ignore[overload-overlap]  # a str is a sequence of str too, and means one text
+        self, text: str, *, top: int | None = None, max_new_tokens: int | None = None
+    ) -> Filled:
+        """One text: what it is when filled."""
+
+    @overload
+    def fill(self, text: Sequence[str], *, top: int | None = None, max_new_tokens: int | None = None) -> list[Filled]:
+        """Several texts: as many."""
+
+    def fill(
+        self, text: str | Sequence[str], *, top: int | None = None, max_new_tokens: int | None = None
+    ) -> Filled | list[Filled]:
         """Fills the blanks of a text.
 
             bert.fill("The capital of France is [MASK].").text
             t5.fill("The <extra_id_0> walks in <extra_id_1> park.").text
 
         Args:
-            text: an encoder's has its mask token written out, an encoder-decoder's <extra_id_0>, <extra_id_1>, …
+            text: one text, or several. An encoder's has its mask token written out, an encoder-decoder's <extra_id_0>,
+                <extra_id_1>, …
             top: candidates for each blank; None: 5. Encoders only: an encoder-decoder writes one text into each blank.
             max_new_tokens: tokens of all blanks together, at most; None: 64. Encoder-decoders only.
 
         Raises:
-            ZooError: a decoder cannot fill. DataError: the text has no blank or is too long.
+            ZooError: a decoder cannot fill. DataError: a text has no blank or is too long.
             ConfigError: a wrong number.
         """
         require(self.config.kind, "fill")
-        if not isinstance(text, str):
-            raise ConfigError(f"{quoted(text)} is not a text; fill takes one at a time", "text")
+        texts = as_texts(text, "text")
         if self.config.kind == "encoder":
             if max_new_tokens is not None:
                 raise ConfigError("an encoder fills each mask with one token; leave it out", "max_new_tokens")
-            return fill_masks(self.model, self.tokenizer, text, 5 if top is None else top)
-        if top is not None:
+            found = fill_masks(self.model, self.tokenizer, texts, 5 if top is None else top)
+        elif top is not None:
             raise ConfigError("an encoder-decoder writes one text into each blank; leave it out", "top")
-        return fill_spans(self.model, self.tokenizer, text, max_new_tokens, self._roles(), self.conventions.prefix)
+        else:
+            roles, prefix = self._roles(), self.conventions.prefix
+            found = fill_spans(self.model, self.tokenizer, texts, max_new_tokens, roles, prefix)
+        return found[0] if isinstance(text, str) else found
 
     @overload
     def generate(self, prompt: str, *, num_return: None = None, details: Literal[False] = False, **options: Any) -> str:
@@ -281,11 +296,8 @@ class Pretrained:
             behind = [*as_texts(continuation, "continuation")]
         if len(behind) != len(texts):
             raise ConfigError(f"{len(behind)} for {len(texts)} texts; give one for each", "continuation")
-        rows, faults = [], TextFaults(len(texts))
-        for number, pair in enumerate(zip(texts, behind, strict=True)):
-            with faults.of(number):
-                rows.append(scored_row(self.config.kind, self.tokenizer, *pair))
-        faults.raise_any()
+        kind, tokenizer = self.config.kind, self.tokenizer
+        rows = of_each(zip(texts, behind, strict=True), lambda pair: scored_row(kind, tokenizer, *pair))
         scores = score_texts(self.model, self.tokenizer, self._roles(), rows, self.conventions.prefix)
         return scores[0] if one else scores
 
@@ -326,12 +338,6 @@ class Pretrained:
         front = self.conventions.prompt if prompt is None else prompt
         most = self.conventions.max_length if max_length is None else max_length
         rows = rows_to_embed(kind, tokenizer, [f"{front}{one}" for one in as_texts(text, "text")], most)
-        faults = TextFaults(len(rows))
-        for number, row in enumerate(rows):
-            with faults.of(number):
-                if not row:
-                    raise DataError("the text is empty, so there is nothing to embed")
-        faults.raise_any()
         vectors_ND = embed(self.model, rows, self._roles().padding, pooling, normalize=normalize)
         return vectors_ND[0] if isinstance(text, str) else vectors_ND
 
@@ -367,12 +373,7 @@ class Pretrained:
         return None if room is None else room.left
 
     def _prompts(self, texts: Sequence[str]) -> list[list[int]]:
-        tokens, faults = [], TextFaults(len(texts))
-        for number, text in enumerate(texts):
-            with faults.of(number):
-                tokens.append(prompt_tokens(self.config.kind, self.tokenizer, text))
-        faults.raise_any()
-        return tokens
+        return of_each(texts, lambda text: prompt_tokens(self.config.kind, self.tokenizer, text))
 
     def _decoding(self, options: dict[str, Any], prefix: str, **counts: int | None) -> DecodingConfig:
         """The config of these options, with the prefix as tokens behind what the model's output always begins with."""

@@ -10,11 +10,12 @@ from tests.generation.tiny import tiny
 from tests.generation.vocabularies import tokenizer_of
 from zoo.errors import ConfigError, DataError
 from zoo.generation import fill
-from zoo.generation.fill import Candidate, Filled, fill_masks, fill_spans, sort_spans
+from zoo.generation.fill import Candidate, Filled, sort_spans
 from zoo.generation.generate import Continuation
 from zoo.generation.roles import TokenRoles
 from zoo.generation.room import MOST_NEW_TOKENS
 from zoo.models import Model
+from zoo.tokenizer.tokenizer import Tokenizer
 
 BERT, T5 = tokenizer_of("bert"), tokenizer_of("t5")
 S = T5.sentinels
@@ -26,6 +27,18 @@ def encoder(**changes: Any) -> Model:
 
 def encoder_decoder(**changes: Any) -> Model:
     return tiny("encoder_decoder", vocab_size=T5.vocab_size, **changes)
+
+
+def fill_masks(model: Model, tokenizer: Tokenizer, text: str, **options: Any) -> Filled:
+    """A single text."""
+    (filled,) = fill.fill_masks(model, tokenizer, [text], **options)
+    return filled
+
+
+def fill_spans(model: Model, tokenizer: Tokenizer, text: str, **options: Any) -> Filled:
+    """A single text."""
+    (filled,) = fill.fill_spans(model, tokenizer, [text], **options)
+    return filled
 
 
 # ---------------------------------------------------------------------------------------------------------------- masks

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,12 +10,10 @@ from zoo.cli.arguments import ModelFolder, Weights, Which, examples, whole_numbe
 from zoo.cli.left_out import SkipInvalid, take
 from zoo.cli.opening import Device, Dtype, check_folder, open_model
 from zoo.cli.screen import note, table, visible
-from zoo.cli.text_file import Field, File, Output, Texts, check_output, json_lines, texts_from
-from zoo.errors import TextError
+from zoo.cli.text_file import Field, File, Output, check_output, json_lines, texts_from
 
 if TYPE_CHECKING:
     from zoo.generation.fill import Filled
-    from zoo.pretrained import Pretrained
 
 EXAMPLES = examples(
     'zoo fill runs/bert-nano "Return a [MASK] of the list."',
@@ -54,40 +51,22 @@ def run(
     texts = texts_from(text, file, field, "text", skip=skip_invalid)
     check_output(output)
     model = open_model(folder, which, weights, device, dtype)
-    taken = take(texts, skip_invalid, _filling(model, texts, top))  # before a file is made: a wrong text leaves none
+    taken = take(texts, skip_invalid, lambda numbers: model.fill([texts[number] for number in numbers], top=top))
     if output is None:
-        for place, number in enumerate(taken.numbers):
+        for place, filled in enumerate(taken.found):
             print("\n" if place else "", end="")
-            _show(taken.found[number])
+            _show(filled)
         return
+    found = dict(zip(taken.numbers, taken.found, strict=True))
     with json_lines(output) as lines:
         for number, one in enumerate(texts):
             record = {**texts.place(number), "text": one}
             if number in taken.left_out:
                 lines.write({**record, "error": taken.left_out[number]})
             else:
-                filled = taken.found[number]
+                filled = found[number]
                 blanks = [[candidate._asdict() for candidate in blank] for blank in filled.blanks]
                 lines.write({**record, "filled": filled.text, "blanks": blanks})
-
-
-def _filling(model: Pretrained, texts: Texts, top: int | None) -> Callable[[Sequence[int]], dict[int, Filled]]:
-    """What fills the texts of some numbers; raises one TextError for all that cannot be, when the others are done."""
-    done: dict[int, Filled] = {}
-
-    def fill(numbers: Sequence[int]) -> dict[int, Filled]:
-        errors = []
-        for place, number in enumerate(numbers):
-            try:
-                if number not in done:
-                    done[number] = model.fill(texts[number], top=top)
-            except TextError as error:
-                errors.append(error.of(place))
-        if errors:
-            raise TextError(errors[0].reason, errors[0].number, errors[1:])
-        return done
-
-    return fill
 
 
 def _show(filled: Filled) -> None:

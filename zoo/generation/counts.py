@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from numbers import Integral
+from typing import TypeVar
 
 from zoo.errors import Collected, ConfigError, DataError, TextError, quoted
+
+Text = TypeVar("Text")
+Made = TypeVar("Made")
 
 
 def check_count(value: object, name: str) -> None:
@@ -29,30 +32,22 @@ def as_texts(given: object, name: str) -> list[str]:
     return texts
 
 
-class TextFaults:
-    """What is wrong with several texts, to be raised together and by their numbers; with a single one, at once.
+def of_each(texts: Iterable[Text], work: Callable[[Text], Made]) -> list[Made]:
+    """What the work makes of each text; what is wrong with them, which is a DataError, is told of all at once.
 
-    Args:
-        count: how many texts there are.
+    Raises:
+        TextError: of one text, or of several by their numbers.
     """
-
-    def __init__(self, count: int) -> None:
-        self._count = count
-        self._errors: list[TextError] = []
-
-    @contextlib.contextmanager
-    def of(self, number: int) -> Iterator[None]:
-        """A block about the text of this number, which may raise DataError."""
+    texts, made, errors = list(texts), [], []
+    for number, text in enumerate(texts):
         try:
-            yield
+            made.append(work(text))
         except DataError as error:
             told = error if isinstance(error, TextError) else TextError(str(error))
-            if self._count == 1:
+            if len(texts) == 1:
                 raise told from None
-            self._errors.append(told.of(number))
-
-    def raise_any(self) -> None:
-        """Raises one TextError with all that is wrong, if anything is."""
-        if self._errors:
-            first, *others = self._errors
-            raise TextError(first.reason, first.number, others) if others else first
+            errors.append(told.of(number))
+    if errors:
+        first, *others = errors
+        raise TextError(first.reason, first.number, others) if others else first
+    return made

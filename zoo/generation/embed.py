@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, DataError
 from zoo.generation.batching import batches_by_length
-from zoo.generation.counts import TextFaults, check_count
+from zoo.generation.counts import check_count, of_each
 from zoo.generation.finite import check_numbers
 from zoo.generation.prompts import frame_of
 from zoo.generation.room import check_length, warn_past_length
@@ -91,23 +91,19 @@ def embed(model: Model, rows: Sequence[Sequence[int]], padding: int, pooling: st
 
     Args:
         model: of any family, in evaluation mode.
-        rows: ids of each text, framed, at least one each.
+        rows: ids of each text, framed.
         padding: id of places that hold nothing.
         pooling: a name in POOLINGS.
         normalize: whether each vector is divided by its length.
 
     Raises:
-        ConfigError: an unknown pooling. DataError: a text is longer than the learned positions.
+        ConfigError: an unknown pooling. DataError: a text is empty, or longer than the learned positions.
         ZooError: the weights give no numbers.
     """
     pool, backbone = POOLINGS[pooling], model.backbone
     stack: Any = backbone.encoder if isinstance(backbone, EncoderDecoder) else backbone.stack
-    faults = TextFaults(len(rows))
-    for number, row in enumerate(rows):
-        with faults.of(number):
-            check_length(len(row), stack.positions.num_positions)
-        warn_past_length(stack, len(row))
-    faults.raise_any()
+    of_each(rows, lambda row: _check_row(row, stack.positions.num_positions))
+    warn_past_length(stack, max(map(len, rows), default=0))
     found = torch.zeros(len(rows), stack.config.dim, dtype=torch.promote_types(_dtype(model), torch.float32))
     device = backbone.tokens.weight.device
     for numbers in batches_by_length([len(row) for row in rows]):
@@ -120,6 +116,12 @@ def embed(model: Model, rows: Sequence[Sequence[int]], padding: int, pooling: st
         check_numbers(hidden_BTD[real_BT], "hidden states")
         found[numbers] = pool(hidden_BTD.to(found.dtype), real_BT).cpu()
     return torch.nn.functional.normalize(found, dim=-1) if normalize else found
+
+
+def _check_row(row: Sequence[int], limit: int | None) -> None:
+    if not row:
+        raise DataError("the text is empty, so there is nothing to embed")
+    check_length(len(row), limit)
 
 
 def _dtype(model: Model) -> torch.dtype:

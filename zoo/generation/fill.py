@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+from torch import nn
 
 from zoo.errors import ConfigError, DataError, TextError
-from zoo.generation.counts import check_count
+from zoo.generation.counts import check_count, of_each
 from zoo.generation.finite import check_numbers
-from zoo.generation.generate import Continuation, generate
+from zoo.generation.generate import Continuation, generate, limits_of
 from zoo.generation.prompts import frame_of, framed
 from zoo.generation.roles import TokenRoles
 from zoo.generation.room import check_length
@@ -54,17 +55,17 @@ class Filled(NamedTuple):
 
 
 @torch.inference_mode()
-def fill_masks(model: Model, tokenizer: Tokenizer, text: str, top: int = 5) -> Filled:
-    """The most likely tokens at each mask of a text.
+def fill_masks(model: Model, tokenizer: Tokenizer, texts: Sequence[str], top: int = 5) -> list[Filled]:
+    """The most likely tokens at each mask of each text; a text is computed by itself, whatever others there are.
 
     Args:
         model: an encoder with a language model head, in evaluation mode.
         tokenizer: its tokenizer.
-        text: with the mask token written out ([MASK]) once or more.
+        texts: with the mask token written out ([MASK]) once or more.
         top: candidates for each mask. Special tokens are never among them.
 
     Raises:
-        DataError: no mask in the text, or more tokens than learned positions.
+        DataError: no mask in a text, or more tokens than learned positions; before anything is computed.
         ConfigError: `top` out of range. ZooError: the weights give no numbers.
     """
     backbone = model.backbone
@@ -74,25 +75,49 @@ def fill_masks(model: Model, tokenizer: Tokenizer, text: str, top: int = 5) -> F
     check_count(top, "top")
     if top > num_ordinary:
         raise ConfigError(f"{top!r} must be in 1 … {num_ordinary}, the ordinary tokens of the vocabulary", "top")
-    mask = tokenizer.role("mask")
-    tokens = tokenizer.prompt(text).tolist()
-    masked = [place for place, token in enumerate(tokens) if token == mask]
-    if not masked:
+    limit = backbone.stack.positions.num_positions
+    return [
+        _with_candidates(backbone, head, tokenizer, masked, top)
+        for masked in of_each(texts, lambda text: _masked(tokenizer, text, limit))
+    ]
+
+
+class _Masked(NamedTuple):
+    """A text with masks.
+
+    Attributes:
+        tokens: its ids. whole: these in their frame, as they are read. start: place of the first of them there.
+        places: of the masks among the tokens.
+    """
+
+    tokens: list[int]
+    whole: list[int]
+    start: int
+    places: list[int]
+
+
+def _masked(tokenizer: Tokenizer, text: str, limit: int | None) -> _Masked:
+    mask, tokens = tokenizer.role("mask"), tokenizer.prompt(text).tolist()
+    places = [place for place, token in enumerate(tokens) if token == mask]
+    if not places:
         raise TextError(f"no blank in {text!r}: write {tokenizer.token(mask)} where a token is to be filled in")
     front, behind = frame_of("encoder", tokenizer, tokens)
     whole = [*front, *tokens, *behind]
-    check_length(len(whole), backbone.stack.positions.num_positions)
+    check_length(len(whole), limit)
+    return _Masked(tokens, whole, len(front), places)
 
-    hidden_BTD = backbone(torch.tensor([whole], device=backbone.tokens.weight.device))
-    places_N = torch.tensor([len(front) + place for place in masked], device=hidden_BTD.device)
+
+def _with_candidates(backbone: Encoder, head: nn.Module, tokenizer: Tokenizer, masked: _Masked, top: int) -> Filled:
+    hidden_BTD = backbone(torch.tensor([masked.whole], device=backbone.tokens.weight.device))
+    places_N = torch.tensor([masked.start + place for place in masked.places], device=hidden_BTD.device)
     logits_NV = head(hidden_BTD[0, places_N])[:, : tokenizer.vocab_size]
     check_numbers(logits_NV, "logits")
     probabilities_NV = logits_NV.double().softmax(dim=-1)
     ordinary_NV = probabilities_NV.index_fill(-1, torch.as_tensor(tokenizer.special_ids, device=logits_NV.device), -1.0)
     best = ordinary_NV.topk(top, dim=-1)
 
-    blanks = []
-    for place, ids, probabilities in zip(masked, best.indices.tolist(), best.values.tolist(), strict=True):
+    tokens, blanks = [*masked.tokens], []
+    for place, ids, probabilities in zip(masked.places, best.indices.tolist(), best.values.tolist(), strict=True):
         tokens[place] = ids[0]
         blanks.append(
             tuple(Candidate(tokenizer.decode([id]), share) for id, share in zip(ids, probabilities, strict=True))
@@ -103,40 +128,68 @@ def fill_masks(model: Model, tokenizer: Tokenizer, text: str, top: int = 5) -> F
 def fill_spans(
     model: Model,
     tokenizer: Tokenizer,
-    text: str,
+    texts: Sequence[str],
     max_new_tokens: int | None = None,
     roles: TokenRoles | None = None,
     prefix: tuple[int, ...] = (),
-) -> Filled:
-    """What an encoder-decoder writes, greedily, into the blanks of a text.
+) -> list[Filled]:
+    """What an encoder-decoder writes, greedily, into the blanks of each text; a text is worked on by itself.
 
     Args:
         model: an encoder-decoder with a language model head, in evaluation mode.
         tokenizer: its tokenizer.
-        text: with sentinels written out: <extra_id_0> for the first blank, <extra_id_1> for the second, …
+        texts: with sentinels written out: <extra_id_0> for the first blank, <extra_id_1> for the second, …
         max_new_tokens: tokens of all blanks and their sentinels together, at most; None: as in `generate_steps`.
         roles: padding, start, stop, what is never written; None: as the tokenizer has them.
         prefix: ids that the output is made to begin with.
 
     Raises:
-        DataError: no sentinel in the text, or not these in this order; more tokens than learned positions.
+        DataError: the tokenizer has no sentinels; before anything is computed, a text has none, or not these in this
+            order, or more tokens than learned positions.
     """
-    tokens = tokenizer.prompt(text).tolist()
-    count = _count_sentinels(tokenizer, tokens, text)
+    if not tokenizer.sentinels:
+        raise DataError(
+            "the tokenizer has no sentinel tokens (<extra_id_0>, …), so no blank can be named; use generate"
+        )
     if roles is None:
         roles = TokenRoles(tokenizer.vocab_size, tokenizer.role("padding"), (tokenizer.role("end"),))
-    # Training knows no sentinel after the last blank's text: whatever came behind one would fill no blank.
-    stop = (*roles.stop, *tokenizer.sentinels[count : count + 1])
-    roles = roles._replace(stop=stop, num_forced=len(prefix))
-    whole = framed("encoder_decoder", tokenizer, tokens)
-    sampling = SamplingConfig(prefix_tokens=prefix)
-    (written,) = generate(model, [whole], roles, max_new_tokens=max_new_tokens, sampling=sampling)
-    spans = sort_spans(written, tokenizer.sentinels)
+    roles, sampling = roles._replace(num_forced=len(prefix)), SamplingConfig(prefix_tokens=prefix)
+    filled = []
+    for one in of_each(texts, lambda text: _spanned(model, tokenizer, text, roles, max_new_tokens)):
+        # Training knows no sentinel after the last blank's text: whatever came behind one would fill no blank.
+        ending = roles._replace(stop=(*roles.stop, *tokenizer.sentinels[one.num_blanks :][:1]))
+        (written,) = generate(model, [one.whole], ending, max_new_tokens=max_new_tokens, sampling=sampling)
+        filled.append(_with_spans(tokenizer, one, sort_spans(written, tokenizer.sentinels)))
+    return filled
 
+
+class _Spanned(NamedTuple):
+    """A text with sentinels.
+
+    Attributes:
+        text: as it was given. tokens: its ids. whole: these in their frame, as they are read.
+        num_blanks: how many there are.
+    """
+
+    text: str
+    tokens: list[int]
+    whole: list[int]
+    num_blanks: int
+
+
+def _spanned(model: Model, tokenizer: Tokenizer, text: str, roles: TokenRoles, max_new_tokens: int | None) -> _Spanned:
+    tokens = tokenizer.prompt(text).tolist()
+    count = _count_sentinels(tokenizer, tokens, text)
+    whole = framed("encoder_decoder", tokenizer, tokens)
+    limits_of(model, [whole], roles, max_new_tokens)  # raises what `generate` would
+    return _Spanned(text, tokens, whole, count)
+
+
+def _with_spans(tokenizer: Tokenizer, one: _Spanned, spans: dict[int, Continuation]) -> Filled:
     special = set(tokenizer.special_ids.tolist())
     filled: list[int] = []
-    blanks: dict[int, tuple[Candidate, ...]] = dict.fromkeys(tokenizer.sentinels[:count], ())
-    for token in tokens:
+    blanks: dict[int, tuple[Candidate, ...]] = dict.fromkeys(tokenizer.sentinels[: one.num_blanks], ())
+    for token in one.tokens:
         span = spans.get(token)
         if span is None:
             filled.append(token)
@@ -147,7 +200,7 @@ def fill_spans(
     whole_text = tokenizer.decode(filled, skip_special=False)
     for sentinel, candidates in blanks.items():
         if not candidates:
-            whole_text = _with_space_before(tokenizer.token(sentinel), text, whole_text)
+            whole_text = _with_space_before(tokenizer.token(sentinel), one.text, whole_text)
     return Filled(whole_text, tuple(blanks.values()))
 
 
@@ -186,10 +239,6 @@ def sort_spans(written: Continuation, sentinels: Sequence[int]) -> dict[int, Con
 
 def _count_sentinels(tokenizer: Tokenizer, tokens: Sequence[int], text: str) -> int:
     """How many blanks the text has; DataError where they are not <extra_id_0>, <extra_id_1>, … in this order."""
-    if not tokenizer.sentinels:
-        raise DataError(
-            "the tokenizer has no sentinel tokens (<extra_id_0>, …), so no blank can be named; use generate"
-        )
     found = [token for token in tokens if token in set(tokenizer.sentinels)]
     spelt = [tokenizer.token(token) for token in found]
     if not found:

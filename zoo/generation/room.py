@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from zoo.errors import ConfigError, DataError, LengthError, ZooError
-from zoo.generation.counts import TextFaults, check_count
+from zoo.generation.counts import check_count, of_each
 from zoo.models.base import Model
 from zoo.models.decoder import Decoder
 from zoo.models.encoder_decoder import EncoderDecoder
@@ -38,12 +38,7 @@ def new_token_limits(
     for name, value in (("max_new_tokens", max_new_tokens or 0), ("min_new_tokens", least)):
         if value > MOST_NEW_TOKENS:
             raise ConfigError(f"{value} must be at most {MOST_NEW_TOKENS}; no text is longer", name)
-    limits, faults = [], TextFaults(len(prompt_lengths))
-    for number, length in enumerate(prompt_lengths):
-        with faults.of(number):
-            limits.append(_limit(model, length, max_new_tokens, forced, least))
-    faults.raise_any()
-    return limits
+    return of_each(prompt_lengths, lambda length: _limit(model, length, max_new_tokens, forced, least))
 
 
 def _limit(model: Model, length: int, max_new_tokens: int | None, forced: int, least: int) -> int:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from zoo.errors import ConfigError, DataError, quoted
 from zoo.generation.batching import batches_by_length
-from zoo.generation.counts import TextFaults
+from zoo.generation.counts import of_each
 from zoo.generation.finite import check_numbers
 from zoo.generation.generate import log_probabilities
 from zoo.generation.prompts import frame_of, framed, prompt_tokens
@@ -102,17 +102,8 @@ def score_rows(model: Model, rows: Sequence[ScoreRow], roles: TokenRoles, mask: 
         DataError: a row is longer than the learned positions. ZooError: the model has no language model head, or its
             weights give no numbers.
     """
-    head, backbone, faults = language_model_head(model), model.backbone, TextFaults(len(rows))
-    for number, row in enumerate(rows):
-        with faults.of(number):
-            if isinstance(backbone, EncoderDecoder):
-                check_length(len(row.prompt), backbone.encoder.positions.num_positions)
-                check_length(len(row.tokens) - 1, backbone.decoder.positions.num_positions)
-            else:
-                assert isinstance(backbone, SelfBackbone)
-                check_length(len(row.tokens) - (mask is None), backbone.stack.positions.num_positions)
-                warn_past_length(backbone.stack, len(row.tokens) - (mask is None))
-    faults.raise_any()
+    head = language_model_head(model)
+    of_each(rows, lambda row: _check_room(model, row, mask))
     found: list[list[float]] = [[0.0] * (row.last - row.first) for row in rows]
     for batch in _batches(rows, mask):
         hidden_ND = torch.cat(_hidden(model, rows, batch, roles.padding, mask))
@@ -123,6 +114,18 @@ def score_rows(model: Model, rows: Sequence[ScoreRow], roles: TokenRoles, mask: 
             start = 0 if place is None else place - rows[number].first
             found[number][start : start + count], values = values[:count], values[count:]
     return found
+
+
+def _check_room(model: Model, row: ScoreRow, mask: int | None) -> None:
+    """Raises LengthError where a row is longer than the learned positions; warns past what others were made for."""
+    backbone, read = model.backbone, len(row.tokens) - (mask is None)  # the last one is named and not read
+    if isinstance(backbone, EncoderDecoder):
+        check_length(len(row.prompt), backbone.encoder.positions.num_positions)
+        check_length(read, backbone.decoder.positions.num_positions)
+    else:
+        assert isinstance(backbone, SelfBackbone)
+        check_length(read, backbone.stack.positions.num_positions)
+        warn_past_length(backbone.stack, read)
 
 
 Part = tuple[int, int | None]
@@ -221,7 +224,7 @@ def scored_row(kind: str, tokenizer: Tokenizer, text: str, continuation: str | N
             warnings.warn(
                 f"{quoted(scored)} is one token, so nothing of it is scored: a decoder's first token stands behind "
                 "none, where its tokenizer puts none before a text",
-                stacklevel=4,
+                stacklevel=5,
             )
     before = bytes_before(tokenizer, whole_text, given, len(whole_text) - len(scored))
     return TextRow(scored, len(whole_text.encode()) - before, ScoreRow(whole, front + given, front + len(tokens)))
