@@ -130,8 +130,9 @@ class YarnScalingConfig(RotaryScalingConfig, kind="yarn"):
         low, high = self._border(shape, self.beta_fast), self._border(shape, self.beta_slow)
         if self.truncate:
             low, high = math.floor(low), math.ceil(high)
-        low = max(low, 0)
-        high = max(min(high, shape.width - 1), low + 0.001)  # the released code's remedy against 0 / 0
+        # Outside the head they may be the wrong way round, and the ramp then falls, as in the released code.
+        low, high = max(low, 0), min(high, shape.width - 1)
+        high += 0.001 if low == high else 0  # that code's remedy against 0 / 0
         pair_P = torch.arange(len(plain_P), device=plain_P.device, dtype=plain_P.dtype)
         return torch.lerp(plain_P, plain_P / self.factor, ((pair_P - low) / (high - low)).clamp(0, 1))
 
