@@ -327,13 +327,19 @@ def test_an_end_that_the_model_lacks_is_warned_of(tmp_path: Path) -> None:
         zoo.load(folder)
 
 
-def test_a_folder_that_brings_code_is_refused_and_nothing_of_it_runs(tmp_path: Path) -> None:
-    folder = foreign(tmp_path / "theirs")
+@pytest.mark.parametrize("named", ["GPT2LMHeadModel", "MyModel"])
+def test_no_code_of_a_folder_runs_and_a_class_that_only_it_has_is_refused(named: str, tmp_path: Path) -> None:
+    plain = foreign(tmp_path / "theirs")
+    expected = zoo.load(plain).model(tokens=torch.arange(5)[None])["language_model"]
+    folder = changed(plain, auto_map={"AutoModelForCausalLM": f"modeling.{named}"}, architectures=[named])
     (folder / "modeling.py").write_text(f"open({str(tmp_path / 'mark')!r}, 'w')")
-    config = json.loads((folder / "config.json").read_text()) | {"auto_map": {"AutoModelForCausalLM": "modeling.Model"}}
-    (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ConfigError, match=r"auto_map: .* never runs here"):
-        zoo.load(folder)
+    if named == "MyModel":
+        with pytest.raises(ConfigError, match=r"auto_map: .* never runs here"):
+            zoo.load(folder)
+    else:
+        with pytest.warns(UserWarning, match=r"\(auto_map\) never runs here; it opens as transformers' own gpt2"):
+            found = zoo.load(folder).model(tokens=torch.arange(5)[None])["language_model"]
+        assert torch.equal(found, expected)
     assert not (tmp_path / "mark").exists()
 
 

@@ -68,6 +68,8 @@ CLOSING = """
   folder is refused, and the error says which files to change, or to take away, to open it.
 - **`T5EncoderModel`, `T5ForTokenClassification`** (mT5's, too) and **`BartForCausalLM`** are halves of a model, and are
   refused by their names; the whole opens.
+- **DeepSeek-V3 and R1** are published in FP8, which does not open; their conversions to BF16 do. The layer behind the
+  last, which predicts a further token, is left out with a note, as in transformers.
 - **DistilBERT's `dropout`** acts on attention's branch, too, when it is trained here.
 - **longrope** changes its frequencies where a text passes the original length. Here a model has those of the length
   that its config says; transformers' `generate` changes in the midst of a text and keeps the keys of the old ones, so

@@ -1,14 +1,21 @@
 """DeepSeek-V3: what is particular to it. That it equals transformers is in test_parity.py."""
 
+import copy
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
+import zoo
 from tests.interop.parity import oracle, our_config, our_weights, saved_weights
+from zoo.checkpoint.disk import read_json
 from zoo.config import build, merged, to_mapping
-from zoo.errors import ConfigError
-from zoo.interop import read_config, write_config
+from zoo.errors import CheckpointError, ConfigError
+from zoo.interop import left_out, read_config, write_config
+from zoo.interop.deepseek_v3 import further_layers
 from zoo.models import ModelConfig
 
 PUBLISHED = {  # config.json of deepseek-ai/DeepSeek-V3, without its quantization
@@ -73,6 +80,47 @@ def test_published_config() -> None:
     assert {name: written[name] for name in PUBLISHED if name in written} == {
         name: value for name, value in PUBLISHED.items() if name in written
     }
+
+
+def published_folder(folder: Path) -> Any:
+    """Theirs in a folder as DeepSeek publishes it: with names of code, and a layer that predicts a further token."""
+    theirs = copy.deepcopy(oracle("deepseek_v3")).eval()
+    theirs.save_pretrained(folder)
+    config = json.loads((folder / "config.json").read_text())
+    code = {"auto_map": {"AutoModelForCausalLM": "modeling_deepseek.DeepseekV3ForCausalLM"}}
+    (folder / "config.json").write_text(json.dumps({**config, **code, "num_nextn_predict_layers": 1}))
+    weights = load_file(folder / "model.safetensors")
+    dim, further = config["hidden_size"], f"model.layers.{config['num_hidden_layers']}"
+    weights |= {f"{further}.{norm}.weight": torch.ones(dim) for norm in ("enorm", "hnorm", "shared_head.norm")}
+    weights |= {f"{further}.eh_proj.weight": torch.ones(dim, 2 * dim), f"{further}.embed_tokens.weight": torch.ones(2)}
+    save_file(weights, folder / "model.safetensors")
+    return theirs
+
+
+def test_a_folder_as_it_is_published_opens(tmp_path: Path) -> None:
+    theirs = published_folder(tmp_path / "theirs")
+    layers = theirs.config.num_hidden_layers
+    with pytest.warns(UserWarning, match="auto_map|left out") as heard:
+        ours = zoo.load(tmp_path / "theirs", dtype="float32").model
+    told = " ".join(str(one.message) for one in heard)
+    assert f"left out, as transformers does: model.layers.{layers}, which is no part of this deepseek_v3" in told
+    assert "(auto_map) never runs here" in told
+    tokens = torch.arange(6)[None]
+    expected = theirs.float()(tokens).logits
+    torch.testing.assert_close(ours(tokens=tokens)["language_model"], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_layer_too_many_that_predicts_nothing_further_is_left_over(tmp_path: Path) -> None:
+    published_folder(tmp_path / "theirs")
+    path = tmp_path / "theirs" / "model.safetensors"
+    weights = load_file(path)
+    names = [*weights]
+    (module,) = further_layers({"num_hidden_layers": 0}, names)
+    config = read_json(tmp_path / "theirs" / "config.json", 1 << 20)
+    assert left_out("deepseek_v3", names, config) == [name for name in names if name.startswith(f"{module}.")]
+    save_file({name: one for name, one in weights.items() if "eh_proj" not in name}, path)
+    with pytest.raises(CheckpointError, match=rf"left over: {module}"):
+        zoo.load(tmp_path / "theirs")
 
 
 def test_the_size_is_that_of_the_paper() -> None:

@@ -276,10 +276,11 @@ def test_pickles_and_what_opens_them_are_named(model: Model, tmp_path: Path) -> 
         ("{}", ConfigError, "has no model_type"),
         ('{"model_type": "gpt2", "n_embd": 16, "hat": 1}', ConfigError, r"config.json: hat: "),
         (
-            '{"model_type": "gpt2", "auto_map": {"AutoModel": "code.Model"}}',
+            '{"model_type": "gpt2", "architectures": ["My"], "auto_map": {"AutoModel": "code.My"}}',
             ConfigError,
             "auto_map: .* never runs here",
         ),
+        ('{"model_type": "gptt2", "auto_map": {"AutoModel": "code.My"}}', ConfigError, "auto_map: .* never runs here"),
         ("[", CheckpointError, "damaged"),
         ("[]", ConfigError, "has no model_type"),
     ],

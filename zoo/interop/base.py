@@ -7,7 +7,7 @@ changes nothing; a field that it does not know is refused by name, because it ma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -97,6 +97,11 @@ def current(config: Mapped) -> Mapped:
     return config
 
 
+def nothing(config: Mapped, names: Iterable[str]) -> list[str]:
+    """The modules of an architecture whose files hold its model alone."""
+    return []
+
+
 def with_one_name(config: Mapped, others: Mapping[str, str]) -> Mapped:
     """The foreign config with one name for each number.
 
@@ -142,6 +147,8 @@ class Architecture:
             config says. "": the config alone says whether it is tied.
         optional: foreign modules of other classes of the architecture that files often hold all the same (BERT's
             pooler); where our model has no place for them they are left out, and `left_out` names them.
+        apart: the foreign config and the names of the tensors in its files → modules of them that are no part of the
+            model and that transformers leaves out, too. A note tells them.
         renamed: classes by the names that older files have for them, and today's names.
         refused: classes that do not open although transformers has them, and why.
         modernize: brings spellings of older versions into today's, and drops fields that repeat others.
@@ -166,6 +173,7 @@ class Architecture:
     pooler: str = ""
     output: str = ""
     optional: tuple[str, ...] = ()
+    apart: Callable[[Mapped, Iterable[str]], list[str]] = nothing
     renamed: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
     modernize: Callable[[Mapped], Mapped] = current
@@ -215,8 +223,9 @@ ATTENTION_BIASES = tuple(f"attention.{projection}_bias" for projection in ("quer
 # fmt: off
 BOOKKEEPING = frozenset({
     "_attn_implementation", "_attn_implementation_autoset", "_attn_implementation_internal", "_commit_hash",
-    "_flash_attn_2_enabled", "_name_or_path", "_num_labels", "architectures", "attn_implementation", "bos_token_id",
-    "chunk_size_feed_forward", "custom_pipelines", "decoder_start_token_id", "dtype", "eos_token_id", "eos_token_ids",
+    "_flash_attn_2_enabled", "_name_or_path", "_num_labels", "architectures", "attn_implementation", "auto_map",
+    "bos_token_id", "chunk_size_feed_forward", "custom_pipelines", "decoder_start_token_id", "dtype", "eos_token_id",
+    "eos_token_ids",
     "finetuning_task", "gradient_checkpointing", "initializer_factor", "initializer_range", "language", "name",
     "output_attentions", "output_hidden_states", "output_past", "return_dict", "sbert_ce_default_activation_function",
     "sentence_transformers", "sep_token_id", "task_specific_params", "tf_legacy_loss", "tokenizer_class", "torch_dtype",

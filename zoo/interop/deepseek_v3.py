@@ -2,12 +2,14 @@
 
 Keys and values come from a latent; all layers but the first few are mixtures of experts, chosen by sigmoid scores and a
 bias that keeps loads equal. In each head of a query the rotated channels come last there and first with us. The
-modules that predict more than the next token stand beside the model in its files and are not read.
+layers that predict more than the next token stand behind the others in its files and are not read.
 """
 
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Iterable
 
 from zoo.errors import ConfigError
 from zoo.interop.base import (
@@ -68,6 +70,16 @@ def weights(config: ModelConfig) -> tuple[Rule, ...]:
         *under(f"{mixture}.experts.{{expert}}", f"{sublayer}.experts.{{expert}}", EXPERT),
         *under(f"{mixture}.shared_experts", f"{sublayer}.shared", EXPERT),
     )
+
+
+_FURTHER = re.compile(r"((?:model\.)?layers\.(\d+))\.eh_proj\.weight")
+"""What only a layer has that predicts further tokens: it joins a token and what is known before it."""
+
+
+def further_layers(theirs: Mapped, names: Iterable[str]) -> list[str]:
+    """The layers behind the last that predict further tokens (section 2.2), with norms and an output of their own."""
+    found = [match for name in names if (match := _FURTHER.fullmatch(name))]
+    return [match[1] for match in found if int(match[2]) >= theirs.get("num_hidden_layers", 61)]
 
 
 # ------------------------------------------------------------------------------------------------------------ attention
@@ -196,7 +208,7 @@ def modernize(config: Mapped) -> Mapped:
 
 DEEPSEEK_V3 = Architecture(
     name="deepseek_v3",
-    opens="DeepSeek-V3, DeepSeek-R1",
+    opens="DeepSeek-V3, DeepSeek-R1 in BF16",
     paper="arXiv:2412.19437",
     described="2024-12",
     classes={
@@ -246,7 +258,6 @@ DEEPSEEK_V3 = Architecture(
     },
     harmless=HARMLESS
     | {
-        "auto_map",  # names of code, which is never run
         "aux_loss_alpha",  # of training, like the next one
         "seq_aux",
         "ep_size",  # how it is computed
@@ -274,5 +285,6 @@ DEEPSEEK_V3 = Architecture(
     ),
     modernize=modernize,
     prefix="model",
+    apart=further_layers,
 )
 ARCHITECTURES.add(DEEPSEEK_V3.name, DEEPSEEK_V3)

@@ -28,7 +28,7 @@ from zoo.errors import CheckpointError, ConfigError, quoted
 from zoo.interop.base import ARCHITECTURES
 from zoo.interop.configs import read_config
 from zoo.interop.shards import check_files, check_places, plain_file, read_index, refuse_shards
-from zoo.interop.weights import NamedTensor, Plan, fit, placed, plan_of, same_numbers, to_ours
+from zoo.interop.weights import NamedTensor, Plan, fit, placed, plan_of, same_numbers, to_ours, within
 from zoo.models import Model, ModelConfig
 from zoo.models.base import collector_paused
 from zoo.registry import unknown_name
@@ -90,6 +90,7 @@ class Opened(NamedTuple):
         folder: where it is. architecture: its table. config: ours.
         said: config.json. plan: which tensor is which.
         stored: what its files hold, by the table's names. given: the names in `stored` of each foreign tensor.
+        apart: modules in its files that are no part of the model.
     """
 
     folder: Path
@@ -99,6 +100,7 @@ class Opened(NamedTuple):
     plan: Plan
     stored: Mapping[str, Stored]
     given: Mapping[str, list[str]]
+    apart: list[str]
 
     def load(self, device: str | torch.device = "cpu", dtype: torch.dtype | None = None) -> Model:
         """The model; see `load_foreign`."""
@@ -139,7 +141,13 @@ class Opened(NamedTuple):
         }
 
     def tell_unread(self) -> None:
-        """Warns of safetensors in the folder that are no part of the model."""
+        """Warns of what is in the folder and no part of the model: safetensors, parts of them, and code."""
+        if self.apart:
+            told = f"left out, as transformers does: {listed(self.apart)}, which is no part of this {self.architecture}"
+            warnings.warn(f"{self.folder}: {told}", stacklevel=3)
+        if "auto_map" in self.said:
+            told = "the Python code of the folder (auto_map) never runs here; it opens as transformers' own"
+            warnings.warn(f"{self.folder}: {told} {self.architecture}", stacklevel=3)
         if names := unread_files(self.folder):
             own = f"{INDEX_NAME} names" if (self.folder / INDEX_NAME).is_file() else f"{WEIGHTS_NAME} holds"
             warnings.warn(
@@ -184,7 +192,7 @@ def open_foreign(folder: Path) -> Opened:
     config = _read_config(folder, architecture, said)
     table = ARCHITECTURES[architecture]
     plan, stored = plan_of(table, config), stored_tensors(folder)
-    found = {known: stored[name] for name, known in placed(table, plan, stored).items()}
+    found = {known: stored[name] for name, known in placed(table, plan, within(table, said, stored)).items()}
 
     def same(one: str, other: str) -> bool:
         with (
@@ -196,7 +204,7 @@ def open_foreign(folder: Path) -> Opened:
     refusal = f"{folder}: its weights are not those of this {architecture}; nothing was loaded"
     given = fit(found, plan.foreign, plan.foreign_copies, refusal, same)
     _refuse_types(folder, {name: found[name] for group in given.values() for name in group})
-    return Opened(folder, architecture, config, said, plan, found, given)
+    return Opened(folder, architecture, config, said, plan, found, given, table.apart(said, stored))
 
 
 def load_foreign(folder: Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None) -> Model:
@@ -360,7 +368,7 @@ def _config_in(folder: Path) -> tuple[str, dict[str, Any]]:
     path = folder / CONFIG_NAME
     config = read_json(plain_file(folder, CONFIG_NAME), MAX_CONFIG_BYTES)
     name = config.get("model_type") if isinstance(config, dict) else None
-    if isinstance(config, dict) and "auto_map" in config:
+    if isinstance(config, dict) and "auto_map" in config and not _is_known(name, config.get("architectures")):
         raise ConfigError(
             f"{path}: auto_map: the model is built by Python code in its folder ({name}), which never runs here; only "
             "architectures of transformers itself open (zoo list --architectures)"
@@ -378,3 +386,12 @@ def _config_in(folder: Path) -> tuple[str, dict[str, Any]]:
     if not isinstance(name, str) or name not in ARCHITECTURES:
         raise ConfigError(f"{path}: {unknown_name('architecture', str(name), ARCHITECTURES)}")
     return name, config
+
+
+def _is_known(name: Any, classes: Any) -> bool:
+    """Whether a table describes an architecture and all classes of it that a config names."""
+    if not isinstance(name, str) or name not in ARCHITECTURES:
+        return False
+    table = ARCHITECTURES[name]
+    known = {*table.classes, *table.renamed, *table.refused}
+    return not isinstance(classes, list) or all(isinstance(one, str) and one in known for one in classes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -71,7 +71,7 @@ def to_zoo(architecture: str, weights: Weights, config: Mapping[str, Any]) -> di
     """
     table = ARCHITECTURES[architecture]
     plan = plan_of(table, read_config(architecture, config, weights))
-    weights = {known: weights[name] for name, known in placed(table, plan, weights).items()}
+    weights = {known: weights[name] for name, known in placed(table, plan, within(table, config, weights)).items()}
     given = checked(weights, plan.foreign, plan.foreign_copies, f"these weights are not those of this {architecture}")
     return {name: part for _, parts in to_ours(plan, given.__getitem__) for names, part in parts for name in names}
 
@@ -86,9 +86,10 @@ def left_out(architecture: str, names: Iterable[str], config: Mapping[str, Any])
     """
     table = ARCHITECTURES[architecture]
     names = [*names]
-    plan = plan_of(table, read_config(architecture, config, names))
-    spelled = _names_of_table(table, plan, names)
-    return [name for name in spelled if not _is_used(plan, spelled[name]) and _is_optional(table, spelled[name])]
+    plan, inside = plan_of(table, read_config(architecture, config, names)), within(table, config, names)
+    spelled = _names_of_table(table, plan, inside)
+    unused = [name for name in spelled if not _is_used(plan, spelled[name]) and _is_optional(table, spelled[name])]
+    return [name for name in names if name in unused or name not in inside]
 
 
 def from_zoo(architecture: str, weights: Weights, config: ModelConfig) -> dict[str, Tensor]:
@@ -197,6 +198,12 @@ def placed(table: Architecture, plan: Plan, names: Iterable[str]) -> dict[str, s
     """Names in a file → those that the table has for them, but for those that hold no weight."""
     spelled = _names_of_table(table, plan, names)
     return {name: known for name, known in spelled.items() if _has_place(table, plan, known)}
+
+
+def within(table: Architecture, config: Mapping[str, Any], names: Collection[str]) -> list[str]:
+    """The names in a file but for those in modules that are no part of the model of this foreign config."""
+    apart = tuple(f"{module}." for module in table.apart(dict(config), names))
+    return [name for name in names if not name.startswith(apart)]
 
 
 def _names_of_table(table: Architecture, plan: Plan, names: Iterable[str]) -> dict[str, str]:
