@@ -57,8 +57,9 @@ CLOSING = """
   (DeepSeek-R1-0528-Qwen3; vLLM reads it, transformers reads `attention_factor`), `transformers.js_config`,
   `sentence_transformers`.
 - **Labels**: `id2label` becomes the `labels` of the head and is written again. `problem_type` chooses a loss in
-  transformers. Ours is that of `single_label_classification`, which is written; `regression` (also what one class
-  without a `problem_type` means there) and `multi_label_classification` are refused by its name.
+  transformers, and no logit depends on it: any opens (so do cross-encoders, whose one class without a `problem_type`
+  means regression there), and what a folder says goes out again. No objective here trains such a head; a model of
+  ours is written with `single_label_classification`.
 - **Decoders that classify** read the last token that is no padding. transformers finds it by `pad_token_id`, we by the
   padding of the batch: give the config a `pad_token_id` before transformers classifies more than one row.
 - **BART and T5 classify** at the end token of the input, which the decoder reads once more and one place later: give

@@ -1,10 +1,16 @@
 """The classes of labelled heads: their names both ways, and the dropout before them."""
 
-import pytest
+from pathlib import Path
+from typing import Any
 
+import pytest
+import torch
+from transformers import BertConfig, BertForSequenceClassification
+
+import zoo
 from zoo.errors import ConfigError
 from zoo.interop import read_config, write_config
-from zoo.interop.labels import SINGLE, read_labels, write_labels
+from zoo.interop.labels import PROBLEMS, SINGLE, read_labels, write_labels
 from zoo.models.create import model_config
 
 
@@ -24,25 +30,49 @@ def test_classes_that_are_refused(changes: dict[str, object], key: str) -> None:
     assert caught.value.key == key
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"problem_type": "regression"},
-        {"problem_type": "multi_label_classification"},
-        {"problem_type": 3},
-        {"num_labels": 1},
-        {"id2label": {"0": "score"}, "problem_type": None},
-    ],
-)
+@pytest.mark.parametrize("problem", [*PROBLEMS, None])
 @pytest.mark.parametrize("name, of", [("bert", "Bert"), ("llama", "Llama"), ("bart", "Bart")])
-def test_another_loss_than_ours_is_refused(name: str, of: str, changes: dict[str, object]) -> None:
-    with pytest.raises(ConfigError, match=f"it must be '{SINGLE}'") as caught:
-        read_config(name, {"architectures": [f"{of}ForSequenceClassification"], **changes})
-    assert caught.value.key == "problem_type"
-    assert read_config(name, {"architectures": [f"{of}Model"], **changes})  # which reads none of them
+def test_what_a_classifier_is_trained_for_changes_no_logit(name: str, of: str, problem: str | None) -> None:
+    given = {"architectures": [f"{of}ForSequenceClassification"], "num_labels": 3}
+    assert read_config(name, {**given, "problem_type": problem}) == read_config(name, given)
 
 
-def test_our_loss_is_said() -> None:
+@pytest.mark.parametrize("problem", ["ranking", 3, ["regression"]])
+def test_a_problem_that_is_none_is_refused(problem: object) -> None:
+    with pytest.raises(ConfigError, match="is no problem of classes; it must be 'single_label_classification', 'mu"):
+        read_config("bert", {"architectures": ["BertForSequenceClassification"], "problem_type": problem})
+    assert read_config("bert", {"architectures": ["BertModel"], "problem_type": problem})  # which reads none
+
+
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "of one class, no word on its problem": {"id2label": {0: "LABEL_0"}, "label2id": {"LABEL_0": 0}},
+    "several classes may be right": {"num_labels": 3, "problem_type": "multi_label_classification"},
+    "numbers": {"num_labels": 2, "problem_type": "regression"},
+    "one class is right": {"num_labels": 2, "problem_type": SINGLE},
+}
+
+
+@pytest.mark.parametrize("kind", PUBLISHED)
+def test_a_folder_of_a_classifier_comes_back(kind: str, tmp_path: Path) -> None:
+    """Of cross-encoders (MS MARCO), toxic-bert, STS: logits as they are there, and the config says the same again."""
+    sizes = {"vocab_size": 40, "hidden_size": 16, "intermediate_size": 16, "max_position_embeddings": 16}
+    config = BertConfig(**sizes, num_hidden_layers=1, num_attention_heads=2, **PUBLISHED[kind])
+    theirs = BertForSequenceClassification(config).eval()
+    theirs.save_pretrained(tmp_path / "theirs")
+    opened = zoo.load(tmp_path / "theirs")
+    tokens = torch.arange(6)[None]
+    found = opened.model(tokens=tokens)["sequence_classification"]
+    torch.testing.assert_close(found, theirs(tokens).logits, rtol=1e-4, atol=1e-5)
+    zoo.save(opened, tmp_path / "ours")
+    zoo.export(tmp_path / "ours", tmp_path / "again")
+    before, after = (BertConfig.from_pretrained(tmp_path / one) for one in ("theirs", "again"))
+    for name in ("problem_type", "num_labels", "id2label", "label2id"):
+        assert getattr(after, name) == getattr(before, name)
+    again = BertForSequenceClassification.from_pretrained(tmp_path / "again")
+    assert torch.equal(again(tokens).logits, theirs(tokens).logits)
+
+
+def test_what_our_classifiers_are_for_is_said() -> None:
     given = {"architectures": ["BertForSequenceClassification"], "num_labels": 1, "problem_type": SINGLE}
     written = write_config("bert", read_config("bert", given))
     assert (written["problem_type"], [*written["id2label"]]) == (SINGLE, ["0"])

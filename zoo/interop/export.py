@@ -95,11 +95,14 @@ def write_transformers(
     """
     table = ARCHITECTURES[written.architecture]
     types = {str(parameter.dtype).removeprefix("torch.") for parameter in model.parameters()}
-    taken = {*written.fields, *SUGGESTIONS}  # what is only suggested stands in generation_config.json alone
+    fields = dict(written.fields)
+    if carried is not None:
+        fields.pop("problem_type", None)  # a classifier is for what the folder says, or leaves open
+    taken = {*fields, *SUGGESTIONS}  # what is only suggested stands in generation_config.json alone
     legal = table.harmless | LABELS | fields_of_heads(table)
     source = ids if carried is None else carried
     said = {name: value for name, value in source.items() if name in legal and name not in taken}
-    config = {**written.fields, **said, **({"dtype": types.pop()} if len(types) == 1 else {})}
+    config = {**fields, **said, **({"dtype": types.pop()} if len(types) == 1 else {})}
     _write_json(folder / CONFIG_NAME, config)
     if model.config.kind != "encoder" and "language_model" in model.config.heads:
         _write_json(folder / GENERATION_NAME, ids)

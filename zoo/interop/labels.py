@@ -29,7 +29,9 @@ SPAN: Mapped = {"kind": "span_extraction", "dropout": 0.0}
 """How decoders mark begin and end: likewise, and nothing is dropped."""
 
 SINGLE = "single_label_classification"
-"""The one `problem_type` whose loss is ours: one class of several is right, by cross-entropy."""
+"""The `problem_type` of our classifiers: one class of several is right."""
+PROBLEMS = (SINGLE, "multi_label_classification", "regression")
+"""What a `problem_type` may be. It chooses the loss of training in transformers, and no logit depends on it."""
 
 OF_DECODERS: Mapped = {"sequence_classification": LAST_TOKEN, "token_classification": TOKENS, "span_extraction": SPAN}
 
@@ -42,16 +44,17 @@ def read_labels(kind: str, config: Mapping[str, Any]) -> Mapped:
         config: the foreign config.
 
     Raises:
-        ConfigError: `id2label` is no list of distinct names from 0 on, or contradicts `num_labels`, or the head was not
-            made to choose one class.
+        ConfigError: `id2label` is no list of distinct names from 0 on, or contradicts `num_labels`, or `problem_type`
+            is none.
     """
     head = HeadConfig.choice(kind)
     if not issubclass(head, LabelledConfig | SpanExtractionConfig):
         return {}
     labels = _labels(config)
     count = labels if isinstance(labels, int) else len(labels)
-    if kind == "sequence_classification":
-        _refuse_other_problems(config.get("problem_type"), count)
+    if kind == "sequence_classification" and (problem := config.get("problem_type")) not in (None, *PROBLEMS):
+        told = f"{quoted(problem)} is no problem of classes; it must be {', '.join(map(repr, PROBLEMS))} or null"
+        raise ConfigError(told, "problem_type")
     if issubclass(head, LabelledConfig):
         return {"labels": count if isinstance(labels, int) or labels == [*default_names(count)] else labels}
     if count != 2:
@@ -59,25 +62,11 @@ def read_labels(kind: str, config: Mapping[str, Any]) -> Mapped:
     return {}
 
 
-def _refuse_other_problems(problem_type: Any, count: int) -> None:
-    """Raises ConfigError where transformers trains by another loss, and reads the logits by another function."""
-    way_out = f"its logits are the same under {SINGLE!r}: write that there to open it for its logits alone"
-    if problem_type not in (None, SINGLE):
-        raise ConfigError(
-            f"{quoted(problem_type)} is not covered; our loss is cross-entropy over classes of which one is right; "
-            f"it must be {SINGLE!r} or null ({way_out})",
-            "problem_type",
-        )
-    if problem_type is None and count == 1:
-        raise ConfigError(
-            f"is not said, and one class (num_labels, id2label) means regression then, which is not covered; it must "
-            f"be {SINGLE!r} ({way_out})",
-            "problem_type",
-        )
-
-
 def write_labels(config: ModelConfig) -> Mapped:
-    """The fields that say what the classes of our model are; none where it has no head with classes."""
+    """The fields that say what the classes of our model are; none where it has no head with classes.
+
+    The problem is that of a classifier of ours; of a model that came from a folder, what that says goes out again.
+    """
     for head in config.heads.values():
         if isinstance(head, LabelledConfig):
             names = head.label_names
