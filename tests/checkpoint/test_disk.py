@@ -78,12 +78,20 @@ def test_durable_file_is_synced_before_it_has_its_name(tmp_path: Path, monkeypat
     assert synced == ["durable"]
 
 
-def test_too_little_space_is_said_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_space_is_said_in_megabytes_and_by_the_name_that_people_know(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     disk.ensure_space(tmp_path, 1000)
     monkeypatch.setattr(disk.shutil, "disk_usage", lambda folder: SimpleNamespace(free=3_000_000))
     disk.ensure_space(tmp_path, 1_900_000)
-    with pytest.raises(CheckpointError, match="has 3,000,000 bytes free, the checkpoint needs 3,048,576"):
+    with pytest.raises(CheckpointError, match=r"has 3\.0 MB free, the checkpoint needs 3\.0 MB; free some"):
         disk.ensure_space(tmp_path, 2_000_000)
+    hidden = tmp_path / ".writing~step-4~host~12~ab" / "model"
+    with pytest.raises(CheckpointError, match=f"^{tmp_path}/step-4/model has 3.0 MB free, the run needs 6.0 MB"):
+        disk.ensure_space(hidden, 5_000_000, "the run")
+    told = pytest.raises(CheckpointError, match=f"cannot write {tmp_path}/step-4/model: No space left")
+    with told, disk.disk_errors(f"write {hidden}"):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_exchange_swaps_two_folders_or_does_nothing(tmp_path: Path) -> None:

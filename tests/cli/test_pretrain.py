@@ -131,3 +131,20 @@ def test_only_the_first_rank_talks(name: str, monkeypatch: pytest.MonkeyPatch) -
     assert is_first_rank()
     monkeypatch.setenv(name, "1")
     assert not is_first_rank()
+
+
+def test_mistakes_are_told_before_what_trains_is_imported(workshop: Workshop) -> None:
+    """Lightning and what it brings take seconds."""
+    program = (
+        "import sys; from zoo.cli.main import main\n"
+        "pretrain = ['pretrain', 'tiny-decoder.yaml', '--folder', 'runs/none']\n"
+        "for typed in ([*pretrain, 'optimizer.lr=1'], [*pretrain, 'seed'], [*pretrain, 'data.source.path=gone.txt'],\n"
+        "              ['extend', 'runs/tiny-decoder'], ['pretrain', 'tiny-decoder.yaml']):\n"
+        "    print(main(typed), 'pytorch_lightning' in sys.modules, file=sys.stderr)\n"
+    )
+    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=workshop.folder, env=variables, capture_output=True, text=True, check=True
+    )
+    told = [line for line in done.stderr.splitlines() if line.endswith(("True", "False"))]
+    assert told == ["2 False", "2 False", "1 False", "2 False", "0 False"], done.stderr

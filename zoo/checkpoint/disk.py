@@ -13,6 +13,7 @@ import fcntl
 import io
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ from zoo.errors import CheckpointError
 SPACE_MARGIN = 1 << 20
 """Bytes that stay free beyond what is asked for: directory entries, the manifest, small JSON files."""
 
+# .writing~<name>~…: a folder that is not whole yet, see folder.py
+_UNFINISHED = re.compile(r"\.writing~([^~/]+)~[^/\s]*")
 _AT_FDCWD = -100  # linux/fcntl.h: a relative path counts from the working directory
 _RENAME_EXCHANGE = 2  # linux/fs.h: swap the two names in one step
 
@@ -38,7 +41,12 @@ def disk_errors(doing: str) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        raise CheckpointError(f"cannot {doing}: {reason}{_advice(error)}") from error
+        raise CheckpointError(f"cannot {_as_known(doing)}: {reason}{_advice(error)}") from error
+
+
+def _as_known(words: str) -> str:
+    """Words about a path, in which a folder has the name that it gets once it is whole."""
+    return _UNFINISHED.sub(r"\1", words)
 
 
 def _advice(error: OSError) -> str:
@@ -152,14 +160,15 @@ def ensure_writable(folder: str | Path) -> None:
             probe.unlink(missing_ok=True)
 
 
-def ensure_space(folder: str | Path, num_bytes: int) -> None:
-    """Raises CheckpointError, with the bytes needed and free, where `folder` cannot take `num_bytes` more."""
+def ensure_space(folder: str | Path, num_bytes: int, what: str = "the checkpoint") -> None:
+    """Raises CheckpointError, with what is needed and free, where `folder` cannot take `num_bytes` more for `what`."""
     with disk_errors(f"ask for the free space of {folder}"):
         free = shutil.disk_usage(folder).free
     if free < num_bytes + SPACE_MARGIN:
+        needed = (num_bytes + SPACE_MARGIN) / 1e6
         raise CheckpointError(
-            f"{folder} has {free:,} bytes free, the checkpoint needs {num_bytes + SPACE_MARGIN:,}; "
-            "free some space, keep fewer checkpoints, or choose a folder on another disk"
+            f"{_as_known(str(folder))} has {free / 1e6:,.1f} MB free, {what} needs {needed:,.1f} MB; free some space, "
+            "keep fewer checkpoints, or choose a folder on another disk"
         )
 
 

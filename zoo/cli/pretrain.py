@@ -57,10 +57,11 @@ def run(
     The same command continues a run that was stopped, however that happened. Ctrl-C saves first. A run folder holds the
     resolved config, the log (metrics.csv), the tokenizer, checkpoints and a picture of it all (report.html).
     """
-    from zoo.training.run import pretrain
     from zoo.training.shipped import load_run, own_folder
 
-    resolved = load_run(config, settings or ())
+    resolved = load_run(config, settings or ())  # before what trains is imported, so that a mistake is told at once
+    from zoo.training.run import pretrain
+
     place = Path(folder).expanduser() if folder else own_folder(config, resolved)
     result = pretrain(resolved.config, place, fresh=fresh)
     if is_first_rank():

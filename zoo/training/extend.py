@@ -20,7 +20,6 @@ from zoo.config import flatten
 from zoo.config_text import read_overrides
 from zoo.errors import CheckpointError, ConfigError
 from zoo.training.budget import UNITS, WORDS, Budget, Spent
-from zoo.training.conductor import checkpoint_step, spent_by, state_in
 from zoo.training.config import RunConfig, check_spelling
 from zoo.training.origin import read_origin, record
 from zoo.training.run_folder import RunFolder, harmless_keys, is_among
@@ -86,6 +85,8 @@ def spent_at(checkpoints: Path) -> Spent:
 
 def spent_in(checkpoint: Path) -> Spent:
     """What a run had used up at a checkpoint."""
+    from zoo.training.conductor import checkpoint_step, spent_by, state_in  # brings Lightning, seconds
+
     spent = spent_by(state_in(load_tree(checkpoint, "trainer")))
     spent.steps = checkpoint_step(checkpoint)
     return spent

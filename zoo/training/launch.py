@@ -6,14 +6,16 @@ Ranks are started by Lightning itself, on one machine, from the command that the
 from __future__ import annotations
 
 import os
+import sys
 
 import torch
-from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
-from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
 from zoo.errors import ConfigError
 from zoo.training.config import TrainerConfig
 from zoo.training.kernels import DEVICES
+
+LAUNCHED = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
+"""Variables by which Lightning numbers the processes of a run. Without any, and without Lightning, there is one."""
 
 
 def check_launch(config: TrainerConfig, fresh: bool) -> None:
@@ -74,8 +76,22 @@ def _check_devices(config: TrainerConfig) -> None:
         raise ConfigError(f"{config.devices} are more than the {count} of this machine", "trainer.devices")
 
 
+def rank() -> int:
+    """The number of this process among those of the run, as Lightning counts them."""
+    if "lightning_fabric" not in sys.modules and not os.environ.keys() & set(LAUNCHED):
+        return 0  # Lightning, which takes seconds to import, would say the same
+    from lightning_fabric.utilities.rank_zero import rank_zero_only
+
+    return getattr(rank_zero_only, "rank", 0)
+
+
 def _started_ranks() -> int | None:
     """How many ranks torchrun or srun started; None: neither did."""
+    if not os.environ.keys() & {"TORCHELASTIC_RUN_ID", "SLURM_NTASKS"}:
+        return None  # what both are told by; to ask Lightning takes seconds
+    from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+    from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+
     if TorchElasticEnvironment.detect():
         return int(os.environ["WORLD_SIZE"])
     if SLURMEnvironment.detect():

@@ -1,4 +1,8 @@
-"""A pretraining run from its config to its result."""
+"""A pretraining run from its config to its result.
+
+Lightning, which takes seconds to import, is imported where the first thing needs it: behind the checks of the config,
+the folder and the text, so that what is wrong with those is said at once.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
-
-import pytorch_lightning as lightning
+from typing import TYPE_CHECKING, NamedTuple
 
 from zoo.checkpoint.disk import replace_file
 from zoo.checkpoint.folder import newest_verified
@@ -31,17 +33,14 @@ from zoo.objectives.mixture import InterleavedRows, MixedRows, Mixture
 from zoo.report.text import text_facts, to_json
 from zoo.report.write import write_report_or_warn
 from zoo.training.accumulation import as_begun, num_microbatches, resolve
-from zoo.training.checkpoint_io import FolderCheckpointIO
 from zoo.training.compilation import check_compiler, compiled
-from zoo.training.conductor import Conductor, checkpoint_step, state_in
 from zoo.training.config import RunConfig
-from zoo.training.datamodule import DataModule
+from zoo.training.disk_room import check_room
 from zoo.training.ema import WeightAverage
 from zoo.training.init_from import begin, check_start, own_tokenizer
 from zoo.training.interrupt import Interrupted
 from zoo.training.kernels import check_kernels
 from zoo.training.launch import check_launch, device_type
-from zoo.training.module import TrainingModule
 from zoo.training.origin import refuse_unfinished_branch
 from zoo.training.precision import convert
 from zoo.training.run_folder import RunFolder
@@ -50,8 +49,14 @@ from zoo.training.schedule import Course
 from zoo.training.shares import source_lines
 from zoo.training.split_rows import split_rows
 from zoo.training.tensorboard_log import check_tensorboard
-from zoo.training.trainer import make_trainer
 from zoo.training.warned import warned_once
+
+if TYPE_CHECKING:
+    import pytorch_lightning as lightning
+
+    from zoo.training.conductor import Conductor
+    from zoo.training.datamodule import DataModule
+    from zoo.training.module import TrainingModule
 
 EVALUATION_SEED = 0
 """Of the noise on held-out text: fixed, so that validation losses of different seeds compare."""
@@ -115,6 +120,8 @@ def prepare(config: RunConfig, progress: bool = True, corpus: Corpus | None = No
     """
     sentences = any(objective.needs_sentences for objective in config.objectives.values())
     corpus = corpus or load_corpus(config.data, config.tokenizer, sentences, progress)
+    from zoo.training.module import TrainingModule
+
     config = dataclasses.replace(config, model=_with_vocabulary(config, corpus))
     mixture = Mixture(config.objectives, Setup(corpus.tokenizer, config.model.max_length, config.seed))
     held_out = Mixture(config.objectives, Setup(corpus.tokenizer, config.model.max_length, EVALUATION_SEED))
@@ -235,6 +242,10 @@ def _train(config: RunConfig, run: RunFolder, corpus: Corpus | None) -> Result:
     for complaint in complaints:
         warnings.warn(complaint, stacklevel=2)
     prepared = prepare(config if newest is None else own_tokenizer(config, run.path), corpus=corpus)
+    from zoo.training.checkpoint_io import FolderCheckpointIO
+    from zoo.training.conductor import Conductor, checkpoint_step
+    from zoo.training.trainer import make_trainer
+
     prepared = _with_microbatches(config, prepared, run)
     _say_what_is_read(prepared, run)
     config, module, tokenizer = prepared.config, prepared.module, prepared.corpus.tokenizer
@@ -245,6 +256,7 @@ def _train(config: RunConfig, run: RunFolder, corpus: Corpus | None) -> Result:
         begin(config, module.model, tokenizer, run.path, run.is_owner)
     if newest is None or not _is_finished(conductor, newest):
         if run.is_owner:
+            check_room(config, run)
             if newest is not None:
                 print(f"{run.path} continues from step {checkpoint_step(newest)}", file=sys.stderr)
             tokenizer.save(run.path / "tokenizer")
@@ -270,6 +282,8 @@ def _train(config: RunConfig, run: RunFolder, corpus: Corpus | None) -> Result:
 
 def _is_finished(conductor: Conductor, newest: Path) -> bool:
     """Whether a run ends at a checkpoint, by its budget or early; then the conductor has the state that is in there."""
+    from zoo.training.conductor import checkpoint_step, state_in
+
     steps, ended = conductor.budget.steps_at_most(), read_standing(newest).ended
     if steps is not None and checkpoint_step(newest) < steps and not ended:
         return False
@@ -346,6 +360,8 @@ def read_result(folder: Path) -> Result:
 
 
 def _data_module(prepared: Prepared) -> DataModule:
+    from zoo.training.datamodule import DataModule
+
     config = prepared.config
     legs = zip((*prepared.shorter, prepared.training), config.lengths.begins, strict=True)
     plans = [

@@ -29,8 +29,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
-from lightning_fabric.utilities.rank_zero import rank_zero_only
-
 from zoo.checkpoint.disk import replace_file
 from zoo.checkpoint.folder import steps_of
 from zoo.config import difference, flatten, to_mapping
@@ -38,6 +36,7 @@ from zoo.config_text import read_yaml, to_yaml
 from zoo.errors import CheckpointError, ConfigError
 from zoo.training.config import HARMLESS, OF_VALIDATIONS, RunConfig
 from zoo.training.imports import check_same_imports, keep, recorded, records
+from zoo.training.launch import rank
 from zoo.training.origin import FILE_NAME as ORIGIN
 from zoo.training.wandb_files import ID as WANDB_ID
 from zoo.training.wandb_files import STEP as WANDB_STEP
@@ -75,7 +74,7 @@ class RunFolder:
     def __init__(self, path: Path, config: RunConfig, fresh: bool = False) -> None:
         self.path = path
         self.moved: Path | None = None
-        self.is_owner = getattr(rank_zero_only, "rank", 0) == 0
+        self.is_owner = rank() == 0
         self._lock: IO[str] | None = None
         if not self.is_owner:
             return

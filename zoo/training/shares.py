@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -11,7 +12,9 @@ from zoo.data.blend import Blend
 from zoo.data.split import counted, held_out_words
 from zoo.errors import DataError
 from zoo.objectives.mixture import InterleavedRows
-from zoo.training.datamodule import Step
+
+if TYPE_CHECKING:
+    from zoo.training.datamodule import Step
 
 COLUMN = "train/share/"
 """Columns of the log: the share of each source in the tokens of all steps so far, padding not counted."""
