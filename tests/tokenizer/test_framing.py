@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tokenizer.families import FAMILIES, PROBES, theirs
+from tests.tokenizer.families import FAMILIES, PROBES, sentencepiece_model, theirs
 from zoo.errors import DataError
 from zoo.tokenizer.foreign import open_tokenizer
 from zoo.tokenizer.tokenizer import Tokenizer
@@ -109,6 +109,21 @@ def test_tokens_may_be_others_than_those_of_the_class(name: str, said: dict[str,
     ours, other = open_tokenizer(tmp_path), opened(tmp_path)
     for text in [*PROBES, *SPELT_OUT]:
         assert ours.framed(text).tolist() == other(text)["input_ids"], text
+
+
+def test_a_token_of_the_class_that_nothing_has_is_not_added(tmp_path: Path) -> None:
+    """transformers adds it behind the vocabulary, where the model has no row for it."""
+    pytest.importorskip("sentencepiece", reason="the package sentencepiece is not installed")
+    special = {"pad_id": 0, "unk_id": 1, "bos_id": -1, "eos_id": -1}
+    sentencepiece_model(tmp_path / "spiece.model", control_symbols=["[CLS]", "[SEP]", "<mask>"], **special)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "albert"}))
+    unnamed = open_tokenizer(tmp_path)
+    assert unnamed.vocab_size == len(theirs(tmp_path)) - 1
+    assert "mask" not in unnamed.roles
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"mask_token": "<mask>"}))
+    named, other = open_tokenizer(tmp_path), theirs(tmp_path)
+    assert named.vocab_size == len(other)
+    assert named.framed("the <mask> [MASK]").tolist() == other("the <mask> [MASK]")["input_ids"]
 
 
 def test_xlm_roberta_begins_and_ends_a_text_whatever_classifies_and_separates(tmp_path: Path) -> None:
