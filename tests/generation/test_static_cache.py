@@ -59,7 +59,7 @@ def test_too_many_places_are_refused() -> None:
     kept(cache, 3)
     with pytest.raises(DataError, match=r"4 places has 3 and cannot take 2 more; .*cache.length"):
         kept(cache, 2)
-    with pytest.raises(ConfigError, match=r"length: 8 places do not hold the 9"):
+    with pytest.raises(ConfigError, match=r"^cache.length: 8 places do not hold the 9"):
         StaticCacheConfig(length=8).build([None], 9)
 
 

@@ -246,3 +246,17 @@ def test_a_cache_that_does_nothing_is_refused() -> None:
             write("The dog", cache="windowed")
         with pytest.raises(ConfigError, match=r"^cache.*did you mean 'static'"):
             write("The dog", cache="statik")
+
+
+@pytest.mark.parametrize("kind", ["decoder", "encoder_decoder"])
+def test_a_cache_that_is_too_short_is_refused_at_once(kind: str) -> None:
+    """Whichever prompts come side by side: by the longest of all, not batch by batch."""
+    model, prompts = pretrained(kind, max_length=64), ["a", "a long text"]
+    places = 5 + (max(map(len, model._prompts(prompts))) if kind == "decoder" else 1)
+    for call, size in itertools.product((model.generate, model.generations, model.stream), (1, 2)):
+        with pytest.raises(
+            ConfigError, match=f"^cache.length: {places - 1} places do not hold the {places} "
+        ) as caught:
+            call(prompts, max_new_tokens=5, batch_size=size, cache={"kind": "static", "length": places - 1})
+        assert caught.value.key == "cache.length"
+        assert len(list(call(prompts, max_new_tokens=5, cache={"kind": "static", "length": places}))) > 1

@@ -77,7 +77,7 @@ def beam_search(
     """The best texts behind each prompt, best first, `num_beams` of them at most.
 
     Args:
-        model: a decoder or an encoder-decoder with a language model head, in evaluation mode.
+        model: a decoder or an encoder-decoder with a language model head.
         prompts: ids of each row's prompt.
         roles: padding, and what ends a row.
         config: width, length penalty, early stopping.

@@ -17,6 +17,7 @@ from torch import Tensor
 from zoo.errors import ConfigError, DataError
 from zoo.generation.batching import batches_by_length
 from zoo.generation.counts import check_count, of_each
+from zoo.generation.evaluation_mode import EvaluationMode
 from zoo.generation.finite import check_numbers
 from zoo.generation.prompts import frame_of
 from zoo.generation.room import check_length, warn_past_length
@@ -90,7 +91,7 @@ def embed(model: Model, rows: Sequence[Sequence[int]], padding: int, pooling: st
     """(N, D) float32 (of a model in float64: float64): a vector for each row.
 
     Args:
-        model: of any family, in evaluation mode.
+        model: of any family.
         rows: ids of each text, framed.
         padding: id of places that hold nothing.
         pooling: a name in POOLINGS.
@@ -108,10 +109,11 @@ def embed(model: Model, rows: Sequence[Sequence[int]], padding: int, pooling: st
     device = backbone.tokens.weight.device
     for numbers in batches_by_length([len(row) for row in rows]):
         tokens, positions, documents = padded([rows[number] for number in numbers], padding, device, left=False)
-        if isinstance(backbone, EncoderDecoder):
-            hidden_BTD = backbone.encode(tokens, positions, documents).hidden_BSD
-        else:
-            hidden_BTD = backbone(tokens, positions, documents)
+        with EvaluationMode(model):
+            if isinstance(backbone, EncoderDecoder):
+                hidden_BTD = backbone.encode(tokens, positions, documents).hidden_BSD
+            else:
+                hidden_BTD = backbone(tokens, positions, documents)
         real_BT = torch.ones_like(tokens, dtype=torch.bool) if documents is None else documents >= 0
         check_numbers(hidden_BTD[real_BT], "hidden states")
         found[numbers] = pool(hidden_BTD.to(found.dtype), real_BT).cpu()

@@ -17,6 +17,7 @@ from torch import nn
 
 from zoo.errors import ConfigError, DataError, TextError
 from zoo.generation.counts import check_count, of_each
+from zoo.generation.evaluation_mode import EvaluationMode
 from zoo.generation.finite import check_numbers
 from zoo.generation.generate import Continuation, generate, limits_of
 from zoo.generation.prompts import frame_of, framed
@@ -59,7 +60,7 @@ def fill_masks(model: Model, tokenizer: Tokenizer, texts: Sequence[str], top: in
     """The most likely tokens at each mask of each text; a text is computed by itself, whatever others there are.
 
     Args:
-        model: an encoder with a language model head, in evaluation mode.
+        model: an encoder with a language model head.
         tokenizer: its tokenizer.
         texts: with the mask token written out ([MASK]) once or more.
         top: candidates for each mask. Special tokens are never among them.
@@ -76,10 +77,9 @@ def fill_masks(model: Model, tokenizer: Tokenizer, texts: Sequence[str], top: in
     if top > num_ordinary:
         raise ConfigError(f"{top!r} must be in 1 … {num_ordinary}, the ordinary tokens of the vocabulary", "top")
     limit = backbone.stack.positions.num_positions
-    return [
-        _with_candidates(backbone, head, tokenizer, masked, top)
-        for masked in of_each(texts, lambda text: _masked(tokenizer, text, limit))
-    ]
+    masked_texts = of_each(texts, lambda text: _masked(tokenizer, text, limit))
+    with EvaluationMode(model):
+        return [_with_candidates(backbone, head, tokenizer, masked, top) for masked in masked_texts]
 
 
 class _Masked(NamedTuple):
@@ -136,7 +136,7 @@ def fill_spans(
     """What an encoder-decoder writes, greedily, into the blanks of each text; a text is worked on by itself.
 
     Args:
-        model: an encoder-decoder with a language model head, in evaluation mode.
+        model: an encoder-decoder with a language model head.
         tokenizer: its tokenizer.
         texts: with sentinels written out: <extra_id_0> for the first blank, <extra_id_1> for the second, …
         max_new_tokens: tokens of all blanks and their sentinels together, at most; None: as in `generate_steps`.

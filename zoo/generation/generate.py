@@ -150,7 +150,7 @@ def generate_steps(
     """Writes a token behind each prompt at every step, until each row has ended.
 
     Args:
-        model: a decoder or an encoder-decoder with a language model head, in evaluation mode.
+        model: a decoder or an encoder-decoder with a language model head.
         prompts: ids of each row's prompt, at least one each; an encoder-decoder reads them with its encoder.
         roles: padding, and what ends a row.
         choose: picks a token of each row, for example a `Sampler`.

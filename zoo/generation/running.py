@@ -18,6 +18,7 @@ from zoo.batch import PADDING_DOCUMENT
 from zoo.errors import ZooError
 from zoo.generation import windowed_cache  # noqa: F401  (registers its kind)
 from zoo.generation.cache import Cache, CacheConfig, GrowingCacheConfig
+from zoo.generation.evaluation_mode import EvaluationMode
 from zoo.generation.history import History
 from zoo.generation.memory_cache import remembered, selected
 from zoo.generation.recording import Repeated
@@ -98,6 +99,7 @@ class Running:
         self._head = language_model_head(model)
         self._vocab_size, self._is_small = vocab_size, is_small(model)
         self._step = Repeated(self._compute)
+        self._in_evaluation = EvaluationMode(model)
         self._memory = memory
         self.history, self.cache, self.places = history, cache, places
         self._is_recorded = self.device.type == "cpu" and cache.is_static and not _is_observed(model)
@@ -124,7 +126,8 @@ class Running:
         backbone: Any = model.backbone
         rows, memory, device = prompts, None, backbone.tokens.weight.device
         if isinstance(backbone, EncoderDecoder):
-            memory = remembered(backbone.encode(*padded(prompts, roles.padding, device, left=False)))
+            with EvaluationMode(model):
+                memory = remembered(backbone.encode(*padded(prompts, roles.padding, device, left=False)))
             rows = [[roles.padding if roles.start is None else roles.start]] * len(prompts)
         num_places = None if num_new is None else max(map(len, rows)) + num_new
         cache = cache or _usual_cache(device, len(rows), num_places)
@@ -147,11 +150,14 @@ class Running:
             return self._compute(*self.places)
 
     def _compute(self, tokens_BT: Tensor, positions_BT: Tensor | None, documents_BT: Tensor | None) -> Tensor:
-        if self._memory is None:
-            hidden_BTD = self._backbone(tokens_BT, positions_BT, documents_BT, cache=self.cache)
-        else:
-            hidden_BTD = self._backbone.decode(tokens_BT, self._memory, positions_BT, documents_BT, cache=self.cache)
-        logits_BV: Tensor = self._head(hidden_BTD[:, -1])[:, : self._vocab_size]
+        with self._in_evaluation:  # here, as a recorded step calls no module: it costs 7 µs of 150 modules
+            if self._memory is None:
+                hidden_BTD = self._backbone(tokens_BT, positions_BT, documents_BT, cache=self.cache)
+            else:
+                hidden_BTD = self._backbone.decode(
+                    tokens_BT, self._memory, positions_BT, documents_BT, cache=self.cache
+                )
+            logits_BV: Tensor = self._head(hidden_BTD[:, -1])[:, : self._vocab_size]
         return logits_BV
 
     def append(self, chosen_B: Tensor, live_B: Tensor) -> None:

@@ -20,6 +20,7 @@ from torch import Tensor
 from zoo.errors import ConfigError, DataError, quoted
 from zoo.generation.batching import batches_by_length
 from zoo.generation.counts import of_each
+from zoo.generation.evaluation_mode import EvaluationMode
 from zoo.generation.finite import check_numbers
 from zoo.generation.generate import log_probabilities
 from zoo.generation.prompts import frame_of, framed, prompt_tokens
@@ -93,7 +94,7 @@ def score_rows(model: Model, rows: Sequence[ScoreRow], roles: TokenRoles, mask: 
     """The log-probabilities of the scored tokens of each row.
 
     Args:
-        model: with a language model head, in evaluation mode.
+        model: with a language model head.
         rows: a decoder's, or an encoder-decoder's decoder's, scores from its second token on at the earliest.
         roles: padding; ids from vocab_size on are no tokens, so they have no share of the probability.
         mask: of an encoder: what stands for a token that is to be named.
@@ -106,9 +107,10 @@ def score_rows(model: Model, rows: Sequence[ScoreRow], roles: TokenRoles, mask: 
     of_each(rows, lambda row: _check_room(model, row, mask))
     found: list[list[float]] = [[0.0] * (row.last - row.first) for row in rows]
     for batch in _batches(rows, mask):
-        hidden_ND = torch.cat(_hidden(model, rows, batch, roles.padding, mask))
         targets_N = torch.tensor([target for number, place in batch for target in _targets(rows[number], place)])
-        values = _log_probabilities(head, hidden_ND, targets_N.to(hidden_ND.device), roles.vocab_size)
+        with EvaluationMode(model):
+            hidden_ND = torch.cat(_hidden(model, rows, batch, roles.padding, mask))
+            values = _log_probabilities(head, hidden_ND, targets_N.to(hidden_ND.device), roles.vocab_size)
         for number, place in batch:
             count = rows[number].last - rows[number].first if place is None else 1
             start = 0 if place is None else place - rows[number].first

@@ -40,14 +40,18 @@ class StaticCacheConfig(CacheConfig, kind="static"):
         """All places of the buffers."""
         return self.length or num_places
 
-    def build(self, windows: Sequence[int | None], num_places: int | None = None) -> Cache:
-        """The cache; raises ConfigError where it is too short."""
-        if self.length is not None and num_places is not None and num_places > self.length:
+    def check(self, windows: Sequence[int | None], num_places: int) -> None:
+        """Refuses buffers that are too short."""
+        if self.length is not None and num_places > self.length:
             raise ConfigError(
                 f"{self.length} places do not hold the {num_places} of prompt and new tokens; set at least "
                 f"{num_places}, or null",
-                "length",
+                "cache.length",
             )
+
+    def build(self, windows: Sequence[int | None], num_places: int | None = None) -> Cache:
+        """The cache; raises ConfigError where it is too short."""
+        self.check(windows, num_places or 0)
         return StaticCache(self.length or num_places or DEFAULT_LENGTH, len(windows))
 
 

@@ -59,7 +59,7 @@ class Writer(NamedTuple):
     """What is needed to write texts.
 
     Attributes:
-        model: a decoder or an encoder-decoder with a language model head, in evaluation mode.
+        model: a decoder or an encoder-decoder with a language model head.
         tokenizer: its tokenizer.
         roles: padding, start, stop.
         goes_on: whether the text stands behind its prompt (a decoder's) or by itself.
@@ -197,9 +197,10 @@ class Writer(NamedTuple):
             check_tokens(config, roles, max_new_tokens)
         wrong.raise_any()
         language_model_head(self.model)
-        self._check_cache(config)
         self._check_prefix(prompts, config)
-        return limits_of(self.model, prompts, roles, max_new_tokens)
+        limits = limits_of(self.model, prompts, roles, max_new_tokens)
+        self._check_cache(prompts, config, max(limits, default=0))
+        return limits
 
     def _at_once(
         self, prompts: Sequence[Sequence[int]], limits: Sequence[int], config: DecodingConfig, batch_size: int
@@ -208,10 +209,14 @@ class Writer(NamedTuple):
         lengths = [len(prompt) for prompt in prompts]
         return prompts_at_once(self.model, lengths, limits, config, self.roles, batch_size)
 
-    def _check_cache(self, config: DecodingConfig) -> None:
-        """Raises ConfigError where the cache that was asked for would do nothing."""
+    def _check_cache(self, prompts: Sequence[Sequence[int]], config: DecodingConfig, most: int) -> None:
+        """Raises ConfigError where the cache that was asked for would do nothing, or is too short.
+
+        It must hold the longest prompt and as many tokens as any may get, whichever prompts come side by side.
+        """
         if config.cache is not None:
-            config.cache.check(writing_stack(self.model).windows)
+            begun = max(map(len, prompts), default=0) if self.goes_on else 1
+            config.cache.check(writing_stack(self.model).windows, begun + most)
 
     def _check_prefix(self, prompts: Sequence[Sequence[int]], config: DecodingConfig) -> None:
         """Raises ConfigError where a stop string would end a text in the prefix that was asked for."""
