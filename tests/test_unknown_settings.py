@@ -7,11 +7,15 @@ import pytest
 
 from zoo import unknown_settings as module
 from zoo.config import Config, build
+from zoo.data.sources import SourceConfig
 from zoo.errors import ConfigError
+from zoo.heads.pooler import PoolerConfig
 from zoo.models.base import ModelConfig
+from zoo.nn.positions.base import PositionsConfig
 from zoo.nn.query_key_norm import QueryKeyNormConfig
 from zoo.nn.residual_sum import ResidualConfig
 from zoo.training.config import RunConfig
+from zoo.training.optimizers import OptimizerConfig
 from zoo.unknown_settings import RENAMED, renamed, unknown_key
 
 
@@ -43,6 +47,14 @@ def test_each_row_is_of_a_config_that_has_no_such_setting_any_more() -> None:
         (ResidualConfig, False, "False is .* of an earlier version .*; write none"),
         (QueryKeyNormConfig, "l2_norm", r"write query_key_norm\.norm=l2_norm \(query_key_norm: \{norm: l2_norm\}\)"),
         (ResidualConfig, {"kind": "plane"}, "did you mean 'plain'"),
+        (
+            SourceConfig,
+            {"kind": "stdlib", "path": "x"},
+            r"stdlib source key 'path'; it goes with kinds .*: say kind=text",
+        ),
+        (OptimizerConfig, {"kind": "adamw", "lr": 1}, "key 'lr'; did you mean 'learning_rate'"),
+        (PositionsConfig, "rope", "'rope'; did you mean 'rotary'"),
+        (PoolerConfig, {"kind": "pooler", "pooling": "cls"}, "'cls' is not one of .*; did you mean 'first'"),
         (QueryKeyNormConfig, {"norn": "l2_norm"}, r"norn: unknown key 'norn'; did you mean 'norm'\?"),
     ],
 )

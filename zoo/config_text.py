@@ -48,11 +48,20 @@ def read_overrides(overrides: Iterable[str], name: str = "command line") -> Sour
     """`["model.dim=128", …]` as a source; values are read as YAML (`3e-4`, `true`, `null`, `[1, 2]`)."""
     settings: Mapped = {}
     for override in overrides:
+        if not isinstance(override, str):
+            raise ConfigError(_no_text(override))
         key, equals, _ = override.partition("=")
         if not equals or not all(part.strip() for part in key.split(".")):
             raise ConfigError(f"{quoted(override)} is no setting; write key=value, for example trainer.max_steps=100")
         settings = _join(settings, _contained(functools.partial(_read_override, override), cut(override)))
     return Source(name, settings)
+
+
+def _no_text(override: object) -> str:
+    """What to write for a setting that is no text; Python's way of several is a dict."""
+    pairs = override.items() if isinstance(override, dict) else [("trainer.max_steps", 100)]
+    words = ", ".join(quoted(f"{key}={value}") for key, value in pairs)
+    return f"{quoted(override)} is no setting; write each as text: {words}"
 
 
 def _read_override(override: str) -> Any:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from zoo.errors import ConfigError, cut, quoted
-from zoo.registry import Choice
+from zoo.registry import Choice, meant_here
 
 
 def entry_types(arguments: tuple[Any, ...], length: int) -> tuple[Any, ...]:
@@ -30,7 +30,8 @@ def check_value(kind: Any, value: Any, metadata: Mapping[str, Any]) -> None:
     """
     if not fits_type(kind, value):
         _check_entries(kind, value)
-        raise ConfigError(f"{quoted(value)} is not {describe_type(kind)}{_meant_list(kind, value)}")
+        hint = _meant_list(kind, value) or _meant_word(kind, value)
+        raise ConfigError(f"{quoted(value)} is not {describe_type(kind)}{hint}")
     if isinstance(value, tuple):
         for index, entry in enumerate(value):
             try:
@@ -65,6 +66,12 @@ def _meant_list(kind: Any, value: Any) -> str:
     if typing.get_origin(kind) is tuple and arguments[-1] is Ellipsis and fits_type(arguments[0], value):
         return f"; write [{cut(str(value))}]"
     return ""
+
+
+def _meant_word(kind: Any, value: Any) -> str:
+    """The hint for a word of others that is called something else here; "" for anything else."""
+    meant = meant_here(value, typing.get_args(kind)) if typing.get_origin(kind) is typing.Literal else None
+    return f"; did you mean {meant!r}?" if meant else ""
 
 
 _BOUNDS = {

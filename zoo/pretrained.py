@@ -83,10 +83,10 @@ class Pretrained:
             )
         return self._tokenizer
 
-    def __call__(self, **inputs: Any) -> dict[str, Tensor]:
+    def __call__(self, *unnamed: Any, **inputs: Any) -> dict[str, Tensor]:
         """Tensors in, logits by name of the head out; the inputs are those of the backbone's forward."""
         check_ends(self.config, self.conventions, inputs)
-        logits: dict[str, Tensor] = self.model(**inputs)
+        logits: dict[str, Tensor] = self.model(*unnamed, **inputs)
         return logits
 
     @overload

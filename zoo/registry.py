@@ -17,18 +17,34 @@ from zoo.errors import ConfigError, quoted
 
 T = TypeVar("T")
 
+ELSEWHERE = {
+    "lr": "learning_rate",
+    "rope": "rotary",
+    "cls": "first",
+    "compare": "report",
+    "train": "pretrain",
+}
+"""What others call things → the word for it here. It is said where that word is legal; nothing is translated."""
+
 _REGISTRIES: weakref.WeakSet[Registry[Any]] = weakref.WeakSet()
 
 
 def unknown_name(noun: str, name: object, legal: Iterable[str], meant: str | None = None) -> str:
     """One sentence that says that `name` is no `noun`, which name is nearest (or `meant`), and which are legal."""
     names = sorted(legal)
+    meant = meant or meant_here(name, names)
     nearest = [meant] if meant else difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
     if not nearest:  # bpe → byte_level_bpe
         holding = [one for one in names if str(name) in one.split("_")]
         nearest = holding if len(holding) == 1 else []
     hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
     return f"unknown {noun} {quoted(name)}{hint} (legal: {', '.join(names) or 'none'})"
+
+
+def meant_here(name: object, legal: Iterable[object]) -> str | None:
+    """The legal word for what others call `name`; None: there is none."""
+    word = ELSEWHERE.get(name) if isinstance(name, str) else None
+    return word if word in legal else None
 
 
 class Registry(Generic[T]):

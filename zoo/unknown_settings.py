@@ -8,6 +8,7 @@ wrote the config changes it, once.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import fields
 from typing import Any
 
 from zoo.errors import cut, quoted
@@ -43,4 +44,10 @@ def unknown_key(schema: type[Any], name: str, value: Any, keys: Iterable[str]) -
         return unknown_name("key", name, keys)
     presets = ["preset"] if getattr(schema, "presets", None) else []
     meant = "kind" if isinstance(value, str) and value in schema.choices else None
+    others = [kind for kind, choice in schema.choices.items() if name in [field.name for field in fields(choice)]]
+    if others and meant is None:
+        kinds = f"kind{'s' * (len(others) > 1)} {', '.join(sorted(others))}"
+        legal = ", ".join(sorted(["kind", *presets, *keys]))
+        told = f"unknown {schema.kind} {schema.noun} key {quoted(name)}; it goes with {kinds}"
+        return f"{told}: say kind={others[0]} too (legal: {legal})"
     return unknown_name(f"{schema.kind} {schema.noun} key", name, ["kind", *presets, *keys], meant)

@@ -57,3 +57,10 @@ def test_the_network_is_not_asked(command: Command, tmp_path: Path) -> None:
     told = command("import", "hub:owner/absent", tmp_path / "ours")
     assert told.status != 0
     assert "cannot fetch hub:owner/absent" in told.err
+
+
+def test_what_is_missing_is_not_said_to_be_read(command: Command, tmp_path: Path) -> None:
+    told = command("import", tmp_path / "gone", tmp_path / "ours")
+    assert told.status == 1
+    assert len(told.err.splitlines()) == 1
+    assert told.err.startswith("error: ")

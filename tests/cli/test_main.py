@@ -67,6 +67,16 @@ def test_module_runs_as_a_program() -> None:
 
 MISTAKES = {
     "unknown verb": (["pretrian"], 2, ["'pretrian'", "did you mean 'pretrain'", "evaluate"]),
+    "verb of others": (["compare"], 2, ["did you mean 'report'"]),
+    "verb to come": (["sweep"], 2, ["zoo sweep is not there yet", "README.md"]),
+    "option of others": (["generate", "x", "--max-tokens", "3"], 2, ["--max-tokens", "; write --max-new-tokens;"]),
+    "setting with dashes": (["pretrain", "CONFIG", "--trainer.max_steps=20"], 2, ["write trainer.max_steps=…"]),
+    "no target": (["export", "runs/tiny-decoder"], 2, ["Missing argument 'new': the new folder; it must not exist"]),
+    "key of another kind": (
+        ["pretrain", "gpt-nano", "data.source.path=books"],
+        2,
+        ["data.source.path: unknown stdlib source key 'path'; it goes with kinds", "say kind=text too"],
+    ),
     "unknown option": (["pretrain", "--fersh", "CONFIG"], 2, ["--fersh"]),
     "unknown option before a verb": (["--verbos", "list"], 2, ["--verbos"]),
     "no config": (["pretrain"], 2, ["config"]),

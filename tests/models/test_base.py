@@ -241,6 +241,11 @@ def test_inputs_that_a_family_does_not_take(family: str) -> None:
         small(family)(**inputs(family), decoder_prefix=torch.ones(2, 6).bool(), mask=None)
 
 
+def test_inputs_have_names() -> None:
+    with pytest.raises(ConfigError, match="by name: write tokens=…; it takes: tokens, "):
+        small("decoder")(torch.zeros(1, 3, dtype=torch.int64))
+
+
 @pytest.mark.parametrize("family", ["encoder", "encoder_decoder"])
 def test_a_prefix_is_of_a_decoder(family: str) -> None:
     with pytest.raises(DataError, match=f"a model of kind '{family}' takes no prefix"):

@@ -125,3 +125,8 @@ def test_device(monkeypatch: pytest.MonkeyPatch) -> None:
         find_device("gpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert find_device("auto") == find_device("gpu") == torch.device("cuda")
+
+
+def test_a_model_at_hand_is_refused_with_what_to_do(workshop: Workshop) -> None:
+    with pytest.raises(ConfigError, match=r"takes the folder of a model, not a Pretrained; zoo\.save\(model, folder\)"):
+        evaluate(load(workshop.run("decoder")))  # type: ignore[arg-type]

@@ -86,3 +86,10 @@ def test_run_folder_stands_for_its_config(tmp_path: Path, monkeypatch: pytest.Mo
     assert find_config("gpt-nano") == shipped_configs()["gpt-nano"]
     for name in ("gpt-nano", "runs/mine/config.yaml"):
         assert own_folder(name, load_run(name)) is None
+
+
+def test_settings_are_text() -> None:
+    with pytest.raises(ConfigError, match="settings as text: write 'name=x', 'seed=1'"):
+        shipped.pretrain("gpt-nano", name="x", seed=1)
+    with pytest.raises(ConfigError, match="is no setting; write each as text: 'name=x'"):
+        shipped.pretrain("gpt-nano", {"name": "x"})  # type: ignore[arg-type]

@@ -17,6 +17,8 @@ from zoo.errors import ConfigError, ZooError
 WRONG_USE = 2
 FAILED = 1
 STOPPED = 128
+OPTIONS_ELSEWHERE = {"--max-tokens": "--max-new-tokens", "--max_tokens": "--max-new-tokens"}
+"""Options that others have → what they are called here."""
 BROKEN_PIPE = STOPPED + 13
 """What a shell reports of a program whose reader went away (`| head`)."""
 
@@ -28,7 +30,7 @@ def sentence(error: BaseException) -> str:
     if isinstance(error, ZooError):
         return "\n".join(_one_line(part) for part in re.split(r"\n(?=  )", str(error)))
     if isinstance(error, typer.TyperException):
-        text = error.format_message().rstrip(".") + "; see --help"
+        text = f"{error.format_message().rstrip('.')}{_what_to_write(error)}; see --help"
     elif isinstance(error, OSError) and error.strerror:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     else:
@@ -39,6 +41,18 @@ def sentence(error: BaseException) -> str:
 def _one_line(text: str) -> str:
     """The same words, behind the spaces that the text begins with."""
     return text[: len(text) - len(text.lstrip(" "))] + " ".join(text.split())
+
+
+def _what_to_write(error: typer.TyperException) -> str:
+    """What a wrong option was meant as, or what a missing argument is; "" where neither is known."""
+    option, missing = getattr(error, "option_name", ""), getattr(error, "param", None)
+    if option in OPTIONS_ELSEWHERE:
+        return f"; write {OPTIONS_ELSEWHERE[option]}"
+    if option.startswith("--") and "." in option:
+        return f"; it is a setting, which has no dashes: write {option[2:].partition('=')[0]}=…"
+    if hasattr(error, "param_type") and getattr(missing, "help", None):  # of a missing argument alone
+        return f": {missing.help}"  # type: ignore[union-attr]
+    return ""
 
 
 def exit_status(error: BaseException) -> int:

@@ -50,7 +50,8 @@ def run(
     from zoo.importing import import_model
     from zoo.interop.suggestions import told
 
-    if not Path(folder).expanduser().exists():  # else it is refused before anything is read
+    is_there = source.startswith("hub:") or Path(source).expanduser().exists()
+    if is_there and not Path(folder).expanduser().exists():  # else it is refused before anything is read
         note(f"reads {source}")
     model = import_model(source, folder, unsafe_format=unsafe_format, tokenizer=tokenizer, revision=revision)
     suggested = [one for one in told(model.conventions.suggestions) if one.ours]

@@ -292,12 +292,17 @@ class Model(nn.Module):
         self.inputs = tuple(inspect.signature(backbone.forward).parameters)
         self.padding_aware = padding_aware(self.heads)
 
-    def forward(self, **inputs: Any) -> dict[str, Tensor]:
+    def forward(self, *unnamed: Any, **inputs: Any) -> dict[str, Tensor]:
         """Logits of every head, by name; `inputs` as the backbone's forward takes them.
 
         Raises:
             DataError: an input that this family does not take, or token ids that are no (B, T) of integers in range.
+            ConfigError: an input without its name.
         """
+        if unnamed:
+            raise ConfigError(
+                f"a model takes its inputs by name: write {self.inputs[0]}=…; it takes: {', '.join(self.inputs)}"
+            )
         unknown = [name for name in inputs if name not in self.inputs]
         if unknown:
             known = ", ".join(self.inputs)

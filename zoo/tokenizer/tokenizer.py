@@ -168,7 +168,8 @@ class Tokenizer:
             raise DataError(
                 f"the tokenizer has no id for the character {strangers[0]!r} (U+{ord(strangers[0]):04X}): it did not "
                 "occur in the text that it was trained on, and its special tokens have none for the unknown; "
-                "take tokenizer.special_tokens bert or t5, or tokenizer.kind byte_level_bpe or bytes"
+                "leave it out, or train with tokenizer.special_tokens bert or t5, or tokenizer.kind byte_level_bpe or "
+                "bytes"
             )
 
     # --------------------------------------------------------------------------------------------------------- decoding

@@ -75,6 +75,12 @@ def evaluate(
     Raises:
         CheckpointError: the folder holds no model. ConfigError: a setting does not fit. DataError: nothing is held out.
     """
+    if not isinstance(folder, str | Path):
+        raise ConfigError(
+            f"evaluate takes the folder of a model, not a {type(folder).__name__}; "
+            "zoo.save(model, folder) writes one, then zoo.evaluate(folder, …)",
+            "folder",
+        )
     found = model_folder(Path(folder).expanduser(), weights, which)
     config, is_whole = evaluation_config(found, settings)
     prepared = prepare(config, corpus=_whole(config) if is_whole else None)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zoo.config import Resolved, Source, load_config, merged
 from zoo.config_text import read_overrides, read_yaml
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, quoted
 from zoo.own_blocks import made_with
 from zoo.registry import unknown_name
 from zoo.spelling import spelled
@@ -103,7 +103,9 @@ def own_folder(config: str | Path, resolved: Resolved) -> Path | None:
     return path if is_run and resolved.origins["name"] != "command line" else None
 
 
-def pretrain(config: str | Path, *overrides: str, folder: str | Path | None = None, fresh: bool = False) -> Result:
+def pretrain(
+    config: str | Path, *overrides: str, folder: str | Path | None = None, fresh: bool = False, **unknown: Any
+) -> Result:
     """Trains a run from its config to its end, or goes on with it: `zoo pretrain` from Python.
 
         zoo.pretrain("gpt-nano", "trainer.max_steps=200")
@@ -113,10 +115,14 @@ def pretrain(config: str | Path, *overrides: str, folder: str | Path | None = No
         overrides: `key=value` settings.
         folder: where the run lives; None: in the run folder that `config` names, else in runs/<name>.
         fresh: move what an older run left there aside and start anew.
+        unknown: nothing else; a setting in the form name=value is refused with what to write.
 
     Raises:
         as `zoo.training.run.pretrain`.
     """
+    if unknown:
+        words = ", ".join(quoted(f"{key}={value}") for key, value in unknown.items())
+        raise ConfigError(f"pretrain takes settings as text: write {words}")
     from zoo.training import run
 
     resolved = load_run(config, overrides)
