@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, overload
 
 from torch import Tensor
 
-from zoo.errors import ConfigError, ZooError, quoted
+from zoo.errors import ConfigError, ZooError
 from zoo.generation.abilities import require
 from zoo.generation.chat import Message
 from zoo.generation.conventions import Conventions
@@ -19,14 +18,13 @@ from zoo.generation.embed import embed, rows_to_embed
 from zoo.generation.ends import check_ends
 from zoo.generation.fill import Filled, fill_masks, fill_spans
 from zoo.generation.kept import Kept
-from zoo.generation.options import decoding_config, with_special_stops
+from zoo.generation.options import decoding_config, with_prefix, with_special_stops
 from zoo.generation.prompts import prompt_tokens
 from zoo.generation.roles import TokenRoles
 from zoo.generation.room import room_behind
 from zoo.generation.score import TextScore, score_texts, scored_row
-from zoo.generation.texts import Generated, Piece, Writer
+from zoo.generation.texts import AskedPrefix, Generated, Piece, Writer
 from zoo.models.base import Model, ModelConfig
-from zoo.spelling import named
 from zoo.tokenizer.tokenizer import Tokenizer
 
 
@@ -189,7 +187,7 @@ class Pretrained:
         texts = as_texts(prompt, "prompt")
         config = self._decoding(options, prefix, max_new_tokens=max_new_tokens, batch_size=batch_size)
         tokens = self._prompts(texts)
-        found = self._writer().write(tokens, config, max_new_tokens, batch_size, scored=details)
+        found = self._writer(prefix).write(tokens, config, max_new_tokens, batch_size, scored=details)
         chosen = [[one if details else one.text for one in of_prompt] for of_prompt in found]
         results = [of_prompt[0] if config.num_return is None else of_prompt for of_prompt in chosen]
         return results[0] if isinstance(prompt, str) else results
@@ -210,7 +208,7 @@ class Pretrained:
         require(self.config.kind, "generate")
         config = self._decoding(options, prefix, max_new_tokens=max_new_tokens, batch_size=batch_size)
         tokens = self._prompts(as_texts(prompts, "prompts"))
-        return self._writer().write(tokens, config, max_new_tokens, batch_size)
+        return self._writer(prefix).write(tokens, config, max_new_tokens, batch_size)
 
     @overload
     def stream(self, prompt: str, **options: Any) -> Iterator[str]:
@@ -248,7 +246,7 @@ class Pretrained:
         config = self._decoding(options, prefix, max_new_tokens=max_new_tokens, batch_size=batch_size)
         texts = as_texts(prompt, "prompt")
         tokens = self._prompts(texts)
-        pieces = self._writer().stream(tokens, config, max_new_tokens, batch_size, kept)
+        pieces = self._writer(prefix).stream(tokens, config, max_new_tokens, batch_size, kept)
         return (piece.text for piece in pieces if piece.text) if isinstance(prompt, str) else pieces
 
     @overload
@@ -378,18 +376,17 @@ class Pretrained:
     def _decoding(self, options: dict[str, Any], prefix: str, **counts: int | None) -> DecodingConfig:
         """The config of these options, with the prefix as tokens behind what the model's output always begins with."""
         config = with_special_stops(decoding_config(options, **counts), self.tokenizer)
-        if not isinstance(prefix, str):
-            raise ConfigError(f"{quoted(prefix)} is not a text", "prefix")
-        if prefix and config.prefix_tokens:
-            raise ConfigError(
-                f"{list(config.prefix_tokens)} and {named('prefix', prefix)} say it twice; give one", "prefix_tokens"
-            )
-        own = self.conventions.prefix if self.config.kind == "encoder_decoder" else ()
-        given = tuple(self.tokenizer.prompt(prefix).tolist()) if prefix else config.prefix_tokens
-        return dataclasses.replace(config, prefix_tokens=(*own, *given))
+        return with_prefix(config, self.tokenizer, prefix, self._own_prefix)
 
-    def _writer(self) -> Writer:
-        return Writer(self.model, self.tokenizer, self._roles(), self.config.kind == "decoder")
+    def _writer(self, prefix: str) -> Writer:
+        """What writes texts that begin with this prefix."""
+        asked = AskedPrefix("prefix" if prefix else "prefix_tokens", len(self._own_prefix))
+        return Writer(self.model, self.tokenizer, self._roles(), self.config.kind == "decoder", asked)
+
+    @property
+    def _own_prefix(self) -> tuple[int, ...]:
+        """What the model's output always begins with."""
+        return self.conventions.prefix if self.config.kind == "encoder_decoder" else ()
 
     def _roles(self) -> TokenRoles:
         return self.conventions.roles(self.tokenizer, self.config.kind)

@@ -9,7 +9,7 @@ import torch
 
 import zoo
 from tests.generation.tiny import pretrained
-from zoo.errors import DataError, ZooError
+from zoo.errors import ConfigError, DataError, ZooError
 from zoo.generation import fill
 from zoo.generation.chat import ChatTemplate
 from zoo.generation.conventions import Conventions
@@ -110,6 +110,30 @@ def test_tokens_that_are_not_written_first(kind: str, options: dict[str, Any]) -
         assert found[0].tokens[place] == again.tokens[place]
     prefixed = bound.generate("The", prefix="A", max_new_tokens=4, details=True, **options).tokens
     assert prefixed[place] == bound.tokenizer.prompt("A")[0]
+
+
+@pytest.mark.parametrize("options", [{}, {"num_beams": 3}, {"temperature": 1.0}], ids=str)
+def test_an_output_begins_with_what_is_forced_even_if_that_is_barred(options: dict[str, Any]) -> None:
+    """In transformers, bad_words_ids and then forced_bos_token_id."""
+    model = with_conventions("encoder_decoder", prefix=(9, 5), barred=((9,), (9, 5)))
+    written = model.generate("The", max_new_tokens=6, details=True, **options).tokens
+    assert written[:2] == [9, 5]
+    assert 9 not in written[2:]
+    assert model.generate("The", prefix="A", max_new_tokens=6, details=True, **options).tokens[:2] == [9, 5]
+
+
+@pytest.mark.parametrize("kind", ["decoder", "encoder_decoder"])
+def test_a_prefix_that_is_never_written_is_refused(kind: str) -> None:
+    model = with_conventions(kind, prefix=(9,), barred=((5,), (9, 6), (6, 7)))
+    for call in (model.generate, model.stream):
+        for tokens in ([5], [7, 5], [6, 7], *([[6]] if kind == "encoder_decoder" else [])):
+            with pytest.raises(ConfigError, match=r"^prefix_tokens: the model never writes \[.*take them out$"):
+                call("The", max_new_tokens=3, prefix_tokens=tokens)
+        (id, *_) = model.tokenizer.prompt("A").tolist()
+        barred = Pretrained(model.model, model.tokenizer, Conventions(barred=((id,),)))
+        with pytest.raises(ConfigError, match=rf"^prefix: the model never writes \[{id}\] \(\S+\), as"):
+            getattr(barred, call.__name__)("The", max_new_tokens=3, prefix="A")
+        assert "".join(call("The", max_new_tokens=3, prefix_tokens=[7, 6]))
 
 
 def test_embeddings_follow_them_unless_told_otherwise() -> None:

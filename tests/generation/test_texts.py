@@ -100,12 +100,21 @@ def test_what_ends_a_text_in_its_prefix_is_refused() -> None:
     for call in (model.generate, model.stream):
         for options, key in (
             ({"stop": ["x", ":"]}, "stop"),
-            ({"stop_tokens": model.tokenizer.encode(":").tolist()}, "prefix_tokens"),
+            ({"stop_tokens": model.tokenizer.encode(":").tolist()}, "prefix"),
         ):
             with pytest.raises(ConfigError, match="would end the text in its prefix") as caught:
                 call("The dog", prefix="Answer: no", **options)
             assert caught.value.key == key
     assert model.generate("The dog", prefix="Answer", stop=":", max_new_tokens=7).startswith("Answer")
+
+
+def test_what_is_wrong_with_a_prefix_is_told_by_the_name_that_it_came_by() -> None:
+    model = pretrained("decoder", positions="rotary")
+    for name, prefix in (("prefix", "abcdef"), ("prefix_tokens", [5] * 6)):
+        for call in (model.generate, model.generations, model.stream):
+            with pytest.raises(ConfigError, match=rf"^{name}: 6 tokens exceeds max_new_tokens=2$") as caught:
+                call("The dog", max_new_tokens=2, **{name: prefix})
+            assert caught.value.key == name
 
 
 def test_a_least_length_holds_tokens_back_and_not_strings() -> None:

@@ -110,23 +110,28 @@ def asked_roles(roles: TokenRoles, config: DecodingConfig) -> TokenRoles:
     return roles._replace(stop=stop, num_forced=len(config.prefix_tokens), num_least=config.min_new_tokens)
 
 
-def check_tokens(config: DecodingConfig, roles: TokenRoles, max_new_tokens: int | None) -> None:
-    """Raises ConfigError where lengths or ids of a config do not fit the tokenizer or each other."""
+def check_tokens(
+    config: DecodingConfig, roles: TokenRoles, max_new_tokens: int | None, prefix: str = "prefix_tokens"
+) -> None:
+    """Raises ConfigError where lengths or ids of a config do not fit the tokenizer or each other.
+
+    Errors about its prefix have the name of the option that gave it.
+    """
     if max_new_tokens is not None:
         check_count(max_new_tokens, "max_new_tokens")  # first: a wrong one would make others look wrong
     wrong = Collected()
-    for name, length in (("min_new_tokens", config.min_new_tokens), ("prefix_tokens", len(config.prefix_tokens))):
+    for name, length in (("min_new_tokens", config.min_new_tokens), (prefix, len(config.prefix_tokens))):
         if max_new_tokens is not None and length > max_new_tokens:
             what = "" if name == "min_new_tokens" else " tokens"
             wrong.add(f"{length}{what} exceeds {named('max_new_tokens', max_new_tokens)}", name)
     if config.top_k is not None and config.top_k > roles.vocab_size:
         wrong.add(f"{config.top_k} must be in 1 … {roles.vocab_size}, the tokens of the vocabulary", "top_k")
-    for name in ("prefix_tokens", "stop_tokens"):
-        strangers = [token for token in getattr(config, name) if token >= roles.vocab_size]
+    for name, ids in ((prefix, config.prefix_tokens), ("stop_tokens", config.stop_tokens)):
+        strangers = [token for token in ids if token >= roles.vocab_size]
         if strangers:
             wrong.add(f"{strangers} are no ids of the vocabulary (0 … {roles.vocab_size - 1})", name)
     if ending := sorted({*config.prefix_tokens} & {*roles.stop}):
-        wrong.add(f"{ending} would end the text in its prefix; take them out", "prefix_tokens")
+        wrong.add(f"{ending} would end the text in its prefix; take them out", prefix)
     wrong.raise_any()
 
 

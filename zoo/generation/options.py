@@ -7,10 +7,11 @@ from dataclasses import fields, replace
 from typing import Any
 
 from zoo.config import build
-from zoo.errors import Collected
+from zoo.errors import Collected, ConfigError, quoted
 from zoo.generation.counts import check_count
 from zoo.generation.decoding import DecodingConfig
 from zoo.registry import unknown_name
+from zoo.spelling import named
 from zoo.tokenizer.tokenizer import Tokenizer
 
 OF_THE_CALL = ("max_new_tokens", "prefix", "details", "batch_size")
@@ -60,6 +61,27 @@ def decoding_config(options: Mapping[str, Any], **counts: int | None) -> Decodin
                 check_count(count, name)
     wrong.raise_any()
     return config
+
+
+def with_prefix(config: DecodingConfig, tokenizer: Tokenizer, prefix: str, own: tuple[int, ...]) -> DecodingConfig:
+    """The config with a prefix as tokens, behind what the model's output begins with in any case.
+
+    Args:
+        config: which may have it as tokens.
+        tokenizer: of the model.
+        prefix: as a text; "": none.
+        own: what stands before it.
+
+    Raises:
+        ConfigError: no text, or both. DataError: it has characters that the tokenizer does not know.
+    """
+    if not isinstance(prefix, str):
+        raise ConfigError(f"{quoted(prefix)} is not a text", "prefix")
+    if prefix and config.prefix_tokens:
+        told = f"{list(config.prefix_tokens)} and {named('prefix', prefix)} say it twice; give one"
+        raise ConfigError(told, "prefix_tokens")
+    given = tuple(tokenizer.prompt(prefix).tolist()) if prefix else config.prefix_tokens
+    return replace(config, prefix_tokens=(*own, *given))
 
 
 def with_special_stops(config: DecodingConfig, tokenizer: Tokenizer) -> DecodingConfig:

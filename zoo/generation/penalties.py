@@ -69,7 +69,23 @@ def force_prefix(logits_BV: Tensor, prefix: Sequence[int], history: History) -> 
 
 
 def obey(logits_BV: Tensor, history: History) -> Tensor:
-    """What the model's own conventions ask for, after everything that a caller asks for."""
+    """What the model's own conventions ask for, after everything that a caller asks for.
+
+    What is forced at the beginning comes even if it is barred, as transformers bars words before it forces a token.
+    """
+    if history.num_new >= history.num_forced:
+        logits_BV = _bar(logits_BV, history)
+    if history.last and history.limits_B is not None:
+        is_last_B1 = (history.limits_B == history.num_new + 1)[:, None]
+        if is_last_B1.any():
+            forced_BV = torch.full_like(logits_BV, -math.inf)
+            forced_BV[:, list(history.last)] = 0.0  # costs a beam nothing
+            return torch.where(is_last_B1, forced_BV, logits_BV)
+    return logits_BV
+
+
+def _bar(logits_BV: Tensor, history: History) -> Tensor:
+    """−∞ for what is never written, and for what is not written first."""
     single = [run[0] for run in history.barred if len(run) == 1]
     if history.num_new == history.num_forced:
         single += history.barred_first
@@ -78,12 +94,6 @@ def obey(logits_BV: Tensor, history: History) -> Tensor:
     for run in history.barred:
         if len(run) > 1:
             logits_BV = _bar_run(logits_BV, run, history.tokens_BS)
-    if history.last and history.limits_B is not None:
-        is_last_B1 = (history.limits_B == history.num_new + 1)[:, None]
-        if is_last_B1.any():
-            forced_BV = torch.full_like(logits_BV, -math.inf)
-            forced_BV[:, list(history.last)] = 0.0  # costs a beam nothing
-            return torch.where(is_last_B1, forced_BV, logits_BV)
     return logits_BV
 
 

@@ -55,6 +55,18 @@ class Piece(NamedTuple):
     last: bool
 
 
+class AskedPrefix(NamedTuple):
+    """What is known of the prefix of a text beside its tokens.
+
+    Attributes:
+        name: of the option that gave it.
+        num_own: how many of the tokens are not given, but what the model's output begins with in any case.
+    """
+
+    name: str = "prefix_tokens"
+    num_own: int = 0
+
+
 class Writer(NamedTuple):
     """What is needed to write texts.
 
@@ -63,12 +75,14 @@ class Writer(NamedTuple):
         tokenizer: its tokenizer.
         roles: padding, start, stop.
         goes_on: whether the text stands behind its prompt (a decoder's) or by itself.
+        prefix: what is known of the prefix.
     """
 
     model: Model
     tokenizer: Tokenizer
     roles: TokenRoles
     goes_on: bool
+    prefix: AskedPrefix = AskedPrefix()
 
     def write(
         self,
@@ -194,7 +208,7 @@ class Writer(NamedTuple):
         with wrong.taken():
             check_count(batch_size, "batch_size")
         with wrong.taken():
-            check_tokens(config, roles, max_new_tokens)
+            check_tokens(config, roles, max_new_tokens, self.prefix.name)
         wrong.raise_any()
         language_model_head(self.model)
         self._check_prefix(prompts, config)
@@ -219,7 +233,13 @@ class Writer(NamedTuple):
             config.cache.check(writing_stack(self.model).windows, begun + most)
 
     def _check_prefix(self, prompts: Sequence[Sequence[int]], config: DecodingConfig) -> None:
-        """Raises ConfigError where a stop string would end a text in the prefix that was asked for."""
+        """Raises ConfigError where the prefix that was asked for is never written, or a stop string is in it."""
+        for run in self.roles.barred:
+            for end in range(max(self.prefix.num_own, len(run) - 1), len(config.prefix_tokens)):
+                if config.prefix_tokens[end + 1 - len(run) : end + 1] == run:
+                    spelt = " ".join(map(self.tokenizer.token, run))
+                    told = f"the model never writes {list(run)} ({spelt}), as its folder says; take them out"
+                    raise ConfigError(told, self.prefix.name)
         for prompt in prompts if config.stop and config.prefix_tokens else ():
             prefix = text_of(self.tokenizer, config.prefix_tokens, self._context(prompt))
             if ending := [stop for stop in config.stop if stop in prefix]:
