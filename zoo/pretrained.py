@@ -14,7 +14,7 @@ from zoo.generation.chat import Message
 from zoo.generation.conventions import Conventions
 from zoo.generation.counts import as_texts, of_each
 from zoo.generation.decoding import DecodingConfig
-from zoo.generation.embed import embed, rows_to_embed
+from zoo.generation.embed import check_asked, embed, rows_to_embed
 from zoo.generation.ends import check_ends
 from zoo.generation.fill import Filled, fill_masks, fill_spans
 from zoo.generation.kept import Kept
@@ -327,7 +327,7 @@ class Pretrained:
         Raises:
             DataError: a text has characters that the tokenizer does not know, is longer than learned positions, or is
                 empty where no special token stands around it.
-            ConfigError: an unknown pooling, or a wrong number.
+            ConfigError: an unknown pooling, or a wrong number or type.
         """
         require(self.config.kind, "embed")
         kind, tokenizer = self.config.kind, self.tokenizer
@@ -335,6 +335,7 @@ class Pretrained:
         normalize = self.conventions.normalize if normalize is None else normalize
         front = self.conventions.prompt if prompt is None else prompt
         most = self.conventions.max_length if max_length is None else max_length
+        check_asked(pooling, normalize, front)
         rows = rows_to_embed(kind, tokenizer, [f"{front}{one}" for one in as_texts(text, "text")], most)
         vectors_ND = embed(self.model, rows, self._roles().padding, pooling, normalize=normalize)
         return vectors_ND[0] if isinstance(text, str) else vectors_ND

@@ -1,7 +1,9 @@
 """Vectors of texts: alone as in a batch, from what each pooling says, in every family."""
 
+import re
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -100,3 +102,14 @@ def test_vectors_can_be_trained_on_and_wrong_input_is_refused() -> None:
         model.embed(["The", "the " * 30])
     with pytest.raises(DataError, match="text 1: the text is empty"):
         pretrained("decoder").embed(["The", ""])
+
+
+def test_what_is_asked_for_by_another_type_is_refused() -> None:
+    model = pretrained("encoder")
+    for name, value in (("normalize", "no"), ("normalize", 1), ("prompt", 3), ("prompt", ["a"]), ("pooling", ["mean"])):
+        with pytest.raises(ConfigError, match=f"^{name}: {re.escape(repr(value))} ") as caught:
+            model.embed("a", **{name: value})
+        assert caught.value.key == name
+    with pytest.raises(ConfigError, match=r"^2 settings are wrong"):
+        model.embed("a", normalize="no", prompt=3)
+    assert torch.equal(model.embed("a", normalize=np.True_), model.embed("a", normalize=True))

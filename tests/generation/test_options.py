@@ -3,7 +3,9 @@
 from inspect import signature
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from tests.generation.vocabularies import tokenizer_of
 from zoo.errors import ConfigError
@@ -14,6 +16,27 @@ from zoo.pretrained import Pretrained
 
 def test_one_stop_string_is_a_list_of_one() -> None:
     assert decoding_config({"stop": "x", "temperature": 1}) == DecodingConfig(stop=("x",), temperature=1.0)
+
+
+def test_numbers_may_be_those_of_numpy_and_ids_an_array_or_a_tensor() -> None:
+    plain = {"temperature": 1.5, "top_k": 7, "seed": 3, "stop_tokens": [5, 6], "prefix_tokens": [8], "top_p": 0.5}
+    expected = decoding_config({**plain, "cache": {"kind": "static", "length": 90}})
+    other = {
+        "temperature": np.float32(1.5),
+        "top_k": np.int64(7),
+        "seed": torch.tensor(3),
+        "stop_tokens": np.array([5, 6]),
+        "prefix_tokens": (np.int32(8),),
+        "top_p": np.float16(0.5),
+        "cache": {"kind": "static", "length": np.int64(90)},
+    }
+    assert decoding_config(other) == expected
+    assert decoding_config({**other, "stop_tokens": torch.tensor([5, 6])}) == expected
+    assert decoding_config({"stop": np.array(["a", "b"])}) == decoding_config({"stop": ["a", "b"]})
+    assert decoding_config({"num_beams": 2, "early_stopping": np.True_}).early_stopping is True
+    for name, value in (("seed", np.float64(1.5)), ("top_k", np.True_), ("prefix_tokens", np.array([[5]]))):
+        with pytest.raises(ConfigError, match=f"^{name}"):
+            decoding_config({"temperature": 1.0, name: value})
 
 
 def test_options_of_the_call_are_those_of_generate() -> None:

@@ -11,10 +11,11 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.errors import ConfigError, DataError
+from zoo.errors import Collected, ConfigError, DataError, quoted
 from zoo.generation.batching import batches_by_length
 from zoo.generation.counts import check_count, of_each
 from zoo.generation.evaluation_mode import EvaluationMode
@@ -47,6 +48,18 @@ def last_of_all(hidden_BTD: Tensor, real_BT: Tensor) -> Tensor:
 
 
 POOLINGS: Registry[Pooling] = Registry("pooling", {"mean": mean_of_all, "first": first_of_all, "last": last_of_all})
+
+
+def check_asked(pooling: object, normalize: object, prompt: object) -> None:
+    """Raises ConfigError where what `Pretrained.embed` is asked for has another type: all of it at once."""
+    wrong = Collected()
+    if not isinstance(pooling, str):
+        wrong.add(f"{quoted(pooling)} is no name; take one of {', '.join(POOLINGS)}", "pooling")
+    if not isinstance(normalize, bool | np.bool_):
+        wrong.add(f"{quoted(normalize)} must be True or False, or None: as the folder says", "normalize")
+    if not isinstance(prompt, str):
+        wrong.add(f"{quoted(prompt)} is not a text", "prompt")
+    wrong.raise_any()
 
 
 def rows_to_embed(kind: str, tokenizer: Tokenizer, texts: Sequence[str], max_length: int | None) -> list[list[int]]:

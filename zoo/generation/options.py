@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
+import numpy as np
+from torch import Tensor
+
 from zoo.config import build
 from zoo.errors import Collected, ConfigError, quoted
 from zoo.generation.counts import check_count
@@ -34,7 +37,7 @@ ELSEWHERE: dict[str, str] = {
 
 
 def decoding_config(options: Mapping[str, Any], **counts: int | None) -> DecodingConfig:
-    """The config of these options; `stop` may be one string.
+    """The config of these options; `stop` may be one string, numbers may be NumPy's, and ids an array or a tensor.
 
     Args:
         options: fields of `DecodingConfig`.
@@ -50,7 +53,7 @@ def decoding_config(options: Mapping[str, Any], **counts: int | None) -> Decodin
             wrong.add(f"no option of this name here; {ELSEWHERE[name]}", name)
         elif name not in names:
             wrong.add(unknown_name("option", name, [*names, *OF_THE_CALL]), name)
-    given = {name: value for name, value in options.items() if name in names}
+    given = {name: _plain(value) for name, value in options.items() if name in names}
     if isinstance(given.get("stop"), str):
         given["stop"] = [given["stop"]]
     with wrong.taken():
@@ -61,6 +64,15 @@ def decoding_config(options: Mapping[str, Any], **counts: int | None) -> Decodin
                 check_count(count, name)
     wrong.raise_any()
     return config
+
+
+def _plain(value: Any) -> Any:
+    """A value as Python's own numbers and lists, where they are NumPy's or torch's."""
+    if isinstance(value, (np.generic, np.ndarray, Tensor)):
+        return value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    return {name: _plain(part) for name, part in value.items()} if isinstance(value, Mapping) else value
 
 
 def with_prefix(config: DecodingConfig, tokenizer: Tokenizer, prefix: str, own: tuple[int, ...]) -> DecodingConfig:
