@@ -88,6 +88,19 @@ def test_absent_inputs_have_their_meaning(family: str) -> None:
     torch.testing.assert_close(model.backbone(**given), model.backbone(**spelled))
 
 
+@pytest.mark.parametrize("family", ModelConfig.choices)
+def test_a_backbone_says_what_reads_and_what_writes(family: str) -> None:
+    model = laws.build(laws.small(family))
+    backbone, sides = model.backbone, model.config.sides()
+    stacks = [backbone.reading_stack, backbone.writing_stack]
+    assert [stack.config for stack in stacks] == [sides[0].stack, sides[-1].stack]
+    assert [stack.causal for stack in stacks] == [sides[0].causal, sides[-1].causal]
+    assert backbone.writes_apart == (stacks[0] is not stacks[1])
+    tokens, seen = torch.tensor([[1, 2, 3]]), []
+    stacks[0].register_forward_hook(lambda _, __, hidden: seen.append(hidden))
+    assert torch.equal(backbone.read(tokens, None, None), *seen)
+
+
 def test_row_positions() -> None:
     assert row_positions(torch.zeros(3, 4)).tolist() == [[0, 1, 2, 3]]
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +23,6 @@ from zoo.generation.prompts import frame_of
 from zoo.generation.room import check_length, warn_past_length
 from zoo.generation.running import padded
 from zoo.models.base import Model
-from zoo.models.encoder_decoder import EncoderDecoder
 from zoo.registry import Registry
 from zoo.tokenizer.tokenizer import Tokenizer
 
@@ -115,7 +113,7 @@ def embed(model: Model, rows: Sequence[Sequence[int]], padding: int, pooling: st
         ZooError: the weights give no numbers.
     """
     pool, backbone = POOLINGS[pooling], model.backbone
-    stack: Any = backbone.encoder if isinstance(backbone, EncoderDecoder) else backbone.stack
+    stack = backbone.reading_stack
     of_each(rows, lambda row: _check_row(row, stack.positions.num_positions))
     warn_past_length(stack, max(map(len, rows), default=0))
     found = torch.zeros(len(rows), stack.config.dim, dtype=torch.promote_types(_dtype(model), torch.float32))
@@ -123,10 +121,7 @@ def embed(model: Model, rows: Sequence[Sequence[int]], padding: int, pooling: st
     for numbers in batches_by_length([len(row) for row in rows]):
         tokens, positions, documents = padded([rows[number] for number in numbers], padding, device, left=False)
         with EvaluationMode(model):
-            if isinstance(backbone, EncoderDecoder):
-                hidden_BTD = backbone.encode(tokens, positions, documents).hidden_BSD
-            else:
-                hidden_BTD = backbone(tokens, positions, documents)
+            hidden_BTD = backbone.read(tokens, positions, documents)
         real_BT = torch.ones_like(tokens, dtype=torch.bool) if documents is None else documents >= 0
         check_numbers(hidden_BTD[real_BT], "hidden states")
         found[numbers] = pool(hidden_BTD.to(found.dtype), real_BT).cpu()

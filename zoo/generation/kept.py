@@ -12,7 +12,7 @@ from torch import Tensor
 
 from zoo.generation.cache import Cache, GrowingCacheConfig
 from zoo.generation.roles import TokenRoles
-from zoo.generation.running import Places, Running, writing_stack
+from zoo.generation.running import Places, Running
 from zoo.models.base import Model
 
 
@@ -84,4 +84,4 @@ class Continued(Running):
 
     def _empty(self) -> Cache:
         """A cache of nothing; it grows, as nobody knows how long the text will be."""
-        return GrowingCacheConfig().build(writing_stack(self._model).windows)
+        return GrowingCacheConfig().build(self._model.backbone.writing_stack.windows)

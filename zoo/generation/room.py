@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from zoo.errors import ConfigError, DataError, LengthError, ZooError
 from zoo.generation.counts import check_count, of_each
 from zoo.models.base import Model
-from zoo.models.decoder import Decoder
-from zoo.models.encoder_decoder import EncoderDecoder
+from zoo.nn.stack import Stack
 from zoo.spelling import named
 
 DEFAULT_NEW_TOKENS = 64
@@ -46,8 +45,8 @@ def _limit(model: Model, length: int, max_new_tokens: int | None, forced: int, l
     if length == 0:
         raise DataError("the prompt is empty: there is nothing to go on from")
     room = room_behind(model, length)
-    if isinstance(model.backbone, Decoder):
-        warn_past_length(model.backbone.stack, length + (max_new_tokens or max(forced, least, 1)) - 1)
+    if not model.backbone.writes_apart:
+        warn_past_length(model.backbone.writing_stack, length + (max_new_tokens or max(forced, least, 1)) - 1)
     if room is not None:
         wanted = {
             named("max_new_tokens", max_new_tokens): max_new_tokens or 0,
@@ -88,19 +87,14 @@ def room_behind(model: Model, prompt_length: int) -> Room | None:
         DataError: the prompt itself does not fit. ZooError: a model that cannot write.
     """
     backbone = model.backbone
-    if isinstance(backbone, EncoderDecoder):
-        inputs, outputs = backbone.encoder.positions.num_positions, backbone.decoder.positions.num_positions
-        taken = 1  # the decoder begins with one token, whatever the prompt
-    elif isinstance(backbone, Decoder):
-        inputs = outputs = backbone.stack.positions.num_positions
-        taken = prompt_length
-    else:
+    if not model.config.causal:
         raise ZooError(f"model {model.config.kind!r} cannot write texts; a decoder or an encoder_decoder can")
-    check_length(prompt_length, inputs)
-    return None if outputs is None else Room(outputs, taken)
+    check_length(prompt_length, backbone.reading_stack.positions.num_positions)
+    outputs = backbone.writing_stack.positions.num_positions
+    return None if outputs is None else Room(outputs, 1 if backbone.writes_apart else prompt_length)
 
 
-def warn_past_length(stack: Any, length: int) -> None:
+def warn_past_length(stack: Stack, length: int) -> None:
     """Warns, once, where a text is longer than positions were made for that go on, but past what was learned.
 
     That is rotary ones. ALiBi and relative positions are meant to go on; of learned ones, `check_length` refuses it.

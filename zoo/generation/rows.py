@@ -17,10 +17,8 @@ from zoo.errors import ConfigError
 from zoo.generation.cache import CacheConfig, GrowingCacheConfig
 from zoo.generation.decoding import DecodingConfig, asked_roles
 from zoo.generation.roles import TokenRoles
-from zoo.generation.running import writing_stack
 from zoo.memory import memory_of
 from zoo.models.base import Model
-from zoo.models.encoder_decoder import EncoderDecoder
 from zoo.spelling import named
 
 SHARE = 0.5
@@ -51,12 +49,12 @@ class _RowPlaces(NamedTuple):
 
 def _row_of(model: Model, prompt_length: int) -> _RowPlaces:
     """An encoder-decoder begins its output with one token, and keeps keys and values of its input beside it."""
-    return _RowPlaces(1, prompt_length) if isinstance(model.backbone, EncoderDecoder) else _RowPlaces(prompt_length, 0)
+    return _RowPlaces(1, prompt_length) if model.backbone.writes_apart else _RowPlaces(prompt_length, 0)
 
 
 def _bytes(model: Model, row: _RowPlaces, places: int, cache: CacheConfig) -> int:
     """Bytes of a row of so many places in the cache."""
-    weight, stack = model.backbone.tokens.weight, writing_stack(model)
+    weight, stack = model.backbone.tokens.weight, model.backbone.writing_stack
     each = [layer.attention.cached_numbers(layer.attention_heads) for layer in stack.config.layer_configs()]
     own = sum(numbers * cache.held(window, places) for numbers, window in zip(each, stack.windows, strict=True))
     # Layers that share their weights share what these make of an input.

@@ -131,7 +131,7 @@ class Running:
             rows = [[roles.padding if roles.start is None else roles.start]] * len(prompts)
         num_places = None if num_new is None else max(map(len, rows)) + num_new
         cache = cache or _usual_cache(device, len(rows), num_places)
-        built = cache.build(writing_stack(model).windows, num_places)
+        built = cache.build(backbone.writing_stack.windows, num_places)
         places = padded(rows, roles.padding, device, left=True)
         return cls(model, roles.begin(rows, device), built, places, roles.vocab_size, memory)
 
@@ -189,10 +189,9 @@ def _is_observed(model: Model) -> bool:
     Somebody watches the modules or has put another forward in; torch compiles some of it; or some module is neither
     torch's nor ours, and may count in Python.
     """
-    stack = writing_stack(model)
     return (
         bool(_has_any_global_hook())
-        or any(KERNELS[sort.kernel].is_compiled for sort in stack.sorts)
+        or any(KERNELS[sort.kernel].is_compiled for sort in model.backbone.writing_stack.sorts)
         or any(
             module._forward_hooks
             or module._forward_pre_hooks
@@ -214,9 +213,3 @@ def language_model_head(model: Model) -> nn.Module:
             f"one, such as the model that this one was made from, or in Python model.embed(…) for vectors{logits}"
         )
     return model.heads["language_model"]
-
-
-def writing_stack(model: Model) -> Any:
-    """The stack whose keys and values are cached."""
-    backbone: Any = model.backbone
-    return backbone.decoder if isinstance(backbone, EncoderDecoder) else backbone.stack

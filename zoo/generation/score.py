@@ -27,7 +27,7 @@ from zoo.generation.prompts import frame_of, framed, prompt_tokens
 from zoo.generation.roles import TokenRoles
 from zoo.generation.room import check_length, warn_past_length
 from zoo.generation.running import language_model_head, padded
-from zoo.models.base import Model, SelfBackbone
+from zoo.models.base import Model
 from zoo.models.encoder_decoder import EncoderDecoder
 from zoo.tokenizer.spelling import bytes_before
 from zoo.tokenizer.tokenizer import Tokenizer
@@ -121,13 +121,10 @@ def score_rows(model: Model, rows: Sequence[ScoreRow], roles: TokenRoles, mask: 
 def _check_room(model: Model, row: ScoreRow, mask: int | None) -> None:
     """Raises LengthError where a row is longer than the learned positions; warns past what others were made for."""
     backbone, read = model.backbone, len(row.tokens) - (mask is None)  # the last one is named and not read
-    if isinstance(backbone, EncoderDecoder):
-        check_length(len(row.prompt), backbone.encoder.positions.num_positions)
-        check_length(read, backbone.decoder.positions.num_positions)
-    else:
-        assert isinstance(backbone, SelfBackbone)
-        check_length(read, backbone.stack.positions.num_positions)
-        warn_past_length(backbone.stack, read)
+    check_length(len(row.prompt), backbone.reading_stack.positions.num_positions)
+    check_length(read, backbone.writing_stack.positions.num_positions)
+    if not backbone.writes_apart:
+        warn_past_length(backbone.writing_stack, read)
 
 
 Part = tuple[int, int | None]

@@ -14,7 +14,7 @@ from zoo.generation.generate import Reason, Start, generate_steps, limits_of, li
 from zoo.generation.kept import Continued, Kept
 from zoo.generation.roles import TokenRoles
 from zoo.generation.rows import prompts_at_once
-from zoo.generation.running import language_model_head, writing_stack
+from zoo.generation.running import language_model_head
 from zoo.generation.sample import Sampler
 from zoo.generation.stop import StoppingStream, StopWatch
 from zoo.generation.stream import TextStream, text_of
@@ -229,8 +229,8 @@ class Writer(NamedTuple):
         It must hold the longest prompt and as many tokens as any may get, whichever prompts come side by side.
         """
         if config.cache is not None:
-            begun = max(map(len, prompts), default=0) if self.goes_on else 1
-            config.cache.check(writing_stack(self.model).windows, begun + most)
+            begun = 1 if self.model.backbone.writes_apart else max(map(len, prompts), default=0)
+            config.cache.check(self.model.backbone.writing_stack.windows, begun + most)
 
     def _check_prefix(self, prompts: Sequence[Sequence[int]], config: DecodingConfig) -> None:
         """Raises ConfigError where the prefix that was asked for is never written, or a stop string is in it."""

@@ -229,6 +229,23 @@ class Backbone(nn.Module):
     output_side: ClassVar[str] = ""
     """How the inputs begin whose places the hidden states are of: nothing, or "decoder_"."""
 
+    writes_apart: ClassVar[bool] = False
+    """Whether a text that is written stands by itself, behind one token, while another stack reads its prompt."""
+
+    @property
+    def reading_stack(self) -> Stack:
+        """The stack that reads what is given."""
+        raise NotImplementedError
+
+    @property
+    def writing_stack(self) -> Stack:
+        """The stack that makes the hidden states, and whose keys and values are cached while a text is written."""
+        raise NotImplementedError
+
+    def read(self, tokens: Tensor, positions: Tensor | None, documents: Tensor | None) -> Tensor:
+        """(B, T) ids → (B, T, D) hidden states of the stack that reads; arguments as in the families' forward."""
+        raise NotImplementedError
+
     @property
     def tokens(self) -> Embedding:
         """The token table, which a tied output layer shares."""
@@ -253,6 +270,21 @@ class SelfBackbone(Backbone):
     def tokens(self) -> Embedding:
         """The token table."""
         return self.embedding.tokens
+
+    @property
+    def reading_stack(self) -> Stack:
+        """The only stack."""
+        return self.stack
+
+    @property
+    def writing_stack(self) -> Stack:
+        """The only stack."""
+        return self.stack
+
+    def read(self, tokens: Tensor, positions: Tensor | None, documents: Tensor | None) -> Tensor:
+        """(B, T) ids → (B, T, D), what forward gives."""
+        hidden_BTD: Tensor = self(tokens, positions, documents)
+        return hidden_BTD
 
     def run(
         self,

@@ -96,6 +96,7 @@ class EncoderDecoder(Backbone):
     """
 
     output_side: ClassVar[str] = "decoder_"
+    writes_apart: ClassVar[bool] = True
 
     def __init__(self, config: EncoderDecoderConfig) -> None:
         super().__init__()
@@ -140,6 +141,20 @@ class EncoderDecoder(Backbone):
         """
         memory = self.encode(tokens, positions, documents)
         return self.decode(decoder_tokens, memory, decoder_positions, decoder_documents)
+
+    @property
+    def reading_stack(self) -> Stack:
+        """The encoder's."""
+        return self.encoder
+
+    @property
+    def writing_stack(self) -> Stack:
+        """The decoder's."""
+        return self.decoder
+
+    def read(self, tokens: Tensor, positions: Tensor | None, documents: Tensor | None) -> Tensor:
+        """(B, S) ids → (B, S, D), the encoder's."""
+        return self.encode(tokens, positions, documents).hidden_BSD
 
     def encode(self, tokens: Tensor, positions: Tensor | None = None, documents: Tensor | None = None) -> Memory:
         """What the decoder looks at: hidden states (B, S, D) of the input and its document ids."""
