@@ -14,6 +14,9 @@ def test_goes_on_for_longer(workshop: Workshop, command: Command, tmp_path: Path
     assert "continues from step 4" in outcome.err
     assert "steps                6" in outcome.out.replace("  6", "  6")
     assert command("extend", run, "trainer.max_steps=6").status == 2
+    outcome = command("pretrain", workshop.config("decoder"), "--folder", run)
+    assert outcome.status == 2
+    assert f"{run} was extended to trainer.max_steps=6 and is finished: there is nothing to do; --fresh" in outcome.err
 
 
 def test_waits_where_it_is_told_to(workshop: Workshop, command: Command, tmp_path: Path) -> None:
@@ -23,6 +26,8 @@ def test_waits_where_it_is_told_to(workshop: Workshop, command: Command, tmp_pat
     assert (outcome.status, outcome.out) == (0, "")
     assert f"zoo pretrain {run / 'config.yaml'} --folder {run}" in outcome.err
     assert not (run / "result.json").exists()
+    told = command("pretrain", workshop.config("decoder"), "--folder", run).err
+    assert f"extended to trainer.max_steps=6 and is not finished: zoo pretrain {run} goes on with it" in told
     assert command("pretrain", run / "config.yaml", "--folder", run).status == 0
 
 

@@ -35,6 +35,7 @@ from zoo.training import run as running
 from zoo.training.conductor import Conductor
 from zoo.training.interrupt import Interrupted
 from zoo.training.run import prepare, pretrain, read_result
+from zoo.training.run_folder import RunFolder
 
 SETTINGS = (*DROPOUT, "trainer.max_steps=8", "trainer.save_every=3", "trainer.validate_every=2", "trainer.log_every=3")
 
@@ -269,7 +270,7 @@ def test_unfinished_run_has_no_result(tmp_path: Path) -> None:
 def test_what_does_not_fit_is_said_before_anything_is_trained(setting: str, words: str, tmp_path: Path) -> None:
     with pytest.raises(ZooError, match=words):
         pretrain(tiny_run(tmp_path, "gpt", setting), tmp_path / "run")
-    assert not list((tmp_path / "run" / "checkpoints").iterdir())
+    assert not (tmp_path / "run").exists()
     assert pretrain(tiny_run(tmp_path, "gpt"), tmp_path / "run").steps == 4  # mended, in the same folder
 
 
@@ -347,3 +348,28 @@ def test_run_says_that_its_model_sees_the_future(tmp_path: Path, capfd: pytest.C
     for number, settings in enumerate((("model.norm=batch_norm",), ())):
         pretrain(tiny_run(tmp_path, "gpt", "trainer.max_steps=1", *settings), tmp_path / str(number))
         assert ("note: batch_norm normalizes by" in capfd.readouterr().err) == bool(settings)
+
+
+def test_a_run_that_fails_before_its_first_step_leaves_no_folder_of_its_own(tmp_path: Path) -> None:
+    config = tiny_run(tmp_path, "gpt", f"data.source.path={tmp_path / 'gone.txt'}")
+    run = tmp_path / "runs" / "one"
+    with pytest.raises(DataError, match=r"gone\.txt"):
+        pretrain(config, run)
+    assert list((tmp_path / "runs").iterdir()) == []
+    run.mkdir()  # one that was there before stays
+    with pytest.raises(DataError, match=r"gone\.txt"):
+        pretrain(config, run)
+    assert (run / "config.yaml").is_file()
+
+
+def test_what_somebody_else_puts_into_the_folder_of_a_run_that_fails_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(config: object, run: RunFolder, corpus: object) -> None:
+        (run.path / "letters").write_text("dear", encoding="utf-8")
+        raise DataError("no text")
+
+    monkeypatch.setattr(running, "_train", fail)
+    with pytest.raises(DataError, match="no text"):
+        pretrain(tiny_run(tmp_path, "gpt"), tmp_path / "run")
+    assert {"letters", "config.yaml"} <= {path.name for path in (tmp_path / "run").iterdir()}

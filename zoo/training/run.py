@@ -25,7 +25,7 @@ from zoo.data.corpus import Corpus, load_corpus
 from zoo.data.filter import dropped_words
 from zoo.data.plan import Plan
 from zoo.data.split import counted, held_out_words
-from zoo.errors import CheckpointError, ConfigError, DataError, TrainingError
+from zoo.errors import CheckpointError, ConfigError, DataError, TrainingError, ZooError
 from zoo.models import Model, ModelConfig
 from zoo.nn.recompute import RecomputeConfig
 from zoo.objectives.base import Setup
@@ -205,7 +205,8 @@ def pretrain(
         fresh: move what an older run left there aside and start anew.
 
     Raises:
-        ConfigError, DataError: something does not fit. CheckpointError: the folder is in use or damaged.
+        ConfigError, DataError: something does not fit; a folder that was made for it is removed. CheckpointError: the
+            folder is in use or damaged.
         TrainingError: the gradient is not finite. Interrupted: stopped by a signal, after saving. Both happen on all
             ranks together; the first reports them, the others end as if all were well.
     """
@@ -228,6 +229,9 @@ def pretrain(
             write_report_or_warn(run.path)
             raise
         raise SystemExit(0) from None  # a launcher kills the first rank where another ends with an error
+    except ZooError:
+        run.discard()
+        raise
     finally:
         run.close()
 

@@ -18,11 +18,13 @@ the owner forks (data workers) do not inherit it: they may outlive a killed owne
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import platform
 import shlex
+import shutil
 import socket
 import warnings
 from importlib import metadata
@@ -38,6 +40,7 @@ from zoo.training.config import HARMLESS, OF_VALIDATIONS, RunConfig
 from zoo.training.imports import check_same_imports, keep, recorded, records
 from zoo.training.launch import rank
 from zoo.training.origin import FILE_NAME as ORIGIN
+from zoo.training.origin import read_origin
 from zoo.training.wandb_files import ID as WANDB_ID
 from zoo.training.wandb_files import STEP as WANDB_STEP
 
@@ -55,6 +58,8 @@ PACKAGES = (
 )
 OF_ONE_RUN = (ORIGIN, WANDB_ID, WANDB_STEP)
 """Files that say which run this is: they go where another config takes over a folder that has no work in it."""
+BEFORE_STEPS = {".lock", "config.yaml", "environment.json", "imports", "data.json", "tokenizer", "checkpoints", ORIGIN}
+"""What a run may have written before its first step."""
 _LOCKS: set[IO[str]] = set()
 """Locks that this process holds."""
 
@@ -76,11 +81,13 @@ class RunFolder:
         self.moved: Path | None = None
         self.is_owner = rank() == 0
         self._lock: IO[str] | None = None
+        self._is_new = False
         if not self.is_owner:
             return
         try:
             if fresh and path.exists():
                 self.moved = _move_aside(path)
+            self._is_new = not os.path.lexists(path)
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(path)
         except OSError as error:
@@ -114,10 +121,22 @@ class RunFolder:
             _unlock(self._lock)
             self._lock = None
 
+    def discard(self) -> None:
+        """Removes a folder that this run made and that no step was trained in; what anybody else put there stays."""
+        if not self._is_new or self._has_work() or {path.name for path in self.path.iterdir()} - BEFORE_STEPS:
+            return
+        with contextlib.suppress(OSError):  # what cannot be removed is what a run that was killed leaves as well
+            aside = self.path.with_name(f".{self.path.name}.failed-{os.getpid()}")
+            os.rename(self.path, aside)  # at once, so that another run finds the locked folder, or none
+            shutil.rmtree(aside)
+
+    def _has_work(self) -> bool:
+        return self.result.exists() or _has_rows(self.metrics) or bool(steps_of(self.checkpoints))
+
     def _claim(self, config: RunConfig) -> None:
         """Writes the config; where a run has left something in the folder, only if it is the config that made it."""
         path = self.path / "config.yaml"
-        if self.result.exists() or _has_rows(self.metrics) or steps_of(self.checkpoints):
+        if self._has_work():
             if not path.exists():
                 raise CheckpointError(f"{self.path} has a run but no config.yaml; choose another folder or use --fresh")
             check_same_run(self.path, flatten(read_yaml(path).settings), flatten(to_mapping(config)))
@@ -139,6 +158,7 @@ class RunFolder:
 def check_same_run(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
     """Raises ConfigError with the difference where a config did not make this folder."""
     if changed := changes(before, now):
+        _tell_of_extension(folder, changed)
         lines = "; ".join(f"{key} was {old!r}, is {new!r}" for key, old, new in changed)
         if before.get("best.patience") is not None and any(key in OF_VALIDATIONS for key, _, _ in changed):
             lines += "; by best.patience, validations decide where it ends"
@@ -146,6 +166,19 @@ def check_same_run(folder: Path, before: dict[str, Any], now: dict[str, Any]) ->
             f"{folder} was made by a different config ({lines}); {_longer(folder, changed)}give the run another name "
             "(name=…), or start anew with --fresh, which moves the old folder aside"
         )
+
+
+def _tell_of_extension(folder: Path, changed: list[tuple[str, Any, Any]]) -> None:
+    """Raises ConfigError where nothing differs but the budget that the run had before it was extended."""
+    key, longer, _ = changed[0]
+    extended = read_origin(folder).get("extended") if len(changed) == 1 and key.startswith("trainer.max_") else None
+    if not extended or extended[-1]["to"] != key.removeprefix("trainer.") + f"={longer:.12g}":
+        return
+    if (folder / "result.json").exists():
+        state = "is finished: there is nothing to do"
+    else:
+        state = f"is not finished: zoo pretrain {shlex.quote(str(folder))} goes on with it"
+    raise ConfigError(f"{folder} was extended to {key}={longer:.12g} and {state}; --fresh starts anew")
 
 
 def _longer(folder: Path, changed: list[tuple[str, Any, Any]]) -> str:
