@@ -234,12 +234,12 @@ class Writer(NamedTuple):
 
     def _check_prefix(self, prompts: Sequence[Sequence[int]], config: DecodingConfig) -> None:
         """Raises ConfigError where the prefix that was asked for is never written, or a stop string is in it."""
+        tokens, own = config.prefix_tokens, self.prefix.num_own
         for run in self.roles.barred:
-            for end in range(max(self.prefix.num_own, len(run) - 1), len(config.prefix_tokens)):
-                if config.prefix_tokens[end + 1 - len(run) : end + 1] == run:
-                    spelt = " ".join(map(self.tokenizer.token, run))
-                    told = f"the model never writes {list(run)} ({spelt}), as its folder says; take them out"
-                    raise ConfigError(told, self.prefix.name)
+            if any(tokens[end - len(run) : end] == run for end in range(max(own + 1, len(run)), len(tokens) + 1)):
+                spelt = self.tokenizer.decode(run, skip_special=False) or " ".join(map(self.tokenizer.token, run))
+                told = f"the model never writes {list(run)} ({spelt!r}), as its folder says; take them out"
+                raise ConfigError(told, self.prefix.name)
         for prompt in prompts if config.stop and config.prefix_tokens else ():
             prefix = text_of(self.tokenizer, config.prefix_tokens, self._context(prompt))
             if ending := [stop for stop in config.stop if stop in prefix]:
