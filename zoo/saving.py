@@ -108,7 +108,7 @@ def _fill(folder: Path, name: str, held: Pretrained, written: Attempt, options: 
     ids = write_ids(held.conventions._asdict(), roles, held.config.kind == "encoder_decoder")
     write_transformers(held.model, ids, folder, written, carried=carried, **options)
     if held._tokenizer is not None:
-        has_segments = held.config.embedding.num_segments > 0
+        has_segments = held.config.embedding.num_segments > 1
         fields = _fields(held)
         write_for_transformers(held._tokenizer, folder, held.config.kind, fields, has_segments, written.architecture)
     write_sentence_transformers(held.conventions.as_data(), held.config.sides()[0].stack.dim, folder)

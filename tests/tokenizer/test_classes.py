@@ -79,8 +79,10 @@ def test_what_a_class_takes_for_granted_is_theirs(kind: str) -> None:
     their_class = getattr(transformers, name)
     assert one.padding_side == getattr(their_class, "padding_side", "right")
     assert carried_settings({"tokenizer_class": name}, {}, Path("x")).get("padding_side", "right") == one.padding_side
-    assert {role for part in one.frame for role in part} <= {*one.tokens}
+    assert {role for part in one.frame.parts for role in part} <= {*one.tokens}
     settings = inspect.signature(their_class.__init__).parameters
+    assert one.max_length == getattr(settings.get("model_max_length"), "default", None)
+    assert one.tells_segments == ("token_type_ids" in their_class.model_input_names)
     said = {role: settings[name].default for name, role in NAMES.items() if name in settings}
     said = {role: token for role, token in said.items() if token is not None}
     assert dict(one.tokens).items() <= said.items()

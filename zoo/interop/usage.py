@@ -23,7 +23,8 @@ from zoo.interop.folder import CONFIG_NAME, GENERATION_NAME
 from zoo.interop.sentence_transformers import read_sentence_transformers
 from zoo.interop.shards import MAX_BYTES, plain_file, plain_object
 from zoo.interop.suggestions import suggested
-from zoo.tokenizer.export import carried_settings
+from zoo.tokenizer.export import carried_settings, carried_tokens
+from zoo.tokenizer.foreign import tokenizer_files
 from zoo.tokenizer.special_tokens import FOREIGN_CONFIG, spelling
 
 CARRIED: Mapping[str, tuple[str, ...]] = {
@@ -49,7 +50,10 @@ def read_usage(folder: Path) -> dict[str, Any]:
     ends, vectors = _ends(folder), read_sentence_transformers(folder)
     carried = {**ends.get("carried", {}), **vectors.get("carried", {})}
     config, tokenizer_config = plain_object(folder, CONFIG_NAME), plain_object(folder, FOREIGN_CONFIG)
-    if settings := carried_settings(tokenizer_config, config, folder / FOREIGN_CONFIG):
+    settings = carried_settings(tokenizer_config, config, folder / FOREIGN_CONFIG)
+    if config and tokenizer_files(folder)[0]:
+        settings |= carried_tokens(folder)
+    if settings:
         carried[FOREIGN_CONFIG] = settings
     return {**ends, **vectors, **_template(folder), **({"carried": carried} if carried else {})}
 

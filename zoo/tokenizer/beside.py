@@ -138,7 +138,7 @@ def _frame(known: Mapping[str, int], kind: TokenizerClass, config: Settings) -> 
         return None
     names = {role: name for name, role in NAMES.items()}
     tokens = {}
-    for role in (role for part in kind.frame for role in part):
+    for role in (role for part in kind.frame.parts for role in part):
         tokens[role] = spelling(config.get(names[role])) or kind.tokens[role]
         if tokens[role] not in known:
             said = f"the {names[role]} of a {kind.names[0]} tokenizer is {tokens[role]!r}"
@@ -177,24 +177,23 @@ def wanted_tokens(
     Raises:
         DataError: a file is damaged.
     """
-    said = dict(read_object(folder / FOREIGN_CONFIG))
-    if said.get("additional_special_tokens") is not None and not said.get("extra_special_tokens"):
-        said["extra_special_tokens"] = said.pop("additional_special_tokens")
+    said = said_tokens(folder)
     stated: dict[int, AddedToken] = {}
     if "added_tokens_decoder" in said:
         for number, token in _object(said["added_tokens_decoder"], "added_tokens_decoder", folder).items():
             stated[_number(number, folder)] = _token(token, "added_tokens_decoder", folder)
     else:
-        said |= read_object(folder / MAP_NAME)
-        spelt = {*_spellings(said, NAMES), *map(spelling, _extras(said, kind))}
+        spelt = {*_spellings(said, NAMES), *map(spelling, extra_tokens(said, kind))}
         for content, id in read_object(folder / ADDED_NAME).items():
             is_special = content in spelt
             stated[_number(id, folder)] = AddedToken(content, normalized=not is_special, special=is_special)
         stated |= listed or {}
     taken = {name: kind.tokens.get(role, "") for name, role in NAMES.items()}
     named = {name: token for name, token in taken.items() if token in known}
-    named |= {name: said[name] for name in NAMES if said.get(name) is not None} | _own_names(said)
-    special = [_token(one, "special tokens", folder, special=True) for one in [*named.values(), *_extras(said, kind)]]
+    named |= {name: said[name] for name in NAMES if said.get(name) is not None} | own_names(said)
+    special = [
+        _token(one, "special tokens", folder, special=True) for one in [*named.values(), *extra_tokens(said, kind)]
+    ]
     names = {token.content for token in special[: len(named)]}
     tokens = {token.content: token for _, token in sorted(stated.items())}
     for token in tokens.values():
@@ -258,7 +257,19 @@ def _vocabulary(content: Mapping[str, Any]) -> dict[str, int]:
     return {piece[0]: id for id, piece in enumerate(pieces) if isinstance(piece, list) and piece}
 
 
-def _extras(said: Settings, kind: TokenizerClass) -> list[Any]:
+def said_tokens(folder: Path) -> dict[str, Any]:
+    """tokenizer_config.json with what special_tokens_map.json says beside it, where that counts.
+
+    Raises:
+        DataError: a file is damaged.
+    """
+    said = read_object(folder / FOREIGN_CONFIG)
+    if said.get("additional_special_tokens") is not None and not said.get("extra_special_tokens"):
+        said["extra_special_tokens"] = said.pop("additional_special_tokens")
+    return said if "added_tokens_decoder" in said else said | read_object(folder / MAP_NAME)
+
+
+def extra_tokens(said: Settings, kind: TokenizerClass) -> list[Any]:
     """Further special tokens, without a name; T5's sentinels where nothing else is said."""
     extras = said.get("extra_special_tokens")
     if extras is None or isinstance(extras, Mapping):
@@ -269,7 +280,7 @@ def _extras(said: Settings, kind: TokenizerClass) -> list[Any]:
     return list(extras) if isinstance(extras, list) else []
 
 
-def _own_names(said: Settings) -> dict[str, Any]:
+def own_names(said: Settings) -> dict[str, Any]:
     """Special tokens under names of the model's own: image_token, or a mapping of them."""
     extras = said.get("extra_special_tokens")
     own = {name: said[name] for name in said if name.endswith("_token") and name not in NAMES}

@@ -44,6 +44,8 @@ class TokenizerClass:
         has_sentinels: whether it has T5's <extra_id_…> where no file says so.
         finds_anywhere: whether it finds special tokens wherever they stand, whatever a file says of spaces around them.
         padding_side: where tokenizer_config.json says none.
+        max_length: of a text where it says none; None: there is none.
+        tells_segments: whether it says which of two texts a token is of, where that file does not say what it gives.
     """
 
     names: tuple[str, ...]
@@ -60,6 +62,8 @@ class TokenizerClass:
     has_sentinels: bool = False
     finds_anywhere: bool = False
     padding_side: Literal["left", "right"] = "right"
+    max_length: int | None = None
+    tells_segments: bool = False
 
 
 TOKENIZER_CLASSES: Registry[TokenizerClass] = Registry("tokenizer class")
@@ -115,6 +119,7 @@ BERT = _register(
         frame=Frame(("classify",), ("separate",), (), ("separate",)),
         put_around=_template,
         pipeline=pipelines.word_pieces,
+        tells_segments=True,
     )
 )
 GPT2 = _register(
@@ -142,7 +147,8 @@ MARIAN = _register(
         names=("marian",),
         model_types=("marian",),
         tokens=FAMILIES["t5"],
-        frame=Frame((), ("end",), (), ("end",)),
+        frame=Frame((), ("end",), (), ("end",), ends_first=False),
+        max_length=512,
     )
 )
 XLM_ROBERTA = _register(
@@ -161,7 +167,7 @@ _register(
         names=("roberta", "bart", "longformer", "led"),
         model_types=("roberta", "bart", "longformer"),
         tokens=_ROBERTA,
-        frame=Frame(("classify",), ("separate",), ("separate",), ("separate",)),
+        frame=Frame(("classify",), ("separate",), ("separate",), ("separate",), second_segment=0),
         put_around=_roberta_processing,
         pipeline=pipelines.byte_level,
         is_byte_level=True,

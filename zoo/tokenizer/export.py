@@ -15,12 +15,12 @@ from typing import Any
 import tokenizers
 
 from zoo.errors import ConfigError, DataError, quoted
-from zoo.tokenizer.beside import rebuilt
+from zoo.tokenizer.beside import extra_tokens, own_names, rebuilt, said_tokens
 from zoo.tokenizer.classes import class_of
 from zoo.tokenizer.framing import Frame, put_frame
 from zoo.tokenizer.library import guarded
-from zoo.tokenizer.special_files import NAMES
-from zoo.tokenizer.special_tokens import FOREIGN_CONFIG
+from zoo.tokenizer.special_files import NAMES, read_object
+from zoo.tokenizer.special_tokens import FOREIGN_CONFIG, spelling
 from zoo.tokenizer.tokenizer import LIBRARY_FILE_NAME, Tokenizer
 
 OWN_CLASS = "PreTrainedTokenizerFast"
@@ -59,15 +59,51 @@ def carried_settings(
         DataError: a side is neither "left" nor "right".
     """
     said = {name: tokenizer_config[name] for name in CARRIED if tokenizer_config.get(name) not in (None, False)}
-    length = said.get("model_max_length")
-    if isinstance(length, (int, float)) and length >= NO_LENGTH:
+    kind = class_of(tokenizer_config, model_config)
+    length = said.setdefault("model_max_length", kind.max_length)
+    if length is None or (isinstance(length, (int, float)) and length >= NO_LENGTH):
         del said["model_max_length"]
     for name in SIDES:
         if said.get(name, "left") not in ("left", "right"):
             raise DataError(f"{place}: {name} must be 'left' or 'right', not {quoted(said[name])}")
     # Written unless it is what the export's own class does.
-    said.setdefault("padding_side", class_of(tokenizer_config, model_config).padding_side)
+    said.setdefault("padding_side", kind.padding_side)
     return {name: value for name, value in said.items() if TAKEN.get(name) != value}
+
+
+SEGMENTS = "token_type_ids"
+"""What says which of two texts a token is of."""
+
+
+def carried_tokens(folder: Path) -> dict[str, Any]:
+    """What a foreign folder calls its special tokens and gives a model, where the roles here do not say it.
+
+    Args:
+        folder: with a tokenizer.
+
+    Returns:
+        Fields of tokenizer_config.json: `model_input_names`, the special tokens without a name, and those under names
+        of the model's own; None for each name that has no token there, though one may play that role here.
+
+    Raises:
+        DataError: a file is damaged.
+    """
+    said = said_tokens(folder)
+    kind = class_of(said, read_object(folder / "config.json"))
+    given = said.get("model_input_names")
+    names = given if isinstance(given, list) else _input_names(kind.tells_segments)
+    absent = (name for name, role in NAMES.items() if said.get(name) is None and role not in kind.tokens)
+    fields: dict[str, Any] = {"model_input_names": names, **dict.fromkeys(absent)}
+    extras = extra_tokens(said, kind)
+    if not kind.has_sentinels or extras != extra_tokens({}, kind):
+        fields["additional_special_tokens"] = [*map(spelling, extras)] or None
+    if own := own_names(said):
+        fields["extra_special_tokens"] = {name: spelling(token) for name, token in own.items()}
+    return fields
+
+
+def _input_names(segments: bool) -> list[str]:
+    return ["input_ids", *([SEGMENTS] if segments else []), "attention_mask"]
 
 
 def write_for_transformers(
@@ -79,7 +115,8 @@ def write_for_transformers(
         tokenizer: ours.
         folder: exists.
         kind: of the model: "encoder", "decoder", "encoder_decoder".
-        said: further fields of tokenizer_config.json (the template of chats, the longest text, `CARRIED`).
+        said: further fields of tokenizer_config.json (the template of chats, the longest text, what a foreign folder
+            says); None: not even what follows from a role.
         has_segments: whether the model tells two texts apart (token_type_ids).
         architecture: that the model is written as; "": none whose folders transformers opens with a class of its own.
 
@@ -93,12 +130,15 @@ def write_for_transformers(
     fields: dict[str, Any] = {
         "tokenizer_class": OWN_CLASS,
         "clean_up_tokenization_spaces": False,
-        "model_input_names": ["input_ids", *(["token_type_ids"] if has_segments else []), "attention_mask"],
+        "model_input_names": _input_names(has_segments),
     }
     fields |= {name: tokenizer.token(tokenizer.roles[role]) for name, role in NAMES.items() if role in tokenizer.roles}
     if tokenizer.sentinels:
         fields["additional_special_tokens"] = [tokenizer.token(id) for id in tokenizer.sentinels]
     fields |= said
+    if not has_segments:  # no row of theirs but the first is there
+        fields["model_input_names"] = [name for name in fields["model_input_names"] if name != SEGMENTS]
+    fields = {name: value for name, value in fields.items() if value is not None}
     (folder / FOREIGN_CONFIG).write_text(json.dumps(fields, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
