@@ -266,6 +266,25 @@ def test_a_tokenizer_and_weights_that_do_not_fit_are_told_at_once(tmp_path: Path
         zoo.load(folder)
 
 
+@pytest.mark.parametrize("fields", [{"hat": 1}, {"hat": 1, "n_head": 3}])
+def test_what_else_is_wrong_is_told_with_a_config_that_is_refused(fields: dict[str, int], tmp_path: Path) -> None:
+    """Weights are compared as far as the fields that are known say what the model is."""
+    folder = changed(foreign(tmp_path / "theirs", vocab_size=40), **fields)
+    tensors = load_tensors(folder / "model.safetensors")
+    del tensors["transformer.ln_f.weight"]
+    (folder / "model.safetensors").unlink()
+    save_tensors(tensors, folder / "model.safetensors")
+    with pytest.raises(ConfigError, match=r"hat: gpt2 has a field that is not known") as caught:
+        zoo.load(folder)
+    assert "the model's vocabulary only 40: they do not belong together" in str(caught.value)
+    assert ("missing: transformer.ln_f.weight" in str(caught.value)) == ("n_head" not in fields)
+
+
+def test_a_config_alone_at_fault_is_told_alone(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"config\.json: hat: gpt2 has a field that is not known[^\n]*$"):
+        zoo.load(changed(foreign(tmp_path / "theirs"), hat=1))
+
+
 def test_what_has_no_config_or_only_pickles_is_told(tmp_path: Path) -> None:
     folder = foreign(tmp_path / "theirs")
     (folder / "config.json").unlink()

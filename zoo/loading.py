@@ -23,10 +23,11 @@ from zoo.checkpoint.model import (
     read_card,
 )
 from zoo.checkpoint.standing import read_standing
-from zoo.errors import CheckpointError, ConfigError, ZooError, quoted
+from zoo.errors import CheckpointError, ConfigError, DataError, ZooError, quoted
 from zoo.generation.conventions import Conventions
 from zoo.hub import PREFIX, PUBLISHED, fetch, is_hub_name, on_the_hub
-from zoo.interop.folder import is_foreign, open_foreign, other_weights, pickle_file, read_foreign_config
+from zoo.interop.folder import config_in, is_foreign, open_foreign, other_weights, pickle_file, read_foreign_config
+from zoo.interop.refused import weights_at_fault
 from zoo.interop.suggestions import told
 from zoo.interop.usage import read_usage
 from zoo.models.presets import PRESETS
@@ -108,8 +109,11 @@ def load(
 
 
 def _load_foreign(folder: Path, device: str, dtype: torch.dtype | None) -> Pretrained:
-    config, tokenizer = read_foreign_config(folder), find_tokenizer(folder)
-    faults = []
+    try:
+        config = read_foreign_config(folder)
+    except ConfigError as error:
+        raise _refused(folder, error) from None
+    tokenizer, faults = find_tokenizer(folder), []
     try:
         check_vocabulary(tokenizer, config.vocab_size or 0)
     except ZooError as error:
@@ -126,6 +130,24 @@ def _load_foreign(folder: Path, device: str, dtype: torch.dtype | None) -> Pretr
     warn_of_settings(pretrained, folder)
     warn_of_ids(pretrained, folder)
     return pretrained
+
+
+def _refused(folder: Path, refusal: ConfigError) -> ConfigError:
+    """The refusal of a config, with what can be told of the tokenizer and the weights beside it."""
+    try:
+        size = config_in(folder)[1].get("vocab_size")
+    except ConfigError:  # not even what the model is
+        return refusal
+    faults = []
+    try:
+        tokenizer = find_tokenizer(folder)
+        if type(size) is int and size > 0:
+            check_vocabulary(tokenizer, size)
+    except ZooError as error:
+        faults.append(str(error) if isinstance(error, DataError) else f"{folder}: {error}")
+    if fault := weights_at_fault(folder):
+        faults.append(fault)
+    return ConfigError("\n".join([str(refusal), *faults])) if faults else refusal
 
 
 MOST_TAKEN_OUT = 5

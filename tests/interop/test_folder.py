@@ -112,6 +112,7 @@ def test_all_that_does_not_fit_is_said_at_once(model: Model, tmp_path: Path) -> 
     tensors = load_tensors(folder / "model.safetensors")
     del tensors["transformer.h.0.ln_1.weight"], tensors["transformer.ln_f.bias"]
     tensors |= {"strange": torch.zeros(2), "transformer.wpe.weight": torch.zeros(3, 16)}
+    tensors["transformer.h.1.ln_1.bias"] = torch.zeros(16, dtype=torch.int32)
     rewrite(folder, tensors)
     with pytest.raises(CheckpointError) as caught:
         load_foreign(folder)
@@ -121,6 +122,7 @@ def test_all_that_does_not_fit_is_said_at_once(model: Model, tmp_path: Path) -> 
         "ln_f.bias",
         "left over: strange",
         "is (3, 16), not (32, 16)",
+        "of another type: transformer.h.1.ln_1.bias (I32)",
     ):
         assert part in str(caught.value)
 

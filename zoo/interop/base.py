@@ -205,6 +205,15 @@ ARCHITECTURES: Registry[Architecture] = Registry("architecture")
 """Foreign architectures by name."""
 
 
+def all_known(name: Any, classes: Any) -> bool:
+    """Whether a table describes an architecture and all classes of it that a config names."""
+    if not isinstance(name, str) or name not in ARCHITECTURES:
+        return False
+    table = ARCHITECTURES[name]
+    known = {*table.classes, *table.renamed, *table.refused}
+    return not isinstance(classes, list) or all(isinstance(one, str) and one in known for one in classes)
+
+
 ACTIVATION_NAMES = {
     "gelu": "gelu",
     "gelu_new": "gelu_tanh",

@@ -104,6 +104,13 @@ def _unread(table: Architecture, theirs: Mapped) -> list[ConfigError]:
     return errors
 
 
+def but_unknown(architecture: str, config: Mapping[str, Any]) -> Mapped:
+    """A foreign config without the fields that are not known, or have another value than the one that we cover."""
+    table = ARCHITECTURES[architecture]
+    unread = _unread(table, flatten(Faults().modernized(table, config)))
+    return {name: value for name, value in config.items() if name not in {one.key.split(".")[0] for one in unread}}
+
+
 def _stands_in(name: str, fields: Container[str]) -> bool:
     """Whether a dotted name is one of these fields, or of something in one."""
     parts = name.split(".")

@@ -12,7 +12,7 @@ A link is followed where it leads into the blobs of the hub's cache that the fol
 from __future__ import annotations
 
 import warnings
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +25,7 @@ from zoo.checkpoint.model import listed, put, weights_of
 from zoo.checkpoint.pages import let_go
 from zoo.checkpoint.tensors import DTYPES, open_tensors, usable_device
 from zoo.errors import CheckpointError, ConfigError, quoted
-from zoo.interop.base import ARCHITECTURES
+from zoo.interop.base import ARCHITECTURES, all_known
 from zoo.interop.configs import read_config
 from zoo.interop.shards import check_files, check_places, plain_file, read_index, refuse_shards
 from zoo.interop.weights import NamedTensor, Plan, fit, placed, plan_of, same_numbers, to_ours, within
@@ -69,17 +69,17 @@ def read_foreign_config(folder: Path, tensors: Container[str] | None = None) -> 
     Raises:
         CheckpointError: a file is missing or damaged. ConfigError: the architecture or a setting is not covered.
     """
-    return _read_config(folder, *_config_in(folder), tensors)
+    return _read_config(folder, *config_in(folder), tensors)
 
 
 def architecture_of(folder: Path) -> str:
     """The name in ARCHITECTURES of the model in a foreign folder; raises as `read_foreign_config` does."""
-    return _config_in(folder)[0]
+    return config_in(folder)[0]
 
 
 def said_classes(folder: Path) -> list[str]:
     """The classes of transformers that a foreign folder's config.json names, as it does of a model that was saved."""
-    classes = _config_in(folder)[1].get("architectures")
+    classes = config_in(folder)[1].get("architectures")
     return [one for one in classes if isinstance(one, str)] if isinstance(classes, list) else []
 
 
@@ -188,8 +188,12 @@ def open_foreign(folder: Path) -> Opened:
         CheckpointError: a file is missing or damaged, or the weights are not those of the config (all differences in
             one message). ConfigError: the architecture or a setting is not covered.
     """
-    architecture, said = _config_in(folder)
-    config = _read_config(folder, architecture, said)
+    architecture, said = config_in(folder)
+    return compared(folder, architecture, said, _read_config(folder, architecture, said))
+
+
+def compared(folder: Path, architecture: str, said: Mapping[str, Any], config: ModelConfig) -> Opened:
+    """A foreign folder, its files compared with a config of ours; raises CheckpointError as `open_foreign` does."""
     table = ARCHITECTURES[architecture]
     plan, stored = plan_of(table, config), stored_tensors(folder)
     found = {known: stored[name] for name, known in placed(table, plan, within(table, said, stored)).items()}
@@ -201,10 +205,17 @@ def open_foreign(folder: Path) -> Opened:
         ):
             return same_numbers(first.get_tensor(found[one].name), second.get_tensor(found[other].name))
 
-    refusal = f"{folder}: its weights are not those of this {architecture}; nothing was loaded"
-    given = fit(found, plan.foreign, plan.foreign_copies, refusal, same)
-    _refuse_types(folder, {name: found[name] for group in given.values() for name in group})
-    return Opened(folder, architecture, config, said, plan, found, given, table.apart(said, stored))
+    refusal, faults = f"{folder}: its weights are not those of this {architecture}; nothing was loaded", []
+    given: dict[str, list[str]] = {}
+    try:
+        given = fit(found, plan.foreign, plan.foreign_copies, refusal, same)
+    except CheckpointError as error:
+        faults.append(str(error))
+    if wrong := _of_other_types(one for name, one in found.items() if name in {*plan.foreign, *plan.foreign_copies}):
+        faults.append(wrong if faults else f"{folder}: {wrong}")
+    if faults:
+        raise CheckpointError("; ".join(faults))
+    return Opened(folder, architecture, config, said, plan, found, given, table.apart(dict(said), stored))
 
 
 def load_foreign(folder: Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None) -> Model:
@@ -234,13 +245,11 @@ def read_foreign_weights(folder: Path) -> dict[str, Tensor]:
     return {one: tensor for names, tensor in opened.read() for one in names}
 
 
-def _refuse_types(folder: Path, tensors: Mapping[str, Stored]) -> None:
-    wrong = [f"{name} ({one.code})" for name, one in tensors.items() if DTYPES.get(one.code) not in FLOATS]
-    if wrong:
-        raise CheckpointError(
-            f"{folder}: of another type: {listed(wrong)}; weights are stored as F64, F32, F16 or BF16 (quantized ones "
-            "do not open here)"
-        )
+def _of_other_types(tensors: Iterable[Stored]) -> str:
+    """What is told of tensors that are stored as what no weight is; "": there is none."""
+    wrong = [f"{one.name} ({one.code})" for one in tensors if DTYPES.get(one.code) not in FLOATS]
+    legal = "weights are stored as F64, F32, F16 or BF16 (quantized ones do not open here)"
+    return f"of another type: {listed(wrong)}; {legal}" if wrong else ""
 
 
 # ---------------------------------------------------------------------------------------------------------------- files
@@ -364,11 +373,12 @@ def _read_config(
         raise ConfigError(f"{folder / CONFIG_NAME}: {error}") from None
 
 
-def _config_in(folder: Path) -> tuple[str, dict[str, Any]]:
+def config_in(folder: Path) -> tuple[str, dict[str, Any]]:
+    """The name in ARCHITECTURES of the model in a foreign folder and its config.json; raises as `architecture_of`."""
     path = folder / CONFIG_NAME
     config = read_json(plain_file(folder, CONFIG_NAME), MAX_CONFIG_BYTES)
     name = config.get("model_type") if isinstance(config, dict) else None
-    if isinstance(config, dict) and "auto_map" in config and not _is_known(name, config.get("architectures")):
+    if isinstance(config, dict) and "auto_map" in config and not all_known(name, config.get("architectures")):
         raise ConfigError(
             f"{path}: auto_map: the model is built by Python code in its folder ({name}), which never runs here; only "
             "architectures of transformers itself open (zoo list --architectures)"
@@ -386,12 +396,3 @@ def _config_in(folder: Path) -> tuple[str, dict[str, Any]]:
     if not isinstance(name, str) or name not in ARCHITECTURES:
         raise ConfigError(f"{path}: {unknown_name('architecture', str(name), ARCHITECTURES)}")
     return name, config
-
-
-def _is_known(name: Any, classes: Any) -> bool:
-    """Whether a table describes an architecture and all classes of it that a config names."""
-    if not isinstance(name, str) or name not in ARCHITECTURES:
-        return False
-    table = ARCHITECTURES[name]
-    known = {*table.classes, *table.renamed, *table.refused}
-    return not isinstance(classes, list) or all(isinstance(one, str) and one in known for one in classes)
