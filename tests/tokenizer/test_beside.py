@@ -126,3 +126,17 @@ def test_a_file_that_its_class_would_make_itself_stays_as_it_is(saved: Saved) ->
 def test_what_cannot_be_done_is_refused_by_name(said: dict[str, Any], told: str, saved: Saved, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=told):
         open_tokenizer(copied(saved, "gpt2", tmp_path / "gpt2", **said))
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt2"])
+def test_special_tokens_that_a_vocabulary_lacks_get_ids_in_the_order_of_their_names(
+    family: str, tmp_path: Path
+) -> None:
+    """Whatever order the file has, and whichever of them its class takes for granted."""
+    FAMILIES[family](tmp_path)
+    said = {"mask_token": "<m>", "pad_token": "<p>", "eos_token": "<e>", "bos_token": "<b>"}
+    (tmp_path / "special_tokens_map.json").write_text(json.dumps(said))
+    ours, other = open_tokenizer(tmp_path), theirs(tmp_path)
+    ids = [other.convert_tokens_to_ids(token) for token in ("<b>", "<e>", "<p>", "<m>")]
+    assert ids == sorted(ids)
+    assert [ours.role(role) for role in ("begin", "end", "padding", "mask")] == ids

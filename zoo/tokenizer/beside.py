@@ -189,8 +189,9 @@ def wanted_tokens(
             stated[_number(id, folder)] = AddedToken(content, normalized=not is_special, special=is_special)
         stated |= listed or {}
     taken = {name: kind.tokens.get(role, "") for name, role in NAMES.items()}
-    named = {name: token for name, token in taken.items() if token in known}
-    named |= {name: said[name] for name in NAMES if said.get(name) is not None} | own_names(said)
+    given = {name: token for name, token in taken.items() if token in known}
+    given |= {name: said[name] for name in NAMES if said.get(name) is not None}
+    named = {name: given[name] for name in NAMES if name in given} | own_names(said)  # new ones get ids in this order
     special = [
         _token(one, "special tokens", folder, special=True) for one in [*named.values(), *extra_tokens(said, kind)]
     ]
