@@ -377,7 +377,7 @@ class Pretrained:
     def _decoding(self, options: dict[str, Any], prefix: str, **counts: int | None) -> DecodingConfig:
         """The config of these options, with the prefix as tokens behind what the model's output always begins with."""
         config = with_special_stops(decoding_config(options, **counts), self.tokenizer)
-        return with_prefix(config, self.tokenizer, prefix, self._own_prefix)
+        return with_prefix(config, self.tokenizer.for_targets, prefix, self._own_prefix)
 
     def _writer(self, prefix: str) -> Writer:
         """What writes texts that begin with this prefix."""

@@ -40,14 +40,14 @@ def pairs(folder: Path, special: list[str]) -> None:
     library.model.save(str(folder))
 
 
-def sentencepiece_model(path: Path, **options: Any) -> None:
+def sentencepiece_model(path: Path, text: list[str] = TEXT, **options: Any) -> None:
     """A SentencePiece model."""
     import sentencepiece
 
     written = io.BytesIO()
     size = 130 + (256 if options.get("byte_fallback") else 0)
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(TEXT * 9),
+        sentence_iterator=iter(text * 9),
         model_writer=written,
         vocab_size=size,
         hard_vocab_limit=False,
@@ -121,6 +121,24 @@ def _marian(folder: Path) -> None:
     _say(folder, "tokenizer_config.json", source_lang="en", target_lang="de")
     last = len(vocabulary) - 1
     _say(folder, "config.json", model_type="marian", eos_token_id=0, pad_token_id=last, decoder_start_token_id=last)
+
+
+GERMAN = ["Der schnelle braune Fuchs springt zum Hund.", "Über den Hund und die Füchse", "der Hund, die Hunde"]
+"""What target.spm of `two_languages` is made of; its model lacks letters of the other and has some of its own."""
+
+
+def two_languages(folder: Path) -> None:
+    """Marian's files with a model of each language."""
+    import sentencepiece
+
+    pieces = set()
+    for name, text in (("source.spm", TEXT), ("target.spm", GERMAN)):
+        sentencepiece_model(folder / name, text)
+        model = sentencepiece.SentencePieceProcessor(model_file=str(folder / name))
+        pieces |= {model.id_to_piece(id) for id in range(3, model.vocab_size())}
+    vocabulary = ["</s>", "<unk>", *sorted(pieces), ">>de<<", ">>pt_BR<<", "<pad>"]
+    _say(folder, "vocab.json", **{piece: id for id, piece in enumerate(vocabulary)})
+    _say(folder, "tokenizer_config.json", tokenizer_class="MarianTokenizer", source_lang="en", target_lang="de")
 
 
 FAMILIES: dict[str, Callable[[Path], None]] = {

@@ -3,6 +3,7 @@
     model.safetensors      the weights; what is shared is stored once, under its first name
     config.yaml            the resolved ModelConfig
     tokenizer.json, special_tokens.json, card.json, README.md         where given
+    target_tokenizer.json  where what the decoder writes is cut otherwise (Marian)
     usage.json             how it is meant to be used, where that is said (`zoo.generation.conventions`)
     imports.json           name, SHA-256 and entries of the own blocks that were imported, where there were any
     manifest.json          sizes and SHA-256 of the above
@@ -32,7 +33,7 @@ from zoo.errors import CheckpointError, ConfigError
 from zoo.models import Model, ModelConfig
 from zoo.own_blocks import executed, made_with, replaced
 from zoo.spelling import spelled
-from zoo.tokenizer.tokenizer import Tokenizer
+from zoo.tokenizer.tokenizer import TARGETS_FILE_NAME, Tokenizer
 
 FORMAT = "zoo-model"
 TRAINING_FORMAT = "zoo-training-checkpoint"
@@ -278,9 +279,9 @@ def read_card(folder: str | Path) -> dict[str, Any]:
 def _read_tokenizer(folder: Path, files: Mapping[str, folders.FileRecord]) -> Tokenizer | None:
     if TOKENIZER_NAME not in files:
         return None
-    size = files[TOKENIZER_NAME].size
-    if size > MAX_TOKENIZER_BYTES:
-        raise CheckpointError(f"{folder / TOKENIZER_NAME} has {size:,} bytes, at most {MAX_TOKENIZER_BYTES:,} are read")
+    for name in {TOKENIZER_NAME, TARGETS_FILE_NAME} & files.keys():
+        if (size := files[name].size) > MAX_TOKENIZER_BYTES:
+            raise CheckpointError(f"{folder / name} has {size:,} bytes, at most {MAX_TOKENIZER_BYTES:,} are read")
     return Tokenizer.load(folder)
 
 

@@ -195,8 +195,8 @@ def scored_row(kind: str, tokenizer: Tokenizer, text: str, continuation: str | N
         DataError: what is to be scored is empty. ConfigError: an encoder-decoder has no continuation.
     """
     scored = text if continuation is None else continuation
-    tokens = _tokens(tokenizer, scored if kind == "encoder_decoder" else text + (continuation or ""))
     if kind == "encoder_decoder":
+        tokens = _tokens(tokenizer.for_targets, scored)
         if continuation is None:
             raise ConfigError(
                 "is missing: an encoder-decoder scores it behind the text that it reads; give both", "continuation"
@@ -206,6 +206,7 @@ def scored_row(kind: str, tokenizer: Tokenizer, text: str, continuation: str | N
         prompt = tuple(prompt_tokens(kind, tokenizer, text))
         return TextRow(scored, len(scored.encode()), ScoreRow(output, 0, len(output), prompt))
     whole_text, given = text + (continuation or ""), 0
+    tokens = _tokens(tokenizer, whole_text)
     if continuation is not None:  # a token that reaches into the continuation belongs to it
         alone = _tokens(tokenizer, text)
         given = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(alone, tokens, strict=False)))

@@ -1,5 +1,8 @@
 """A tokenizer in the files that transformers opens as it is: tokenizer.json and tokenizer_config.json.
 
+One that cuts what a decoder writes otherwise than what it is asked goes out as Marian's files (marian.py) in place of
+the first.
+
 The ids are ours: the file is written for the class that runs it unchanged. A tokenizer of our own says nothing about
 the special tokens around a text, since an objective puts them there; the file then has those that its kind of model is
 trained with.
@@ -19,6 +22,7 @@ from zoo.tokenizer.beside import extra_tokens, own_names, rebuilt, said_tokens
 from zoo.tokenizer.classes import class_of
 from zoo.tokenizer.framing import Frame, put_frame
 from zoo.tokenizer.library import guarded
+from zoo.tokenizer.marian import OPENED_BY, write_marian
 from zoo.tokenizer.special_files import NAMES, read_object
 from zoo.tokenizer.special_tokens import FOREIGN_CONFIG, spelling
 from zoo.tokenizer.tokenizer import LIBRARY_FILE_NAME, Tokenizer
@@ -37,6 +41,8 @@ CARRIED = (
     "clean_up_tokenization_spaces",
     "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output",
     "model_max_length",
+    "source_lang",
+    "target_lang",
 )
 """Fields of a foreign tokenizer_config.json that change what transformers does with a tokenizer and none of its ids."""
 TAKEN = {**dict.fromkeys(SIDES, "right"), **dict.fromkeys(CARRIED[2:4], False)}
@@ -109,7 +115,7 @@ def _input_names(segments: bool) -> list[str]:
 def write_for_transformers(
     tokenizer: Tokenizer, folder: Path, kind: str, said: Mapping[str, Any], has_segments: bool, architecture: str = ""
 ) -> None:
-    """Writes the two files.
+    """Writes the files.
 
     Args:
         tokenizer: ours.
@@ -123,12 +129,8 @@ def write_for_transformers(
     Raises:
         ConfigError: it is one whose folders transformers opens with a class that makes other ids.
     """
-    definition = json.loads(framed_definition(tokenizer, kind))
-    _check_class(definition, architecture)
-    definition |= {"truncation": None, "padding": None}
-    (folder / LIBRARY_FILE_NAME).write_text(json.dumps(definition, ensure_ascii=False, indent=1), encoding="utf-8")
     fields: dict[str, Any] = {
-        "tokenizer_class": OWN_CLASS,
+        **_write_vocabulary(tokenizer, folder, kind, architecture),
         "clean_up_tokenization_spaces": False,
         "model_input_names": _input_names(has_segments),
     }
@@ -140,6 +142,24 @@ def write_for_transformers(
         fields["model_input_names"] = [name for name in fields["model_input_names"] if name != SEGMENTS]
     fields = {name: value for name, value in fields.items() if value is not None}
     (folder / FOREIGN_CONFIG).write_text(json.dumps(fields, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+def _write_vocabulary(tokenizer: Tokenizer, folder: Path, kind: str, architecture: str) -> dict[str, Any]:
+    """Writes tokenizer.json, or Marian's files where what a decoder writes is cut otherwise, which that cannot say.
+
+    Returns:
+        What tokenizer_config.json says of them.
+    """
+    if tokenizer.for_targets is tokenizer:
+        definition = json.loads(framed_definition(tokenizer, kind))
+        _check_class(definition, architecture)
+        definition |= {"truncation": None, "padding": None}
+        (folder / LIBRARY_FILE_NAME).write_text(json.dumps(definition, ensure_ascii=False, indent=1), encoding="utf-8")
+        return {"tokenizer_class": OWN_CLASS}
+    write_marian(tokenizer.definition, tokenizer.for_targets.definition, folder)
+    added = json.loads(tokenizer.definition)["added_tokens"]
+    numbered = {str(token["id"]): {name: said for name, said in token.items() if name != "id"} for token in added}
+    return {"tokenizer_class": OPENED_BY, "added_tokens_decoder": numbered}
 
 
 def _check_class(definition: dict[str, Any], architecture: str) -> None:

@@ -5,7 +5,7 @@
     vocab.txt                   BERT's vocabulary, a token a line (Devlin et al. 2018)
     *.model                     SentencePiece, unigram or BPE (Kudo & Richardson 2018, arXiv:1808.06226), or tiktoken's
                                 list of tokens (Llama 3)
-    source.spm + vocab.json     Marian's: SentencePiece for the cuts, a list of both languages' pieces for the ids
+    source.spm + vocab.json     Marian's, with target.spm for what the decoder writes (marian.py)
 
 What the older files leave open (lower-casing, the roles of special tokens, what stands around a text, T5's sentinels,
 tokens that were added later) is read from the JSON files beside them, as Hugging Face writes them (beside.py). Where
@@ -41,8 +41,9 @@ from zoo.tokenizer.classes import (
 from zoo.tokenizer.framing import BEGINNING, put_frame
 from zoo.tokenizer.library import guarded
 from zoo.tokenizer.links import followed, read_bytes
+from zoo.tokenizer.marian import SOURCE_NAME, TARGET_NAME, VOCABULARY_NAME, read_marian
 from zoo.tokenizer.pipelines import word_pieces
-from zoo.tokenizer.sentencepiece import SHIFTED_OTHERWISE, hide, read_marian, read_sentencepiece, shifted
+from zoo.tokenizer.sentencepiece import SHIFTED_OTHERWISE, hide, read_sentencepiece, shifted
 from zoo.tokenizer.special_files import MAP_NAME, named_tokens, read_object, read_special_tokens
 from zoo.tokenizer.special_tokens import FOREIGN_CONFIG, NUM_SENTINELS, SpecialTokens
 from zoo.tokenizer.tiktoken import ROLES, is_tiktoken, read_tiktoken
@@ -199,11 +200,16 @@ def _from_sentencepiece(file: Path) -> Tokenizer:
 
 
 def _from_marian(file: Path) -> Tokenizer:
-    """Marian's files; `file` is source.spm."""
-    vocabulary_file = file.with_name("vocab.json")
+    """Marian's files; `file` is source.spm. Without a target.spm, both languages are cut by that."""
+    vocabulary_file, target_file = file.with_name(VOCABULARY_NAME), file.with_name(TARGET_NAME)
     if not vocabulary_file.is_file() or file.with_name("target_vocab.json").is_file():
         raise DataError(f"{file} needs vocab.json beside it, and both languages in it (no target_vocab.json)")
-    return _finished(read_marian(file, _json(vocabulary_file)), file, MARIAN.tokens.values())
+    ids, controls = _json(vocabulary_file), [*MARIAN.tokens.values()]
+    definition, special = _completed(read_marian(file, ids), file, controls)
+    if not target_file.is_file():
+        return Tokenizer(definition, special)
+    targets, _ = _completed(read_marian(target_file, ids), target_file, controls)
+    return Tokenizer(definition, special, None if targets == definition else targets)
 
 
 CODE_ALONE = ("byt5", "canine", "perceiver")
@@ -211,7 +217,7 @@ CODE_ALONE = ("byt5", "canine", "perceiver")
 FORMATS: dict[str, Callable[[Path], Tokenizer]] = {
     LIBRARY_FILE_NAME: _from_folder,
     f"tokenizer/{LIBRARY_FILE_NAME}": _from_folder,
-    "source.spm": _from_marian,
+    SOURCE_NAME: _from_marian,
     "vocab.json": _from_pairs,
     "vocab.txt": _from_vocabulary,
     "*.model": _from_model,
@@ -228,13 +234,18 @@ def tokenizer_files(folder: Path) -> tuple[list[str], list[str]]:
 
     Without the first there is no tokenizer; those beside say what is added to it.
     """
-    patterns = (*FORMATS, "target.spm", "merges.txt")
+    patterns = (*FORMATS, TARGET_NAME, "merges.txt")
     found = [str(file.relative_to(folder)) for pattern in patterns for file in sorted(folder.glob(pattern))]
     return found, [name for name in BESIDE if (folder / name).is_file()]
 
 
-def _finished(library: tokenizers.Tokenizer, file: Path, controls: Iterable[str] = ()) -> Tokenizer:
-    """The tokenizer of an older file, with what the folder says about it.
+def _finished(library: tokenizers.Tokenizer, file: Path) -> Tokenizer:
+    """The tokenizer of an older file, with what the folder says about it; `file` is where the library's is from."""
+    return Tokenizer(*_completed(library, file))
+
+
+def _completed(library: tokenizers.Tokenizer, file: Path, controls: Iterable[str] = ()) -> tuple[str, SpecialTokens]:
+    """The text of a tokenizer.json and what it does not say, with what the folder of an older file says about it.
 
     Args:
         library: what the file holds. file: it.
@@ -253,7 +264,7 @@ def _finished(library: tokenizers.Tokenizer, file: Path, controls: Iterable[str]
     if unfound := [token for token in controls if token in known and token not in (*found, *rest)]:
         hide(library, unfound)
     put_frame(library, _older_class(folder).frame.said(config), special)
-    return Tokenizer(library.to_str(pretty=True), special)
+    return library.to_str(pretty=True), special
 
 
 def _config(folder: Path) -> dict[str, Any]:

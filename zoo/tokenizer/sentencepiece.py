@@ -27,8 +27,8 @@ from zoo.tokenizer.links import read_bytes
 SPACE = "▁"
 SHIFTED_OTHERWISE = ("camembert", "mbart", "m2m100")
 """Classes and architectures whose ids are neither those of their SentencePiece model nor shifted as XLM-RoBERTa's."""
-_NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _BYTE = 1, 2, 3, 4, 6
-_UNIGRAM, _BPE = 1, 2
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, BYTE = 1, 2, 3, 4, 6
+UNIGRAM, BPE = 1, 2
 
 
 def read_sentencepiece(file: Path, unknown: str | None = None) -> tokenizers.Tokenizer:
@@ -42,24 +42,24 @@ def read_sentencepiece(file: Path, unknown: str | None = None) -> tokenizers.Tok
     Raises:
         DataError: the package `sentencepiece` is missing, the file is damaged, or its model is neither unigram nor BPE.
     """
-    return from_model(_parsed(file), file, unknown)
+    return from_model(parsed(file), file, unknown)
 
 
 def from_model(proto: Any, file: Path, unknown: str | None = None) -> tokenizers.Tokenizer:
     """The tokenizer of a model by itself; `file` is where it is from. Otherwise as `read_sentencepiece`."""
     kind = proto.trainer_spec.model_type
-    if kind not in (_UNIGRAM, _BPE):
+    if kind not in (UNIGRAM, BPE):
         raise DataError(f"{file} holds a SentencePiece model of words or characters; only unigram and bpe open here")
     if proto.trainer_spec.treat_whitespace_as_suffix:
         raise DataError(f"{file} marks spaces behind words (treat_whitespace_as_suffix), which does not open here")
     with guarded(f"read the tokenizer {file}", DataError):
-        library = tokenizers.Tokenizer(_unigram(proto) if kind == _UNIGRAM else _bpe(proto))
-        library.normalizer = _normalizer(proto.normalizer_spec)
-        library.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never", split=_may_split(proto))
-        library.decoder = _decoder(proto)
-        for types, special in (((_UNKNOWN, _CONTROL), True), ((_USER_DEFINED,), False)):
+        library = tokenizers.Tokenizer(_unigram(proto) if kind == UNIGRAM else _bpe(proto))
+        library.normalizer = normalizer_of(proto.normalizer_spec)
+        library.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never", split=may_split(proto))
+        library.decoder = decoder_of(proto)
+        for types, special in (((UNKNOWN, CONTROL), True), ((USER_DEFINED,), False)):
             found = [piece for piece in proto.pieces if piece.type in types]
-            names = [one.piece for one in found if one.type != _UNKNOWN or unknown in (None, one.piece)]
+            names = [one.piece for one in found if one.type != UNKNOWN or unknown in (None, one.piece)]
             library.add_tokens([AddedToken(name, normalized=False, special=special) for name in names])
     return library
 
@@ -99,45 +99,25 @@ def hide(library: tokenizers.Tokenizer, pieces: Iterable[str]) -> None:
     library.pre_tokenizer = pre_tokenizers.Sequence([library.pre_tokenizer, *cuts])
 
 
-def read_marian(file: Path, ids: Mapping[str, int]) -> tokenizers.Tokenizer:
-    """Marian's tokenizer (Junczys-Dowmunt et al. 2018): the pieces of its source language, with ids from a list.
-
-    The list holds pieces of both languages. A piece of the target language alone has an id, for decoding, and a score
-    by which it is cut out of a text only where no piece of the source language is left.
-
-    Args:
-        file: source.spm. ids: piece → id, 0 up.
+def empty(file: Path, doing: str = "read") -> Any:
+    """A model without content, which is to be read from a file or to be written ("write") as one.
 
     Raises:
-        DataError: the ids have holes, or there is none for the unknown; the model is none of unigrams.
+        DataError: the package `sentencepiece` is missing.
     """
-    proto = _parsed(file)
-    if proto.trainer_spec.model_type != _UNIGRAM:
-        raise DataError(f"{file} holds no unigram model: Marian's tokenizer opens only with one")
-    if sorted(ids.values()) != [*range(len(ids))] or "<unk>" not in ids:
-        raise DataError(f"{file.with_name('vocab.json')} must give each piece an id of its own, 0 up, <unk> among them")
-    scores = {piece.piece: piece.score for piece in proto.pieces if piece.type in (_NORMAL, _USER_DEFINED)}
-    # Far below what any text of the source language can cost, piece by piece.
-    pieces = [(piece, scores.get(piece, -1e4)) for piece in sorted(ids, key=ids.__getitem__)]
-    with guarded(f"read the tokenizer {file}", DataError):
-        library = tokenizers.Tokenizer(models.Unigram(pieces, unk_id=ids["<unk>"], byte_fallback=False))
-        library.normalizer = _normalizer(proto.normalizer_spec)
-        library.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never", split=_may_split(proto))
-        library.decoder = _decoder(proto)
-        codes = [piece for piece in ids if piece.startswith(">>") and piece.endswith("<<")]
-        library.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in codes])
-    return library
-
-
-def _parsed(file: Path) -> Any:
     try:
         from sentencepiece import sentencepiece_model_pb2 as schema
     except ImportError as error:
         raise DataError(
-            f"{file} is a SentencePiece model; to read it, install the package sentencepiece "
+            f"{file} is a SentencePiece model; to {doing} it, install the package sentencepiece "
             f"(pip install '.[sentencepiece]' in the clone): {error}"
         ) from None
-    proto = schema.ModelProto()  # type: ignore[attr-defined]  # the module makes its classes when it is imported
+    return schema.ModelProto()  # type: ignore[attr-defined]  # the module makes its classes when it is imported
+
+
+def parsed(file: Path) -> Any:
+    """What a file holds; DataError where it is damaged, or the package `sentencepiece` is missing."""
+    proto = empty(file)
     try:
         proto.ParseFromString(read_bytes(file))
     except DataError:
@@ -151,20 +131,20 @@ def _parsed(file: Path) -> Any:
 
 def _unigram(proto: Any) -> models.Unigram:
     pieces = [(piece.piece, piece.score) for piece in proto.pieces]
-    unknown = next(id for id, piece in enumerate(proto.pieces) if piece.type == _UNKNOWN)
+    unknown = next(id for id, piece in enumerate(proto.pieces) if piece.type == UNKNOWN)
     return models.Unigram(pieces, unk_id=unknown, byte_fallback=proto.trainer_spec.byte_fallback)
 
 
 def _bpe(proto: Any) -> models.BPE:
     ids = {piece.piece: id for id, piece in enumerate(proto.pieces)}
-    scores = {piece.piece: piece.score for piece in proto.pieces if piece.type in (_NORMAL, _USER_DEFINED)}
+    scores = {piece.piece: piece.score for piece in proto.pieces if piece.type in (NORMAL, USER_DEFINED)}
     merges = []
     for joint in scores:
         for cut in range(1, len(joint)):
             one, other = joint[:cut], joint[cut:]
             if one in scores and other in scores:
                 merges.append((-scores[joint], ids[one], ids[other], (one, other)))
-    unknown = next(piece.piece for piece in proto.pieces if piece.type == _UNKNOWN)
+    unknown = next(piece.piece for piece in proto.pieces if piece.type == UNKNOWN)
     return models.BPE(
         vocab=ids,
         merges=[pair for *_, pair in sorted(merges)],
@@ -174,7 +154,8 @@ def _bpe(proto: Any) -> models.BPE:
     )
 
 
-def _normalizer(spec: Any) -> normalizers.Normalizer:
+def normalizer_of(spec: Any) -> normalizers.Normalizer:
+    """What is done to a text before it is cut, each space marked."""
     steps: list[normalizers.Normalizer] = []
     if spec.precompiled_charsmap:
         steps.append(normalizers.Precompiled(spec.precompiled_charsmap))
@@ -185,12 +166,13 @@ def _normalizer(spec: Any) -> normalizers.Normalizer:
     return normalizers.Sequence([*steps, normalizers.Replace(" ", SPACE)])
 
 
-def _may_split(proto: Any) -> bool:
+def may_split(proto: Any) -> bool:
     """Whether a text can be cut before each space, which lets the library remember words."""
-    return not any(SPACE in piece.piece[1:] for piece in proto.pieces if piece.type == _NORMAL)
+    return not any(SPACE in piece.piece[1:] for piece in proto.pieces if piece.type == NORMAL)
 
 
-def _decoder(proto: Any) -> decoders.Decoder:
+def decoder_of(proto: Any) -> decoders.Decoder:
+    """How pieces become a text again."""
     spaces = decoders.Metaspace(prepend_scheme="always" if proto.normalizer_spec.add_dummy_prefix else "never")
     if not proto.trainer_spec.byte_fallback:
         return spaces

@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tokenizers
@@ -27,6 +28,8 @@ from zoo.tokenizer.special_files import read_special_tokens
 from zoo.tokenizer.special_tokens import FILE_NAME, ROLES, SpecialTokens, families_with
 
 LIBRARY_FILE_NAME = "tokenizer.json"
+TARGETS_FILE_NAME = "target_tokenizer.json"
+"""Beside it where what a decoder writes is cut otherwise than what it is asked (Marian)."""
 _BYTE_TOKEN = re.compile("<0x([0-9A-Fa-f]{2})>")
 
 
@@ -43,8 +46,17 @@ class Tokenizer:
         fingerprint: SHA-256 of everything that decides the ids, in hex; survives saving and loading.
     """
 
-    def __init__(self, definition: str, special: SpecialTokens) -> None:
-        """A tokenizer from the text of a tokenizer.json; DataError where that is none, or lacks a special token."""
+    def __init__(self, definition: str, special: SpecialTokens, targets: str | None = None) -> None:
+        """A tokenizer from the text of a tokenizer.json.
+
+        Args:
+            definition: that text.
+            special: what it does not say.
+            targets: the text of the one for what a decoder writes, where that is another (`for_targets`).
+
+        Raises:
+            DataError: a text is no tokenizer.json, or lacks a special token; the two have not the same tokens.
+        """
         self.definition = definition
         self._special = special
         self._library = library = opened(definition)
@@ -62,20 +74,32 @@ class Tokenizer:
         self._silent = frozenset(self.special_ids.tolist())
         self._encoder = JoiningEncoder(library, definition, special.boundaries, self.roles.get("unknown"))
         self._alphabet = frozenset(token for token in vocabulary if len(token) == 1) if special.closed else None
+        self._targets = None if targets is None else Tokenizer(targets, special)
+        if self._targets is not None and self._targets._library.get_vocab(with_added_tokens=True) != vocabulary:
+            raise DataError("the tokenizer of what a decoder writes must have the tokens of the other, with their ids")
         # Of the text as it is saved: the library does not always read back the very float that it wrote.
-        self.fingerprint = hashlib.sha256(f"{definition}\n{special.to_json()}".encode()).hexdigest()
+        said = [definition, *([] if targets is None else [targets]), special.to_json()]
+        self.fingerprint = hashlib.sha256("\n".join(said).encode()).hexdigest()
 
     @property
     def special(self) -> SpecialTokens:
         """What its tokenizer.json does not say about it."""
         return self._special
 
+    @property
+    def for_targets(self) -> Tokenizer:
+        """The tokenizer of what the decoder of an encoder-decoder writes, of the same tokens and ids; most: itself.
+
+        Marian's two languages are cut by a model each.
+        """
+        return self._targets or self
+
     def __repr__(self) -> str:
         return f"Tokenizer(vocab_size={self.vocab_size}, roles={self.roles}, fingerprint={self.fingerprint[:12]})"
 
     def __reduce__(self) -> tuple[object, ...]:
         # The library's own pickling forgets that special tokens in a text are text.
-        return Tokenizer, (self.definition, self._special)
+        return Tokenizer, (self.definition, self._special, None if self._targets is None else self._targets.definition)
 
     # --------------------------------------------------------------------------------------------------------- encoding
 
@@ -264,13 +288,16 @@ class Tokenizer:
         with guarded("add tokens", DataError):
             library = tokenizers.Tokenizer.from_str(self.definition)
             library.add_tokens([tokenizers.AddedToken(token, normalized=False, special=False) for token in tokens])
+        targets = None if self._targets is None else self._targets.with_tokens(tokens).definition
         # A text must not be cut in the midst of one, and they may hold spaces.
-        return Tokenizer(library.to_str(pretty=True), self._special._replace(boundaries="none"))
+        return Tokenizer(library.to_str(pretty=True), self._special._replace(boundaries="none"), targets)
 
     # ----------------------------------------------------------------------------------------------------------- saving
 
     def save(self, folder: str | Path) -> None:
         """Writes tokenizer.json and special_tokens.json into `folder`, which is made where it is missing.
+
+        Beside them target_tokenizer.json, where `for_targets` is another.
 
         Raises DataError where it cannot be written.
         """
@@ -284,6 +311,8 @@ class Tokenizer:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / LIBRARY_FILE_NAME).write_bytes(self.definition.encode())
         (folder / FILE_NAME).write_bytes(f"{self._special.to_json()}\n".encode())
+        if self._targets is not None:
+            (folder / TARGETS_FILE_NAME).write_bytes(self._targets.definition.encode())
 
     @classmethod
     def load(cls, folder: str | Path) -> Tokenizer:
@@ -294,13 +323,7 @@ class Tokenizer:
         path = Path(folder).expanduser() / LIBRARY_FILE_NAME
         if not path.is_file():
             raise DataError(f"no tokenizer in {folder}: it has no {LIBRARY_FILE_NAME}")
-        try:
-            definition = read_bytes(path).decode()
-            content = json.loads(definition)
-            if not isinstance(content, dict):
-                raise ValueError("it must hold a JSON object")
-        except (OSError, ValueError, RecursionError) as error:
-            raise DataError(f"cannot read the tokenizer {path}: {error}") from None
+        definition, content = _read(path)
         if not (path.parent / FILE_NAME).is_file():
             definition, known = settled(definition, content, path.parent)
             special = read_special_tokens(path.parent, known)
@@ -310,4 +333,18 @@ class Tokenizer:
                 raise DataError(f"{path}: {error}") from None
         with guarded(f"read the tokenizer {path}", DataError):
             known = tokenizers.Tokenizer.from_str(definition).get_vocab(with_added_tokens=True)
-        return cls(definition, read_special_tokens(path.parent, known))
+        beside = path.with_name(TARGETS_FILE_NAME)
+        targets = _read(beside)[0] if beside.is_file() else None
+        return cls(definition, read_special_tokens(path.parent, known), targets)
+
+
+def _read(path: Path) -> tuple[str, dict[str, Any]]:
+    """The text of a tokenizer.json, and its content; DataError where it cannot be read."""
+    try:
+        definition = read_bytes(path).decode()
+        content = json.loads(definition)
+        if not isinstance(content, dict):
+            raise ValueError("it must hold a JSON object")
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"cannot read the tokenizer {path}: {error}") from None
+    return definition, content
