@@ -244,7 +244,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"engine": {"pressur": 3}}, "engine.pressur: unknown steam engine key 'pressur'; did you mean 'pressure'?"),
     (
         {"engine": {"kind": "electric", "boilers": 2}},
-        "engine.boilers: unknown electric engine key 'boilers' (legal: kin",
+        "engine.boilers: unknown electric engine key 'boilers'; it goes with kind steam: say kind=steam too",
     ),
     (
         {"engine": {"kind": "stem"}},
@@ -376,7 +376,7 @@ MODEL_MISTAKES: list[tuple[str, str]] = [
     ("model.placement=prenorm", "model.placement: unknown norm placement 'prenorm'; did you mean"),
     (
         "model.positions=rope",
-        "model.positions.kind: unknown positions 'rope' (legal: alibi, learned, none, relative, r",
+        "model.positions.kind: unknown positions 'rope'; did you mean 'rotary'? (legal: alibi, learned, none, rel",
     ),
     ("model.positions=[rotary]", "model.positions: must be a group of settings, not ['rotary']"),
     ("model.positions.theta=3", "model.positions.theta: unknown learned positions key 'theta'"),

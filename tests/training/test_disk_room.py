@@ -2,8 +2,10 @@
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import torch
 
 from tests.training.tiny import newest, tiny_run
 from zoo.checkpoint import disk
@@ -21,6 +23,19 @@ def test_what_is_foretold_is_what_is_written(settings: list[str], tmp_path: Path
     written = sum(path.stat().st_size for path in newest(tmp_path / "run").rglob("*.safetensors"))
     foretold = checkpoint_bytes(prepare(config).config)
     assert foretold < written < foretold + 20_000  # the names of the tensors
+
+
+def test_optimizer_that_looks_at_numbers_trains_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = prepare(tiny_run(tmp_path, "gpt", "trainer.max_steps=1")).config
+    foretold, step = checkpoint_bytes(config), torch.optim.AdamW.step
+
+    def look(optimizer: torch.optim.AdamW, *arguments: Any, **options: Any) -> Any:
+        assert float(optimizer.param_groups[0]["params"][0].grad.sum()) < 1e9
+        return step(optimizer, *arguments, **options)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", look)
+    assert checkpoint_bytes(config) < foretold
+    assert pretrain(config, tmp_path / "run").steps == 1
 
 
 def test_full_disk_is_told_before_the_first_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

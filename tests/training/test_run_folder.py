@@ -56,6 +56,19 @@ def test_environment_says_what_it_ran_on_and_nothing_secret(
     assert "transformer-zoo" in found["packages"]
 
 
+def test_environment_of_a_finished_run_stays_that_which_made_it(config: RunConfig, tmp_path: Path) -> None:
+    run = claim(tmp_path / "run", config)
+    leave_work(run.path)
+    path = run.path / "environment.json"
+    path.write_text('{"threads": 99}', encoding="utf-8")
+    run.result.write_text("{}", encoding="utf-8")
+    claim(run.path, config)
+    assert json.loads(path.read_text(encoding="utf-8")) == {"threads": 99}
+    run.result.unlink()
+    claim(run.path, config)
+    assert json.loads(path.read_text(encoding="utf-8")) == json.loads(json.dumps(environment()))
+
+
 # ----------------------------------------------------------------------------------------------------------------- lock
 
 

@@ -9,7 +9,13 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+    UnsupportedFakeTensorException,
+)
+from torch.optim import Optimizer
 from torch.utils._pytree import tree_leaves
 
 from zoo.checkpoint.disk import ensure_space
@@ -35,9 +41,17 @@ def checkpoint_bytes(config: RunConfig) -> int:
         optimizer = config.optimizer.build(model, config.model.initialization)
         for parameter in model.parameters():
             parameter.grad = torch.empty_like(parameter)
+        return total + _state_bytes(optimizer)
+
+
+def _state_bytes(optimizer: Optimizer) -> int:
+    """Bytes of an optimizer's state behind a step; 0 where its step looks at numbers, of which there are none here."""
+    try:
         optimizer.step()
-        state = tree_leaves(optimizer.state_dict()["state"])
-        return total + sum(leaf.nbytes for leaf in state if isinstance(leaf, Tensor))
+    except (DataDependentOutputException, DynamicOutputShapeException, UnsupportedFakeTensorException):
+        return 0
+    state = tree_leaves(optimizer.state_dict()["state"])
+    return sum(leaf.nbytes for leaf in state if isinstance(leaf, Tensor))
 
 
 def check_room(config: RunConfig, run: RunFolder) -> None:

@@ -145,7 +145,8 @@ class RunFolder:
             for name in OF_ONE_RUN:
                 (self.path / name).unlink(missing_ok=True)
         self.write_config(config)
-        replace_file(self.path / "environment.json", json.dumps(environment(), indent=2), durable=True)
+        if not self.result.exists():  # of a finished run it stays what the run was made in
+            replace_file(self.path / "environment.json", json.dumps(environment(), indent=2), durable=True)
         keep(self.path)
 
     def write_config(self, config: RunConfig) -> None:
