@@ -84,10 +84,10 @@ def test_too_little_space_is_said_in_megabytes_and_by_the_name_that_people_know(
     disk.ensure_space(tmp_path, 1000)
     monkeypatch.setattr(disk.shutil, "disk_usage", lambda folder: SimpleNamespace(free=3_000_000))
     disk.ensure_space(tmp_path, 1_900_000)
-    with pytest.raises(CheckpointError, match=r"has 3\.0 MB free, the checkpoint needs 3\.0 MB; free some"):
+    with pytest.raises(CheckpointError, match=r"has 3\.0 MB free, the checkpoint needs 3\.1 MB; free some"):
         disk.ensure_space(tmp_path, 2_000_000)
     hidden = tmp_path / ".writing~step-4~host~12~ab" / "model"
-    with pytest.raises(CheckpointError, match=f"^{tmp_path}/step-4/model has 3.0 MB free, the run needs 6.0 MB"):
+    with pytest.raises(CheckpointError, match=f"^{tmp_path}/step-4/model has 3.0 MB free, the run needs 6.1 MB"):
         disk.ensure_space(hidden, 5_000_000, "the run")
     told = pytest.raises(CheckpointError, match=f"cannot write {tmp_path}/step-4/model: No space left")
     with told, disk.disk_errors(f"write {hidden}"):

@@ -194,6 +194,17 @@ def test_error_is_said_though_warnings_were_held_back_when_it_came(install: Any,
         log.close()  # once
 
 
+def test_error_ends_no_run_where_warnings_are_errors(
+    install: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install({"init": fail})
+    MetricsFile(tmp_path / "metrics.csv", ["step"], 0).close()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        WandbLog(WandbConfig(enabled=True), "run", tmp_path, {}).close()
+    assert "warning: wandb stopped (the service is on fire); metrics.csv goes on" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("moment", ["init", "log", "finish"])
 def test_hanging_library_holds_nothing_up(
     moment: str, install: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -12,6 +12,7 @@ import errno
 import fcntl
 import io
 import json
+import math
 import os
 import re
 import secrets
@@ -165,10 +166,11 @@ def ensure_space(folder: str | Path, num_bytes: int, what: str = "the checkpoint
     with disk_errors(f"ask for the free space of {folder}"):
         free = shutil.disk_usage(folder).free
     if free < num_bytes + SPACE_MARGIN:
-        needed = (num_bytes + SPACE_MARGIN) / 1e6
+        there = math.floor(free / 1e5) / 10  # rounded so that the one is never said to be as much as the other
+        needed = math.ceil((num_bytes + SPACE_MARGIN) / 1e5) / 10
         raise CheckpointError(
-            f"{_as_known(str(folder))} has {free / 1e6:,.1f} MB free, {what} needs {needed:,.1f} MB; free some space, "
-            "keep fewer checkpoints, or choose a folder on another disk"
+            f"{_as_known(str(folder))} has {there:,.1f} MB free, {what} needs {needed:,.1f} MB; free some space, "
+            "or choose a folder on another disk"
         )
 
 

@@ -7,54 +7,56 @@ first day.
 
 from __future__ import annotations
 
+import contextlib
+
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import (
-    DataDependentOutputException,
-    DynamicOutputShapeException,
-    FakeTensorMode,
-    UnsupportedFakeTensorException,
-)
-from torch.optim import Optimizer
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._pytree import tree_leaves
 
 from zoo.checkpoint.disk import ensure_space
 from zoo.checkpoint.folder import remove_leftovers
 from zoo.checkpoint.model import weights_of
+from zoo.models.base import Model
 from zoo.training.config import RunConfig
 from zoo.training.ema import EMAConfig, WeightAverage
 from zoo.training.precision import convert
 from zoo.training.run_folder import RunFolder
 
 
-def checkpoint_bytes(config: RunConfig) -> int:
-    """Bytes of the tensors in a checkpoint of a run, whose vocabulary is known."""
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        model = config.model.build_unset()
-        convert(model, config.trainer.precision)
-        total = sum(shared.tensor.nbytes for shared in weights_of(model))
-        if config.trainer.ema is not None:
-            average = WeightAverage(EMAConfig(), model)  # one that begins with step 1
-            average.update(1)
-            with average.applied():
-                total += sum(shared.tensor.nbytes for shared in weights_of(model))
-        optimizer = config.optimizer.build(model, config.model.initialization)
-        for parameter in model.parameters():
-            parameter.grad = torch.empty_like(parameter)
-        return total + _state_bytes(optimizer)
+def checkpoint_bytes(config: RunConfig, model: Model) -> int:
+    """Bytes of the tensors in a checkpoint of a run.
+
+    Args:
+        config: of the run; its vocabulary is known.
+        model: the run's, in the precision that it is kept in.
+    """
+    weights = sum(shared.tensor.nbytes for shared in weights_of(model))
+    # Somebody's own block or optimizer may look at numbers, of which there are none here; a run never fails for that.
+    with contextlib.suppress(Exception), FakeTensorMode(allow_non_fake_inputs=True):
+        return weights + _bytes_beside(config)
+    return weights
 
 
-def _state_bytes(optimizer: Optimizer) -> int:
-    """Bytes of an optimizer's state behind a step; 0 where its step looks at numbers, of which there are none here."""
-    try:
-        optimizer.step()
-    except (DataDependentOutputException, DynamicOutputShapeException, UnsupportedFakeTensorException):
-        return 0
+def _bytes_beside(config: RunConfig) -> int:
+    """Bytes of the averaged weights and of the optimizer's state; within a mode whose tensors have no data."""
+    total = 0
+    model = config.model.build_unset()
+    convert(model, config.trainer.precision)
+    if config.trainer.ema is not None:
+        average = WeightAverage(EMAConfig(), model)  # one that begins with step 1
+        average.update(1)
+        with average.applied():
+            total += sum(shared.tensor.nbytes for shared in weights_of(model))
+    optimizer = config.optimizer.build(model, config.model.initialization)
+    for parameter in model.parameters():
+        parameter.grad = torch.empty_like(parameter)
+    optimizer.step()
     state = tree_leaves(optimizer.state_dict()["state"])
-    return sum(leaf.nbytes for leaf in state if isinstance(leaf, Tensor))
+    return total + sum(leaf.nbytes for leaf in state if isinstance(leaf, Tensor))
 
 
-def check_room(config: RunConfig, run: RunFolder) -> None:
-    """Raises CheckpointError where the disk of a run folder cannot take the next checkpoint."""
+def check_room(config: RunConfig, model: Model, run: RunFolder) -> None:
+    """Raises CheckpointError where the disk of a run folder cannot take the next checkpoint of the model."""
     remove_leftovers(run.checkpoints)  # of a save that was killed; the next one would remove them as well
-    ensure_space(run.path, checkpoint_bytes(config), "the run's next checkpoint")
+    ensure_space(run.path, checkpoint_bytes(config, model), "the run's next checkpoint")

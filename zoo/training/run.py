@@ -260,7 +260,7 @@ def _train(config: RunConfig, run: RunFolder, corpus: Corpus | None) -> Result:
         begin(config, module.model, tokenizer, run.path, run.is_owner)
     if newest is None or not _is_finished(conductor, newest):
         if run.is_owner:
-            check_room(config, run)
+            check_room(config, module.model, run)
             if newest is not None:
                 print(f"{run.path} continues from step {checkpoint_step(newest)}", file=sys.stderr)
             tokenizer.save(run.path / "tokenizer")

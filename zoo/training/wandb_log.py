@@ -16,6 +16,7 @@ from __future__ import annotations
 import netrc
 import os
 import queue
+import sys
 import threading
 import warnings
 from pathlib import Path
@@ -75,7 +76,11 @@ class WandbLog:
     def _say_trouble(self) -> None:
         if self._trouble:
             trouble, self._trouble = self._trouble, ""
-            warnings.warn(f"{trouble}; metrics.csv goes on", stacklevel=3)
+            told = f"{trouble}; metrics.csv goes on"
+            try:
+                warnings.warn(told, stacklevel=3)
+            except UserWarning:  # where warnings are errors (python -W error): nothing here may end a run
+                print(f"warning: {told}", file=sys.stderr)
 
     def _work(self) -> None:
         try:
