@@ -1,6 +1,7 @@
 """Models in and out of folders: what opens, as what, and what is said of that which does not."""
 
 import json
+import os
 import shutil
 import warnings
 from pathlib import Path
@@ -365,3 +366,14 @@ def test_no_code_of_a_folder_runs_and_a_class_that_only_it_has_is_refused(named:
 def test_what_is_no_path_is_told() -> None:
     with pytest.raises(ConfigError, match=r"^folder: None is not the path of a folder"):
         zoo.load(None)  # type: ignore[arg-type]
+
+
+def test_any_path_is_taken(tmp_path: Path) -> None:
+    class Place(os.PathLike[str]):
+        def __fspath__(self) -> str:
+            return str(tmp_path / "missing")
+
+    with pytest.raises(CheckpointError, match="missing"):
+        zoo.load(Place())
+    with pytest.raises(CheckpointError, match="missing"):
+        zoo.evaluate(Place())

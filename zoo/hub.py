@@ -30,7 +30,7 @@ PUBLISHED: Mapping[str, str] = {
 _NAME = re.compile(r"(\w[\w.-]*/)?\w[\w.-]*")
 
 
-def is_hub_name(name: str | Path) -> bool:
+def is_hub_name(name: object) -> bool:
     """Whether this names a model of the hub rather than a place on the disk."""
     return isinstance(name, str) and name.startswith(PREFIX)
 

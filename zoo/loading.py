@@ -48,7 +48,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def load(
-    folder: str | Path,
+    folder: str | os.PathLike[str],
     *,
     which: str = "newest",
     device: str | torch.device | int | None = "cpu",
@@ -84,7 +84,7 @@ def load(
     name = type_name(dtype) if isinstance(dtype, torch.dtype) else None if dtype is None else str(dtype)
     if name is not None and name not in DTYPES:
         raise ConfigError(unknown_name("dtype", name, DTYPES), "dtype")
-    if not isinstance(folder, str | Path):
+    if not isinstance(folder, str | os.PathLike):
         raise ConfigError(f"{quoted(folder)} is not the path of a folder", "folder")
     device = legal_device(device)
     wanted = None if name is None else DTYPES[name]

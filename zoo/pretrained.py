@@ -12,13 +12,13 @@ from zoo.errors import ConfigError, ZooError
 from zoo.generation.abilities import require
 from zoo.generation.chat import Message
 from zoo.generation.conventions import Conventions
-from zoo.generation.counts import as_texts, of_each
+from zoo.generation.counts import as_texts, check_flag, of_each
 from zoo.generation.decoding import DecodingConfig
 from zoo.generation.embed import check_asked, embed, rows_to_embed
 from zoo.generation.ends import check_ends
 from zoo.generation.fill import Filled, fill_masks, fill_spans
 from zoo.generation.kept import Kept
-from zoo.generation.options import decoding_config, with_prefix, with_special_stops
+from zoo.generation.options import decoding_config, plain, with_prefix, with_special_stops
 from zoo.generation.prompts import prompt_tokens
 from zoo.generation.roles import TokenRoles
 from zoo.generation.room import room_behind
@@ -116,7 +116,7 @@ class Pretrained:
             ConfigError: a wrong number.
         """
         require(self.config.kind, "fill")
-        texts = as_texts(text, "text")
+        texts, top, max_new_tokens = as_texts(text, "text"), plain(top), plain(max_new_tokens)
         if self.config.kind == "encoder":
             if max_new_tokens is not None:
                 raise ConfigError("an encoder fills each mask with one token; leave it out", "max_new_tokens")
@@ -184,7 +184,9 @@ class Pretrained:
                 not know, or is too long. ConfigError: a wrong setting, or two that do not go together.
         """
         require(self.config.kind, "generate")
+        check_flag(details, "details")
         texts = as_texts(prompt, "prompt")
+        max_new_tokens, batch_size = plain(max_new_tokens), plain(batch_size)
         config = self._decoding(options, prefix, max_new_tokens=max_new_tokens, batch_size=batch_size)
         tokens = self._prompts(texts)
         found = self._writer(prefix).write(tokens, config, max_new_tokens, batch_size, scored=details)
@@ -206,6 +208,7 @@ class Pretrained:
         Wrong input of any prompt raises at once, before anything is computed.
         """
         require(self.config.kind, "generate")
+        max_new_tokens, batch_size = plain(max_new_tokens), plain(batch_size)
         config = self._decoding(options, prefix, max_new_tokens=max_new_tokens, batch_size=batch_size)
         tokens = self._prompts(as_texts(prompts, "prompts"))
         return self._writer(prefix).write(tokens, config, max_new_tokens, batch_size)
@@ -243,6 +246,7 @@ class Pretrained:
         one prompt has in common with what they read and wrote, where the prompt begins with all of that.
         """
         require(self.config.kind, "generate")
+        max_new_tokens, batch_size = plain(max_new_tokens), plain(batch_size)
         config = self._decoding(options, prefix, max_new_tokens=max_new_tokens, batch_size=batch_size)
         texts = as_texts(prompt, "prompt")
         tokens = self._prompts(texts)
@@ -334,7 +338,7 @@ class Pretrained:
         pooling = self.conventions.pooling if pooling is None else pooling
         normalize = self.conventions.normalize if normalize is None else normalize
         front = self.conventions.prompt if prompt is None else prompt
-        most = self.conventions.max_length if max_length is None else max_length
+        most = self.conventions.max_length if max_length is None else plain(max_length)
         check_asked(pooling, normalize, front)
         rows = rows_to_embed(kind, tokenizer, [f"{front}{one}" for one in as_texts(text, "text")], most)
         vectors_ND = embed(self.model, rows, self._roles().padding, pooling, normalize=normalize)

@@ -1,6 +1,7 @@
 """Texts are written and scored without dropout amid training, and the model goes on training."""
 
 import contextlib
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -80,3 +81,36 @@ def test_modes_come_back_after_an_error() -> None:
         assert not any(module.training for module in model.modules())
         raise ZeroDivisionError
     assert [module.training for module in model.modules()] == before
+
+
+def test_the_last_to_leave_puts_the_modes_back() -> None:
+    model = with_dropout("decoder")
+    model.model.train()
+    model.model.backbone.tokens.eval()
+    before, first, second = modes(model), EvaluationMode(model.model), EvaluationMode(model.model)
+    first.__enter__()
+    with second:
+        first.__exit__(None, None, None)
+        assert not any(modes(model))
+        with first, EvaluationMode(with_dropout("decoder").model):
+            assert not any(modes(model))
+        assert not any(modes(model))
+    assert modes(model) == before
+
+
+def test_threads_that_write_from_a_model_in_training_do_not_disturb_each_other() -> None:
+    model = with_dropout("decoder")
+    expected = model.generate("A cat", max_new_tokens=20)
+    model.model.train()
+    written: list[str] = []
+
+    def write() -> None:
+        written.extend(model.generate("A cat", max_new_tokens=20) for _ in range(10))
+
+    threads = [threading.Thread(target=write) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert written == [expected] * 30
+    assert all(modes(model))

@@ -3,6 +3,7 @@
 import itertools
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -269,3 +270,35 @@ def test_a_cache_that_is_too_short_is_refused_at_once(kind: str) -> None:
             call(prompts, max_new_tokens=5, batch_size=size, cache={"kind": "static", "length": places - 1})
         assert caught.value.key == "cache.length"
         assert len(list(call(prompts, max_new_tokens=5, cache={"kind": "static", "length": places}))) > 1
+
+
+def test_a_cache_holds_what_some_batch_needs_and_no_more() -> None:
+    """Where learned positions run out a longer prompt gets fewer tokens: its length and another's limit never meet."""
+    model, prompts = pretrained("decoder", positions="learned", max_length=32), ["A cat", "The dog and the cat"]
+    expected = [model.generate(prompt) for prompt in prompts]
+    calls: list[Any] = [model.generate, model.generations, model.stream]
+    for call in calls:
+        assert list(call(prompts, batch_size=1, cache={"kind": "static", "length": 33}))
+        for size, length in ((1, 32), (2, 33)):
+            with pytest.raises(ConfigError, match=f"^cache.length: {length} places do not hold the "):
+                call(prompts, batch_size=size, cache={"kind": "static", "length": length})
+    assert model.generate(prompts, batch_size=1, cache={"kind": "static", "length": 33}) == expected
+
+
+def test_details_are_true_or_false() -> None:
+    with pytest.raises(ConfigError, match=r"^details: 'no' must be True or False"):
+        pretrained("decoder").generate("A", details="no")
+
+
+def test_counts_may_be_those_of_numpy_and_torch() -> None:
+    model, encoder = pretrained("decoder"), pretrained("encoder")
+    expected = model.generate("A cat", max_new_tokens=3)
+    threes: list[Any] = [np.int64(3), torch.tensor(3)]
+    for three in threes:
+        options: dict[str, Any] = {"max_new_tokens": three, "batch_size": three}
+        assert model.generate("A cat", **options) == expected
+        assert next(iter(model.generations(["A cat"], **options)))[0].text == expected
+        assert "".join(model.stream("A cat", **options)) == expected
+        assert encoder.fill("A [MASK]", top=three) == encoder.fill("A [MASK]", top=3)
+        with pytest.raises(ConfigError, match=r"^max_new_tokens: -3 must be"):
+            model.generate("A cat", max_new_tokens=-three)

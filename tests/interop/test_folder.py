@@ -282,6 +282,11 @@ def test_pickles_and_what_opens_them_are_named(model: Model, tmp_path: Path) -> 
             ConfigError,
             "auto_map: .* never runs here",
         ),
+        (
+            '{"model_type": "gpt2", "auto_map": {"AutoConfig": "code.C", "AutoModelForCausalLM": "code.MyOwnGPT"}}',
+            ConfigError,
+            "auto_map: .* never runs here",
+        ),
         ('{"model_type": "gptt2", "auto_map": {"AutoModel": "code.My"}}', ConfigError, "auto_map: .* never runs here"),
         ("[", CheckpointError, "damaged"),
         ("[]", ConfigError, "has no model_type"),
@@ -292,3 +297,21 @@ def test_configs_that_are_refused(content: str, error: type[ZooError], told: str
     (folder / "config.json").write_text(content, encoding="utf-8")
     with pytest.raises(error, match=told):
         load_foreign(folder)
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        {"AutoTokenizer": ["code.My", None]},
+        {"AutoModel": "code.My", "AutoModelForCausalLM": "a/b--code.GPT2LMHeadModel"},
+    ],
+)
+def test_code_beside_a_known_class_does_not_stand_in_the_way(
+    classes: dict[str, Any], model: Model, tmp_path: Path
+) -> None:
+    folder = write_foreign(tmp_path / "foreign", model)
+    said = json.loads((folder / "config.json").read_text())
+    said.pop("architectures", None)
+    (folder / "config.json").write_text(json.dumps({**said, "auto_map": classes}))
+    with pytest.warns(UserWarning, match=r"\(auto_map\) never runs here"):
+        assert load_foreign(folder).num_parameters == model.num_parameters

@@ -13,11 +13,11 @@ import zoo
 from tests import laws
 from zoo.config import build, to_mapping
 from zoo.config_text import read_yaml, to_yaml
-from zoo.errors import ConfigError, DataError
+from zoo.errors import ConfigError, DataError, ZooError
 from zoo.generation.generate import generate
 from zoo.generation.roles import TokenRoles
 from zoo.models import Model, ModelConfig, base
-from zoo.models.base import row_positions
+from zoo.models.base import Backbone, row_positions
 from zoo.models.create import create_model, model_config
 from zoo.nn.loss import token_loss
 
@@ -99,6 +99,15 @@ def test_a_backbone_says_what_reads_and_what_writes(family: str) -> None:
     tokens, seen = torch.tensor([[1, 2, 3]]), []
     stacks[0].register_forward_hook(lambda _, __, hidden: seen.append(hidden))
     assert torch.equal(backbone.read(tokens, None, None), *seen)
+
+
+@pytest.mark.parametrize("name", ["reading_stack", "writing_stack", "tokens", "read"])
+def test_what_an_own_backbone_lacks_is_told(name: str) -> None:
+    class Mine(Backbone):
+        pass
+
+    with pytest.raises(ZooError, match=f"backbone Mine has no {name}, which is needed here; write it in the class as"):
+        getattr(Mine(), name)(torch.zeros(1, 1), None, None)
 
 
 def test_row_positions() -> None:

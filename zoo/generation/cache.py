@@ -74,13 +74,15 @@ class Cache:
 class CacheConfig(Config, Choice, noun="cache"):
     """How keys and values are kept while a text is written."""
 
-    def check(self, windows: Sequence[int | None], num_places: int) -> None:
-        """Raises ConfigError where it cannot hold so many places, or does nothing that `growing` does not.
+    def check(self, windows: Sequence[int | None]) -> None:
+        """Raises ConfigError where it does nothing that `growing` does not.
 
         Args:
             windows: how many places back each layer of the stack sees; None: all.
-            num_places: how many places there will be at most.
         """
+
+    def check_room(self, num_places: int) -> None:
+        """Raises ConfigError where it cannot hold so many places."""
 
     def reserved(self, length: int, num_places: int) -> int:
         """For how many places memory is laid out with a prompt of this length, where there may be `num_places`."""

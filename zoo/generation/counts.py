@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from numbers import Integral
 from typing import TypeVar
 
+import numpy as np
+
 from zoo.errors import Collected, ConfigError, DataError, TextError, quoted
 
 Text = TypeVar("Text")
@@ -16,6 +18,12 @@ def check_count(value: object, name: str) -> None:
     """Raises ConfigError with the name where a value is no whole number of at least 1, as true and 2.0 are not."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
         raise ConfigError(f"{value!r} must be at least 1 and a whole number", name)
+
+
+def check_flag(value: object, name: str) -> None:
+    """Raises ConfigError with the name where a value is neither true nor false, as "no" and 0 are not."""
+    if not isinstance(value, bool | np.bool_):
+        raise ConfigError(f"{quoted(value)} must be True or False", name)
 
 
 def as_texts(given: object, name: str) -> list[str]:

@@ -53,7 +53,7 @@ def decoding_config(options: Mapping[str, Any], **counts: int | None) -> Decodin
             wrong.add(f"no option of this name here; {ELSEWHERE[name]}", name)
         elif name not in names:
             wrong.add(unknown_name("option", name, [*names, *OF_THE_CALL]), name)
-    given = {name: _plain(value) for name, value in options.items() if name in names}
+    given = {name: plain(value) for name, value in options.items() if name in names}
     if isinstance(given.get("stop"), str):
         given["stop"] = [given["stop"]]
     with wrong.taken():
@@ -66,13 +66,13 @@ def decoding_config(options: Mapping[str, Any], **counts: int | None) -> Decodin
     return config
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """A value as Python's own numbers and lists, where they are NumPy's or torch's."""
     if isinstance(value, (np.generic, np.ndarray, Tensor)):
         return value.tolist()
     if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in value]
-    return {name: _plain(part) for name, part in value.items()} if isinstance(value, Mapping) else value
+        return [plain(part) for part in value]
+    return {name: plain(part) for name, part in value.items()} if isinstance(value, Mapping) else value
 
 
 def with_prefix(config: DecodingConfig, tokenizer: Tokenizer, prefix: str, own: tuple[int, ...]) -> DecodingConfig:

@@ -40,7 +40,7 @@ class StaticCacheConfig(CacheConfig, kind="static"):
         """All places of the buffers."""
         return self.length or num_places
 
-    def check(self, windows: Sequence[int | None], num_places: int) -> None:
+    def check_room(self, num_places: int) -> None:
         """Refuses buffers that are too short."""
         if self.length is not None and num_places > self.length:
             raise ConfigError(
@@ -51,7 +51,7 @@ class StaticCacheConfig(CacheConfig, kind="static"):
 
     def build(self, windows: Sequence[int | None], num_places: int | None = None) -> Cache:
         """The cache; raises ConfigError where it is too short."""
-        self.check(windows, num_places or 0)
+        self.check_room(num_places or 0)
         return StaticCache(self.length or num_places or DEFAULT_LENGTH, len(windows))
 
 

@@ -213,24 +213,27 @@ class Writer(NamedTuple):
         language_model_head(self.model)
         self._check_prefix(prompts, config)
         limits = limits_of(self.model, prompts, roles, max_new_tokens)
-        self._check_cache(prompts, config, max(limits, default=0))
+        if config.cache is not None:
+            config.cache.check(self.model.backbone.writing_stack.windows)
         return limits
 
     def _at_once(
         self, prompts: Sequence[Sequence[int]], limits: Sequence[int], config: DecodingConfig, batch_size: int
     ) -> int:
-        """How many prompts go side by side; raises ConfigError where there is not memory enough for one."""
-        lengths = [len(prompt) for prompt in prompts]
-        return prompts_at_once(self.model, lengths, limits, config, self.roles, batch_size)
+        """How many prompts go side by side.
 
-    def _check_cache(self, prompts: Sequence[Sequence[int]], config: DecodingConfig, most: int) -> None:
-        """Raises ConfigError where the cache that was asked for would do nothing, or is too short.
-
-        It must hold the longest prompt and as many tokens as any may get, whichever prompts come side by side.
+        Raises:
+            ConfigError: there is not memory enough for one, or the cache asked for is too short for some batch,
+                of which it must hold the longest prompt and as many tokens as any of its prompts may get.
         """
+        lengths = [len(prompt) for prompt in prompts]
+        size = prompts_at_once(self.model, lengths, limits, config, self.roles, batch_size)
         if config.cache is not None:
-            begun = 1 if self.model.backbone.writes_apart else max(map(len, prompts), default=0)
-            config.cache.check(self.model.backbone.writing_stack.windows, begun + most)
+            begun = [1] * len(lengths) if self.model.backbone.writes_apart else lengths
+            batches = [slice(first, first + size) for first in range(0, len(lengths), size)]
+            places = max((max(begun[batch]) + max(limits[batch]) for batch in batches), default=0)
+            config.cache.check_room(places)
+        return size
 
     def _check_prefix(self, prompts: Sequence[Sequence[int]], config: DecodingConfig) -> None:
         """Raises ConfigError where the prefix that was asked for is never written, or a stop string is in it."""

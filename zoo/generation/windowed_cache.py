@@ -25,7 +25,7 @@ SPARE = 64
 class WindowedCacheConfig(CacheConfig, kind="windowed"):
     """Of layers with a window, the places in it; of the others, all places. The results are those of `growing`."""
 
-    def check(self, windows: Sequence[int | None], num_places: int) -> None:
+    def check(self, windows: Sequence[int | None]) -> None:
         """Refuses stacks without a window."""
         if all(window is None for window in windows):
             raise ConfigError(

@@ -205,13 +205,24 @@ ARCHITECTURES: Registry[Architecture] = Registry("architecture")
 """Foreign architectures by name."""
 
 
-def all_known(name: Any, classes: Any) -> bool:
-    """Whether a table describes an architecture and all classes of it that a config names."""
+def all_known(name: Any, classes: Any, auto_map: Any = None) -> bool:
+    """Whether a table describes an architecture and all classes of it that a config names.
+
+    Args:
+        name: model_type of the config.
+        classes: its architectures.
+        auto_map: its classes of models as "module.Class", which count where it has no architectures: one of them must
+            be known.
+    """
     if not isinstance(name, str) or name not in ARCHITECTURES:
         return False
     table = ARCHITECTURES[name]
     known = {*table.classes, *table.renamed, *table.refused}
-    return not isinstance(classes, list) or all(isinstance(one, str) and one in known for one in classes)
+    if isinstance(classes, list) and classes:
+        return all(isinstance(one, str) and one in known for one in classes)
+    said = auto_map.items() if isinstance(auto_map, dict) else ()
+    models = [str(place).rpartition(".")[2] for kind, place in said if kind.startswith("AutoModel")]
+    return not models or any(one in known for one in models)
 
 
 ACTIVATION_NAMES = {

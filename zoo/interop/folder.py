@@ -378,7 +378,8 @@ def config_in(folder: Path) -> tuple[str, dict[str, Any]]:
     path = folder / CONFIG_NAME
     config = read_json(plain_file(folder, CONFIG_NAME), MAX_CONFIG_BYTES)
     name = config.get("model_type") if isinstance(config, dict) else None
-    if isinstance(config, dict) and "auto_map" in config and not all_known(name, config.get("architectures")):
+    code = config.get("auto_map") if isinstance(config, dict) else None
+    if code is not None and not all_known(name, config.get("architectures"), code):
         raise ConfigError(
             f"{path}: auto_map: the model is built by Python code in its folder ({name}), which never runs here; only "
             "architectures of transformers itself open (zoo list --architectures)"

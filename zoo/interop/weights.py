@@ -72,7 +72,7 @@ def to_zoo(architecture: str, weights: Weights, config: Mapping[str, Any]) -> di
     table = ARCHITECTURES[architecture]
     plan = plan_of(table, read_config(architecture, config, weights))
     weights = {known: weights[name] for name, known in placed(table, plan, within(table, config, weights)).items()}
-    given = checked(weights, plan.foreign, plan.foreign_copies, f"these weights are not those of this {architecture}")
+    given = _checked(weights, plan.foreign, plan.foreign_copies, f"these weights are not those of this {architecture}")
     return {name: part for _, parts in to_ours(plan, given.__getitem__) for names, part in parts for name in names}
 
 
@@ -161,7 +161,7 @@ def changed_weights(weights: Weights, config: ModelConfig, changed: ModelConfig)
     """
     if changed == config:
         return weights
-    checked(weights, *_tensors(config), OTHER_WEIGHTS)
+    _checked(weights, *_tensors(config), OTHER_WEIGHTS)
     like, result = next(iter(weights.values())), dict(weights)
     shapes, copies = _tensors(changed)
     for name, shape in {**shapes, **{copy: shapes[known] for copy, known in copies.items()}}.items():
@@ -348,7 +348,7 @@ def fit(
     return given
 
 
-def checked(weights: Weights, shapes: Shapes, copies: dict[str, str], refusal: str) -> dict[str, Tensor]:
+def _checked(weights: Weights, shapes: Shapes, copies: dict[str, str], refusal: str) -> dict[str, Tensor]:
     """The weights under the names of `shapes`, each once; raises CheckpointError with everything that does not fit."""
     given = fit(weights, shapes, copies, refusal, lambda one, other: same_numbers(weights[one], weights[other]))
     return {name: weights[group[0]] for name, group in given.items()}
@@ -356,7 +356,7 @@ def checked(weights: Weights, shapes: Shapes, copies: dict[str, str], refusal: s
 
 def checked_ours(plan: Plan, weights: Weights) -> dict[str, Tensor]:
     """Our weights by the names of `plan.ours`; raises CheckpointError with everything that does not fit."""
-    return checked(weights, plan.ours, plan.our_copies, OTHER_WEIGHTS)
+    return _checked(weights, plan.ours, plan.our_copies, OTHER_WEIGHTS)
 
 
 def same_numbers(one: Tensor, other: Tensor) -> bool:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.config import Config, setting
-from zoo.errors import ConfigError, DataError
+from zoo.errors import ConfigError, DataError, ZooError
 from zoo.heads import HeadConfig, HeadShape
 from zoo.nn.embedding import EmbeddingConfig, TokenEmbedding
 from zoo.nn.init import BertInitializationConfig, InitializationConfig, WidthEntry, initialize
@@ -235,21 +235,27 @@ class Backbone(nn.Module):
     @property
     def reading_stack(self) -> Stack:
         """The stack that reads what is given."""
-        raise NotImplementedError
+        raise self._unwritten("reading_stack", "a property: the Stack that reads what is given")
 
     @property
     def writing_stack(self) -> Stack:
         """The stack that makes the hidden states, and whose keys and values are cached while a text is written."""
-        raise NotImplementedError
+        raise self._unwritten("writing_stack", "a property: the Stack that makes the hidden states")
 
     def read(self, tokens: Tensor, positions: Tensor | None, documents: Tensor | None) -> Tensor:
         """(B, T) ids → (B, T, D) hidden states of the stack that reads; arguments as in the families' forward."""
-        raise NotImplementedError
+        raise self._unwritten("read", "(tokens, positions, documents) → hidden states of the stack that reads")
 
     @property
     def tokens(self) -> Embedding:
         """The token table, which a tied output layer shares."""
-        raise NotImplementedError
+        raise self._unwritten("tokens", "a property: the Embedding that turns ids into vectors")
+
+    def _unwritten(self, name: str, meaning: str) -> ZooError:
+        return ZooError(
+            f"the backbone {type(self).__name__} has no {name}, which is needed here; write it in the class as "
+            f"{meaning} (zoo.models.base.SelfBackbone has one)"
+        )
 
 
 class SelfBackbone(Backbone):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,7 +55,7 @@ class Report(NamedTuple):
 
 
 def evaluate(
-    folder: str | Path,
+    folder: str | os.PathLike[str],
     *settings: str,
     weights: str = "raw",
     which: str = "newest",
@@ -75,7 +76,7 @@ def evaluate(
     Raises:
         CheckpointError: the folder holds no model. ConfigError: a setting does not fit. DataError: nothing is held out.
     """
-    if not isinstance(folder, str | Path):
+    if not isinstance(folder, str | os.PathLike):
         raise ConfigError(
             f"evaluate takes the folder of a model, not a {type(folder).__name__}; "
             "zoo.save(model, folder) writes one, then zoo.evaluate(folder, …)",
