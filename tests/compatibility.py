@@ -59,12 +59,17 @@ class Notes:
 
     def mark(self, reason: str) -> str:
         """The number of a reason, as it stands in a table."""
-        reason = re.sub(r" \(legal: .*\)$", "", " ".join(reason.split()))
+        reason = without_legal(" ".join(reason.split()))
         return f"[{self.numbers.setdefault(reason, len(self.numbers) + 1)}](#notes)"
 
     def lines(self) -> Iterable[str]:
         """The notes, in the order of their numbers."""
         yield from (f"{number}. {reason}" for reason, number in self.numbers.items())
+
+
+def without_legal(reason: str) -> str:
+    """A refusal without the list of all that is legal."""
+    return re.sub(r" \(legal: .*\)(?=$|; say )", "", reason)
 
 
 def page() -> str:
@@ -163,7 +168,7 @@ def _pairs() -> Iterable[str]:
     yield _row(("one", "other", "refusal"))
     yield _row(["---"] * 3)
     for one, other in sorted(refused):
-        reason = re.sub(r" \(legal: .*\)$", "", cells.refusal(dict((one, other))) or "")
+        reason = without_legal(cells.refusal(dict((one, other))) or "")
         yield _row((f"`{one[0]}={one[1]}`", f"`{other[0]}={other[1]}`", reason))
 
 

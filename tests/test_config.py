@@ -244,7 +244,8 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"engine": {"pressur": 3}}, "engine.pressur: unknown steam engine key 'pressur'; did you mean 'pressure'?"),
     (
         {"engine": {"kind": "electric", "boilers": 2}},
-        "engine.boilers: unknown electric engine key 'boilers'; it goes with kind steam: say kind=steam too",
+        "engine.boilers: unknown electric engine key 'boilers'; it goes with kind steam "
+        "(legal: kind, pressure); say engine.kind=steam too",
     ),
     (
         {"engine": {"kind": "stem"}},

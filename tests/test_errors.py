@@ -49,6 +49,19 @@ def test_errors_cross_processes(kind: type[ZooError]) -> None:
     assert str(copy) == "in a worker"
 
 
+def test_what_to_say_beside_a_key_is_told_by_its_path() -> None:
+    inner = ConfigError("is of others", "path", beside="kind=text")
+    assert str(inner) == "path: is of others; say kind=text too"
+    wrong = Collected()
+    wrong.take(inner.under("source").followed_by(" (see a)"))
+    wrong.add("is wrong", "dim")
+    with pytest.raises(ConfigError) as caught:
+        wrong.raise_any()
+    error = pickle.loads(pickle.dumps(caught.value)).under("data")
+    assert "data.source.path: is of others (see a); say data.source.kind=text too;" in str(error)
+    assert "data.dim: is wrong" in str(error)
+
+
 def test_config_error_crosses_processes_with_its_key() -> None:
     copy = pickle.loads(pickle.dumps(ConfigError("is wrong", "model.dim")))
     assert (str(copy), copy.key, copy.reason) == ("model.dim: is wrong", "model.dim", "is wrong")

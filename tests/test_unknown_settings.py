@@ -50,7 +50,7 @@ def test_each_row_is_of_a_config_that_has_no_such_setting_any_more() -> None:
         (
             SourceConfig,
             {"kind": "stdlib", "path": "x"},
-            r"stdlib source key 'path'; it goes with kinds .*: say kind=text",
+            r"stdlib source key 'path'; it goes with kinds .*; say kind=text too",
         ),
         (OptimizerConfig, {"kind": "adamw", "lr": 1}, "key 'lr'; did you mean 'learning_rate'"),
         (PositionsConfig, "rope", "'rope'; did you mean 'rotary'"),
@@ -65,6 +65,6 @@ def test_what_is_told(schema: type, value: object, message: str) -> None:
 
 def test_a_row_makes_a_key_known_as_an_earlier_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(module.RENAMED, ("QueryKeyNormConfig", "across"), "write over={value}")
-    assert unknown_key(QueryKeyNormConfig, "across", "head", ["norm", "over"]).endswith("; write over=head")
+    assert unknown_key(QueryKeyNormConfig, "across", "head", ["norm", "over"]).reason.endswith("; write over=head")
     assert renamed(QueryKeyNormConfig, ["across"], None) is None
     assert renamed(ResidualConfig, "across", None) is None

@@ -234,7 +234,7 @@ def _build_config(schema: type[Config], value: Any) -> Config:
     wrong, kinds, built = Collected(), _types_of(schema), {}
     for name, child in value.items():
         if name not in fields:
-            wrong.add(unknown_key(schema, name, child, fields), name)
+            wrong.take(unknown_key(schema, name, child, fields))
     for name, field in fields.items():
         if name not in value and _required(field):
             wrong.add(f"is required: {field.metadata.get('doc', '')}", name)

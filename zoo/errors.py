@@ -47,14 +47,17 @@ class ConfigError(ZooError):
         key: dotted path of the setting at fault, "" where the error is about the whole; the message calls an option
             as `zoo.spelling` does.
         others: what else is wrong, with other settings.
+        beside: what to say too, in the group of `key`, for example kind=text; the message gives its dotted path.
     """
 
-    def __init__(self, reason: str, key: str = "", others: "Sequence[ConfigError]" = ()) -> None:
-        message = f"{cut(named_key(key))}: {reason}" if key else reason
+    def __init__(self, reason: str, key: str = "", others: "Sequence[ConfigError]" = (), *, beside: str = "") -> None:
+        told = f"{reason}; say {'.'.join([*key.split('.')[:-1], beside])} too" if beside else reason
+        message = f"{cut(named_key(key))}: {told}" if key else told
         super().__init__(listed("settings are wrong", [message, *map(str, others)]) if others else message)
         self.reason = reason
         self.key = key
         self.others = tuple(others)
+        self.beside = beside
 
     def under(self, parent: str) -> "ConfigError":
         """The same error, its key read from one level further up."""
@@ -62,7 +65,12 @@ class ConfigError(ZooError):
 
     def renamed(self, rename: Callable[[str], str]) -> "ConfigError":
         """The same error with other keys, each made of what it is here."""
-        return ConfigError(self.reason, rename(self.key), [other.renamed(rename) for other in self.others])
+        others = [other.renamed(rename) for other in self.others]
+        return ConfigError(self.reason, rename(self.key), others, beside=self.beside)
+
+    def followed_by(self, words: str) -> "ConfigError":
+        """The same error, its reason with `words` behind it."""
+        return ConfigError(f"{self.reason}{words}", self.key, self.others, beside=self.beside)
 
 
 class Collected:
@@ -77,7 +85,7 @@ class Collected:
 
     def take(self, error: ConfigError) -> None:
         """All that an error says."""
-        self.errors += [ConfigError(error.reason, error.key), *error.others]
+        self.errors += [ConfigError(error.reason, error.key, beside=error.beside), *error.others]
 
     @contextlib.contextmanager
     def taken(self) -> Iterator[None]:
@@ -91,7 +99,7 @@ class Collected:
         """Raises one ConfigError with all that is wrong, if anything is."""
         if self.errors:
             first, *others = self.errors
-            raise ConfigError(first.reason, first.key, others) from None
+            raise ConfigError(first.reason, first.key, others, beside=first.beside) from None
 
 
 class DataError(ZooError):

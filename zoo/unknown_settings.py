@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
 
-from zoo.errors import cut, quoted
+from zoo.errors import ConfigError, cut, quoted
 from zoo.registry import Choice, unknown_name
 
 RENAMED: dict[tuple[str, object], str] = {
@@ -35,13 +35,13 @@ def renamed(schema: type[Any], name: object, value: Any) -> str | None:
     return f"{quoted(name)} is a setting of an earlier version of zoo; {told.format(value=cut(str(value)))}"
 
 
-def unknown_key(schema: type[Any], name: str, value: Any, keys: Iterable[str]) -> str:
-    """One sentence about a key that a group does not have; a value that is a kind was meant as one."""
+def unknown_key(schema: type[Any], name: str, value: Any, keys: Iterable[str]) -> ConfigError:
+    """The error about a key that a group does not have; a value that is a kind was meant as one."""
     before = renamed(schema, name, value)
     if before is not None:
-        return before
+        return ConfigError(before, name)
     if not issubclass(schema, Choice):
-        return unknown_name("key", name, keys)
+        return ConfigError(unknown_name("key", name, keys), name)
     presets = ["preset"] if getattr(schema, "presets", None) else []
     meant = "kind" if isinstance(value, str) and value in schema.choices else None
     others = [kind for kind, choice in schema.choices.items() if name in [field.name for field in fields(choice)]]
@@ -49,5 +49,5 @@ def unknown_key(schema: type[Any], name: str, value: Any, keys: Iterable[str]) -
         kinds = f"kind{'s' * (len(others) > 1)} {', '.join(sorted(others))}"
         legal = ", ".join(sorted(["kind", *presets, *keys]))
         told = f"unknown {schema.kind} {schema.noun} key {quoted(name)}; it goes with {kinds}"
-        return f"{told}: say kind={others[0]} too (legal: {legal})"
-    return unknown_name(f"{schema.kind} {schema.noun} key", name, ["kind", *presets, *keys], meant)
+        return ConfigError(f"{told} (legal: {legal})", name, beside=f"kind={others[0]}")
+    return ConfigError(unknown_name(f"{schema.kind} {schema.noun} key", name, ["kind", *presets, *keys], meant), name)

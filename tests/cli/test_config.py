@@ -1,6 +1,9 @@
 """`zoo config`."""
 
+import re
 from pathlib import Path
+
+import pytest
 
 from tests.cli.tiny import Command, Workshop
 from zoo.cli.screen import PAGE
@@ -41,3 +44,11 @@ def test_docs_have_every_key(workshop: Workshop, command: Command) -> None:
         "    whole number at least 1\n"
     ) in documented
     assert max(map(len, documented.splitlines())) <= PAGE
+
+
+@pytest.mark.parametrize("setting", ["data.source.path=books", "optimizer.momentum=0.9"])
+def test_what_a_key_of_another_kind_is_told_to_say_is_accepted(command: Command, setting: str) -> None:
+    told = re.search(r"; say (\S+) too", command("config", "gpt-nano", setting).err)
+    assert told is not None
+    for settings in ([setting, told[1]], [told[1], setting]):
+        assert command("config", "gpt-nano", *settings)[::2] == (0, "")

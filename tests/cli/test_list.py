@@ -52,9 +52,12 @@ def test_new_choice_is_listed_without_more_ado() -> None:
 
 
 def test_choices_of_one_noun(command: Command) -> None:
-    out = command("list", "--choices", "*placement").out
+    out = command("list", "--choices", "placement").out
     assert "branch_output" in out
     assert "rotary" not in out
+    assert "rotary scaling" in command("list", "--choices", "scaling").out
+    assert "norm placement" not in command("list", "--choices", "norm").out  # a whole noun is more than a word of one
+    assert "unknown choice 'place'" in command("list", "--choices", "place").err
 
 
 def test_what_a_config_is_about(tmp_path: Path) -> None:

@@ -45,13 +45,16 @@ def _one_line(text: str) -> str:
 
 def _what_to_write(error: typer.TyperException) -> str:
     """What a wrong option was meant as, or what a missing argument is; "" where neither is known."""
-    option, missing = getattr(error, "option_name", ""), getattr(error, "param", None)
-    if option in OPTIONS_ELSEWHERE:
-        return f"; write {OPTIONS_ELSEWHERE[option]}"
-    if option.startswith("--") and "." in option:
+    option, told = getattr(error, "option_name", ""), getattr(getattr(error, "param", None), "help", None)
+    verb = getattr(getattr(error, "ctx", None), "command", None)
+    taken = getattr(verb, "params", [])
+    here = OPTIONS_ELSEWHERE.get(option)
+    if any(here in one.opts for one in taken):
+        return f"; write {here}"
+    if option.startswith("--") and "." in option and any("key=value" in (one.metavar or "") for one in taken):
         return f"; it is a setting, which has no dashes: write {option[2:].partition('=')[0]}=…"
-    if hasattr(error, "param_type") and getattr(missing, "help", None):  # of a missing argument alone
-        return f": {missing.help}"  # type: ignore[union-attr]
+    if hasattr(error, "param_type") and told:  # of a missing argument alone
+        return f": {told}"
     return ""
 
 

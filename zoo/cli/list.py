@@ -106,6 +106,7 @@ def _list_architectures(pattern: str) -> None:
 def _list_choices(pattern: str) -> None:
     rows = list(choice_rows())
     shown = [row for row in rows if fnmatchcase(row[0], pattern) or fnmatchcase(row[1], pattern)]
+    shown = shown or [row for row in rows if pattern in row[0].split()]  # placement: norm placement
     if not shown:
         from zoo.registry import unknown_name
 

@@ -91,11 +91,11 @@ class Verbs(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of a verb; raises ConfigError with the legal ones."""
         if cmd_name not in self.commands:
-            if cmd_name in NOT_YET:
+            verb = " ".join(ctx.command_path.split()[1:])
+            if not verb and cmd_name in NOT_YET:
                 raise ConfigError(
                     f"zoo {cmd_name} is not there yet; README.md says what is, zoo --help lists the verbs"
                 )
-            verb = " ".join(ctx.command_path.split()[1:])
             raise ConfigError(unknown_name(f"verb of zoo {verb}" if verb else "verb", cmd_name, self.commands))
         return super().get_command(ctx, cmd_name)
 

@@ -153,7 +153,7 @@ def evaluation_config(model: Path, settings: Iterable[str]) -> tuple[RunConfig, 
             is_other = config.data.source != load_config(RunConfig, sources[:2]).config.data.source
         return config, is_all or is_other
     except ConfigError as error:
-        raise ConfigError(f"{error.reason}{made_with(read_imports(model))}", error.key, error.others) from None
+        raise error.followed_by(made_with(read_imports(model))) from None
 
 
 def _check_changeable(settings: dict[str, Any]) -> None:

@@ -93,7 +93,7 @@ def load_run(config: str | Path, overrides: Iterable[str] = ()) -> Resolved:
     except ConfigError as error:
         from zoo.training.imports import recorded
 
-        raise ConfigError(f"{error.reason}{made_with(recorded(path.parent))}", error.key, error.others) from None
+        raise error.followed_by(made_with(recorded(path.parent))) from None
 
 
 def own_folder(config: str | Path, resolved: Resolved) -> Path | None:
