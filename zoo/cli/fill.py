@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zoo.cli.arguments import ModelFolder, Weights, Which, examples, whole_number
-from zoo.cli.left_out import SkipInvalid, take
+from zoo.cli.left_out import SkipInvalid, chosen, take
 from zoo.cli.opening import Device, Dtype, check_folder, open_model
 from zoo.cli.screen import note, table, visible
 from zoo.cli.text_file import Field, File, Output, check_output, json_lines, texts_from
@@ -51,7 +51,7 @@ def run(
     texts = texts_from(text, file, field, "text", skip=skip_invalid)
     check_output(output)
     model = open_model(folder, which, weights, device, dtype)
-    taken = take(texts, skip_invalid, lambda numbers: model.fill([texts[number] for number in numbers], top=top))
+    taken = take(texts, skip_invalid, lambda numbers: model.fill(chosen(texts, numbers), top=top))
     if output is None:
         for place, filled in enumerate(taken.found):
             print("\n" if place else "", end="")

@@ -11,7 +11,7 @@ import typer
 
 from zoo.cli.arguments import ModelFolder, Weights, Which, examples, whole_number
 from zoo.cli.decoding_options import OPTIONS, check_options, with_decoding
-from zoo.cli.left_out import SkipInvalid, take
+from zoo.cli.left_out import SkipInvalid, chosen, take
 from zoo.cli.opening import Device, Dtype, check_folder, open_model
 from zoo.cli.screen import note, screen_width, visible
 from zoo.cli.text_file import Field, File, Output, Texts, check_output, json_lines, texts_from
@@ -87,11 +87,11 @@ def write(
     """Writes texts to the screen, while they are written or when they are whole, or as JSON Lines into `output`."""
     begins = prompts if model.config.kind == "decoder" else [""] * len(prompts)
     if as_pieces:
-        streamed = take(prompts, skip_invalid, lambda numbers: model.stream(_chosen(prompts, numbers), **options))
+        streamed = take(prompts, skip_invalid, lambda numbers: model.stream(chosen(prompts, numbers), **options))
         names = [prompts.called(number) for number in streamed.numbers]
-        show_in_order(_chosen(begins, streamed.numbers), streamed.found, names)
+        show_in_order(chosen(begins, streamed.numbers), streamed.found, names)
         return
-    taken = take(prompts, skip_invalid, lambda numbers: model.generations(_chosen(prompts, numbers), **options))
+    taken = take(prompts, skip_invalid, lambda numbers: model.generations(chosen(prompts, numbers), **options))
     if output is None:
         for place, (number, texts) in enumerate(zip(taken.numbers, taken.found, strict=True)):
             show_whole(
@@ -111,10 +111,6 @@ def write(
                 continue
             for one in next(taken.found):
                 lines.write({**record, **one._asdict()})
-
-
-def _chosen(texts: Sequence[str], numbers: Sequence[int]) -> list[str]:
-    return [texts[number] for number in numbers]
 
 
 def show_whole(texts: Sequence[str], name: str, *, is_first: bool, is_alone: bool) -> None:

@@ -38,6 +38,11 @@ class Taken(NamedTuple, Generic[Found]):
     left_out: dict[int, str]
 
 
+def chosen(texts: Sequence[str], numbers: Sequence[int]) -> list[str]:
+    """The texts of these numbers."""
+    return [texts[number] for number in numbers]
+
+
 def take(texts: Texts, skip: bool, work: Callable[[Sequence[int]], Found]) -> Taken[Found]:
     """Works on the texts that can be taken.
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from zoo.cli.arguments import ModelFolder, Weights, Which, examples
-from zoo.cli.left_out import SkipInvalid, Taken, take
+from zoo.cli.left_out import SkipInvalid, Taken, chosen, take
 from zoo.cli.opening import Device, Dtype, check_folder, open_model
 from zoo.cli.screen import table
 from zoo.cli.text_file import Field, File, Output, Texts, check_output, json_lines, read_records, texts_from
@@ -65,7 +64,11 @@ def run(
             "--continuation-field names it",
             "continuation",
         )
-    taken = take(texts, skip_invalid, lambda numbers: model.score(*_chosen(texts, behind, numbers)))
+    taken = take(
+        texts,
+        skip_invalid,
+        lambda numbers: model.score(chosen(texts, numbers), None if behind is None else chosen(behind, numbers)),
+    )
     if output is None:
         _show(texts, behind, taken, is_pseudo=model.config.kind == "encoder")
         return
@@ -81,11 +84,6 @@ def run(
                 pieces = [model.tokenizer.token(token) for token in score.tokens]
                 tokens = {"tokens": score.tokens, "pieces": pieces, "log_probabilities": score.log_probabilities}
                 lines.write({**record, **_numbers(score), **tokens})
-
-
-def _chosen(texts: Texts, behind: list[str] | None, numbers: Sequence[int]) -> tuple[list[str], list[str] | None]:
-    """The texts of these numbers, and what is scored behind each."""
-    return [texts[number] for number in numbers], None if behind is None else [behind[number] for number in numbers]
 
 
 def _show(texts: Texts, behind: list[str] | None, taken: Taken[list[TextScore]], *, is_pseudo: bool) -> None:

@@ -10,13 +10,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from zoo.errors import Collected, ConfigError, DataError, quoted
 from zoo.generation.batching import batches_by_length
-from zoo.generation.counts import check_count, of_each
+from zoo.generation.counts import check_count, check_flag, of_each
 from zoo.generation.evaluation_mode import EvaluationMode
 from zoo.generation.finite import check_numbers
 from zoo.generation.prompts import frame_of
@@ -53,8 +52,8 @@ def check_asked(pooling: object, normalize: object, prompt: object) -> None:
     wrong = Collected()
     if not isinstance(pooling, str):
         wrong.add(f"{quoted(pooling)} is no name; take one of {', '.join(POOLINGS)}", "pooling")
-    if not isinstance(normalize, bool | np.bool_):
-        wrong.add(f"{quoted(normalize)} must be True or False, or None: as the folder says", "normalize")
+    with wrong.taken():
+        check_flag(normalize, "normalize")
     if not isinstance(prompt, str):
         wrong.add(f"{quoted(prompt)} is not a text", "prompt")
     wrong.raise_any()

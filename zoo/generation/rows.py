@@ -93,12 +93,11 @@ def prompts_at_once(
     else:
         each = rows * max(row_bytes(model, *pair, config.cache) for pair in pairs)
     if each > memory:
-        name = "num_beams" if config.num_beams > 1 else "num_return" if config.best_of is None else "best_of"
         most, fewer = memory // (each // rows), f"a lower {named('max_new_tokens')}"
         raise ConfigError(
             f"{rows} rows side by side take about {_in_gb(each)} GB, and there are {_in_gb(memory)}; take "
             + (f"at most {most}, or {fewer}" if most else f"{fewer}: not even one fits"),
-            name,
+            config.several or "",
         )
     return max(1, min(batch_size, int(SHARE * memory) // each))
 

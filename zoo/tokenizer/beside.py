@@ -25,7 +25,7 @@ from zoo.errors import DataError, quoted
 from zoo.tokenizer.classes import GENERIC, LLAMA, TokenizerClass, class_of
 from zoo.tokenizer.library import guarded
 from zoo.tokenizer.pipelines import Settings
-from zoo.tokenizer.special_files import MAP_NAME, NAMES, read_object
+from zoo.tokenizer.special_files import NAMES, read_object, said_tokens
 from zoo.tokenizer.special_tokens import FOREIGN_CONFIG, NUM_SENTINELS, spelling
 
 ADDED_NAME = "added_tokens.json"
@@ -256,18 +256,6 @@ def _vocabulary(content: Mapping[str, Any]) -> dict[str, int]:
         return dict(entries)
     pieces = entries if isinstance(entries, list) else []
     return {piece[0]: id for id, piece in enumerate(pieces) if isinstance(piece, list) and piece}
-
-
-def said_tokens(folder: Path) -> dict[str, Any]:
-    """tokenizer_config.json with what special_tokens_map.json says beside it, where that counts.
-
-    Raises:
-        DataError: a file is damaged.
-    """
-    said = read_object(folder / FOREIGN_CONFIG)
-    if said.get("additional_special_tokens") is not None and not said.get("extra_special_tokens"):
-        said["extra_special_tokens"] = said.pop("additional_special_tokens")
-    return said if "added_tokens_decoder" in said else said | read_object(folder / MAP_NAME)
 
 
 def extra_tokens(said: Settings, kind: TokenizerClass) -> list[Any]:

@@ -18,12 +18,12 @@ from typing import Any
 import tokenizers
 
 from zoo.errors import ConfigError, DataError, quoted
-from zoo.tokenizer.beside import extra_tokens, own_names, rebuilt, said_tokens
+from zoo.tokenizer.beside import extra_tokens, own_names, rebuilt
 from zoo.tokenizer.classes import class_of
 from zoo.tokenizer.framing import Frame, put_frame
 from zoo.tokenizer.library import guarded
 from zoo.tokenizer.marian import OPENED_BY, write_marian
-from zoo.tokenizer.special_files import NAMES, read_object
+from zoo.tokenizer.special_files import NAMES, read_object, said_tokens
 from zoo.tokenizer.special_tokens import FOREIGN_CONFIG, spelling
 from zoo.tokenizer.tokenizer import LIBRARY_FILE_NAME, Tokenizer
 

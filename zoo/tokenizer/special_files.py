@@ -71,10 +71,20 @@ def named_tokens(folder: Path) -> dict[str, str]:
     Raises:
         DataError: a file is damaged.
     """
-    said = read_object(folder / FOREIGN_CONFIG)
-    if "added_tokens_decoder" not in said:
-        said |= read_object(folder / MAP_NAME)
+    said = said_tokens(folder)
     return {role: token for name, role in NAMES.items() if (token := spelling(said.get(name)))}
+
+
+def said_tokens(folder: Path) -> dict[str, Any]:
+    """tokenizer_config.json with what special_tokens_map.json says beside it, where that counts.
+
+    Raises:
+        DataError: a file is damaged.
+    """
+    said = read_object(folder / FOREIGN_CONFIG)
+    if said.get("additional_special_tokens") is not None and not said.get("extra_special_tokens"):
+        said["extra_special_tokens"] = said.pop("additional_special_tokens")
+    return said if "added_tokens_decoder" in said else said | read_object(folder / MAP_NAME)
 
 
 def read_object(path: Path) -> dict[str, Any]:

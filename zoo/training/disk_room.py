@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 
-import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._pytree import tree_leaves
@@ -20,6 +19,7 @@ from zoo.checkpoint.model import weights_of
 from zoo.models.base import Model
 from zoo.training.config import RunConfig
 from zoo.training.ema import EMAConfig, WeightAverage
+from zoo.training.memory import after_a_step
 from zoo.training.precision import convert
 from zoo.training.run_folder import RunFolder
 
@@ -48,11 +48,7 @@ def _bytes_beside(config: RunConfig) -> int:
         average.update(1)
         with average.applied():
             total += sum(shared.tensor.nbytes for shared in weights_of(model))
-    optimizer = config.optimizer.build(model, config.model.initialization)
-    for parameter in model.parameters():
-        parameter.grad = torch.empty_like(parameter)
-    optimizer.step()
-    state = tree_leaves(optimizer.state_dict()["state"])
+    state = tree_leaves(after_a_step(config.optimizer, model).state_dict()["state"])
     return total + sum(leaf.nbytes for leaf in state if isinstance(leaf, Tensor))
 
 

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
+from torch.optim import Optimizer
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -105,10 +106,7 @@ def step_memory(model: ModelConfig, optimizer: OptimizerConfig, load: Load) -> M
         _stand_in(built, load)
         load.recompute.apply(built)
         weights = live.now
-        update = optimizer.build(built, model.initialization)
-        for parameter in built.parameters():
-            parameter.grad = torch.empty_like(parameter)
-        update.step()
+        update = after_a_step(optimizer, built)
         update.zero_grad(set_to_none=True)
         state = live.now - weights
         average = None if load.ema is None else WeightAverage(EMAConfig(), built)  # one that begins with step 1
@@ -129,6 +127,15 @@ def step_memory(model: ModelConfig, optimizer: OptimizerConfig, load: Load) -> M
         if average is not None:
             average.update(2)
         return Memory(weights, gradients, state, averaged, activations, live.peak)
+
+
+def after_a_step(config: OptimizerConfig, model: Model) -> Optimizer:
+    """The optimizer of a model behind its first step, so that it has its state; for tensors without data."""
+    optimizer = config.build(model, model.config.initialization)
+    for parameter in model.parameters():
+        parameter.grad = torch.empty_like(parameter)
+    optimizer.step()
+    return optimizer
 
 
 @contextlib.contextmanager
